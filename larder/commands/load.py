@@ -1,0 +1,145 @@
+"""`larder load`: real baskets become orders, robots see them through, the audit has the last word."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from larder.load.baskets import BasketFileError, read_baskets
+from larder.load.display import Display, display_here
+from larder.load.errors import LoadError
+from larder.load.figures import Figures
+from larder.load.mix import Mix
+from larder.load.parts import broker_name, database_name
+from larder.load.play import Play
+from larder.load.run import Load, Options, refuse_far_hosts
+from larder.load.sample import BASKETS, PRODUCTS, read_names
+from shared.settings import Settings, get_settings
+
+INTERRUPTED = 130
+SKIPPED_TOLD = 5
+_MIX = Mix()
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds load."""
+    app.command()(load)
+
+
+def load(
+    orders: Annotated[int, typer.Option(min=1, help="How many orders; more than baskets plays the file again.")],
+    baskets: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Baskets to play, CSV or .gz; without it the sample.")
+    ] = None,
+    products: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Names of products: spu, name, category.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, help="Orders a second; without it as fast as the window has room.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which customer does what.")] = 1,
+    window: Annotated[int, typer.Option(min=1, help="Most orders under way at once.")] = Options.window,
+    unpaid_share: Annotated[
+        float, typer.Option(help="Never pay; none if the payment window is over 60 s.")
+    ] = _MIX.unpaid,
+    cancel_share: Annotated[float, typer.Option(help="Cancel: at once, when payable, or while paying.")] = _MIX.cancel,
+    declined_share: Annotated[
+        float, typer.Option(help="First card declined; most then pay with another one.")
+    ] = _MIX.declined,
+    late_share: Annotated[
+        float, typer.Option(help="The gateway times out and takes the money later; a second attempt pays.")
+    ] = _MIX.late,
+    twice_share: Annotated[float, typer.Option(help="The gateway takes the money twice.")] = _MIX.twice,
+    short_share: Annotated[float, typer.Option(help="Want what no store has, and are rejected.")] = _MIX.short,
+    audit: Annotated[bool, typer.Option(help="End with the audit.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="The last line is one line of JSON.")] = False,
+) -> None:
+    """Play baskets against the running stack. Exit code 1 if orders are stuck or the audit finds violations."""
+    try:
+        mix = Mix(unpaid_share, cancel_share, declined_share, late_share, twice_share, short_share)
+        settings = get_settings()
+        refuse_far_hosts(settings.bootstrap())
+        options = Options(orders, seed, rate, window, mix)
+        names = read_names(products or PRODUCTS)
+        with display_here() as display, open_play(baskets or BASKETS, orders, display) as play:
+            load = Load(settings, options, play, names, display)
+            code, told = _run(load, display, with_audit=audit)
+    except (LoadError, ValueError) as error:
+        typer.echo(f"larder load: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(json.dumps(told) if as_json else in_words(told, load.figures, settings.currency))
+    raise typer.Exit(code)
+
+
+def open_play(file: Path, orders: int, display: Display) -> Play:
+    """The baskets of a file, checked and ready."""
+    skipped: list[str] = []
+    play = Play.of(read_baskets(file, skipped), orders)
+    for line in skipped[:SKIPPED_TOLD]:
+        display.say(f"left out: {file}, {line}")
+    if len(skipped) > SKIPPED_TOLD:
+        display.say(f"left out: {len(skipped) - SKIPPED_TOLD} more")
+    if not play.baskets:
+        play.close()
+        raise BasketFileError(f"{file} holds no basket that can be ordered")
+    return play
+
+
+def _run(load: Load, display: Display, *, with_audit: bool) -> tuple[int, dict[str, Any]]:
+    """Plays, audits; the exit code and the last line."""
+    settings = load.settings
+    database = uvloop.run(database_name(settings))
+    violations: int | None = None
+    code = 0
+    try:
+        uvloop.run(load.run())
+        for line in load.stuck:
+            display.say(line)
+        if with_audit:
+            violations = uvloop.run(count_violations(settings, display))
+        code = 1 if load.stuck or violations else 0
+    except KeyboardInterrupt:
+        display.say(
+            f"stopped: {len(load.robots.orders):,} orders are under way, and no robot looks after them any more"
+        )
+        code = INTERRUPTED
+    tell_refusals(load, display)
+    return code, load.figures.summary(load.robots.placed, violations, broker_name(settings), database)
+
+
+async def count_violations(settings: Settings, display: Display) -> int:
+    """The audit's verdict, with every violation told."""
+    from larder.audit import audit  # it reads all databases: only who audits loads it
+
+    display.say("auditing")
+    report = await audit(settings)
+    for violation in report.violations:
+        display.say(f"violation: {violation}")
+    return len(report.violations)
+
+
+def tell_refusals(load: Load, display: Display) -> None:
+    """Commands that larder refused, and ones that had to be sent again."""
+    for what, count in load.robots.refused.most_common():
+        display.say(f"refused {count:,} times: {what}")
+    if load.robots.resends:
+        display.say(f"{load.robots.resends:,} commands were sent again, since their event did not come in time")
+
+
+def in_words(told: dict[str, Any], figures: Figures, currency: str) -> str:
+    """The summary for people."""
+    waits, violations = told["place_to_payable_ms"], told["violations"]
+    verdict = {None: "no audit", 0: "the audit found nothing wrong"}.get(
+        violations, f"THE AUDIT FOUND {violations} VIOLATIONS"
+    )
+    return (
+        f"{told['orders']:,} orders in {told['seconds']:,} s: {told['completed']:,} completed, "
+        f"{told['cancelled']:,} cancelled, {told['rejected']:,} rejected\n"
+        f"{told['lives_per_s']:,} lives/s (middle 80% of ends); place to payable: p50 {waits['p50']} ms, "
+        f"p99 {waits['p99']} ms\n"
+        f"{figures.taken / 100:,.2f} {currency} taken for {figures.pieces:,} pieces\n"
+        f"{told['broker']}, {told['database']}\n"
+        f"{verdict}"
+    )

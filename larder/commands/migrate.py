@@ -1,0 +1,27 @@
+"""`larder migrate`."""
+
+import asyncio
+
+import typer
+
+from larder.stack import migrate as migrations
+from larder.stack.topics import ensure_topics
+from shared.settings import get_settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds migrate."""
+    app.command()(migrate)
+
+
+def migrate() -> None:
+    """Bring the tables of all databases, and the topics, to the state of this checkout."""
+    asyncio.run(_migrate())
+
+
+async def _migrate() -> None:
+    settings = get_settings()
+    await migrations.migrate(settings, typer.echo)
+    made = await ensure_topics(settings.bootstrap(), settings.shards)
+    typer.echo(f"made {len(made)} topics" if made else "all topics are there")
+    typer.echo("databases and topics are as this checkout wants them")

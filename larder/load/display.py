@@ -1,0 +1,106 @@
+"""Progress of a load: one live line on a terminal, else a plain line every two seconds; both on stderr."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from larder.load.figures import Figures
+from larder.load.robots import Robots, Step
+
+PLAIN_EVERY_S = 2.0
+LIVE_EVERY_S = 0.5
+
+
+class Display(Protocol):
+    """Shows how a load goes. Entered before the first word, left after the last."""
+
+    def say(self, line: str) -> None:
+        """Something that happened once."""
+        ...
+
+    def tick(self, now: float, robots: Robots, figures: Figures, orders: int) -> None:
+        """How it stands; called often, shown now and then."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def standing(now: float, robots: Robots, figures: Figures, orders: int) -> str:
+    """How a load stands, in one line."""
+    ended = len(figures.ends)
+    parts = [f"{now - figures.began_at:5.0f} s", f"placed {robots.placed:,} of {orders:,}", f"ended {ended:,}"]
+    parts.append(f"{figures.lives_lately(now):,.0f} lives/s")
+    under_way = [
+        f"{step.name.lower().replace('_', ' ')} {count:,}"
+        for step, count in zip(Step, robots.steps, strict=True)
+        if count
+    ]
+    if under_way:
+        parts.append(", ".join(under_way))
+    if robots.resends:
+        parts.append(f"sent again {robots.resends:,}")
+    return "  ".join(parts)
+
+
+class Plain:
+    """Lines for a log."""
+
+    def __init__(self, every_s: float = PLAIN_EVERY_S) -> None:
+        self._every_s = every_s
+        self._next = 0.0
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def tick(self, now: float, robots: Robots, figures: Figures, orders: int) -> None:
+        if now >= self._next:
+            self._next = now + self._every_s
+            self.say(standing(now, robots, figures, orders))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+class OneLine:
+    """One line of a terminal that is written over and over."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=Console(stderr=True, highlight=False), auto_refresh=False, transient=True)
+        self._next = 0.0
+
+    def say(self, line: str) -> None:
+        self._live.console.print(line, markup=False)
+
+    def tick(self, now: float, robots: Robots, figures: Figures, orders: int) -> None:
+        if now >= self._next:
+            self._next = now + LIVE_EVERY_S
+            self._live.update(Text(standing(now, robots, figures, orders)), refresh=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+
+def display_here() -> Display:
+    """The one that fits where we run."""
+    return OneLine() if sys.stderr.isatty() else Plain()

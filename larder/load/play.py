@@ -1,0 +1,99 @@
+"""What is to be played: the file's baskets as bodies ready to be sent, their prices, and the stock that they take.
+
+The file is read once, before anything else happens, so that what is wrong with it is said before anything is sent.
+The bodies wait in a temporary file: memory does not grow with the baskets, and sending one costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, NamedTuple, Self
+
+import msgspec
+
+from larder.load.baskets import Basket
+
+
+class Ready(NamedTuple):
+    """A basket ready to be ordered. `rest` is the body of PlaceOrder behind its order id."""
+
+    store: str
+    account: str
+    pieces: int
+    rest: bytes
+
+
+@dataclass
+class Play:
+    """The baskets of a load, and what they need. Close it: it holds a temporary file."""
+
+    spool: IO[bytes]
+    baskets: int = 0
+    """Different baskets; more orders than baskets means that they are played again."""
+    lines: int = 0
+    prices: dict[str, int] = field(default_factory=dict)
+    """Minor units by SPU: the first price that the file names, since a catalogue has one."""
+    demand: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Pieces by store and SPU of all baskets, each taken once."""
+
+    @classmethod
+    def of(cls, baskets: Iterable[Basket], most: int) -> Self:
+        """Reads at most `most` baskets."""
+        play = cls(tempfile.TemporaryFile(prefix="larder-load-"))  # noqa: SIM115 - closed with the play
+        try:
+            for basket in baskets:
+                play._take(basket)
+                if play.baskets >= most:
+                    break
+            play.spool.flush()
+        except BaseException:
+            play.close()
+            raise
+        return play
+
+    def _take(self, basket: Basket) -> None:
+        here = self.demand.setdefault(basket.store, {})
+        for spu, quantity, price in zip(basket.spus, basket.quantities, basket.prices, strict=True):
+            here[spu] = here.get(spu, 0) + quantity
+            self.prices.setdefault(spu, price)
+        self.baskets += 1
+        self.lines += len(basket.spus)
+        # Names hold nothing that JSON escapes, and no tab.
+        body = msgspec.json.encode(
+            {"account": basket.account, "store": basket.store, "spus": basket.spus, "quantities": basket.quantities}
+        )
+        head = f"{basket.store}\t{basket.account}\t{sum(basket.quantities)}\t"
+        self.spool.write(head.encode() + b"," + body[1:] + b"\n")
+
+    def plays(self, orders: int) -> int:
+        """How often the baskets are played, begun ones included, to make so many orders."""
+        return -(-orders // self.baskets) if self.baskets else 0
+
+    def endless(self) -> Iterator[Ready]:
+        """The baskets in their order, again and again."""
+        names: dict[bytes, str] = {}  # stores and accounts come again and again: one object each
+        while self.baskets:
+            self.spool.seek(0)
+            for line in self.spool:
+                store, account, pieces, rest = line.split(b"\t", 3)
+                yield Ready(
+                    names.get(store) or names.setdefault(store, store.decode()),
+                    names.get(account) or names.setdefault(account, account.decode()),
+                    int(pieces),
+                    rest[:-1],
+                )
+
+    def close(self) -> None:
+        """Gives the temporary file back."""
+        self.spool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

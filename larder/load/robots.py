@@ -1,0 +1,373 @@
+"""The robots: customers, pickers and couriers. What they do at which event; no I/O, no clock.
+
+An order goes up the steps; an event that would take it down is late or said twice, and nothing happens. A command
+whose event does not come is sent again with the same id (`overdue`): larder decides it once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from typing import Protocol
+
+import msgspec
+
+from larder.load.figures import End, Figures
+from larder.load.mix import LATE_BY_S, Tail
+from larder.load.play import Ready
+from larder.load.shelves import NOWHERE
+from larder.load.wire import Stencil, type_of
+from shared.contracts.logistics import HandOver, ReportDelivered, ReportPacked, ReportPicked, StartPicking
+from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
+from shared.contracts.topics import partition_for
+from shared.runtime.envelope import Wire
+
+RESEND_S = 10.0
+"""A command without its event is sent again after so long; then after twice as long, and so on."""
+RESENDS_DOUBLED_MAX = 3
+ORDER_COMMANDS, STORE_COMMANDS = PlaceOrder.TOPIC, StartPicking.TOPIC
+CARD, BAD_CARD, TWICE_CARD = "tok_ok", "tok_declined", "tok_twice"
+
+Send = Callable[[str, int, Wire], None]
+"""Takes a record for a topic and partition; it goes out with the next batch."""
+
+
+class Step(IntEnum):
+    """How far an order is, as the robots know it."""
+
+    PLACING = 0
+    AWAITING_PAYMENT = 1
+    PAYING = 2
+    PAYING_LATE = 3
+    CANCELLING = 4
+    AWAITING_PICKING = 5
+    PICKING = 6
+    PACKING = 7
+    AWAITING_SHIPMENT = 8
+    IN_DELIVERY = 9
+    DELIVERED = 10
+
+
+AWAITED = {
+    Step.PLACING: "OrderPayable",
+    Step.AWAITING_PAYMENT: "OrderCancelled, at the end of the payment window",
+    Step.PAYING: "OrderPaid and FulfilmentQueued",
+    Step.PAYING_LATE: "OrderPayable again, after the gateway's timeout",
+    Step.CANCELLING: "OrderCancelled",
+    Step.AWAITING_PICKING: "PickingStarted",
+    Step.PICKING: "PickingFinished",
+    Step.PACKING: "FulfilmentPacked",
+    Step.AWAITING_SHIPMENT: "FulfilmentHandedOver",
+    Step.IN_DELIVERY: "OrderDelivered",
+    Step.DELIVERED: "OrderClosed, at the end of the after-sales window",
+}
+"""What an order at this step waits for."""
+RESTING = frozenset({Step.AWAITING_PAYMENT, Step.PAYING_LATE, Step.DELIVERED})
+"""Steps that only wait for a clock: such orders take no room in the window."""
+
+# The store's work: at this event, this step, this command, by this robot, the end of its id, and what else it says.
+WORK = {
+    b"FulfilmentQueued": (Step.AWAITING_PICKING, StartPicking.TYPE, b"picker:robot", b"-pick", b""),
+    b"PickingStarted": (Step.PICKING, ReportPicked.TYPE, b"picker:robot", b"-picked", b""),
+    b"PickingFinished": (Step.PACKING, ReportPacked.TYPE, b"picker:robot", b"-packed", b""),
+    b"FulfilmentPacked": (
+        Step.AWAITING_SHIPMENT,
+        HandOver.TYPE,
+        b"courier:robot",
+        b"-over",
+        b',"courier":"courier-robot"',
+    ),
+    b"FulfilmentHandedOver": (Step.IN_DELIVERY, ReportDelivered.TYPE, b"courier:robot", b"-delivered", b""),
+}
+
+
+class Heard(Protocol):
+    """A record from an events topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: object
+
+
+class Order:
+    """One order under way."""
+
+    __slots__ = (
+        "account",
+        "attempt",
+        "id",
+        "moved_at",
+        "pieces",
+        "placed_at",
+        "resend_at",
+        "resends",
+        "step",
+        "store",
+        "tail",
+        "total",
+        "wires",
+    )
+
+    def __init__(self, id_: bytes, basket: Ready, tail: Tail, now: float) -> None:
+        self.id = id_
+        self.store = basket.store
+        self.account = basket.account
+        self.pieces = basket.pieces
+        self.tail = tail
+        self.step = Step.PLACING
+        self.attempt = 0
+        self.total = 0
+        self.placed_at = self.moved_at = now
+        self.resend_at = now + RESEND_S
+        self.resends = 0
+        self.wires: list[tuple[str, int, Wire]] = []
+        """What it sent last and waits for the event of."""
+
+
+class _Total(msgspec.Struct):
+    total: int
+
+
+class _Refusal(msgspec.Struct):
+    command: str
+    code: str
+
+
+_total_of = msgspec.json.Decoder(_Total).decode
+_refusal_of = msgspec.json.Decoder(_Refusal).decode
+
+Tell = Callable[[Order, bytes, float], None]
+"""Is told every event that moved an order: the order, the event's type, the time."""
+
+
+class Robots:
+    """Everybody who wants something of larder during a load."""
+
+    def __init__(
+        self,
+        run: str,
+        figures: Figures,
+        send: Send,
+        *,
+        shards: int,
+        gateway_timeout_s: float = 10,
+        closes: bool = True,
+        tell: Tell | None = None,
+    ) -> None:
+        self.orders: dict[bytes, Order] = {}
+        self.steps = [0] * len(Step)
+        """Orders by step."""
+        self.resting = 0
+        self.placed = 0
+        self.refused: Counter[str] = Counter()
+        """Refusals by command and code."""
+        self.resends = 0
+        self.late_until = 0.0
+        """Until when late money may come."""
+        self.time = b""
+        """The envelopes' time; the caller sets it once a batch."""
+        self._prefix = f"l-{run}-".encode()
+        self._figures = figures
+        self._send = send
+        self._shards = shards
+        self._gateway_timeout_s = gateway_timeout_s
+        self._late_card = f"tok_late:{int(gateway_timeout_s) + LATE_BY_S}"
+        self._closes = closes
+        self._tell = tell
+        self._place, self._pay, self._cancel = (Stencil(m.TYPE) for m in (PlaceOrder, PayOrder, CancelOrder))
+        self._work = {
+            event: (step, Stencil(type_), actor, end, more) for event, (step, type_, actor, end, more) in WORK.items()
+        }
+        self._reactions: dict[bytes, Callable[[Order, bytes, float], None]] = {
+            b"OrderPayable": self._payable,
+            b"OrderPaid": self._paid,
+            b"OrderDelivered": self._delivered,
+            b"OrderClosed": self._closed,
+            b"OrderCancelled": self._cancelled,
+            b"OrderRejected": self._rejected,
+            b"CommandRefused": self._command_refused,
+        }
+
+    @property
+    def busy(self) -> int:
+        """Orders that take room in the window."""
+        return len(self.orders) - self.resting
+
+    # -- what comes in ---------------------------------------------------------------------------------------------
+
+    def place(self, basket: Ready, tail: Tail, now: float) -> None:
+        """A customer orders."""
+        self.placed += 1
+        id_ = b"%b%d" % (self._prefix, self.placed)
+        order = Order(id_, basket, tail, now)
+        self.orders[id_] = order
+        self.steps[Step.PLACING] += 1
+        rest = basket.rest if tail is not Tail.SHORT else _with_nowhere(basket.rest)
+        self._say(order, self._place, b"-place", b'{"order_id":"%b"%b' % (id_, rest))
+        if tail is Tail.CANCELS_AT_ONCE:
+            self._want_out(order)
+
+    def hear(self, records: Iterable[Heard], now: float) -> int:
+        """Reacts to events; those about other orders are passed over. Says how many moved an order."""
+        orders, work, reactions = self.orders, self._work, self._reactions
+        moved = 0
+        for record in records:
+            order = orders.get(record.key)  # type: ignore[arg-type]
+            if order is None or record.value is None:
+                continue
+            type_ = type_of(record.headers)
+            task = work.get(type_)
+            if task is not None:
+                step, stencil, actor, end, more = task
+                if step <= order.step:
+                    continue
+                self._move(order, step, now)
+                self._do(order, stencil, actor, end, more)
+            else:
+                reaction = reactions.get(type_)
+                if reaction is None:
+                    continue
+                reaction(order, record.value, now)
+            moved += 1
+            if self._tell is not None:
+                self._tell(order, type_, now)
+        return moved
+
+    def overdue(self, now: float) -> int:
+        """Sends again what was not answered in its time. Says how many orders were helped so."""
+        again = 0
+        for order in self.orders.values():
+            if order.resend_at <= now and order.wires:
+                for topic, partition, wire in order.wires:
+                    self._send(topic, partition, wire)
+                order.resends += 1
+                order.resend_at = now + RESEND_S * 2 ** min(order.resends, RESENDS_DOUBLED_MAX)
+                again += 1
+        self.resends += again
+        return again
+
+    # -- the customer ----------------------------------------------------------------------------------------------
+
+    def _payable(self, order: Order, body: bytes, now: float) -> None:
+        step, tail = order.step, order.tail
+        if step is Step.PLACING:
+            self._figures.payable(now - order.placed_at)
+        elif step is Step.CANCELLING:
+            if tail is Tail.CANCELS_AT_ONCE:
+                self._want_out(order)  # the first wish was refused, or comes late and settles it anyway
+            return
+        elif step not in (Step.PAYING, Step.PAYING_LATE):
+            return
+        order.total = _total_of(body).total
+        if tail is Tail.UNPAID:
+            self._move(order, Step.AWAITING_PAYMENT, now)
+        elif tail is Tail.CANCELS_PAYABLE or (tail is Tail.DECLINED_LEAVES and order.attempt):
+            self._move(order, Step.CANCELLING, now)
+            self._want_out(order)
+        else:
+            self._pay_now(order, now)
+
+    def _pay_now(self, order: Order, now: float) -> None:
+        order.attempt = attempt = order.attempt + 1
+        tail = order.tail
+        card, step = CARD, Step.PAYING
+        if attempt == 1:
+            if tail in (Tail.DECLINED, Tail.DECLINED_LEAVES):
+                card = BAD_CARD
+            elif tail is Tail.TWICE:
+                card = TWICE_CARD
+            elif tail is Tail.LATE:
+                card, step = self._late_card, Step.PAYING_LATE
+        self._move(order, step, now)
+        if step is Step.PAYING_LATE:
+            order.resend_at += self._gateway_timeout_s
+            self.late_until = now + self._gateway_timeout_s + LATE_BY_S
+        body = b'{"order_id":"%b","method":"%b","expected_total":%d}' % (order.id, card.encode(), order.total)
+        self._say(order, self._pay, b"-pay-%d" % attempt, body)
+        if tail is Tail.CANCELS_PAYING:
+            self._move(order, Step.CANCELLING, now, wires_stay=True)
+            self._want_out(order)
+
+    def _want_out(self, order: Order) -> None:
+        order.attempt += 1
+        body = b'{"order_id":"%b","reason":"a robot changed its mind"}' % order.id
+        self._say(order, self._cancel, b"-cancel-%d" % order.attempt, body)
+        if order.step is Step.PLACING:
+            self._shift(order, Step.CANCELLING)
+
+    def _paid(self, order: Order, body: bytes, now: float) -> None:
+        order.moved_at = now
+        self._figures.paid(order.total, order.pieces)
+
+    def _command_refused(self, order: Order, body: bytes, now: float) -> None:
+        refusal = _refusal_of(body)
+        self.refused[f"{refusal.command}: {refusal.code}"] += 1
+        if (
+            refusal.command == "PlaceOrder"
+            and order.step in (Step.PLACING, Step.CANCELLING)
+            and refusal.code != "order_exists"
+        ):
+            self._end(order, End.REJECTED, now)
+
+    # -- the ends --------------------------------------------------------------------------------------------------
+
+    def _delivered(self, order: Order, body: bytes, now: float) -> None:
+        if not self._closes:
+            self._end(order, End.COMPLETED, now)
+        elif order.step < Step.DELIVERED:
+            self._move(order, Step.DELIVERED, now)
+
+    def _closed(self, order: Order, body: bytes, now: float) -> None:
+        self._end(order, End.COMPLETED, now)
+
+    def _cancelled(self, order: Order, body: bytes, now: float) -> None:
+        self._end(order, End.CANCELLED, now)
+
+    def _rejected(self, order: Order, body: bytes, now: float) -> None:
+        self._end(order, End.REJECTED, now)
+
+    def _end(self, order: Order, how: End, now: float) -> None:
+        del self.orders[order.id]
+        self.steps[order.step] -= 1
+        self.resting -= order.step in RESTING
+        self._figures.ended(how, now)
+
+    # -- what goes out ---------------------------------------------------------------------------------------------
+
+    def _move(self, order: Order, step: Step, now: float, *, wires_stay: bool = False) -> None:
+        self._shift(order, step)
+        order.moved_at = now
+        order.resend_at = now + RESEND_S
+        order.resends = 0
+        if not wires_stay:
+            order.wires = []
+
+    def _shift(self, order: Order, step: Step) -> None:
+        steps = self.steps
+        steps[order.step] -= 1
+        steps[step] += 1
+        self.resting += (step in RESTING) - (order.step in RESTING)
+        order.step = step
+
+    def _say(self, order: Order, stencil: Stencil, end: bytes, body: bytes) -> None:
+        id_ = order.id
+        headers = stencil.headers(id_ + end, id_, b"customer:" + order.account.encode(), self.time)
+        partition = 0 if self._shards == 1 else partition_for(id_.decode(), self._shards)
+        wire = (id_, body, headers)
+        order.wires.append((ORDER_COMMANDS, partition, wire))
+        self._send(ORDER_COMMANDS, partition, wire)
+
+    def _do(self, order: Order, stencil: Stencil, actor: bytes, end: bytes, more: bytes) -> None:
+        id_, store = order.id, order.store.encode()
+        headers = stencil.headers(id_ + end, id_, actor, self.time)
+        wire = (store, b'{"order_id":"%b","store":"%b"%b}' % (id_, store, more), headers)
+        partition = partition_for(order.store, self._shards)
+        order.wires = [(STORE_COMMANDS, partition, wire)]
+        self._send(STORE_COMMANDS, partition, wire)
+
+
+def _with_nowhere(rest: bytes) -> bytes:
+    """The basket with a product in the place of its first that no store has."""
+    begin = rest.index(b'"spus":["') + len(b'"spus":["')
+    return rest[:begin] + NOWHERE.encode() + rest[rest.index(b'"', begin) :]

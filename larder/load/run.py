@@ -1,0 +1,224 @@
+"""A whole load: fill the shelves, place the orders, hear and answer until all have ended.
+
+One loop does everything: what was heard since the last turn is answered, room in the window is filled with new orders,
+and all that goes out in one batch for each partition. Batches are what makes the whole of larder fast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import math
+import time
+from dataclasses import dataclass, field
+from itertools import islice
+
+from larder.load.display import Display
+from larder.load.errors import LoadError
+from larder.load.figures import Figures
+from larder.load.lines import Listener, Sender
+from larder.load.mix import WAIT_MAX_S, Chooser, Mix
+from larder.load.play import Play
+from larder.load.robots import AWAITED, Robots, Step, Tell
+from larder.load.shelves import Names, fill, tell_catalogue
+from larder.load.wire import time_now
+from shared.settings import Settings
+
+PATIENCE_S = 60.0
+"""So long may nothing move, beside the windows that orders wait for."""
+WATCH_EVERY_S = 1.0
+WAIT_MS = 200
+PACE_MS = 10
+"""At a rate, orders are placed at least so often; a finer pace would only make smaller batches."""
+MANY = 100
+"""From so many records a turn on, the next turn waits a beat, so that its batch is as large."""
+BEAT_S = 0.004
+LATE_GRACE_S = 2.0
+"""Late money comes by webhook, and goes back, within so long after its time."""
+IDS_TOLD = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of a load."""
+
+    orders: int
+    seed: int = 1
+    rate: float | None = None
+    """Orders placed a second; None: as fast as the window has room."""
+    window: int = 3_000
+    """Most orders under way at once; those that only wait for a clock are not counted."""
+    mix: Mix = field(default_factory=Mix)
+
+
+class Load:
+    """One load against a running stack."""
+
+    def __init__(
+        self, settings: Settings, options: Options, play: Play, names: Names, display: Display, tell: Tell | None = None
+    ) -> None:
+        self.settings = settings
+        self.options = options
+        self.figures = Figures()
+        self.run_id = f"{options.seed}x{_base36(time.time_ns() // 1000)}"
+        self.mix, self._remarks = options.mix.fitted(settings)
+        self.closes = settings.after_sales_window_s <= WAIT_MAX_S
+        self.stuck: list[str] = []
+        """What waits in vain, in plain lines; empty when all orders ended."""
+        self.pieces = 0
+        """Pieces received before the first order."""
+        self._play = play
+        self._names = names
+        self._display = display
+        self._sender = Sender(settings.bootstrap())
+        self.robots = Robots(
+            self.run_id,
+            self.figures,
+            self._sender.send,
+            shards=settings.shards,
+            gateway_timeout_s=settings.gateway_timeout_s,
+            closes=self.closes,
+            tell=tell,
+        )
+        self._chooser = Chooser(self.mix, options.seed)
+        self._baskets = play.endless()
+        self._progress_at = 0.0
+
+    async def run(self) -> None:
+        """Plays all of it; afterwards the figures are complete, or `stuck` says what is not."""
+        refuse_far_hosts(self.settings.bootstrap())
+        self._say_remarks()
+        async with self._sender:
+            await self._fill_shelves()
+            async with Listener(
+                self.settings.bootstrap(), ("order.events", "logistics.events"), self.settings.shards
+            ) as listener:
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(50_000, 20, 20)
+                try:
+                    await self._play_all(listener)
+                finally:
+                    gc.unfreeze()
+        if self.robots.late_until and not self.stuck:
+            wait_s = self.robots.late_until + LATE_GRACE_S - time.monotonic()
+            if wait_s > 0:
+                self._display.say(
+                    f"all orders have ended; waiting {wait_s:.0f} s for the last late money, which goes back"
+                )
+                await asyncio.sleep(wait_s)
+
+    def _say_remarks(self) -> None:
+        for remark in self._remarks:
+            self._display.say(remark)
+        if not self.closes:
+            self._display.say(
+                f"an order counts as completed when it is delivered: the after-sales window is "
+                f"{self.settings.after_sales_window_s:g} s, and a load waits for at most {WAIT_MAX_S:g} s "
+                "(LARDER_AFTER_SALES_WINDOW_S)"
+            )
+
+    async def _fill_shelves(self) -> None:
+        play, settings = self._play, self.settings
+        plays = play.plays(self.options.orders)
+        cells = sum(len(demand) for demand in play.demand.values())
+        self._display.say(
+            f"load {self.run_id}: {self.options.orders:,} orders from {play.baskets:,} baskets of "
+            f"{play.lines / play.baskets:.1f} lines; {len(play.prices):,} products, {len(play.demand):,} stores, "
+            f"{cells:,} shelves to fill"
+        )
+        began = time.monotonic()
+        await tell_catalogue(settings, play, self._names)
+        async with Listener(settings.bootstrap(), ("inventory.events",), settings.shards) as listener:
+            self.pieces = await fill(
+                self._sender, listener, self.run_id, play, plays, settings.shards, self._display.say
+            )
+        self._display.say(f"the shelves are full after {time.monotonic() - began:.1f} s: {self.pieces:,} pieces")
+
+    async def _play_all(self, listener: Listener) -> None:
+        robots, sender = self.robots, self._sender
+        now = self.figures.began_at = self._progress_at = time.monotonic()
+        next_watch = now
+        while True:
+            robots.time = time_now()
+            self._place(now)
+            sender.flush()
+            if now >= next_watch:
+                next_watch = now + WATCH_EVERY_S
+                sender.check()
+                robots.overdue(now)
+                self.stuck = self._look_for_stuck(now)
+            self._display.tick(now, robots, self.figures, self.options.orders)
+            if self.stuck or (not robots.orders and robots.placed >= self.options.orders):
+                return
+            records = await listener.hear(self._wait_ms(now))
+            if len(records) >= MANY:
+                await asyncio.sleep(BEAT_S)
+            now = time.monotonic()
+            robots.time = time_now()
+            if records and robots.hear(records, now):
+                self._progress_at = now
+
+    def _place(self, now: float) -> None:
+        robots, options = self.robots, self.options
+        room = min(options.window - robots.busy, options.orders - robots.placed)
+        if options.rate is not None:
+            room = min(room, int((now - self.figures.began_at) * options.rate) + 1 - robots.placed)
+        if room > 0:
+            for basket in islice(self._baskets, room):
+                robots.place(basket, self._chooser.next(), now)
+            self._progress_at = now
+
+    def _wait_ms(self, now: float) -> int:
+        rate = self.options.rate
+        if rate is None or self.robots.placed >= self.options.orders:
+            return WAIT_MS
+        due = self.figures.began_at + self.robots.placed / rate
+        return max(PACE_MS, min(WAIT_MS, math.ceil((due - now) * 1000)))
+
+    def _look_for_stuck(self, now: float) -> list[str]:
+        steps, settings = self.robots.steps, self.settings
+        patience_s = PATIENCE_S
+        if steps[Step.AWAITING_PAYMENT]:
+            patience_s += settings.payment_window_s
+        if steps[Step.DELIVERED]:
+            patience_s += settings.after_sales_window_s
+        if steps[Step.PAYING_LATE]:
+            patience_s += settings.gateway_timeout_s
+        if self.options.rate is not None and self.robots.placed < self.options.orders:
+            patience_s += 1 / self.options.rate
+        if now - self._progress_at < patience_s:
+            return []
+        return [f"nothing has moved for {patience_s:.0f} s, and {len(self.robots.orders):,} orders have not ended:"] + [
+            f"  {steps[step]:,} wait for {AWAITED[step]}: {self._some_ids(step)}" for step in Step if steps[step]
+        ]
+
+    def _some_ids(self, step: Step) -> str:
+        ids = [order.id.decode() for order in self.robots.orders.values() if order.step is step]
+        return ", ".join(ids[:IDS_TOLD]) + (" ..." if len(ids) > IDS_TOLD else "")
+
+
+def refuse_far_hosts(bootstrap: str) -> None:
+    """A load talks to this machine only: it fills shops with stock and orders, and nobody wants that elsewhere."""
+    for server in bootstrap.split(","):
+        host = server.strip().rpartition(":")[0].strip("[]") or server.strip()
+        if host == "localhost":
+            continue
+        try:
+            near = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            near = False
+        if not near:
+            raise LoadError(
+                f"the broker is {server.strip()}, and a load talks to this machine only (localhost, 127.0.0.1, ::1): "
+                "run it where the broker is"
+            )
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+    return digits or "0"

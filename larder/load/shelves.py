@@ -1,0 +1,163 @@
+"""Before the first order: stores and products by HTTP, stock by goods receipts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from larder.load.errors import LoadError
+from larder.load.lines import Listener, Sender
+from larder.load.play import Play
+from larder.load.wire import Stencil, time_now, type_of
+from shared.contracts.base import LINES_MAX
+from shared.contracts.inventory import ReceiveGoods
+from shared.contracts.topics import partition_for
+from shared.settings import Settings
+from shared.tokens import create
+
+NOWHERE = "larder-nowhere"
+"""A product of the catalogue that no store ever has: who orders it learns that it is short."""
+MARGIN = 10
+"""Pieces of each SPU that a store has more than will be ordered."""
+PRODUCTS_MAX = 4_000
+"""Most products in one call; the order service takes 5,000 and 1 MB."""
+CALLS_AT_ONCE = 8
+CALL_PATIENCE_S = 30
+RECEIPTS_UNDER_WAY_MAX = 500
+RESEND_S = 10.0
+GIVE_UP_S = 60.0
+CELLS = 2_000
+"""Store areas lie on a grid of so many cells each way, in the South Atlantic, where nobody else's stores are."""
+CELL_DEGREES = 0.02
+
+T = TypeVar("T")
+Names = dict[str, tuple[str, str]]
+"""Name and category by SPU."""
+Say = Callable[[str], None]
+
+
+def area_of(store: str) -> dict[str, Any]:
+    """A small square of its own for a store, always the same one (GeoJSON Polygon)."""
+    cell = zlib.crc32(store.encode())
+    west, south = -40 + cell % CELLS * CELL_DEGREES, -40 + cell // CELLS % CELLS * CELL_DEGREES
+    east, north = west + CELL_DEGREES / 2, south + CELL_DEGREES / 2
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Polygon", "coordinates": [[[round(x, 4), round(y, 4)] for x, y in ring]]}
+
+
+async def tell_catalogue(settings: Settings, play: Play, names: Names) -> None:
+    """Puts all stores and products of a play."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    items = [
+        {"spu": spu, "name": names[spu][0] or spu, "price": price, "category": names[spu][1] or "grocery"}
+        if spu in names
+        else {"spu": spu, "name": f"SPU {spu}", "price": price, "category": "grocery"}
+        for spu, price in play.prices.items()
+    ]
+    items.append({"spu": NOWHERE, "name": "a product that is always sold out", "price": 199, "category": "grocery"})
+    headers = {"Authorization": f"Bearer {create(settings, 'admin')}", "Content-Type": "application/json"}
+    base = f"http://{host}:{settings.port('order')}"
+    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=CALL_PATIENCE_S, trust_env=False) as client:
+        some = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def put(path: str, body: object) -> None:
+            async with some:
+                await _put(client, path, msgspec.json.encode(body))
+
+        async with asyncio.TaskGroup() as calls:
+            for chunk in _chunks(items, PRODUCTS_MAX):
+                calls.create_task(put("/products", {"items": chunk}))
+            for store in play.demand:
+                calls.create_task(put(f"/stores/{store}", {"name": f"store {store}", "area": area_of(store)}))
+
+
+async def _put(client: httpx.AsyncClient, path: str, body: bytes) -> None:
+    """A PUT is the same however often it is done, so a service that just starts again is tried again."""
+    end = time.monotonic() + CALL_PATIENCE_S
+    while True:
+        try:
+            answer = await client.put(path, content=body)
+        except httpx.TransportError as error:
+            told, again = f"{error!r}", True
+        else:
+            if answer.is_success:
+                return
+            told, again = f"{answer.status_code} {answer.text[:300]}", answer.status_code in (502, 503, 504)
+        if not again or time.monotonic() > end:
+            raise LoadError(f"PUT {client.base_url}{path} was not taken: {told}; is the stack up? `larder status`")
+        await asyncio.sleep(0.3)
+
+
+def receipts(run: str, play: Play, plays: int) -> Iterator[tuple[str, ReceiveGoods]]:
+    """The goods receipts that a play takes, and the id of each: at most 200 lines, all of one store."""
+    number = 0
+    for store, demand in play.demand.items():
+        for chunk in _chunks(demand.items(), LINES_MAX):
+            number += 1
+            request_id = f"l-{run}-r{number}"
+            yield (
+                f"{request_id}-receive",
+                ReceiveGoods(
+                    request_id=request_id,
+                    store=store,
+                    spus=tuple(spu for spu, _ in chunk),
+                    quantities=tuple(pieces * plays + MARGIN for _, pieces in chunk),
+                ),
+            )
+
+
+async def fill(sender: Sender, listener: Listener, run: str, play: Play, plays: int, shards: int, say: Say) -> int:
+    """Receives the goods, and waits until every receipt is written. Returns the pieces.
+
+    The listener hears `inventory.events`. A receipt whose answer does not come is sent again under the same id.
+    """
+    stencil, coming = Stencil(ReceiveGoods.TYPE), receipts(run, play, plays)
+    waiting: dict[str, tuple[float, int, tuple[bytes, bytes, Any]]] = {}
+    pieces = done = 0
+    progress_at = time.monotonic()
+    while True:
+        now, stamp = time.monotonic(), time_now()
+        for id_, message in islice(coming, RECEIPTS_UNDER_WAY_MAX - len(waiting)):
+            headers = stencil.headers(id_.encode(), message.subject.encode(), b"storekeeper:robot", stamp)
+            wire = (message.key.encode(), message.to_json(), headers)
+            waiting[id_] = (now, partition_for(message.key, shards), wire)
+            sender.send(ReceiveGoods.TOPIC, waiting[id_][1], wire)
+            pieces += sum(message.quantities)
+        if not waiting:
+            return pieces
+        for id_, (since, partition, wire) in waiting.items():
+            if now - since > RESEND_S:
+                waiting[id_] = (now, partition, wire)
+                sender.send(ReceiveGoods.TOPIC, partition, wire)
+        sender.flush()
+        for record in await listener.hear(200):
+            type_ = type_of(record.headers)
+            if type_ not in (b"CommandAccepted", b"CommandRefused") or record.value is None:
+                continue
+            answer = msgspec.json.decode(record.value)
+            if answer.get("command_id") not in waiting:
+                continue
+            if type_ == b"CommandRefused":
+                raise LoadError(f"a goods receipt was refused: {answer}")
+            del waiting[answer["command_id"]]
+            done, progress_at = done + 1, time.monotonic()
+        if time.monotonic() - progress_at > GIVE_UP_S:
+            raise LoadError(
+                f"no goods receipt was answered for {GIVE_UP_S:g} s ({done} were before); waiting for "
+                f"{', '.join(islice(waiting, 3))}: look at `larder status` and `larder parked list`"
+            )
+        if done and done % RECEIPTS_UNDER_WAY_MAX == 0:
+            say(f"{done} goods receipts are written")
+
+
+def _chunks(things: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(things)
+    while chunk := list(islice(rest, size)):
+        yield chunk

@@ -1,0 +1,104 @@
+"""What runs in a home: stack.json, written by the supervisor, read by every other command and by the services."""
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from larder.stack.home import Home, write_private
+from larder.stack.process import Identity
+from shared.settings import SERVICES, Settings
+
+PROBE_PATIENCE_S = 3
+
+
+@dataclass
+class Stack:
+    """One running stack. `settings` has names of shared.settings as its keys, and overrides their defaults."""
+
+    settings: dict[str, Any]
+    supervisor: Identity
+    kafka_kind: str
+    ready: bool = False
+    """Whether all of it was up once since the supervisor started."""
+    processes: dict[str, Identity] = field(default_factory=dict)
+
+    def write(self, home: Home) -> None:
+        """Makes it known."""
+        told = asdict(self)
+        write_private(home.stack_file, json.dumps(told.pop("settings") | told, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, home: Home) -> "Stack | None":
+        """What was last made known; None if nothing was, or if it cannot be understood."""
+        try:
+            told = json.loads(home.stack_file.read_text())
+            return cls(
+                settings={name: value for name, value in told.items() if name in Settings.model_fields},
+                supervisor=Identity(*told["supervisor"]),
+                kafka_kind=told["kafka_kind"],
+                ready=told["ready"],
+                processes={name: Identity(*identity) for name, identity in told["processes"].items()},
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def supervisor_of(home: Home) -> Identity | None:
+    """The living supervisor of a home."""
+    try:
+        identity = Identity(*json.loads(home.supervisor_file.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return identity if identity.alive() else None
+
+
+async def http_status(host: str, port: int, path: str) -> int | None:
+    """The status of a GET; None if nobody answers in time. One line of HTTP needs no client library."""
+
+    async def ask() -> int:
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            return int((await reader.readline()).split()[1])
+        finally:
+            writer.close()
+
+    try:
+        return await asyncio.wait_for(ask(), PROBE_PATIENCE_S)
+    except (OSError, TimeoutError, ValueError, IndexError):
+        return None
+
+
+async def status(home: Home, settings: Settings) -> dict[str, Any]:
+    """The state of a home's stack, in the shape that `larder status --json` promises."""
+    stack = Stack.read(home)
+    if stack is None or not stack.supervisor.alive():
+        # Not ours to know: a stack that compose or somebody else runs is told by its own tools.
+        stack = Stack({}, Identity(0, 0), "")
+
+    def pid(name: str) -> int | None:
+        identity = stack.processes.get(name)
+        return identity.pid if identity and identity.alive() else None
+
+    ports = {name: settings.port(name) for name in SERVICES}
+    codes = await asyncio.gather(
+        *(http_status(settings.host, port, "/readyz") for name, port in ports.items() if pid(name))
+    )
+    ready = dict(zip((name for name in ports if pid(name)), codes, strict=True))
+    return {
+        "services": [
+            {"name": name, "pid": pid(name), "port": port, "ready": ready.get(name) == 200}
+            for name, port in ports.items()
+        ],
+        "kafka": {
+            "bootstrap": stack.settings.get("kafka"),
+            "kind": stack.kafka_kind or None,
+            "pid": pid("kafka"),
+        },
+        "database": {
+            "dsn": stack.settings["database"].replace("{service}", "order") if stack.settings else None,
+            "template": stack.settings.get("database"),
+            "pid": pid("postgres"),
+        },
+    }

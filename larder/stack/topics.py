@@ -1,0 +1,128 @@
+"""Topics: made with equal partition counts, checked, and told with what is in them and who lags behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, TopicAlreadyExistsError, for_code
+
+from larder.stack.errors import StackError
+from shared.contracts.topics import ALL_TOPICS, SERVICES
+
+PATIENCE_S = 20
+COPIES = 3
+"""Replicas of a topic, where the cluster has so many brokers."""
+
+
+@dataclass(frozen=True)
+class TopicNews:
+    """One topic as the broker tells it. `lag`: records that a consumer group has not committed yet, by group."""
+
+    name: str
+    end_offsets: tuple[int, ...]
+    lag: dict[str, int]
+
+
+@asynccontextmanager
+async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client of that broker."""
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=PATIENCE_S * 1000)
+    try:
+        await asyncio.wait_for(client.start(), PATIENCE_S)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise StackError(f"no Kafka broker answers at {bootstrap} ({error or type(error).__name__})") from None
+    try:
+        yield client
+    except KafkaError as error:
+        raise StackError(f"the Kafka broker at {bootstrap} would not: {error!r}") from error
+    finally:
+        await client.close()
+
+
+async def cluster_id(bootstrap: str) -> str:
+    """The id of the cluster: another one means another log."""
+    async with admin(bootstrap) as client:
+        told: str = (await client.describe_cluster())["cluster_id"]
+        return told
+
+
+async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
+    """How many partitions each of larder's topics has; topics that are not there are left out."""
+    described = await client.describe_topics(list(ALL_TOPICS))
+    return {topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0}
+
+
+async def ensure_topics(bootstrap: str, shards: int) -> list[str]:
+    """Makes the topics that are missing and returns their names; a StackError where one has other partitions."""
+    async with admin(bootstrap) as client:
+        there = await partition_counts(client)
+        other = {name: count for name, count in there.items() if count != shards}
+        if other:
+            named = ", ".join(f"{name} has {count}" for name, count in sorted(other.items()))
+            raise StackError(
+                f"LARDER_SHARDS is {shards}, but {named} partitions. Keys would move between shards: set LARDER_SHARDS "
+                "to what is there, or start with an empty LARDER_HOME"
+            )
+        missing = [name for name in ALL_TOPICS if name not in there]
+        if missing:
+            copies = min(COPIES, len((await client.describe_cluster())["brokers"]))
+            answer = await client.create_topics([NewTopic(name, shards, copies) for name in missing])
+            for name, code, *why in answer.topic_errors:
+                error = for_code(code)
+                if code and error is not TopicAlreadyExistsError:
+                    raise StackError(f"topic {name} cannot be made: {error.__name__} {why[0] if why else ''}")
+            await _until_led(client, shards)
+        return missing
+
+
+async def _until_led(client: AIOKafkaAdminClient, shards: int) -> None:
+    """A topic just made has no leader for a moment; whoever writes to it then waits for long."""
+    for _ in range(PATIENCE_S * 20):
+        described = await client.describe_topics(list(ALL_TOPICS))
+        if all(
+            topic["error_code"] == 0
+            and len(topic["partitions"]) == shards
+            and all(partition["leader"] >= 0 for partition in topic["partitions"])
+            for topic in described
+        ):
+            return
+        await asyncio.sleep(0.05)
+    raise StackError(f"the topics were made, but have no leader after {PATIENCE_S} s")
+
+
+async def news(bootstrap: str) -> list[TopicNews]:
+    """What the broker knows of larder's topics, and how far the services' consumer groups are behind."""
+    async with admin(bootstrap) as client:
+        counts = await partition_counts(client)
+        partitions = [TopicPartition(name, n) for name, count in counts.items() for n in range(count)]
+        ends = await _end_offsets(bootstrap, partitions)
+        lags: dict[str, dict[str, int]] = {name: {} for name in counts}
+        for group in SERVICES:
+            try:
+                committed_offsets = await client.list_consumer_group_offsets(group)
+            except GroupCoordinatorNotAvailableError:  # no group has ever committed anything to this broker
+                break
+            for partition, committed in committed_offsets.items():
+                if partition in ends and committed.offset >= 0:
+                    lag = lags[partition.topic]
+                    lag[group] = lag.get(group, 0) + max(0, ends[partition] - committed.offset)
+    return [
+        TopicNews(name, tuple(ends[TopicPartition(name, n)] for n in range(counts[name])), lags[name])
+        for name in ALL_TOPICS
+        if name in counts
+    ]
+
+
+async def _end_offsets(bootstrap: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+    if not partitions:
+        return {}
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        return ends
+    finally:
+        await consumer.stop()

@@ -1,0 +1,38 @@
+"""What aftersales knows: the window in which a delivered order may still be complained about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """Where a window stands. `NEW` is an order that was not delivered yet."""
+
+    NEW = "new"
+    OPEN = "open"
+    SHUT = "shut"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The after-sales window of one order; `shuts_at` is its planned end, from the delivery on."""
+
+    order_id: str
+    phase: Phase = Phase.NEW
+    account: str = ""
+    store: str = ""
+    shuts_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPassed:
+    """The timer: the time for complaints is over."""
+
+    order_id: str
+
+    @property
+    def subject(self) -> str:
+        """The order."""
+        return self.order_id

@@ -1,0 +1,135 @@
+"""Inventory's tables: what a batch loads, what it writes, and what HTTP reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_json
+
+from services.inventory.state import EMPTY, Cell, Document, Hold, Movement, Phase, RequestPhase, StoreRequest
+from shared.runtime.commit import Commit
+from shared.runtime.statement import Connection, Write
+from shared.runtime.table import Key
+
+LOAD_CELLS = """
+    select c.store, c.spu, c.on_hand, c.locked
+    from unnest($1::text[], $2::text[]) as k (store, spu) join cells c using (store, spu)"""
+LOAD_HOLDS = """
+    select order_id, store, phase, mode, spus, quantities, document
+    from holds where order_id = any($1::text[])"""
+# A storekeeper's request is known by its document: the document is all that is kept of it.
+LOAD_REQUESTS = "select number from documents where number = any($1::text[])"
+
+SAVE_CELLS = """
+    insert into cells (store, spu, on_hand, locked)
+    select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+    on conflict (store, spu) do update set on_hand = excluded.on_hand, locked = excluded.locked"""
+SAVE_HOLDS = """
+    insert into holds (order_id, store, phase, mode, spus, quantities, document)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+    on conflict (order_id) do update set phase = excluded.phase, document = excluded.document"""
+APPEND_LEDGER = """
+    insert into ledger (store, at, kind, order_id, document, spus, on_hand, locked)
+    select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                         $8::text[])"""
+APPEND_DOCUMENTS = """
+    insert into documents (number, kind, store, order_id, at, spus, quantities, reverses, reason, actor)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
+                         $8::text[], $9::text[], $10::text[])"""
+
+
+class InventoryStore:
+    """What the runtime asks of a service's tables (`shared.runtime.statement.Store`)."""
+
+    async def load_many(self, connection: Connection, keys: Collection[Key], now: datetime) -> Mapping[Key, Any]:
+        """The states of all keys, one query per kind; a cell that no goods were received for is empty."""
+        found: dict[Key, Any] = {}
+        cells: list[Key] = []
+        holds: list[str] = []
+        requests: list[str] = []
+        for key in keys:
+            if key[0] == "cell":
+                found[key] = EMPTY
+                cells.append(key)
+            else:
+                found[key] = None
+                (holds if key[0] == "hold" else requests).append(key[1])
+        if cells:
+            for row in await connection.fetch(LOAD_CELLS, [k[1] for k in cells], [k[2] for k in cells]):
+                found["cell", row[0], row[1]] = Cell(row[2], row[3])
+        if holds:
+            for row in await connection.fetch(LOAD_HOLDS, holds):
+                found["hold", row[0]] = Hold(
+                    row[0], row[1], Phase(row[2]), row[3], tuple(json.loads(row[4])), tuple(json.loads(row[5])), row[6]
+                )
+        if requests:
+            for row in await connection.fetch(LOAD_REQUESTS, requests):
+                found["request", row[0]] = StoreRequest(row[0], RequestPhase.WRITTEN)
+        return found
+
+    def save_many(self, commit: Commit) -> list[Write]:
+        """A write per table. Requests write nothing of their own: their document is in the records."""
+        cells: list[tuple[str, str, int, int]] = []
+        holds: list[Hold] = []
+        for key, state in commit.states.items():
+            if key[0] == "cell":
+                cells.append((key[1], key[2], state.on_hand, state.locked))
+            elif key[0] == "hold":
+                holds.append(state)
+        writes = []
+        if cells:
+            writes.append(Write("save_cells", SAVE_CELLS, list(zip(*cells, strict=True))))
+        if holds:
+            writes.append(Write("save_holds", SAVE_HOLDS, _hold_columns(holds)))
+        if movements := commit.records.get(Movement):
+            writes.append(Write("append_ledger", APPEND_LEDGER, _movement_columns(movements)))
+        if documents := commit.records.get(Document):
+            writes.append(Write("append_documents", APPEND_DOCUMENTS, _document_columns(documents)))
+        return writes
+
+
+def _hold_columns(holds: list[Hold]) -> list[list[Any]]:
+    return [
+        [h.order_id for h in holds],
+        [h.store for h in holds],
+        [h.phase for h in holds],
+        [h.mode for h in holds],
+        [_json(h.spus) for h in holds],
+        [_json(h.quantities) for h in holds],
+        [h.document for h in holds],
+    ]
+
+
+def _movement_columns(movements: list[Movement]) -> list[list[Any]]:
+    return [
+        [m.store for m in movements],
+        [m.at for m in movements],
+        [m.kind for m in movements],
+        [m.order_id for m in movements],
+        [m.document for m in movements],
+        [_json(m.spus) for m in movements],
+        [_json(m.on_hand) for m in movements],
+        [_json(m.locked) for m in movements],
+    ]
+
+
+def _document_columns(documents: list[Document]) -> list[list[Any]]:
+    return [
+        [d.number for d in documents],
+        [d.kind for d in documents],
+        [d.store for d in documents],
+        [d.order_id for d in documents],
+        [d.at for d in documents],
+        [_json(d.spus) for d in documents],
+        [_json(d.quantities) for d in documents],
+        [d.reverses for d in documents],
+        [d.reason for d in documents],
+        [d.actor for d in documents],
+    ]
+
+
+def _json(column: tuple[str, ...] | tuple[int, ...]) -> str:
+    return to_json(column).decode()  # a quarter of what json.dumps costs

@@ -1,0 +1,142 @@
+"""The store's work as logistics sees it: fulfilments, slots, and the places that orders have in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from shared.contracts.base import Slot
+from shared.contracts.order import Delivery
+from shared.runtime.said import Record
+from shared.runtime.table import Key
+
+
+class Phase(StrEnum):
+    """The store's work on one order."""
+
+    NEW = "new"
+    WAITING_FOR_SLOT = "waiting_for_slot"
+    QUEUED = "queued"
+    PICKING = "picking"
+    PICKED = "picked"
+    PACKED = "packed"
+    ON_THE_ROAD = "on_the_road"
+    DELIVERED = "delivered"
+
+
+class SlotPhase(StrEnum):
+    """Whether a store has said how many orders the slot takes."""
+
+    NEW = "new"
+    SET = "set"
+
+
+class ReservationPhase(StrEnum):
+    """An order's place in a slot."""
+
+    NEW = "new"
+    RESERVED = "reserved"
+    REFUSED = "refused"
+    FREED = "freed"
+
+
+@dataclass(frozen=True, slots=True)
+class Fulfilment:
+    """One order in one store. Its lines, which never change, are apart (`PickList`)."""
+
+    order_id: str
+    store: str
+    phase: Phase
+    received_at: datetime
+    slot_start: datetime | None = None
+    slot_end: datetime | None = None
+    courier: str | None = None
+    queued_at: datetime | None = None
+    picking_at: datetime | None = None
+    picked_at: datetime | None = None
+    packed_at: datetime | None = None
+    handed_over_at: datetime | None = None
+    delivered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """A slot of a store. `reserved` is the number of reservations in phase `reserved`; a store that takes places away
+    may leave fewer than that, and then nobody gets one."""
+
+    store: str
+    start: datetime
+    end: datetime
+    phase: SlotPhase
+    places: int = 0
+    reserved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """An order's place in the slot that begins at `start`. `code` says why it got none."""
+
+    order_id: str
+    store: str
+    phase: ReservationPhase
+    start: datetime | None = None
+    code: str = ""
+
+
+def utc(moment: datetime) -> datetime:
+    """The same instant in UTC: the offset that somebody wrote it with does not make it another slot."""
+    return moment.astimezone(UTC)
+
+
+def slot_key(store: str, start: datetime) -> Key:
+    """A slot is known by its store and the instant at which it begins."""
+    return ("slot", store, utc(start).isoformat())
+
+
+# -- what is written down, never to be changed -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PickList(Record):
+    """What to pick and where to bring it. `spus` and `quantities` (pieces) are parallel."""
+
+    order_id: str
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+    delivery: Delivery | None
+
+
+# -- messages that never leave the service -----------------------------------------------------------------------------
+
+
+class FulfilLater(NamedTuple):
+    """FulfilOrder, read with the clock: its slot has not begun yet."""
+
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+    slot: Slot
+    delivery: Delivery | None
+
+
+class SlotBegins(NamedTuple):
+    """The timer of an order that waits for its slot."""
+
+    subject: str
+
+
+class AskedInOtherStore(NamedTuple):
+    """A person's command that names another store than the fulfilment's. `detail` says which it is."""
+
+    detail: str
+
+
+class PlaceFree(NamedTuple):
+    """ReserveSlot, read with the slot: there is a place."""
+
+
+class NoPlace(NamedTuple):
+    """ReserveSlot, read with the slot and the clock: there is none. `code` as in SlotRefused."""
+
+    code: str

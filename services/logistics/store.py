@@ -1,0 +1,148 @@
+"""Logistics' tables: what a batch loads, and what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_json
+
+from services.logistics.state import (
+    Fulfilment,
+    Phase,
+    PickList,
+    Reservation,
+    ReservationPhase,
+    SlotPhase,
+    SlotState,
+    slot_key,
+    utc,
+)
+from shared.runtime.commit import Commit
+from shared.runtime.statement import Connection, Write
+from shared.runtime.table import Key
+
+LOAD_FULFILMENTS = """
+    select order_id, store, phase, received_at, slot_start, slot_end, courier, queued_at, picking_at, picked_at,
+           packed_at, handed_over_at, delivered_at
+    from fulfilments where order_id = any($1::text[])"""
+LOAD_SLOTS = """
+    select s.store, s.starts_at, s.ends_at, s.places, s.reserved
+    from unnest($1::text[], $2::timestamptz[]) as k (store, starts_at) join slots s using (store, starts_at)"""
+LOAD_RESERVATIONS = """
+    select order_id, store, phase, starts_at, code
+    from reservations where order_id = any($1::text[])"""
+
+SAVE_FULFILMENTS = """
+    insert into fulfilments (order_id, store, phase, received_at, slot_start, slot_end, courier, queued_at, picking_at,
+                             picked_at, packed_at, handed_over_at, delivered_at)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
+                         $7::text[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
+                         $12::timestamptz[], $13::timestamptz[])
+    on conflict (order_id) do update
+    set phase = excluded.phase, courier = excluded.courier, queued_at = excluded.queued_at,
+        picking_at = excluded.picking_at, picked_at = excluded.picked_at, packed_at = excluded.packed_at,
+        handed_over_at = excluded.handed_over_at, delivered_at = excluded.delivered_at"""
+SAVE_SLOTS = """
+    insert into slots (store, starts_at, ends_at, places, reserved)
+    select * from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::int[])
+    on conflict (store, starts_at) do update
+    set ends_at = excluded.ends_at, places = excluded.places, reserved = excluded.reserved"""
+SAVE_RESERVATIONS = """
+    insert into reservations (order_id, store, phase, starts_at, code)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
+    on conflict (order_id) do update set phase = excluded.phase, starts_at = excluded.starts_at, code = excluded.code"""
+APPEND_PICK_LISTS = """
+    insert into pick_lists (order_id, spus, quantities, delivery)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])"""
+
+
+class LogisticsStore:
+    """What the runtime asks of a service's tables (`shared.runtime.statement.Store`)."""
+
+    async def load_many(self, connection: Connection, keys: Collection[Key], now: datetime) -> Mapping[Key, Any]:
+        """The states of all keys, one query per kind; None for what does not exist."""
+        found: dict[Key, Any] = dict.fromkeys(keys)
+        if orders := [key[1] for key in keys if key[0] == "fulfilment"]:
+            for row in await connection.fetch(LOAD_FULFILMENTS, orders):
+                found["fulfilment", row[0]] = Fulfilment(row[0], row[1], Phase(row[2]), *tuple(row)[3:])
+        if slots := [key for key in keys if key[0] == "slot"]:
+            stores, starts = [key[1] for key in slots], [datetime.fromisoformat(key[2]) for key in slots]
+            for store, start, end, places, reserved in await connection.fetch(LOAD_SLOTS, stores, starts):
+                slot = SlotState(store, utc(start), utc(end), SlotPhase.SET, places, reserved)
+                found[slot_key(store, start)] = slot
+        if orders := [key[1] for key in keys if key[0] == "reservation"]:
+            for row in await connection.fetch(LOAD_RESERVATIONS, orders):
+                found["reservation", row[0]] = Reservation(row[0], row[1], ReservationPhase(row[2]), row[3], row[4])
+        return found
+
+    def save_many(self, commit: Commit) -> list[Write]:
+        """A write per table."""
+        fulfilments: list[Fulfilment] = []
+        slots: list[SlotState] = []
+        reservations: list[Reservation] = []
+        for state in commit.states.values():
+            if type(state) is Fulfilment:
+                fulfilments.append(state)
+            elif type(state) is SlotState:
+                slots.append(state)
+            else:
+                reservations.append(state)
+        writes = []
+        if fulfilments:
+            writes.append(Write("save_fulfilments", SAVE_FULFILMENTS, _fulfilment_columns(fulfilments)))
+        if slots:
+            writes.append(Write("save_slots", SAVE_SLOTS, _slot_columns(slots)))
+        if reservations:
+            writes.append(Write("save_reservations", SAVE_RESERVATIONS, _reservation_columns(reservations)))
+        if pick_lists := commit.records.get(PickList):
+            writes.append(Write("append_pick_lists", APPEND_PICK_LISTS, _pick_list_columns(pick_lists)))
+        return writes
+
+
+def _fulfilment_columns(fulfilments: list[Fulfilment]) -> list[list[Any]]:
+    return [
+        [f.order_id for f in fulfilments],
+        [f.store for f in fulfilments],
+        [f.phase for f in fulfilments],
+        [f.received_at for f in fulfilments],
+        [f.slot_start for f in fulfilments],
+        [f.slot_end for f in fulfilments],
+        [f.courier for f in fulfilments],
+        [f.queued_at for f in fulfilments],
+        [f.picking_at for f in fulfilments],
+        [f.picked_at for f in fulfilments],
+        [f.packed_at for f in fulfilments],
+        [f.handed_over_at for f in fulfilments],
+        [f.delivered_at for f in fulfilments],
+    ]
+
+
+def _slot_columns(slots: list[SlotState]) -> list[list[Any]]:
+    return [
+        [s.store for s in slots],
+        [s.start for s in slots],
+        [s.end for s in slots],
+        [s.places for s in slots],
+        [s.reserved for s in slots],
+    ]
+
+
+def _reservation_columns(reservations: list[Reservation]) -> list[list[Any]]:
+    return [
+        [r.order_id for r in reservations],
+        [r.store for r in reservations],
+        [r.phase for r in reservations],
+        [r.start for r in reservations],
+        [r.code for r in reservations],
+    ]
+
+
+def _pick_list_columns(pick_lists: list[PickList]) -> list[list[Any]]:
+    return [
+        [p.order_id for p in pick_lists],
+        [to_json(p.spus).decode() for p in pick_lists],
+        [to_json(p.quantities).decode() for p in pick_lists],
+        [p.delivery.model_dump_json(exclude_none=True) if p.delivery else None for p in pick_lists],
+    ]

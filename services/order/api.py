@@ -1,0 +1,227 @@
+"""Orders over HTTP: what people ask becomes a command, what they see is read from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from services.order import catalogue
+from services.order.pages import OrderPage, OrderRow, Orders
+from services.order.state import ENDS, Phase
+from shared.contracts.base import LINES_MAX, QUANTITY_MAX, Money, Name, Quantity, Slot, Text
+from shared.contracts.order import CancelOrder, Delivery, PayOrder, PlaceOrder
+from shared.http.asked import Asked, asking, order_id_for
+from shared.http.auth import Caller, Role, require
+from shared.http.paging import Page, Paged
+from shared.http.problems import invalid, refusal, register
+from shared.http.sse import Event, EventStream
+from shared.http.waiting import heard
+from shared.service import Parts
+
+register(
+    {
+        "order_unknown": (404, "There is no such order"),
+        "store_unknown": (422, "There is no such store"),
+        "product_unknown": (422, "A product is not in the catalogue"),
+        "quantity_too_large": (422, "More pieces of one product than an order may hold"),
+        "outside_area": (422, "No store serves this delivery point"),
+        "slot_over": (422, "The slot lies in the past"),
+        "coupon_unknown": (422, "There is no such coupon"),
+        "store_not_accepting": (409, "The store takes no new orders"),
+        "total_changed": (409, "The total is another one"),
+        "order_exists": (409, "An order of this id exists"),
+        "order_not_payable": (409, "The order cannot be paid now"),
+        "payment_under_way": (409, "A payment of this order is under way"),
+        "cancel_not_allowed": (409, "The order cannot be cancelled any more"),
+        "cancel_under_way": (409, "The order is being cancelled already"),
+    }
+)
+
+STREAM_LOOK_S = 2.0
+"""A stream looks again after this long when no bell rings: another worker may have moved the order."""
+
+Buyer = Annotated[Asked, Depends(asking(Role.CUSTOMER, Role.CUSTOMER_SERVICE))]
+Reader = Annotated[Caller, Depends(require(Role.CUSTOMER, Role.CUSTOMER_SERVICE, Role.RISK_ANALYST))]
+
+
+class LineIn(BaseModel):
+    """Pieces of one SPU."""
+
+    model_config = ConfigDict(extra="forbid")
+    spu: Name
+    quantity: Quantity
+
+
+class SlotIn(BaseModel):
+    """An agreed hour."""
+
+    model_config = ConfigDict(extra="forbid")
+    start: AwareDatetime
+    end: AwareDatetime
+
+
+class DeliveryIn(Delivery):
+    """Where the goods go."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class BasketIn(BaseModel):
+    """A basket to be ordered. Staff name the account; a customer's token does for customers."""
+
+    model_config = ConfigDict(extra="forbid")
+    store: Name | None = None
+    delivery: DeliveryIn | None = None
+    lines: Annotated[list[LineIn], Field(min_length=1, max_length=LINES_MAX)]
+    slot: SlotIn | None = None
+    coupons: Annotated[list[Name], Field(max_length=20)] = []
+    expected_total: Money | None = None
+    device: Name | None = None
+    account: Name | None = None
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+class PayIn(BaseModel):
+    """How to pay (a token of the gateway), and the total that the customer saw, in minor units."""
+
+    model_config = ConfigDict(extra="forbid")
+    method: Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_not_blank)]
+    expected_total: Money
+
+
+class CancelIn(BaseModel):
+    """Why, in the customer's words."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: Text = ""
+
+
+def routes(parts: Parts) -> list[APIRouter]:
+    """The order service's routes."""
+    orders = Orders(parts.pool, parts.settings.currency)
+    return [_orders(parts, orders), catalogue.routes(parts.pool)]
+
+
+def _orders(parts: Parts, orders: Orders) -> APIRouter:
+    router = APIRouter(tags=["orders"])
+    desk, rests = parts.desk, parts.rests
+
+    async def page(order_id: str, caller: Caller) -> OrderPage:
+        found = await orders.page(order_id, caller)
+        if found is None:
+            raise refusal("order_unknown")
+        caller.must_see(found.account)
+        return found
+
+    async def mine(order_id: str, caller: Caller) -> None:
+        """Another's order is as unknown as none, before anything is asked of it."""
+        found = await orders.phase(order_id)
+        if found is None:
+            raise refusal("order_unknown")
+        caller.must_see(found[1])
+
+    async def answer(order_id: str, asked: Asked, response: Response) -> OrderPage:
+        await rests.wait(order_id, asked.wait_s)
+        response.headers["Location"] = f"/orders/{order_id}"
+        return await page(order_id, asked.caller)
+
+    @router.post("/orders", status_code=202, dependencies=[Depends(parts.not_behind)])
+    async def place(basket: BasketIn, asked: Buyer, response: Response) -> OrderPage:
+        order_id = order_id_for(asked.command_id)
+        await desk.send(_command(order_id, basket, asked.caller), asked)
+        return await answer(order_id, asked, response)
+
+    @router.post("/orders/{order_id}/pay", status_code=202)
+    async def pay(order_id: Name, body: PayIn, asked: Buyer, response: Response) -> OrderPage:
+        await mine(order_id, asked.caller)
+        await desk.send(PayOrder(order_id=order_id, method=body.method, expected_total=body.expected_total), asked)
+        return await answer(order_id, asked, response)
+
+    @router.post("/orders/{order_id}/cancel", status_code=202)
+    async def cancel(order_id: Name, asked: Buyer, response: Response, body: CancelIn | None = None) -> OrderPage:
+        await mine(order_id, asked.caller)
+        await desk.send(CancelOrder(order_id=order_id, reason=body.reason if body else ""), asked)
+        return await answer(order_id, asked, response)
+
+    @router.get("/orders/{order_id}")
+    async def read(order_id: Name, caller: Reader) -> OrderPage:
+        return await page(order_id, caller)
+
+    @router.get("/orders")
+    async def some(
+        caller: Reader,
+        paging: Paged,
+        phase: Annotated[Phase | None, Query(description="a phase of DESIGN §3")] = None,
+        account: Name | None = None,
+        store: Name | None = None,
+    ) -> Page[OrderRow]:
+        if caller.role is Role.CUSTOMER:
+            if account not in (None, caller.account):
+                return Page(items=[])
+            account = caller.account
+        rows = await orders.some(phase, account, store, paging.after(datetime, str), paging.fetch)
+        return paging.page(rows, last=lambda r: (r.placed_at, r.order_id), item=lambda r: r)
+
+    @router.get("/orders/{order_id}/stream")
+    async def stream(order_id: Name, caller: Reader) -> EventStream:
+        await page(order_id, caller)
+        return EventStream(_changes(parts, orders, order_id, caller))
+
+    return router
+
+
+async def _changes(parts: Parts, orders: Orders, order_id: str, caller: Caller) -> AsyncGenerator[Event, None]:
+    """The order's page, now and whenever it changes, until the order has ended."""
+    shown: Any = None
+    with parts.bell.listening(order_id) as ear:
+        while True:
+            ear.clear()
+            page = await orders.page(order_id, caller)
+            if page is None:
+                return
+            if page != shown:
+                shown = page
+                yield Event(data=page.model_dump_json(), event="order", id=str(len(page.timeline)))
+            if page.phase in ENDS:
+                return
+            await heard(ear, STREAM_LOOK_S)
+
+
+def _command(order_id: str, basket: BasketIn, caller: Caller) -> PlaceOrder:
+    if caller.role is Role.CUSTOMER:
+        if basket.account not in (None, caller.account):
+            raise invalid("body", "account", "a customer orders for no other account")
+        account = caller.account
+    else:
+        account = basket.account
+    if not account:
+        raise invalid("body", "account", "name the account that the order is for")
+    if basket.store is None and basket.delivery is None:
+        raise invalid("body", "store", "name a store or a delivery point")
+    if basket.coupons:
+        raise refusal("coupon_unknown", f"there is no coupon {basket.coupons[0]}")
+    pieces: dict[str, int] = {}
+    for line in basket.lines:
+        pieces[line.spu] = pieces.get(line.spu, 0) + line.quantity
+    if most := [spu for spu, quantity in pieces.items() if quantity > QUANTITY_MAX]:
+        raise refusal("quantity_too_large", f"more than {QUANTITY_MAX} pieces of {most[0]}")
+    return PlaceOrder(
+        order_id=order_id,
+        account=account,
+        store=basket.store,
+        delivery=Delivery(**basket.delivery.model_dump()) if basket.delivery else None,
+        spus=tuple(line.spu for line in basket.lines),
+        quantities=tuple(line.quantity for line in basket.lines),
+        slot=Slot(start=basket.slot.start, end=basket.slot.end) if basket.slot else None,
+        expected_total=basket.expected_total,
+        device=basket.device,
+    )

@@ -1,0 +1,149 @@
+"""What people see of orders: the order's page and lists, read from the tables."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from pydantic import BaseModel
+
+from services.order.decider import SALES_ORDER
+from services.order.state import Phase
+from shared.contracts.order import CancelOrder, PayOrder
+from shared.http.auth import Caller, Role
+
+ACTIONS: dict[str, type] = {"pay": PayOrder, "cancel": CancelOrder}
+"""What `allowed` may name: the part of the address behind the order's."""
+
+_PAGE = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot
+from orders o join baskets b using (order_id) where o.order_id = $1"""
+_TIMELINE = "select at, phase, message, actor from timeline where order_id = $1 order by seq"
+_PAPERS = "select kind, at, body from papers where order_id = $1 order by seq"
+_LIST = """select order_id, kind, phase, store, account, total, paid, refunded, placed_at, reason from orders
+where ($1::text is null or phase = $1) and ($2::text is null or account = $2) and ($3::text is null or store = $3)
+  and ($4::timestamptz is null or (placed_at, order_id) < ($4, $5::text))
+order by placed_at desc, order_id desc limit $6"""
+_PHASE = "select phase, account, kind from orders where order_id = $1"
+
+
+class OrderRow(BaseModel):
+    """An order in a list. Money in minor units."""
+
+    order_id: str
+    kind: str
+    phase: str
+    store: str
+    account: str
+    total: int
+    paid: int
+    refunded: int
+    placed_at: datetime
+    reason: str | None
+
+
+class OrderPage(BaseModel):
+    """All there is to know of an order. Money in minor units, times ISO 8601."""
+
+    order_id: str
+    kind: str
+    phase: str
+    store: str
+    account: str
+    placed_at: datetime
+    delivery: dict[str, Any] | None
+    slot: dict[str, Any] | None
+    lines: list[dict[str, Any]]
+    total: int
+    currency: str
+    paid: int
+    refunded: int
+    hold_mode: str | None
+    payable_until: datetime | None
+    reason: str | None
+    short: list[dict[str, Any]]
+    replaces: str | None
+    replacements: list[dict[str, Any]]
+    tickets: list[dict[str, Any]]
+    documents: list[dict[str, Any]]
+    payments: list[dict[str, Any]]
+    refunds: list[dict[str, Any]]
+    timeline: list[dict[str, Any]]
+    allowed: list[str]
+
+
+class Orders:
+    """Reads orders for people."""
+
+    def __init__(self, pool: asyncpg.Pool, currency: str) -> None:
+        self._pool = pool
+        self._currency = currency
+
+    async def page(self, order_id: str, caller: Caller) -> OrderPage | None:
+        """The order as this caller may see it; None when there is none."""
+        async with self._pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            row = await connection.fetchrow(_PAGE, order_id)
+            if row is None:
+                return None
+            timeline = await connection.fetch(_TIMELINE, order_id)
+            rows = await connection.fetch(_PAPERS, order_id)
+        papers: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for paper in rows:
+            papers[paper["kind"]].append({"at": paper["at"], **json.loads(paper["body"])})
+        lines = zip(*(json.loads(row[c]) for c in ("spus", "quantities", "prices")), strict=True)
+        return OrderPage(
+            order_id=order_id,
+            kind=row["kind"],
+            phase=row["phase"],
+            store=row["store"],
+            account=row["account"],
+            placed_at=row["placed_at"],
+            delivery=json.loads(row["delivery"]) if row["delivery"] else None,
+            slot=json.loads(row["slot"]) if row["slot"] else None,
+            lines=[
+                {"spu": s, "quantity": q, "unit_price": p, "discount": 0, "total": q * p} for s, q, p in lines
+            ],
+            total=row["total"],
+            currency=self._currency,
+            paid=row["paid"],
+            refunded=row["refunded"],
+            hold_mode=row["hold_mode"],
+            payable_until=row["payable_until"],
+            reason=row["reason"] or None,
+            short=[line for paper in papers["short"][-1:] for line in paper["lines"]],
+            replaces=None,
+            replacements=[],
+            tickets=[],
+            documents=papers["document"],
+            payments=papers["payment"],
+            refunds=papers["refund"],
+            timeline=[dict(entry) for entry in timeline],
+            allowed=allowed(Phase(row["phase"]), caller),
+        )
+
+    async def phase(self, order_id: str) -> tuple[str, str] | None:
+        """Phase and account of an order."""
+        row = await self._pool.fetchrow(_PHASE, order_id)
+        return (row["phase"], row["account"]) if row else None
+
+    async def some(
+        self,
+        phase: str | None,
+        account: str | None,
+        store: str | None,
+        after: Sequence[Any],
+        limit: int,
+    ) -> list[OrderRow]:
+        """Orders, the newest first, behind the sort values of the page before."""
+        rows = await self._pool.fetch(_LIST, phase, account, store, *after, limit)
+        return [OrderRow(**{**row, "reason": row["reason"] or None}) for row in rows]
+
+
+def allowed(phase: Phase, caller: Caller) -> list[str]:
+    """What the table would carry out for this caller now."""
+    if caller.role not in (Role.CUSTOMER, Role.CUSTOMER_SERVICE, Role.ADMIN):
+        return []
+    return SALES_ORDER.allowed(phase, ACTIONS)

@@ -1,0 +1,238 @@
+"""An order as the saga sees it, and the facts that it is decided on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from shared.contracts.base import Slot
+from shared.contracts.inventory import HoldMode
+from shared.contracts.order import Delivery
+from shared.runtime.said import Record
+
+
+class Phase(StrEnum):
+    """The rows of the table. A wish or a fact that changes what may come next is a phase, not a flag."""
+
+    NEW = "new"
+    RESERVING_SLOT = "reserving_slot"
+    SCREENING = "screening"
+    IN_REVIEW = "in_review"
+    HOLDING = "holding"
+    AWAITING_PAYMENT = "awaiting_payment"
+    VERIFYING = "verifying"
+    PAYING = "paying"
+    PAYING_CANCEL_WANTED = "paying_cancel_wanted"
+    DEDUCTING = "deducting"
+    DEDUCTING_CANCEL_WANTED = "deducting_cancel_wanted"
+    AWAITING_PICKING = "awaiting_picking"
+    PICKING = "picking"
+    AWAITING_SHIPMENT = "awaiting_shipment"
+    IN_DELIVERY = "in_delivery"
+    DELIVERED = "delivered"
+    RELEASING = "releasing"
+    REFUNDING = "refunding"
+    CLOSED = "closed"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+
+ENDS = frozenset({Phase.CLOSED, Phase.CANCELLED, Phase.REJECTED})
+"""Nothing but money that comes late can happen to an order here."""
+RESTING = ENDS | {
+    Phase.IN_REVIEW,
+    Phase.AWAITING_PAYMENT,
+    Phase.AWAITING_PICKING,
+    Phase.PICKING,
+    Phase.AWAITING_SHIPMENT,
+    Phase.IN_DELIVERY,
+    Phase.DELIVERED,
+}
+"""Phases that wait for a person, a timer or nothing; the others wait for a service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One sales order. Money in minor units; `spus`, `quantities` (pieces) and `prices` (per piece) are parallel.
+
+    `attempt` counts clicks on pay, `refunds` the refunds asked for; `closing_refund` is the one that the phase
+    `refunding` waits for; `reference` is the gateway's name of the money that was taken for this order.
+    """
+
+    order_id: str
+    phase: Phase
+    account: str = ""
+    store: str = ""
+    placed_at: datetime | None = None
+    phase_since: datetime | None = None
+    spus: tuple[str, ...] = ()
+    quantities: tuple[int, ...] = ()
+    prices: tuple[int, ...] = ()
+    total: int = 0
+    delivery: Delivery | None = None
+    slot: Slot | None = None
+    device: str | None = None
+    hold_mode: HoldMode | None = None
+    payable_until: datetime | None = None
+    attempt: int = 0
+    method: str = ""
+    paid: int = 0
+    refunded: int = 0
+    refunds: int = 0
+    closing_refund: int = 0
+    reference: str = ""
+    reason: str = ""
+
+
+class Product(NamedTuple):
+    """A fact: what an SPU costs now, in minor units."""
+
+    price: int
+
+
+class StoreFact(NamedTuple):
+    """A fact: does the store take orders?"""
+
+    accepting: bool
+
+
+# -- what is kept ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry(Record):
+    """Something happened to the order: the phase it entered, the message that did it, and who sent it."""
+
+    order_id: str
+    at: datetime
+    phase: str
+    message: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Basket(Record):
+    """The order's lines as they are priced now; written at placing, and again when the total changes."""
+
+    order_id: str
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+    prices: tuple[int, ...]
+    delivery: Delivery | None
+    slot: Slot | None
+    device: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Paper(Record):
+    """Something that the order's page shows: a document, a payment, a refund, or the short lines."""
+
+    order_id: str
+    kind: str
+    at: datetime
+    body: dict[str, Any]
+
+
+# -- messages that never leave the service -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentExpired:
+    """The time to pay is over."""
+
+    order_id: str
+
+    @property
+    def subject(self) -> str:
+        """The order."""
+        return self.order_id
+
+
+@dataclass(frozen=True, slots=True)
+class BasketPriced:
+    """PlaceOrder, read with the catalogue: everything is known, and the total is what the customer expected."""
+
+    order_id: str
+    account: str
+    store: str
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+    prices: tuple[int, ...]
+    total: int
+    delivery: Delivery | None
+    slot: Slot | None
+    device: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BasketPricedForSlot(BasketPriced):
+    """The same, for an agreed hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaceable:
+    """PlaceOrder, read with the catalogue: it cannot be placed. `detail` names what is wrong, for the customer."""
+
+    detail: str
+
+
+class OutsideEveryArea(Unplaceable):
+    """No store serves the delivery point, or not the store that was asked for."""
+
+
+class UnknownStore(Unplaceable):
+    """There is no such store."""
+
+
+class StoreNotAccepting(Unplaceable):
+    """The store takes no new orders."""
+
+
+class UnknownProduct(Unplaceable):
+    """An SPU that is not in the catalogue."""
+
+
+class QuantityTooLarge(Unplaceable):
+    """More pieces of one SPU than an order may hold, summed over its lines."""
+
+
+class SlotOver(Unplaceable):
+    """The slot has begun already, or ends before it starts."""
+
+
+class PlacedAtOtherTotal(Unplaceable):
+    """The total is not the one that the customer expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaidAtOtherTotal:
+    """PayOrder with a total that this order never had: nothing happens before the customer has seen the right one."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TotalHolds:
+    """StockVerified, read with the catalogue: the total is still the one that was clicked on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TotalChanged:
+    """StockVerified, read with the catalogue: prices have changed since the click."""
+
+    prices: tuple[int, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class StrayMoneyReturned:
+    """PaymentRefunded for money that nobody waited for."""
+
+    refund: int
+    amount: int
+    reference: str
+    reason: str
+    liable: str
+    at: datetime

@@ -1,0 +1,162 @@
+"""The order service's SQL: what a set of keys means for its tables, and what a commit does."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from services.order.areas import covers, serving
+from services.order.state import ENDS, Basket, Order, Paper, Phase, Product, StoreFact, TimelineEntry
+from shared.contracts.base import Slot
+from shared.contracts.order import Delivery
+from shared.runtime.commit import Commit
+from shared.runtime.statement import Connection, Write
+from shared.runtime.table import Key
+
+_ORDERS = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, b.device
+from unnest($1::text[]) k (order_id) join orders o using (order_id) join baskets b using (order_id)"""
+_PRODUCTS = "select p.spu, p.price from unnest($1::text[]) k (spu) join products p using (spu)"
+_STORES = "select s.store, s.accepting from unnest($1::text[]) k (store) join stores s using (store)"
+_AREAS = "select s.store, s.area from unnest($1::text[]) k (store) join stores s using (store)"
+_CANDIDATES = """select k.n, s.store, s.accepting, s.area
+from unnest($1::float8[], $2::float8[]) with ordinality k (lat, lon, n)
+join stores s on k.lon between s.west and s.east and k.lat between s.south and s.north"""
+
+# Columns of `orders` that a step may change, with their types; they are also fields of Order.
+_CHANGING = {
+    "phase": "text",
+    "phase_since": "timestamptz",
+    "total": "bigint",
+    "hold_mode": "text",
+    "payable_until": "timestamptz",
+    "attempt": "int",
+    "method": "text",
+    "paid": "bigint",
+    "refunded": "bigint",
+    "refunds": "int",
+    "closing_refund": "int",
+    "reference": "text",
+    "reason": "text",
+}
+_PLACED = {"account": "text", "store": "text", "placed_at": "timestamptz"}
+_NAMES = list(_CHANGING)
+
+
+def _unnest(columns: Mapping[str, str], alias: str = "u") -> str:
+    arrays = ", ".join(f"${n}::{type_}[]" for n, type_ in enumerate(columns.values(), 1))
+    return f"unnest({arrays}) {alias} ({', '.join(columns)})"
+
+
+_ALL = {"order_id": "text", **_PLACED, **_CHANGING, "ended": "boolean"}
+_INSERT = f"insert into orders ({', '.join(_ALL)}) select {', '.join(_ALL)} from {_unnest(_ALL)}"
+_STEP = {"order_id": "text", **_CHANGING, "ended": "boolean"}
+_UPDATE = f"""update orders o set {", ".join(f"{c} = u.{c}" for c in [*_CHANGING, "ended"])}
+from {_unnest(_STEP)} where o.order_id = u.order_id"""
+_BASKETS = """insert into baskets (order_id, spus, quantities, prices, delivery, slot, device)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+on conflict (order_id) do update set prices = excluded.prices"""
+_TIMELINE = """insert into timeline (order_id, at, phase, message, actor)
+select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])"""
+_PAPERS = """insert into papers (order_id, kind, at, body)
+select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[])"""
+
+
+class OrderStore:
+    """Loads orders and the facts they are decided on; saves what a batch did to them."""
+
+    async def load_many(self, connection: Connection, keys: Collection[Key], now: datetime) -> Mapping[Key, Any]:
+        """One query per kind of key."""
+        by_kind: dict[str, list[Key]] = defaultdict(list)
+        for key in keys:
+            by_kind[key[0]].append(key)
+        found: dict[Key, Any] = dict.fromkeys(keys)
+        if some := by_kind["order"]:
+            for row in await connection.fetch(_ORDERS, [k[1] for k in some]):
+                found["order", row["order_id"]] = _order(row)
+        if some := by_kind["product"]:
+            for row in await connection.fetch(_PRODUCTS, [k[1] for k in some]):
+                found["product", row["spu"]] = Product(row["price"])
+        if some := by_kind["store"]:
+            for row in await connection.fetch(_STORES, [k[1] for k in some]):
+                found["store", row["store"]] = StoreFact(row["accepting"])
+        if some := by_kind["within"]:
+            areas = {r["store"]: r["area"] for r in await connection.fetch(_AREAS, list({k[1] for k in some}))}
+            for key in some:
+                found[key] = key[1] in areas and covers(areas[key[1]], float(key[2]), float(key[3]))
+        if some := by_kind["serving"]:
+            found.update(await _serving(connection, some))
+        return found
+
+    def save_many(self, commit: Commit) -> list[Write]:
+        """New orders are inserted whole, others updated in what may change."""
+        writes = []
+        orders: list[Order] = list(commit.states.values())
+        # A batch that places an order may carry it further: the basket that came first says that it is new.
+        baskets: list[Basket] = commit.records.get(Basket, [])
+        placed = {o.order_id for o in orders if o.placed_at == commit.at} if baskets else set()
+        if new := [o for o in orders if o.order_id in placed]:
+            writes.append(Write("orders_new", _INSERT, _columns([_placed_row(o) for o in new])))
+        if old := [o for o in orders if o.order_id not in placed]:
+            writes.append(Write("orders_step", _UPDATE, _columns([_step_row(o) for o in old])))
+        if baskets:
+            latest = {b.order_id: b for b in baskets}
+            writes.append(Write("baskets", _BASKETS, _columns([_basket_row(b) for b in latest.values()])))
+        if entries := commit.records.get(TimelineEntry):
+            rows = [(e.order_id, e.at, e.phase, e.message, e.actor) for e in entries]
+            writes.append(Write("timeline", _TIMELINE, _columns(rows)))
+        if papers := commit.records.get(Paper):
+            writes.append(Write("papers", _PAPERS, _columns([(p.order_id, p.kind, p.at, json.dumps(p.body)) for p in papers])))
+        return writes
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _step_row(o: Order) -> list[Any]:
+    return [o.order_id, *(getattr(o, name) for name in _NAMES), o.phase in ENDS]
+
+
+def _placed_row(o: Order) -> list[Any]:
+    return [o.order_id, o.account, o.store, o.placed_at, *(getattr(o, name) for name in _NAMES), o.phase in ENDS]
+
+
+def _basket_row(b: Basket) -> tuple[Any, ...]:
+    return (
+        b.order_id,
+        json.dumps(b.spus),
+        json.dumps(b.quantities),
+        json.dumps(b.prices),
+        b.delivery.model_dump_json(exclude_none=True) if b.delivery else None,
+        b.slot.model_dump_json() if b.slot else None,
+        b.device,
+    )
+
+
+def _order(row: Any) -> Order:
+    changing = {name: row[name] for name in _NAMES}
+    changing["phase"] = Phase(row["phase"])
+    return Order(
+        order_id=row["order_id"],
+        account=row["account"],
+        store=row["store"],
+        placed_at=row["placed_at"],
+        spus=tuple(json.loads(row["spus"])),
+        quantities=tuple(json.loads(row["quantities"])),
+        prices=tuple(json.loads(row["prices"])),
+        delivery=Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
+        slot=Slot.model_validate_json(row["slot"]) if row["slot"] else None,
+        device=row["device"],
+        **changing,
+    )
+
+
+async def _serving(connection: Connection, keys: Sequence[Key]) -> dict[Key, str | None]:
+    rows = await connection.fetch(_CANDIDATES, [float(k[1]) for k in keys], [float(k[2]) for k in keys])
+    candidates: dict[int, list[tuple[str, bool, str]]] = defaultdict(list)
+    for row in rows:
+        candidates[row["n"]].append((row["store"], row["accepting"], row["area"]))
+    return {key: serving(candidates[n], float(key[1]), float(key[2])) for n, key in enumerate(keys, 1)}

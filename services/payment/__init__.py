@@ -1,0 +1,1 @@
+"""Payment: money taken and given back."""

@@ -1,0 +1,154 @@
+"""Calls to the gateway: from an effect that the decider asked for to the gateway's answer, as a message of the service.
+
+The generic runner decides when and how many at once; this says what one call is and how patient it is. The rule that
+matters: a charge that may have reached the gateway without an answer is never sent again, it is asked about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from prometheus_client import Counter
+
+from services.payment.decider import ASK, CHARGE, REFUND_EFFECT
+from services.payment.gateway import (
+    Captured,
+    Declined,
+    Gateway,
+    GatewayTimeout,
+    GatewayUnavailable,
+    GivenBack,
+    KeyReused,
+    Known,
+    NoMoney,
+    Refunded,
+    RefundRefused,
+    UnknownKey,
+)
+from services.payment.state import (
+    GatewayDeclined,
+    GatewayKnowsNoMoney,
+    GatewayRefunded,
+    GatewayRefusedRefund,
+    GatewayTimedOut,
+    GatewayTook,
+)
+from shared.runtime.said import Effect
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.2
+PAUSE_MAX_S = 10.0
+"""Pauses between calls to a gateway that does not answer double from the first to this one."""
+
+REFUSED_REFUNDS = Counter("payment_refunds_refused", "Refunds that the gateway will never do: a person has to")
+CALLS_AGAIN = Counter("payment_gateway_calls_again", "Calls that the gateway did not answer", ["kind"])
+
+Answer = Known | GivenBack | None
+"""What the gateway said; None: nothing, in time."""
+Told = GatewayTook | GatewayDeclined | GatewayTimedOut | GatewayKnowsNoMoney | GatewayRefunded | GatewayRefusedRefund
+
+T = TypeVar("T")
+
+
+def told(effect: Effect, answer: Answer) -> Told:
+    """The gateway's answer to an effect, as the decider hears it."""
+    arguments = effect.arguments
+    order_id, key = arguments["order_id"], arguments["key"]
+    match answer:
+        case Captured():
+            return GatewayTook(order_id, key, answer.reference, answer.amount, answer.at)
+        case Declined():
+            return GatewayDeclined(order_id, key, answer.code)
+        case NoMoney() | UnknownKey():
+            return GatewayKnowsNoMoney(order_id, key)
+        case Refunded():
+            return GatewayRefunded(order_id, arguments["refund"], answer.reference, answer.amount, answer.at)
+        case RefundRefused():
+            return GatewayRefusedRefund(order_id, arguments["refund"], answer.code)
+        case None:
+            return GatewayTimedOut(order_id, key)
+
+
+class GatewayCalls:
+    """What the runner calls for every effect of the payment service."""
+
+    def __init__(
+        self, gateway: Gateway, *, first_pause_s: float = FIRST_PAUSE_S, pause_max_s: float = PAUSE_MAX_S
+    ) -> None:
+        self._gateway = gateway
+        self._first_pause_s = first_pause_s
+        self._pause_max_s = pause_max_s
+
+    async def run(self, effect: Effect, resumed: bool) -> Told:
+        """Does one call, however long the gateway is away. `resumed`: the effect was found open after a restart, so
+        nobody knows whether it was begun."""
+        if effect.kind == CHARGE:
+            return told(effect, await self._charge(effect, resumed))
+        if effect.kind == ASK:
+            return told(effect, await self._ask(effect))
+        if effect.kind == REFUND_EFFECT:
+            return told(effect, await self._refund(effect))
+        raise ValueError(f"effect {effect.id} is of kind {effect.kind!r}, which the payment service does not know")
+
+    async def _charge(self, effect: Effect, resumed: bool) -> Captured | Declined | NoMoney | UnknownKey | None:
+        a = effect.arguments
+        if resumed:
+            known = await self._ask(effect)
+            if not isinstance(known, UnknownKey):
+                return known
+
+        async def call() -> Captured | Declined:
+            return await self._gateway.charge(a["key"], a["order_id"], a["amount"], a["currency"], a["method"])
+
+        try:
+            return await self._again(effect, call, GatewayUnavailable)
+        except GatewayTimeout:
+            return None
+        except KeyReused as mistake:
+            # Somebody charged under our key: whether money moved is all that matters now.
+            log.error("charge %s: %s", a["key"], mistake)
+            return await self._ask(effect)
+        except ValueError as mistake:
+            log.error("charge %s was not sent: %s", a["key"], mistake)
+            return Declined("invalid_request")
+
+    async def _ask(self, effect: Effect) -> Known:
+        async def call() -> Known:
+            return await self._gateway.ask(effect.arguments["key"])
+
+        return await self._again(effect, call, GatewayUnavailable, GatewayTimeout)
+
+    async def _refund(self, effect: Effect) -> GivenBack:
+        a = effect.arguments
+
+        async def call() -> GivenBack:
+            return await self._gateway.refund(a["key"], a["reference"], a["amount"], a["reason"])
+
+        answer: GivenBack
+        try:
+            answer = await self._again(effect, call, GatewayUnavailable, GatewayTimeout)
+        except KeyReused:
+            answer = RefundRefused("key_reused")
+        except ValueError as mistake:
+            log.error("refund %s was not sent: %s", a["key"], mistake)
+            answer = RefundRefused("invalid_request")
+        if isinstance(answer, RefundRefused):
+            REFUSED_REFUNDS.inc()
+            log.error("refund %s of %d from %s was refused: %s", a["key"], a["amount"], a["reference"], answer.code)
+        return answer
+
+    async def _again(self, effect: Effect, call: Callable[[], Awaitable[T]], *until_not: type[Exception]) -> T:
+        """Calls until the gateway answers; the key makes all calls one."""
+        pause_s = self._first_pause_s
+        while True:
+            try:
+                return await call()
+            except until_not as away:
+                CALLS_AGAIN.labels(effect.kind).inc()
+                log.warning("effect %s: %s; again in %.1f s", effect.id, away, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, self._pause_max_s)

@@ -1,0 +1,188 @@
+"""What payment knows of an order: attempts to take money, money captured, money given back; and the gateway's answers.
+
+Amounts are integer minor units. A *capture* is money that the gateway took; it is known by the gateway's own reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from shared.contracts.payment import Liable
+from shared.runtime.said import Record
+
+
+class Phase(StrEnum):
+    """What the payment of an order waits for. `OPEN`: nothing, no attempt is live; `TAKEN`: the money is in."""
+
+    NEW = "new"
+    CHARGING = "charging"
+    ASKING = "asking"
+    OPEN = "open"
+    TAKEN = "taken"
+
+
+LIVE = frozenset({Phase.CHARGING, Phase.ASKING})
+"""The phases in which the gateway has yet to say what became of the last attempt."""
+
+
+class RefundPhase(StrEnum):
+    """Where a refund stands. `REFUSED`: the gateway will not do it, so a person has to."""
+
+    NEW = "new"
+    ASKED = "asked"
+    REFUNDED = "refunded"
+    REFUSED = "refused"
+
+
+class Attempt(NamedTuple):
+    """A click of the customer. `outcome` is taken, declined or given_up, and empty as long as nobody knows; `code`
+    says why it was declined."""
+
+    number: int
+    amount: int
+    method: str
+    outcome: str = ""
+    code: str = ""
+
+
+class Capture(NamedTuple):
+    """Money taken. `given_back` is the sum of its refunds, also of those that the gateway has not confirmed yet."""
+
+    reference: str
+    amount: int
+    at: datetime
+    given_back: int = 0
+
+    @property
+    def remainder(self) -> int:
+        """What may still be given back."""
+        return self.amount - self.given_back
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """The money of one order. In a live phase it is the last attempt that is live."""
+
+    order_id: str
+    phase: Phase = Phase.NEW
+    attempts: tuple[Attempt, ...] = ()
+    captures: tuple[Capture, ...] = ()
+
+    @property
+    def live(self) -> Attempt | None:
+        """The attempt whose answer is awaited."""
+        return self.attempts[-1] if self.phase in LIVE else None
+
+    def capture(self, reference: str) -> Capture | None:
+        """The money with this reference."""
+        return next((c for c in self.captures if c.reference == reference), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money of one capture on its way back. `reference` and `at` are the gateway's, once it is done; `code` says why
+    the gateway refused."""
+
+    order_id: str
+    number: int
+    phase: RefundPhase
+    amount: int
+    capture: str
+    reason: str
+    liable: Liable
+    reference: str = ""
+    at: datetime | None = None
+    code: str = ""
+
+
+def attempt_key(order_id: str, attempt: int) -> str:
+    """The idempotency key of an attempt; the gateway knows it by this name for ever. Order ids may hold colons, so what
+    follows the last one must tell attempts and refunds apart."""
+    return f"{order_id}:{attempt}"
+
+
+def refund_key(order_id: str, refund: int) -> str:
+    """The idempotency key of a refund."""
+    return f"{order_id}:refund-{refund}"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry(Record):
+    """A line of the money journal: `captured` or `refunded`, with the gateway's reference. Never changed."""
+
+    order_id: str
+    at: datetime
+    kind: str
+    amount: int
+    reference: str
+    reason: str
+    liable: Liable | None
+
+
+# What the gateway answered: messages that never leave the service. ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OfOrder:
+    """About one order's money."""
+
+    order_id: str
+
+    @property
+    def subject(self) -> str:
+        """Messages of one order park behind each other."""
+        return self.order_id
+
+
+@dataclass(frozen=True, slots=True)
+class OfAttempt(OfOrder):
+    """About the attempt with this key."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayTook(OfAttempt):
+    """The money was taken."""
+
+    reference: str
+    amount: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayDeclined(OfAttempt):
+    """The gateway said no."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayTimedOut(OfAttempt):
+    """No answer: the money may have moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayKnowsNoMoney(OfAttempt):
+    """Asked about the attempt, the gateway knows of no money."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRefunded(OfOrder):
+    """The money of a refund went back."""
+
+    refund: int
+    reference: str
+    amount: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRefusedRefund(OfOrder):
+    """The gateway will not give this back, however often it is asked."""
+
+    refund: int
+    code: str

@@ -1,0 +1,157 @@
+"""What risk knows: the screening of an order, the review of one that a person looks at, and who is on the blocklist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Phase(StrEnum):
+    """Where a screening stands. `NEW` is an order that nobody has looked at."""
+
+    NEW = "new"
+    IN_REVIEW = "in_review"
+    CLEARED = "cleared"
+    RESTRICTED = "restricted"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+
+
+class Kind(StrEnum):
+    """What the blocklist knows by name."""
+
+    ACCOUNT = "account"
+    DEVICE = "device"
+    ADDRESS = "address"
+
+
+class Treatment(StrEnum):
+    """What an entry of the blocklist does to an order, the weakest first: the strongest one wins."""
+
+    RESTRICT = "restrict"
+    REFER = "refer"
+    REFUSE = "refuse"
+
+
+STRENGTH = {treatment: strength for strength, treatment in enumerate(Treatment)}
+
+
+class Blocked(NamedTuple):
+    """An entry of the blocklist; from `until` on it counts no more (None: for good)."""
+
+    treatment: Treatment
+    reason: str
+    until: datetime | None = None
+
+    def counts(self, now: datetime) -> bool:
+        """Whether it still says something."""
+        return self.until is None or now < self.until
+
+
+def normalised(kind: Kind, value: str) -> str:
+    """How a value of the blocklist is written and looked up: addresses match whatever their case and spacing."""
+    return " ".join(value.split()).casefold() if kind is Kind.ADDRESS else value
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a person gets to see of an order (`total` in minor units), and what came of it once `decided_at` is there.
+
+    `verdict` is clear, restrict or refuse, or withdrawn when the order ended first; `decided_by` is an actor, or empty
+    when nobody decided.
+    """
+
+    total: int
+    device: str | None
+    address: str | None
+    reason: str
+    asked_at: datetime
+    due_at: datetime
+    verdict: str | None = None
+    note: str = ""
+    decided_by: str = ""
+    decided_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """Risk's look at one order. `reason` is the code that was said with the verdict, empty when it was clear."""
+
+    order_id: str
+    account: str
+    phase: Phase = Phase.NEW
+    reason: str = ""
+    review: Review | None = None
+
+
+# Messages that never leave the service. ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OfOrder:
+    """About one order."""
+
+    order_id: str
+
+    @property
+    def subject(self) -> str:
+        """Messages of one order park behind each other."""
+        return self.order_id
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNothing(OfOrder):
+    """Nothing speaks against the order."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRestriction(OfOrder):
+    """The switch is off, or an entry restricts."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundReferral(OfOrder):
+    """An entry wants a person to look."""
+
+    reason: str
+    total: int
+    device: str | None
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRefusal(OfOrder):
+    """An entry refuses."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewDecision(OfOrder):
+    """What a person decided."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewCleared(ReviewDecision):
+    """A person cleared the order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRestricted(ReviewDecision):
+    """A person restricted the order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRefused(ReviewDecision):
+    """A person refused the order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewOverdue(OfOrder):
+    """The timer: nobody decided in time."""

@@ -1,0 +1,119 @@
+"""Risk's tables: screenings and reviews are the worker's, people write the facts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from services.risk.state import Blocked, Phase, Review, Screening, Treatment
+from shared.runtime.commit import Commit
+from shared.runtime.statement import Connection, Write
+from shared.runtime.table import Key
+
+LOAD_SCREENINGS = """
+select s.order_id, s.account, s.phase, s.reason, r.order_id as reviewed, r.total, r.device, r.address,
+       r.reason as review_reason, r.asked_at, r.due_at, r.verdict, r.note, r.decided_by, r.decided_at
+from screenings s left join reviews r using (order_id)
+where s.order_id = any($1::text[])
+"""
+# Both facts in one round trip: it is made for every batch.
+LOAD_FACTS = """
+select kind, value, treatment, reason, until
+from unnest($1::text[], $2::text[]) as asked (kind, value) join blocklist using (kind, value)
+union all
+select 'switch', is_on::text, null, null, null from switch
+"""
+SAVE_SCREENINGS = """
+insert into screenings (order_id, account, phase, reason)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])
+on conflict (order_id) do update set phase = excluded.phase, reason = excluded.reason
+"""
+SAVE_REVIEWS = """
+insert into reviews (order_id, account, total, device, address, reason, asked_at, due_at, verdict, note, decided_by,
+                     decided_at)
+select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
+                     $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::timestamptz[])
+on conflict (order_id) do update
+set verdict = excluded.verdict, note = excluded.note, decided_by = excluded.decided_by, decided_at = excluded.decided_at
+"""
+
+
+class RiskStore:
+    """Loads and saves for the worker."""
+
+    async def load_many(self, connection: Connection, keys: Collection[Key], now: datetime) -> Mapping[Key, Any]:
+        """Screenings (None for an order that nobody has looked at), the switch, and entries of the blocklist."""
+        loaded: dict[Key, Any] = dict.fromkeys(keys)
+        orders = [key[1] for key in keys if key[0] == "screening"]
+        if orders:
+            for row in await connection.fetch(LOAD_SCREENINGS, orders):
+                loaded["screening", row["order_id"]] = _screening(row)
+        blocked = [key for key in keys if key[0] == "blocked"]
+        if blocked or ("switch",) in loaded:
+            rows = await connection.fetch(LOAD_FACTS, [key[1] for key in blocked], [key[2] for key in blocked])
+            for kind, value, treatment, reason, until in rows:
+                if kind == "switch":
+                    loaded["switch",] = value == "true"
+                else:
+                    loaded["blocked", kind, value] = Blocked(Treatment(treatment), reason, until)
+        return loaded
+
+    def save_many(self, commit: Commit) -> list[Write]:
+        """A row per screening, and one per review."""
+        screenings: list[Screening] = list(commit.states.values())
+        if not screenings:
+            return []
+        writes = [
+            Write(
+                "screenings",
+                SAVE_SCREENINGS,
+                (
+                    [s.order_id for s in screenings],
+                    [s.account for s in screenings],
+                    [s.phase for s in screenings],
+                    [s.reason or None for s in screenings],
+                ),
+            )
+        ]
+        reviewed = [(s, s.review) for s in screenings if s.review is not None]
+        if reviewed:
+            writes.append(
+                Write(
+                    "reviews",
+                    SAVE_REVIEWS,
+                    (
+                        [s.order_id for s, _ in reviewed],
+                        [s.account for s, _ in reviewed],
+                        [r.total for _, r in reviewed],
+                        [r.device for _, r in reviewed],
+                        [r.address for _, r in reviewed],
+                        [r.reason for _, r in reviewed],
+                        [r.asked_at for _, r in reviewed],
+                        [r.due_at for _, r in reviewed],
+                        [r.verdict for _, r in reviewed],
+                        [r.note for _, r in reviewed],
+                        [r.decided_by for _, r in reviewed],
+                        [r.decided_at for _, r in reviewed],
+                    ),
+                )
+            )
+        return writes
+
+
+def _screening(row: Any) -> Screening:
+    review = None
+    if row["reviewed"] is not None:
+        review = Review(
+            total=row["total"],
+            device=row["device"],
+            address=row["address"],
+            reason=row["review_reason"],
+            asked_at=row["asked_at"],
+            due_at=row["due_at"],
+            verdict=row["verdict"],
+            note=row["note"],
+            decided_by=row["decided_by"],
+            decided_at=row["decided_at"],
+        )
+    return Screening(row["order_id"], row["account"], Phase(row["phase"]), row["reason"] or "", review)

@@ -1,0 +1,21 @@
+"""Aftersales: keeps the window in which a delivered order may still be complained about."""
+
+from __future__ import annotations
+
+from shared.contracts.base import Message
+
+
+class OpenWindow(Message):
+    """The order was delivered: its after-sales window begins."""
+
+    TOPIC = "aftersales.commands"
+    order_id: str
+    account: str
+    store: str
+
+
+class WindowShut(Message):
+    """The window has passed and nothing is open: from now on every ticket is refused."""
+
+    TOPIC = "aftersales.events"
+    order_id: str

@@ -1,0 +1,161 @@
+"""Inventory: holds, deductions and documents. One writer per store, so commands are keyed by store."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared.contracts.base import LINES_MAX, STOCK_QUANTITY_MAX, Message, Name, StockQuantity, Text
+
+HoldMode = Literal["lock", "on_payment"]
+"""`lock`: locked at placing, deducted at payment. `on_payment`: checked at placing, first paid is first served."""
+
+
+class StockCommand(Message):
+    """From the order service, about one order's stock in one store."""
+
+    TOPIC = "inventory.commands"
+    KEY = "store"
+    order_id: str
+    store: str
+
+
+class HoldStock(StockCommand):
+    """Hold all lines or none."""
+
+    mode: HoldMode
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+
+
+class VerifyStock(StockCommand):
+    """Is the stock of this hold still there, now that the customer wants to pay?"""
+
+
+class DeductStock(StockCommand):
+    """The order is paid: take the goods off the stock and write the sales issue."""
+
+
+class ReleaseStock(StockCommand):
+    """The order will not be paid: give the hold back."""
+
+
+class ReverseIssue(StockCommand):
+    """The goods never left: put them back and write the counter-document of the issue."""
+
+
+class StoreCommand(Message):
+    """From a storekeeper, about a store's stock; `request_id` names the request, one document comes of it."""
+
+    TOPIC = "inventory.commands"
+    KEY = "store"
+    SUBJECT = "request_id"
+    request_id: Name
+    store: Name
+
+
+class ReceiveGoods(StoreCommand):
+    """Goods came in: pieces per SPU."""
+
+    spus: Annotated[tuple[Name, ...], Field(min_length=1, max_length=LINES_MAX)]
+    quantities: Annotated[tuple[StockQuantity, ...], Field(min_length=1, max_length=LINES_MAX)]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if len(self.spus) != len(self.quantities):
+            raise ValueError("spus and quantities must have the same length")
+        return self
+
+
+Delta = Annotated[int, Field(ge=-STOCK_QUANTITY_MAX, le=STOCK_QUANTITY_MAX, strict=True)]
+
+
+class AdjustStock(StoreCommand):
+    """A count found more or less than the books say: the difference per SPU, and why."""
+
+    spus: Annotated[tuple[Name, ...], Field(min_length=1, max_length=LINES_MAX)]
+    deltas: Annotated[tuple[Delta, ...], Field(min_length=1, max_length=LINES_MAX)]
+    reason: Text
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if len(self.spus) != len(self.deltas):
+            raise ValueError("spus and deltas must have the same length")
+        return self
+
+
+class StockEvent(Message):
+    """A fact about one order's stock."""
+
+    TOPIC = "inventory.events"
+    order_id: str
+
+
+class ShortStock(StockEvent):
+    """The lines that are short, and how many pieces are missing of each."""
+
+    spus: tuple[str, ...]
+    missing: tuple[int, ...]
+
+
+class StockHeld(StockEvent):
+    """All lines are held, in this mode."""
+
+    mode: HoldMode
+
+
+class StockShort(ShortStock):
+    """Nothing was held: there is not enough."""
+
+
+class StockVerified(StockEvent):
+    """The stock of the hold is there."""
+
+
+class StockGone(ShortStock):
+    """Verified before payment, and not there any more (possible in `on_payment` only)."""
+
+
+class StockDeducted(StockEvent):
+    """Deducted; `document` is the number of the sales issue."""
+
+    document: str
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+
+
+class StockSoldOut(ShortStock):
+    """Paid, and nothing left to deduct (possible in `on_payment` only)."""
+
+
+class StockReleased(StockEvent):
+    """The hold is given back."""
+
+
+class IssueReversed(StockEvent):
+    """The goods are back on the shelf; `document` is the number of the issue reversal."""
+
+    document: str
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+
+
+class StoreEvent(Message):
+    """A fact about a store's stock, keyed by store."""
+
+    TOPIC = "inventory.events"
+    KEY = "store"
+    SUBJECT = "store"
+    store: str
+    document: str
+    at: datetime
+
+
+class GoodsReceived(StoreEvent):
+    """A goods receipt was written."""
+
+
+class StockAdjusted(StoreEvent):
+    """An adjustment was written."""

@@ -1,0 +1,99 @@
+"""Payment: money taken and given back, in integer minor units, keyed by order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
+from shared.contracts.base import Message, Money, Name, Text
+
+Liable = Literal["store", "courier", "customer", "supplier"]
+"""Who bears the cost of a refund."""
+REFUNDS_MAX = 1_000_000
+"""Largest number of a refund."""
+
+
+class PaymentCommand(Message):
+    """About one order's money."""
+
+    TOPIC = "payment.commands"
+    order_id: Name
+
+
+class TakePayment(PaymentCommand):
+    """Take `amount` (minor units) with a method; `attempt` numbers the customer's clicks, from 1."""
+
+    attempt: int
+    amount: int
+    currency: str
+    method: str
+
+
+class RefundPayment(PaymentCommand):
+    """Give `amount` (minor units) back. `refund` numbers the refunds of the order, from 1; `reference` names the
+    capture that it goes back to."""
+
+    refund: Annotated[int, Field(ge=1, le=REFUNDS_MAX)]
+    amount: int
+    reference: str
+    reason: str
+    liable: Liable
+
+
+class ReportMoney(PaymentCommand):
+    """The gateway's webhook says that it took money under `attempt_key`; `reference` is the gateway's own."""
+
+    reference: Text
+    attempt_key: Text
+    amount: Money
+    at: AwareDatetime
+
+
+class PaymentEvent(Message):
+    """A fact about one order's money."""
+
+    TOPIC = "payment.events"
+    order_id: str
+
+
+class PaymentTaken(PaymentEvent):
+    """The money of the attempt that the order waits for."""
+
+    attempt: int
+    amount: int
+    reference: str
+    at: datetime
+
+
+class PaymentDeclined(PaymentEvent):
+    """The gateway said no; the customer may try again."""
+
+    attempt: int
+    code: str
+
+
+class PaymentGivenUp(PaymentEvent):
+    """The gateway did not answer, and asked about it knows of no money: this attempt is over."""
+
+    attempt: int
+
+
+class MoneyUnasked(PaymentEvent):
+    """Money that nobody waits for: late, twice, or for an ended order. It goes back."""
+
+    amount: int
+    reference: str
+    at: datetime
+
+
+class PaymentRefunded(PaymentEvent):
+    """The gateway gave money back."""
+
+    refund: int
+    amount: int
+    reference: str
+    reason: str
+    liable: Liable
+    at: datetime

@@ -1,0 +1,40 @@
+"""Topics and partitions: the same key goes to the same shard of every service."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from aiokafka.partitioner import murmur2
+
+SERVICES = ("order", "inventory", "risk", "payment", "logistics", "aftersales")
+
+KEYS_REMEMBERED = 65_536
+"""Most keys whose partition is remembered; hashing one costs some microseconds."""
+
+
+def commands_of(service: str) -> str:
+    """The topic of orders to a service."""
+    return f"{service}.commands"
+
+
+def events_of(service: str) -> str:
+    """The topic of facts that a service tells."""
+    return f"{service}.events"
+
+
+def parked_of(service: str) -> str:
+    """The topic that tells what nobody could handle, and why."""
+    return f"{service}.parked"
+
+
+ALL_TOPICS = tuple(topic(s) for s in SERVICES for topic in (commands_of, events_of, parked_of))
+
+
+def partition_for(key: str, shards: int) -> int:
+    """The shard of a key: murmur2, as Kafka's own default partitioner, so that any producer agrees."""
+    return 0 if shards == 1 else _murmur(key) % shards
+
+
+@lru_cache(maxsize=KEYS_REMEMBERED)
+def _murmur(key: str) -> int:
+    return int(murmur2(key.encode())) & 0x7FFFFFFF

@@ -1,0 +1,129 @@
+"""Server-sent events from an async iterator: heartbeats while nothing happens, an end when the client leaves.
+
+return EventStream(Event(entry, id=str(entry.number)) async for entry in timeline(order_id))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
+
+from pydantic import BaseModel
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from shared.http.problems import try_again
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 15.0
+STREAMS_MAX = 500
+"""Most streams open at once in one process."""
+_open: WeakSet[EventStream] = WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. `data` is a model or anything that JSON takes; `id` is what a client that comes back names in
+    `Last-Event-ID`."""
+
+    data: Any
+    event: str | None = None
+    id: str | None = None
+
+    def encode(self) -> bytes:
+        """The event as it goes over the wire."""
+        if isinstance(self.data, BaseModel):
+            data = self.data.model_dump_json()
+        else:
+            data = json.dumps(self.data, default=str)
+        # JSON on one line holds no line break; names are cut at one, since a break would begin another field.
+        head = "".join(
+            f"{name}: {value.splitlines()[0]}\n" for name, value in (("event", self.event), ("id", self.id)) if value
+        )
+        return f"{head}data: {data}\n\n".encode()
+
+
+class EventStream(Response):
+    """A response that tells events until they end, the client leaves, or the process stops."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[Event, None], *, heartbeat_s: float = HEARTBEAT_S) -> None:
+        if len(_open) >= STREAMS_MAX:
+            raise try_again("overloaded", f"{STREAMS_MAX} streams are open already", after_s=5)
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]  # nobody knows how long it gets
+        self._events = events
+        self._heartbeat_s = heartbeat_s
+        self._stopping = asyncio.Event()
+        _open.add(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the events; always ends the iterator, whoever ended the stream."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        over = [asyncio.create_task(_left(receive)), asyncio.create_task(_set(self._stopping))]
+        coming = asyncio.create_task(self._next())
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    {coming, *over}, timeout=self._heartbeat_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                if done.intersection(over):
+                    break
+                if coming not in done:
+                    await _send_body(send, b": nothing new\n\n")
+                    continue
+                event = coming.result()
+                if event is None:
+                    break
+                await _send_body(send, event.encode())
+                coming = asyncio.create_task(self._next())
+        except OSError:
+            pass  # the client left while we told it something
+        except Exception:
+            log.exception("the stream %s broke off", scope["path"])
+            await _send_body(send, Event({"code": "internal_error"}, event="problem").encode())
+        finally:
+            _open.discard(self)
+            await _end([coming, *over])
+            await self._events.aclose()
+        if not over[0].done() or over[0].cancelled():
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def stop(self) -> None:
+        """Ends the stream; a client comes back by itself."""
+        self._stopping.set()
+
+    async def _next(self) -> Event | None:
+        return await anext(self._events, None)
+
+
+def stop_streams() -> None:
+    """Ends all open streams, so that a server which stops need not wait for clients that never leave."""
+    for stream in list(_open):
+        stream.stop()
+
+
+async def _send_body(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

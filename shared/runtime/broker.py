@@ -1,0 +1,44 @@
+"""What a worker checks about its broker: that it is the same one as ever, and that topics fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+
+class WrongBroker(Exception):
+    """The broker is not the one that this database goes with; the message says what to do."""
+
+
+async def cluster_id(bootstrap: str) -> str:
+    """The id of the cluster that answers at `bootstrap`."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
+    finally:
+        await admin.close()
+
+
+def check_same_cluster(known: str, found: str) -> None:
+    """Raises WrongBroker when a shard's progress belongs to another cluster."""
+    if known and known != found:
+        raise WrongBroker(
+            f"this database goes with Kafka cluster {known}, but {found} answers: its log is another one, and going on "
+            "would skip or repeat messages. Point LARDER_KAFKA to the right broker; if the old log is lost for good, "
+            "`larder topics --adopt` gives the outbox to the new one"
+        )
+
+
+async def check_partitions(bootstrap: str, topics: Iterable[str], shards: int) -> None:
+    """Raises WrongBroker unless every topic is there with `shards` partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        found = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics(list(topics)) if not t["error_code"]}
+    finally:
+        await admin.close()
+    wrong = [f"{topic} has {found.get(topic, 0)}" for topic in topics if found.get(topic) != shards]
+    if wrong:
+        raise WrongBroker(f"every topic needs {shards} partitions (LARDER_SHARDS), but {', '.join(wrong)}: run `larder topics`")

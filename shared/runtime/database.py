@@ -1,0 +1,283 @@
+"""The runtime's own tables: the gate, the outbox, timers, effects, answers and what is parked.
+
+Everything is set-based: `save` is one statement for a whole batch, whatever is in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from shared.runtime.commit import Commit, OutboxRow
+from shared.runtime.envelope import Delivery
+from shared.runtime.progress import Progress
+from shared.runtime.said import Effect
+from shared.runtime.shard import BLOCKING, Due
+from shared.runtime.statement import Connection, Store, Write, execute
+from shared.runtime.table import Key
+
+WORKER_SETTINGS = {
+    # A worker touches rows by key, in sets of up to some thousands: these keep the planner from reading a whole table
+    # when its statistics are old.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
+DUE_MAX = 1_000
+"""Most timers that fire in one batch."""
+OUTBOX_PAGE = 200
+"""Most outbox rows read at once when they are published again."""
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[tuple[bytes, bytes, list[tuple[str, bytes]]]]).decode
+
+
+class GateShut(Exception):
+    """Somebody else owns the shard: what this worker knows is stale, and it has to exit."""
+
+
+@dataclass(slots=True)
+class ParkedRow:
+    """A parked message that an operator asked about, with what he asked."""
+
+    id: int
+    subject: str
+    action: str
+    delivery: Delivery
+
+
+class Database:
+    """The shard's side of one service's database, over one connection."""
+
+    def __init__(self, connection: Connection, store: Store, outbox_retention_s: float, id_memory_s: float) -> None:
+        self.connection = connection
+        self.store = store
+        self._retention_s = outbox_retention_s
+        self._id_memory_s = id_memory_s
+
+    async def claim(self, shard: int, cluster_id: str) -> Progress:
+        """Takes the shard: bumps its epoch, so that whoever had it before writes nothing any more."""
+        row = await self.connection.fetchrow(_CLAIM, shard, cluster_id)
+        assert row is not None
+        return Progress(
+            shard, row["epoch"], row["version"], row["cluster_id"], *(json.loads(row[c]) for c in _COUNTERS)
+        )
+
+    async def blocked(self, shard: int) -> set[str]:
+        """Subjects with a parked message that holds back later ones."""
+        rows = await self.connection.fetch(_BLOCKED, shard, list(BLOCKING))
+        return {r["subject"] for r in rows}
+
+    async def known(self, ids: Sequence[str]) -> list[str]:
+        """Which of these ids have their answer."""
+        rows = await self.connection.fetch("select id from answers where id = any($1::text[])", ids)
+        return [r["id"] for r in rows]
+
+    async def load(self, keys: Collection[Key], now: datetime) -> Mapping[Key, Any]:
+        """The states of these keys."""
+        return await self.store.load_many(self.connection, keys, now)
+
+    async def save(self, commit: Commit) -> None:
+        """Writes a batch in one transaction; raises GateShut when the shard is somebody else's by now."""
+        try:
+            await execute(self.connection, _gate(commit), [*_runtime_writes(commit), *self.store.save_many(commit)])
+        except asyncpg.DivisionByZeroError:
+            raise GateShut(f"shard {commit.progress.shard}: epoch {commit.epoch} is over") from None
+
+    # -- timers and effects ----------------------------------------------------------------------------------------
+
+    async def next_due(self, shard: int) -> datetime | None:
+        """When the first timer of the shard is due."""
+        value: datetime | None = await self.connection.fetchval(
+            "select due_at from timers where shard = $1 order by due_at limit 1", shard
+        )
+        return value
+
+    async def due(self, shard: int, now: datetime) -> list[Due]:
+        """The timers whose time has come, first due first."""
+        rows = await self.connection.fetch(_DUE, shard, now, DUE_MAX)
+        return [Due(r["subject"], r["name"]) for r in rows]
+
+    async def open_effects(self, shard: int) -> list[Effect]:
+        """Calls to the outside world that nobody has decided the answer of."""
+        rows = await self.connection.fetch("select id, kind, arguments from effects where shard = $1 order by id", shard)
+        return [Effect(r["id"], r["kind"], json.loads(r["arguments"])) for r in rows]
+
+    # -- outbox ----------------------------------------------------------------------------------------------------
+
+    async def outbox_after(self, shard: int, topic: str, partition: int, link: int) -> list[OutboxRow]:
+        """Rows of one link that come after a link number, in order: at most a page."""
+        rows = await self.connection.fetch(_OUTBOX_AFTER, shard, topic, partition, link, OUTBOX_PAGE)
+        return [OutboxRow(topic, partition, r["first_link"], r["last_link"], _unpack(r["records"])) for r in rows]
+
+    async def sweep(self, progress: Progress, now: datetime) -> None:
+        """Forgets outbox rows past their retention that the broker has, and ids past their memory."""
+        links = [(*name.rsplit("/", 1), last) for name, last in progress.acked.items()]
+        if links:
+            topics, partitions, last = zip(*links, strict=True)
+            await self.connection.execute(
+                _SWEEP_OUTBOX, progress.shard, list(topics), [int(p) for p in partitions], list(last), now, self._retention_s
+            )
+        await self.connection.execute(_SWEEP_ANSWERS, progress.shard, now, self._id_memory_s)
+
+    # -- parked ----------------------------------------------------------------------------------------------------
+
+    async def parked_requests(self, shard: int) -> list[ParkedRow]:
+        """What operators asked for; a replay takes the later messages of its subject along, in order."""
+        rows = await self.connection.fetch(_REQUESTS, shard, list(BLOCKING))
+        return [
+            ParkedRow(
+                r["id"],
+                r["subject"],
+                r["action"],
+                Delivery(
+                    r["topic"],
+                    r["kafka_partition"],
+                    r["kafka_offset"],
+                    r["key"],
+                    r["body"],
+                    id=r["message_id"],
+                    type=r["message_type"],
+                    subject=r["subject"],
+                    **_attributes(json.loads(r["headers"])),
+                ),
+            )
+            for r in rows
+        ]
+
+    async def settle_requests(
+        self, shard: int, asked: Sequence[int], dropped: Sequence[int], replayed: Sequence[int]
+    ) -> None:
+        """The requests are done with; dropped messages will not come back, effects that were asked again were replayed."""
+        await self.connection.execute(_SETTLE_REQUESTS, shard, list(asked), list(dropped), list(replayed))
+
+
+# -- the gate ----------------------------------------------------------------------------------------------------------
+
+_COUNTERS = ("offsets", "received", "sent", "acked")
+_CLAIM = """
+insert into progress as p (shard, epoch, version, cluster_id, offsets, received, sent, acked)
+values ($1, 1, 0, $2, '{}', '{}', '{}', '{}')
+on conflict (shard) do update set epoch = p.epoch + 1
+returning epoch, version, cluster_id, offsets, received, sent, acked"""
+_GATE = """update progress set version = version + 1, cluster_id = $4, offsets = $5, received = $6, sent = $7, acked = $8
+where shard = $1 and epoch = $2 and version = $3 returning shard"""
+
+
+def _gate(commit: Commit) -> Write:
+    p = commit.progress
+    counters = [json.dumps(c) for c in (p.offsets, p.received, p.sent, p.acked)]
+    return Write("gate", _GATE, [p.shard, commit.epoch, commit.expected_version, p.cluster_id, *counters])
+
+
+# -- what a commit means for the runtime's tables ----------------------------------------------------------------------
+
+_OUTBOX = """insert into outbox (shard, topic, kafka_partition, first_link, last_link, created_at, records)
+select $1, t, p, f, l, $2, r from unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[], $7::bytea[]) u (t, p, f, l, r)"""
+_TIMERS_SET = """insert into timers (subject, name, shard, due_at)
+select s, n, $1, d from unnest($2::text[], $3::text[], $4::timestamptz[]) u (s, n, d)
+on conflict (subject, name) do update set shard = excluded.shard, due_at = excluded.due_at"""
+_TIMERS_DONE = """delete from timers t using unnest($1::text[], $2::text[]) u (s, n)
+where t.subject = u.s and t.name = u.n"""
+_EFFECTS_OPENED = """insert into effects (id, shard, kind, arguments, opened_at)
+select i, $1, k, a, $2 from unnest($3::text[], $4::text[], $5::text[]) u (i, k, a) on conflict (id) do nothing"""
+_EFFECTS_CLOSED = "delete from effects where id = any($1::text[])"
+_ANSWERS = """insert into answers (id, shard, at, accepted, code, subject, fingerprint, detail)
+select i, $1, $2, c is null, c, s, f, d from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) u (i, c, s, f, d)
+on conflict (id) do nothing"""
+_PARKED = """insert into parked (shard, subject, topic, kafka_partition, kafka_offset, message_id, message_type, key, headers,
+    body, code, reason, parked_at)
+select $1, s, t, p, o, i, m, k, h::jsonb, b, c, r, $2 from unnest($3::text[], $4::text[], $5::int[], $6::bigint[], $7::text[],
+    $8::text[], $9::bytea[], $10::text[], $11::bytea[], $12::text[], $13::text[]) u (s, t, p, o, i, m, k, h, b, c, r)"""
+_REPLAYED = "update parked set state = 'replayed' where id = any($1::bigint[])"
+
+
+def _runtime_writes(commit: Commit) -> list[Write]:
+    """The writes to the runtime's tables; tables that nothing changes in are left out of the statement."""
+    shard, at = commit.progress.shard, commit.at
+    writes = []
+    if rows := commit.outbox:
+        packed = [_pack(r.records) for r in rows]
+        columns = [[r.topic for r in rows], [r.partition for r in rows], [r.first_link for r in rows]]
+        writes.append(Write("outbox", _OUTBOX, [shard, at, *columns, [r.last_link for r in rows], packed]))
+    if timers := commit.timers:
+        if set_ := [(s, n, due) for (s, n), due in timers.items() if due is not None]:
+            writes.append(Write("timers_set", _TIMERS_SET, [shard, *_columns(set_)]))
+        if done := [key for key, due in timers.items() if due is None]:
+            writes.append(Write("timers_done", _TIMERS_DONE, _columns(done)))
+    closed = set(commit.effects_closed)
+    if opened := [(e.id, e.kind, json.dumps(e.arguments)) for e in commit.effects_opened if e.id not in closed]:
+        writes.append(Write("effects_opened", _EFFECTS_OPENED, [shard, at, *_columns(opened)]))
+    if closed:
+        writes.append(Write("effects_closed", _EFFECTS_CLOSED, [list(closed)]))
+    if answers := [(a.id, a.code, a.subject, a.fingerprint, a.detail) for a in commit.answers]:
+        writes.append(Write("answers", _ANSWERS, [shard, at, *_columns(answers)]))
+    if commit.parked:
+        writes.append(Write("parked", _PARKED, [shard, at, *_columns([_parked_row(p) for p in commit.parked])]))
+    if commit.replayed:
+        writes.append(Write("replayed", _REPLAYED, [commit.replayed]))
+    return writes
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _parked_row(p: Any) -> tuple[Any, ...]:
+    d = p.delivery
+    headers = json.dumps([[n, base64.b64encode(v).decode()] for n, v in d.headers])
+    type_ = d.type.replace("\x00", "?")[:200]
+    return (
+        p.subject,
+        d.topic,
+        d.partition,
+        d.offset,
+        d.id.replace("\x00", "?")[:200],
+        type_,
+        d.key,
+        headers.replace("\\u0000", "?"),
+        d.value,
+        p.code,
+        p.reason,
+    )
+
+
+def _attributes(headers: list[list[str]]) -> dict[str, Any]:
+    raw = [(name, base64.b64decode(value)) for name, value in headers]
+    found = dict(raw)
+    return {
+        "actor": found.get("ce_actor", b"").decode(errors="replace"),
+        "fingerprint": found.get("fingerprint", b"").decode(errors="replace"),
+        "traceparent": found.get("traceparent", b""),
+        "headers": raw,
+    }
+
+
+# -- reads and housekeeping --------------------------------------------------------------------------------------------
+
+_BLOCKED = "select distinct subject from parked where shard = $1 and state = 'parked' and code = any($2::text[])"
+_DUE = "select subject, name from timers where shard = $1 and due_at <= $2 order by due_at limit $3"
+_OUTBOX_AFTER = """select first_link, last_link, records from outbox
+where shard = $1 and topic = $2 and kafka_partition = $3 and last_link > $4 order by first_link limit $5"""
+_SWEEP_OUTBOX = """delete from outbox o using unnest($2::text[], $3::int[], $4::bigint[]) u (t, p, l)
+where o.shard = $1 and o.topic = u.t and o.kafka_partition = u.p and o.last_link <= u.l
+  and o.created_at < $5::timestamptz - make_interval(secs => $6)"""
+_SWEEP_ANSWERS = "delete from answers where shard = $1 and at < $2::timestamptz - make_interval(secs => $3)"
+_REQUESTS = """select distinct p.*, r.action from parked_requests r
+join parked a on a.id = r.parked_id
+join parked p on p.state = 'parked' and p.shard = r.shard
+    and (p.id = a.id or (r.action = 'replay' and a.code = any($2::text[]) and p.subject = a.subject
+                         and p.code = any($2::text[]) and p.id > a.id))
+where r.shard = $1 order by p.id"""
+_SETTLE_REQUESTS = """with settled as (delete from parked_requests where shard = $1 and parked_id = any($2::bigint[]))
+update parked set state = case when id = any($3::bigint[]) then 'dropped' else 'replayed' end
+where id = any($3::bigint[]) or id = any($4::bigint[])"""

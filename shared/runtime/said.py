@@ -1,0 +1,50 @@
+"""What a decider may say besides messages: timers, effects, and records to be kept.
+
+All of it is data. The runtime writes it in the transaction of the decision; nothing here does anything by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Fire `name` for `subject` at `due_at`. One timer of a name per subject: setting it again moves it."""
+
+    subject: str
+    name: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """The timer is not needed any more. Cancelling one that is not set is no error."""
+
+    subject: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A call to the outside world. `id` is unique and doubles as the idempotency key of the call.
+
+    The runner calls out after the commit and puts the answer back as a message; the row is closed only by the
+    transaction that decides this answer.
+    """
+
+    id: str
+    kind: str
+    arguments: Mapping[str, Any]
+
+
+class Record:
+    """Something to be kept as it is and never changed: a document, a movement, a timeline entry.
+
+    Each service defines its own as frozen dataclasses; its `store.py` says to which table they go.
+    """
+
+    __slots__ = ()

@@ -1,0 +1,408 @@
+"""The shard's step, sans-I/O: from what was polled to one commit.
+
+The worker reads and writes around it; the simulation drives the very same object. Theory of operation:
+
+    works = shard.read(items)                     # decode; nothing is dropped yet
+    shard.known(ids the store has answered)       # of shard.outside_ids(works)
+    while keys := shard.missing(works): shard.learn(what the store loaded)
+    commit = shard.decide(works, now)             # pure: the shard does not change
+    (write the commit; when that went well:) shard.committed(commit)
+
+`decide` goes message by message over an overlay, so a message that raises leaves no trace, and a batch that the
+database refuses can be decided again in halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared.contracts.base import CommandAccepted, CommandRefused, Message
+from shared.contracts.topics import commands_of, events_of, partition_for
+from shared.runtime.commit import Answer, Commit, OutboxRow, Parked
+from shared.runtime.decider import Context, Decider, Inner, NotLoaded, Windows
+from shared.runtime.envelope import Delivery, Headers
+from shared.runtime.progress import Progress
+from shared.runtime.said import CancelTimer, Effect, Record, SetTimer
+from shared.runtime.table import Key, Moved, NoCell, Outcome, Refused
+
+CACHE_MAX = 60_000
+"""Most aggregates that a shard keeps in memory; the ones changed longest ago go first."""
+REASON_MAX = 500
+"""Most characters of a reason that are kept with a parked message."""
+BLOCKING = frozenset({"decider_raised", "behind"})
+"""Codes of parked messages that hold back later ones of their subject."""
+TIMERS = "timers"
+"""Stands for the topic of a timer that was parked."""
+EFFECTS = "effects"
+"""Stands for the topic of an effect's answer that was parked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A timer whose time has come."""
+
+    subject: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EffectAnswered:
+    """What the outside world said to an effect, as a message of the service."""
+
+    effect_id: str
+    message: Inner
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A parked message that an operator wants decided again, whatever its link number."""
+
+    parked_id: int
+    delivery: Delivery
+
+
+Item = Delivery | Due | EffectAnswered | Replay
+
+
+@dataclass(slots=True)
+class Work:
+    """An item, with its message when it could be read, else the code and reason for which it will be parked."""
+
+    item: Item
+    message: Any = None
+    code: str = ""
+    reason: str = ""
+
+
+class Shard:
+    """One shard of one service, in memory."""
+
+    def __init__(
+        self,
+        decider: Decider,
+        progress: Progress,
+        *,
+        shards: int,
+        windows: Windows | None = None,
+        currency: str = "EUR",
+        blocked: Iterable[str] = (),
+        cache_max: int = CACHE_MAX,
+    ) -> None:
+        self.decider = decider
+        self.progress = progress
+        self.blocked = set(blocked)
+        self.acked = dict(progress.acked)
+        self._shards = shards
+        self._windows = windows or Windows()
+        self._currency = currency
+        self._cache_max = cache_max
+        self._cache: dict[Key, Any] = {}
+        self._facts: dict[Key, Any] = {}
+        self._known: dict[str, bool] = {}
+        self._listens: dict[str, type[Message]] = {m.TYPE: m for m in decider.listens}
+        self._commands = commands_of(decider.service)
+
+    # -- before deciding -------------------------------------------------------------------------------------------
+
+    def read(self, items: Iterable[Item]) -> list[Work]:
+        """Decodes. A fact that the service does not listen to becomes a work without message, only its place counts."""
+        return [self._read(item) for item in items]
+
+    def _read(self, item: Item) -> Work:
+        if isinstance(item, Due):
+            return Work(item, self.decider.timers[item.name](item.subject))
+        if isinstance(item, EffectAnswered):
+            return Work(item, item.message)
+        d = item.delivery if isinstance(item, Replay) else item
+        if d.topic == TIMERS:
+            return Work(item, self.decider.timers[d.type](d.subject))
+        contract = self._listens.get(d.type)
+        if contract is None or contract.TOPIC != d.topic:
+            if d.topic == self._commands or not d.type:
+                return Work(item, None, "unknown_type", f"{self.decider.service} listens to no {d.type or 'message without a type'}")
+            return Work(item)
+        if d.value is None:
+            return Work(item, None, "malformed", "a tombstone: the body is missing")
+        try:
+            return Work(item, contract.from_json(d.value))
+        except ValidationError as wrong:
+            return Work(item, None, "malformed", "; ".join(_one_line(e) for e in wrong.errors()[:3]))
+
+    def outside_ids(self, works: Iterable[Work]) -> list[str]:
+        """The ids of messages that came without a link: the store says which of them were answered already."""
+        return [w.item.id for w in works if isinstance(w.item, Delivery) and not w.item.link and w.item.id]
+
+    def known(self, answered: Iterable[str]) -> None:
+        """These ids have their answer: another message with one of them is a repeat."""
+        self._known = dict.fromkeys(answered, True)
+
+    def missing(self, works: Iterable[Work]) -> set[Key]:
+        """The keys that deciding takes and that nobody has loaded yet."""
+        missing: set[Key] = set()
+        cache, facts, needs = self._cache, self._facts, self.decider.needs
+        for work in works:
+            if work.message is None:
+                continue
+            try:
+                for key in needs(work.message, self._look):
+                    if key not in cache and key not in facts:
+                        missing.add(key)
+            except NotLoaded as absent:
+                missing.add(absent.key)
+            except Exception:
+                # What is wrong with it shows when it is decided, and parks it there with its reason.
+                continue
+        return missing
+
+    def learn(self, loaded: Mapping[Key, Any]) -> None:
+        """What the store found: a state for each key that was missing, None where there is none."""
+        for key, state in loaded.items():
+            (self._facts if key[0] in self.decider.facts else self._cache)[key] = state
+
+    def _look(self, key: Key) -> Any:
+        try:
+            return self._cache[key]
+        except KeyError:
+            try:
+                return self._facts[key]
+            except KeyError:
+                raise NotLoaded(key) from None
+
+    # -- deciding --------------------------------------------------------------------------------------------------
+
+    def decide(self, works: Sequence[Work], now: datetime) -> Commit:
+        """Decides works in order. Changes nothing here; the answer is to be committed, or decided again."""
+        return _Step(self, now).run(works)
+
+    def committed(self, commit: Commit) -> None:
+        """The transaction is through: from now on this is what is."""
+        cache = self._cache
+        for key, state in commit.states.items():
+            cache.pop(key, None)
+            cache[key] = state
+        if len(cache) > self._cache_max:
+            for key in list(cache)[: self._cache_max // 4]:
+                del cache[key]
+        self.progress = commit.progress
+        self.blocked.update(p.subject for p in commit.parked if p.code in BLOCKING)
+        self._facts.clear()
+        self._known = {}
+
+    @property
+    def cached(self) -> int:
+        """How many aggregates are in memory."""
+        return len(self._cache)
+
+
+def _one_line(error: Any) -> str:
+    return f"{'.'.join(str(p) for p in error['loc']) or 'body'}: {error['msg']}"
+
+
+class _Step:
+    """One run over one batch: the overlay, and the commit in the making."""
+
+    def __init__(self, shard: Shard, now: datetime) -> None:
+        self.shard = shard
+        self.decider = shard.decider
+        p = shard.progress
+        self.progress = replace(
+            p, version=p.version + 1, offsets=dict(p.offsets), received=dict(p.received), sent=dict(p.sent), acked=dict(shard.acked)
+        )
+        self.commit = Commit(self.progress, p.epoch, p.version, now)
+        self.context = Context(now, "", shard._windows, shard._currency)
+        self.states: dict[Key, Any] = self.commit.states
+        self.answered: set[str] = set()
+        self.blocked = set(shard.blocked)
+        self.stuck: set[str] = set()
+        self.rows: dict[str, OutboxRow] = {}
+        self.source = f"{self.decider.service}/{p.shard}"
+        self.source_bytes = self.source.encode()
+        self.time = now.isoformat().encode()
+
+    def look(self, key: Key) -> Any:
+        try:
+            return self.states[key]
+        except KeyError:
+            return self.shard._look(key)
+
+    def run(self, works: Sequence[Work]) -> Commit:
+        for work in works:
+            item = work.item
+            try:
+                if isinstance(item, Delivery):
+                    if self._is_new(item):
+                        self._deliver(work, item)
+                    self.progress.offsets[item.topic] = max(item.offset + 1, self.progress.offsets.get(item.topic, 0))
+                elif isinstance(item, Due):
+                    self._fire(work, item)
+                elif isinstance(item, EffectAnswered):
+                    self._settle(work, item)
+                else:
+                    self._replay(work, item)
+            except NotLoaded:
+                if self.commit.decided == 0:
+                    raise
+                break  # the rest goes into the next batch, which loads it
+            self.commit.decided += 1
+        self.commit.outbox = list(self.rows.values())
+        return self.commit
+
+    def _is_new(self, d: Delivery) -> bool:
+        """Step 1 of DESIGN §5: below the offset, seen on its link, or ahead of its link means it is dropped."""
+        if d.offset < self.progress.offsets.get(d.topic, 0):
+            return False
+        if not d.link:
+            return not (d.id and (d.id in self.answered or d.id in self.shard._known))
+        link = f"{d.source} {d.topic}"
+        last = self.progress.received.get(link, 0)
+        if d.link != last + 1:
+            if d.link > last:
+                self.commit.gaps.append(f"{link}: {d.link} came after {last}")
+            return False
+        return True
+
+    def _received(self, d: Delivery) -> None:
+        if d.link:
+            self.progress.received[f"{d.source} {d.topic}"] = d.link
+
+    def _deliver(self, work: Work, d: Delivery) -> None:
+        message = work.message
+        if message is None:
+            self._received(d)
+            if work.code:
+                self._park(d, d.subject, work.code, work.reason)
+            return
+        subject = message.subject
+        if subject in self.blocked:
+            self._received(d)
+            self._park(d, subject, "behind", "an earlier message about the same subject is parked")
+            return
+        self._judge(message, d, subject)
+        self._received(d)
+
+    def _judge(self, message: Any, d: Delivery, subject: str) -> None:
+        """Decides a message from the log and answers it; parks it when that fails."""
+        context = Context(self.context.now, d.actor, self.context.windows, self.context.currency) if d.actor else self.context
+        outcome = self._try(message, d, subject, context, d.traceparent)
+        if outcome is not None and not d.link:
+            self._answer(d, subject, outcome if isinstance(outcome, Refused) else None)
+
+    def _try(self, message: Any, d: Delivery, subject: str, context: Context, trace: bytes = b"") -> Outcome | None:
+        """Decides and takes in what was said; on failure parks `d` and answers None."""
+        try:
+            outcome = self.decider.decide(message, self.look, context)
+            if isinstance(outcome, Moved):
+                self._take(outcome, trace)
+            return outcome
+        except NotLoaded:
+            raise
+        except NoCell as wrong:
+            self._park(d, subject, "no_cell", str(wrong))
+        except Exception as wrong:  # whatever it is, the message is kept with it and the shard goes on
+            self._park(d, subject, "decider_raised", f"{type(wrong).__name__}: {wrong}")
+            self.blocked.add(subject)
+        return None
+
+    def _fire(self, work: Work, due: Due) -> None:
+        """A timer fires unless this very batch has moved or cancelled it."""
+        if (due.subject, due.name) in self.commit.timers:
+            return
+        self.commit.timers[due.subject, due.name] = None
+        stand_in = Delivery(TIMERS, self.progress.shard, 0, None, None, f"{due.subject}/{due.name}", due.name, self.source, due.subject)
+        if work.code:
+            self._park(stand_in, due.subject, work.code, work.reason)
+        elif due.subject in self.blocked:
+            self._park(stand_in, due.subject, "behind", "an earlier message about the same subject is parked")
+        else:
+            self._try(work.message, stand_in, due.subject, self.context)
+
+    def _settle(self, work: Work, answered: EffectAnswered) -> None:
+        """The answer to an effect closes its row, unless the answer parks: then a replay asks once more."""
+        name, subject = type(answered.message).__name__, answered.message.subject
+        stand_in = Delivery(EFFECTS, self.progress.shard, 0, None, None, answered.effect_id, name, self.source, subject)
+        if work.code:
+            self._park(stand_in, subject, work.code, work.reason)
+        elif subject in self.blocked:
+            self._park(stand_in, subject, "behind", "an earlier message about the same subject is parked")
+        elif self._try(work.message, stand_in, subject, self.context) is not None:
+            self.commit.effects_closed.append(answered.effect_id)
+
+    def _replay(self, work: Work, replay: Replay) -> None:
+        """Decides a parked message again. When it fails again it stays parked, and so do those behind it."""
+        d = replay.delivery
+        if work.message is None or work.message.subject in self.stuck:
+            return
+        context = Context(self.context.now, d.actor, self.context.windows, self.context.currency)
+        parked_before = len(self.commit.parked)
+        if self._try(work.message, d, work.message.subject, context, d.traceparent) is not None:
+            self.commit.replayed.append(replay.parked_id)
+        else:
+            self.stuck.add(work.message.subject)
+        del self.commit.parked[parked_before:]
+
+    # -- what was said ---------------------------------------------------------------------------------------------
+
+    def _take(self, outcome: Moved, trace: bytes) -> None:
+        # What can fail (writing a body) comes first, so that a message that fails leaves nothing behind.
+        wires = [(m, m.key, m.to_json()) for m in outcome.said if isinstance(m, Message)]
+        commit = self.commit
+        for item in outcome.said:
+            if isinstance(item, Record):
+                commit.records.setdefault(type(item), []).append(item)
+            elif isinstance(item, SetTimer):
+                commit.timers[item.subject, item.name] = item.due_at
+            elif isinstance(item, CancelTimer):
+                commit.timers[item.subject, item.name] = None
+            elif isinstance(item, Effect):
+                commit.effects_opened.append(item)
+        for key, state in outcome.states:
+            self.states[key] = state
+        for message, to, body in wires:
+            self._send(message.TOPIC, message.TYPE, to, message.subject, body, trace)
+
+    def _send(self, topic: str, type_: str, key: str, subject: str, body: bytes, trace: bytes) -> None:
+        partition = partition_for(key, self.shard._shards)
+        name = f"{topic}/{partition}"
+        row = self.rows.get(name)
+        if row is None:
+            first = self.progress.sent.get(name, 0) + 1
+            row = self.rows[name] = OutboxRow(topic, partition, first, first - 1, [])
+        row.last_link = link = row.last_link + 1
+        self.progress.sent[name] = link
+        headers: Headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", f"{self.source}:{name}:{link}".encode()),
+            ("ce_type", type_.encode()),
+            ("ce_source", self.source_bytes),
+            ("ce_time", self.time),
+            ("ce_subject", subject.encode()),
+            ("link", b"%d" % link),
+        ]
+        if trace:
+            headers.append(("traceparent", trace))
+        row.records.append((key.encode(), body, headers))
+
+    def _answer(self, d: Delivery, subject: str, refused: Refused | None) -> None:
+        """Tells the sender: a row for the one who waits, an event for everybody else."""
+        command_id = d.id or f"{d.topic}/{d.partition}@{d.offset}"
+        self.answered.add(command_id)
+        said: CommandAccepted | CommandRefused
+        if refused is None:
+            self.commit.answers.append(Answer(command_id, True, None, subject, d.fingerprint))
+            said = CommandAccepted(command_id=command_id, command=d.type, subject_id=subject)
+        else:
+            self.commit.answers.append(Answer(command_id, False, refused.code, subject, d.fingerprint, refused.detail))
+            said = CommandRefused(command_id=command_id, command=d.type, subject_id=subject, code=refused.code)
+        self._send(events_of(self.decider.service), said.TYPE, subject, subject, said.to_json(), d.traceparent)
+
+    def _park(self, d: Delivery, subject: str, code: str, reason: str) -> None:
+        subject = subject.replace("\x00", "?")[:200]
+        self.commit.parked.append(Parked(d, subject, code, reason.replace("\x00", "?")[:REASON_MAX]))
+        if d.id and not d.link and d.topic == self.shard._commands:
+            self.answered.add(d.id)
+            self.commit.answers.append(Answer(d.id, False, "parked", subject, d.fingerprint))

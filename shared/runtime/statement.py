@@ -1,0 +1,62 @@
+"""One commit, one statement: set-based writes become the CTEs of a single SQL statement with the gate in front.
+
+Each write is SQL with its own $1..$n over arrays (`insert ... select from unnest($1::text[], ...)`,
+`update ... from unnest(...)`). PostgreSQL runs all of them in one transaction and one round trip, over one snapshot: two
+writes of a commit must not touch the same row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Protocol
+
+import asyncpg
+
+from shared.runtime.commit import Commit
+from shared.runtime.table import Key
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+_PARAMETER = re.compile(r"\$(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A set-based write to one table. `name` is unique within a commit; `sql` is constant per name and shape."""
+
+    name: str
+    sql: str
+    arguments: Sequence[Any]
+
+
+class Store(Protocol):
+    """A service's tables: what the runtime asks of `store.py`."""
+
+    async def load_many(self, connection: Connection, keys: Collection[Key], now: datetime) -> Mapping[Key, Any]:
+        """The states of all keys, one query per kind; None for what does not exist. Every key is answered."""
+        ...
+
+    def save_many(self, commit: Commit) -> list[Write]:
+        """What `commit.states` and `commit.records` mean for the tables."""
+        ...
+
+
+@lru_cache(maxsize=256)
+def _compose(gate: tuple[str, str, int], parts: tuple[tuple[str, str, int], ...]) -> str:
+    """The statement for this combination of writes; asyncpg keeps it prepared."""
+    ctes, shift = [], 0
+    for name, sql, count in (gate, *parts):
+        ctes.append(f"{name} as ({_PARAMETER.sub(lambda m, by=shift: f'${int(m[1]) + by}', sql)})")  # type: ignore[misc]
+        shift += count
+    # The gate moves one row, or the whole statement dies of a division by zero and nothing of it is written.
+    return f"with {', '.join(ctes)} select 1 / count(*) from {gate[0]}"
+
+
+async def execute(connection: Connection, gate: Write, writes: Sequence[Write]) -> None:
+    """Runs gate and writes as one statement; raises asyncpg.DivisionByZeroError when the gate is shut."""
+    sql = _compose((gate.name, gate.sql, len(gate.arguments)), tuple((w.name, w.sql, len(w.arguments)) for w in writes))
+    arguments = [a for w in (gate, *writes) for a in w.arguments]
+    await connection.fetchval(sql, *arguments)

@@ -1,0 +1,310 @@
+"""The worker of a service: polls the log, hands batches to the shards it owns, and exits when it must not go on.
+
+Crash-only: whatever breaks the ground it stands on (its database, its shard's epoch, the broker's identity) ends the
+process, and a restart is the one way back. Everything it knows is in the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+
+from shared.contracts.topics import ALL_TOPICS, commands_of
+from shared.runtime import envelope
+from shared.runtime.broker import check_partitions, check_same_cluster, cluster_id
+from shared.runtime.commit import Commit
+from shared.runtime.database import WORKER_SETTINGS, Database
+from shared.runtime.decider import Decider
+from shared.runtime.effects import Run
+from shared.runtime.envelope import Delivery
+from shared.runtime.metrics import BATCH_SECONDS, CACHED, EFFECTS_RUNNING, LAG, UNPUBLISHED
+from shared.runtime.owner import Owner
+from shared.runtime.publisher import make_producer
+from shared.runtime.statement import Store
+from shared.runtime.watchdog import Watchdog
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SESSION_MS = 6_000
+"""After this long without a heartbeat another worker takes a shard over (the broker's lowest default)."""
+IDLE_POLL_MS = 250
+"""Longest wait for records before timers and requests are looked at."""
+HOUSEKEEPING_S = 5.0
+"""Beat of offset commits, metrics, sweeping and the look at the cluster id."""
+REQUESTS_S = 1.0
+"""Beat of the look at what operators asked for."""
+
+
+class Worker:
+    """One process's share of one service."""
+
+    def __init__(
+        self,
+        decider: Decider,
+        store: Store,
+        settings: Settings,
+        *,
+        beat_ms: int,
+        run: Run | None = None,
+        saved: Callable[[Commit], None] = lambda commit: None,
+    ) -> None:
+        self.decider = decider
+        self.store = store
+        self.settings = settings
+        self.beat_s = (beat_ms if settings.beat_ms is None else settings.beat_ms) / 1000
+        self.run_effect = run
+        self.saved = saved
+        self.owners: dict[int, Owner] = {}
+        self.topics = sorted({commands_of(decider.service), *(m.TOPIC for m in decider.listens)})
+        self.producer = make_producer(settings.bootstrap(), f"{decider.service}-{settings.worker}")
+        self.assigned = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._owning = asyncio.Lock()
+        self._stopping = False
+        self._cluster = ""
+        self._snapshots: dict[int, tuple[datetime, dict[str, int]]] = {}
+        self._watchdog = Watchdog(decider.service)
+
+    async def run(self) -> None:
+        """Works until `stop` is called; raises what ended it otherwise."""
+        bootstrap = self.settings.bootstrap()
+        self._cluster = await cluster_id(bootstrap)
+        await check_partitions(bootstrap, ALL_TOPICS, self.settings.shards)
+        self._connection = await asyncpg.connect(self.settings.dsn(self.decider.service), server_settings=WORKER_SETTINGS)
+        await self.producer.start()
+        self._consumer = consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            group_id=f"larder-{self.decider.service}",
+            group_instance_id=f"{self.decider.service}-{self.settings.worker}",
+            client_id=f"{self.decider.service}-{self.settings.worker}",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=SESSION_MS // 3,
+            max_partition_fetch_bytes=1 << 20,
+            fetch_max_wait_ms=500,
+            partition_assignment_strategy=(RangePartitionAssignor,),
+        )
+        self._watchdog.start()
+        await consumer.start()
+        consumer.subscribe(self.topics, listener=_Rebalance(self))
+        housekeeping = asyncio.create_task(self._keep_house())
+        try:
+            await self._loop(housekeeping)
+        finally:
+            housekeeping.cancel()
+            await asyncio.gather(housekeeping, return_exceptions=True)
+            for owner in self.owners.values():
+                await owner.close()
+            await asyncio.wait([asyncio.create_task(self._disconnect())], timeout=5)
+            self._watchdog.stop()
+
+    async def _disconnect(self) -> None:
+        await asyncio.gather(self._commit_offsets(), return_exceptions=True)
+        await asyncio.gather(self._consumer.stop(), self.producer.stop(), return_exceptions=True)
+        await self._connection.close()
+
+    def stop(self) -> None:
+        """Ends `run` after the batch under way."""
+        self._stopping = True
+        self._wake.set()
+
+    @property
+    def lag(self) -> int:
+        """Records of the own shards that are not read yet, as far as the last fetch knows."""
+        behind = 0
+        for tp in self._consumer.assignment() if self.owners else ():
+            owner, end = self.owners.get(tp.partition), self._consumer.highwater(tp)
+            if owner and end:
+                behind += max(0, end - owner.shard.progress.offsets.get(tp.topic, 0))
+        return behind
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    async def _loop(self, housekeeping: asyncio.Task[None]) -> None:
+        loop = asyncio.get_running_loop()
+        fetch: asyncio.Task[dict[TopicPartition, list[object]]] | None = None
+        requests_at = 0.0
+        while not self._stopping:
+            if housekeeping.done():
+                housekeeping.result()
+            if fetch is None:
+                fetch = asyncio.create_task(
+                    self._consumer.getmany(timeout_ms=self._patience_ms(), max_records=self.settings.max_batch)
+                )
+            woken = asyncio.create_task(self._wake.wait())
+            await asyncio.wait({fetch, woken}, return_when=asyncio.FIRST_COMPLETED)
+            woken.cancel()
+            self._wake.clear()
+            records: dict[TopicPartition, list[object]] = {}
+            if fetch.done():
+                records, fetch = fetch.result(), None
+            began = loop.time()
+            self._watchdog.working()
+            async with self._owning:
+                worked = await self._batch(records)
+                await self._fire()
+                if began >= requests_at:
+                    requests_at = began + REQUESTS_S
+                    for owner in list(self.owners.values()):
+                        await owner.serve_requests()
+            self._watchdog.resting()
+            if worked:
+                took = loop.time() - began
+                BATCH_SECONDS.labels(self.decider.service).observe(took)
+                if self.beat_s > took:
+                    await asyncio.sleep(self.beat_s - took)
+        if fetch:
+            fetch.cancel()
+
+    def _patience_ms(self) -> int:
+        """How long a poll may wait: until the next timer, at most IDLE_POLL_MS."""
+        if any(o.has_work for o in self.owners.values()):
+            return 0
+        due = [o.next_due for o in self.owners.values() if o.next_due]
+        if not due:
+            return IDLE_POLL_MS
+        wait_ms = (min(due) - datetime.now(UTC)).total_seconds() * 1000
+        return int(min(max(wait_ms, 1), IDLE_POLL_MS))
+
+    async def _batch(self, records: dict[TopicPartition, list[object]]) -> bool:
+        by_shard: dict[int, list[Delivery]] = defaultdict(list)
+        read = envelope.read
+        for tp, some in records.items():
+            into, owner = by_shard[tp.partition], self.owners.get(tp.partition)
+            expected = owner.shard.progress.offsets.get(tp.topic) if owner else None
+            if owner and expected is not None and some[0].offset > expected:  # type: ignore[attr-defined]
+                # Fetched before the shard changed hands: going on here would skip what was not decided.
+                await self._go_to(tp, owner)
+                continue
+            for r in some:
+                into.append(read(r.topic, r.partition, r.offset, r.key, r.value, r.headers))  # type: ignore[attr-defined]
+        worked = False
+        for number, owner in list(self.owners.items()):
+            items = by_shard.get(number, [])
+            if items or owner.has_work:
+                worked = True
+                await owner.run_batch(items)
+        return worked
+
+    async def _fire(self) -> None:
+        """Due timers fire once the log is read up to where it ended when they were due: a payment that was accepted
+        in time beats its expiry, also after an outage."""
+        for number, owner in list(self.owners.items()):
+            now = datetime.now(UTC)
+            if number in self._snapshots:
+                before, ends = self._snapshots[number]
+                offsets = owner.shard.progress.offsets
+                if all(offsets.get(topic, 0) >= end for topic, end in ends.items()):
+                    del self._snapshots[number]
+                    await owner.fire_due(before)
+            elif owner.next_due and owner.next_due <= now:
+                partitions = [TopicPartition(topic, number) for topic in self.topics]
+                try:
+                    found = await self._consumer.end_offsets(partitions)
+                except KafkaError:
+                    continue  # no log, no end: time stands still until the broker is back
+                self._snapshots[number] = (now, {tp.topic: end for tp, end in found.items()})
+                self._wake.set()
+
+    # -- owning shards ---------------------------------------------------------------------------------------------
+
+    async def take(self, partitions: set[TopicPartition]) -> None:
+        """Claims the shards of these partitions and puts the consumer where they stopped."""
+        async with self._owning:
+            for number in sorted({tp.partition for tp in partitions}):
+                database = Database(
+                    self._connection, self.store, self.settings.outbox_retention_s, self.settings.id_memory_s
+                )
+                owner = self.owners.get(number)
+                if owner is None:
+                    owner = self.owners[number] = await Owner.claim(
+                        number,
+                        self.decider,
+                        database,
+                        self.producer,
+                        self.settings,
+                        self._cluster,
+                        self.run_effect,
+                        self.saved,
+                        self._wake.set,
+                    )
+                    log.info("%s owns shard %s, epoch %s", self.decider.service, number, owner.shard.progress.epoch)
+                for tp in partitions:
+                    if tp.partition == number:
+                        await self._go_to(tp, owner)
+            self.assigned.set()
+            self._wake.set()
+
+    async def _go_to(self, tp: TopicPartition, owner: Owner) -> None:
+        offset = owner.shard.progress.offsets.get(tp.topic)
+        if offset is None:
+            await self._consumer.seek_to_beginning(tp)
+        else:
+            self._consumer.seek(tp, offset)
+
+    async def leave(self, partitions: set[TopicPartition]) -> None:
+        """Lets go of shards that are to be somebody else's."""
+        async with self._owning:
+            for number in {tp.partition for tp in partitions}:
+                self._snapshots.pop(number, None)
+                if owner := self.owners.pop(number, None):
+                    await owner.close()
+
+    # -- housekeeping ----------------------------------------------------------------------------------------------
+
+    async def _keep_house(self) -> None:
+        service = self.decider.service
+        sweeper = await asyncpg.connect(self.settings.dsn(service))
+        try:
+            while True:
+                await asyncio.sleep(HOUSEKEEPING_S)
+                LAG.labels(service).set(self.lag)
+                CACHED.labels(service).set(sum(o.shard.cached for o in self.owners.values()))
+                UNPUBLISHED.labels(service).set(sum(o.publisher.waiting for o in self.owners.values()))
+                EFFECTS_RUNNING.labels(service).set(sum(o.runner.running for o in self.owners.values() if o.runner))
+                await self._check_cluster()
+                await asyncio.gather(self._commit_offsets(), return_exceptions=True)
+                for owner in list(self.owners.values()):
+                    swept = Database(sweeper, self.store, self.settings.outbox_retention_s, self.settings.id_memory_s)
+                    await swept.sweep(owner.shard.progress, datetime.now(UTC))
+        finally:
+            await sweeper.close()
+
+    async def _check_cluster(self) -> None:
+        try:
+            found = await asyncio.wait_for(cluster_id(self.settings.bootstrap()), HOUSEKEEPING_S)
+        except (KafkaError, OSError, TimeoutError):
+            return  # it does not answer: that is silence, not another cluster
+        check_same_cluster(self._cluster, found)
+
+    async def _commit_offsets(self) -> None:
+        """For the ordinary lag tools; larder itself starts from its progress row."""
+        offsets = {
+            TopicPartition(topic, number): offset
+            for number, owner in self.owners.items()
+            for topic, offset in owner.shard.progress.offsets.items()
+            if topic in self.topics
+        }
+        if offsets:
+            await self._consumer.commit(offsets)
+
+
+class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        await self._worker.take(assigned)
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        await self._worker.leave(revoked)

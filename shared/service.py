@@ -1,0 +1,164 @@
+"""One service as one process: its worker and its HTTP side on one event loop.
+
+`main.py` of a service names what it is made of and calls `serve`; nothing about any one service stands here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import uvicorn
+import uvloop
+from fastapi import APIRouter
+
+from shared.http.app import make_app, refuse_when_behind
+from shared.http.commands import CommandDesk
+from shared.http.sse import stop_streams
+from shared.http.waiting import Bell, RestWatcher
+from shared.runtime.broker import WrongBroker
+from shared.runtime.commit import Commit
+from shared.runtime.database import GateShut
+from shared.runtime.decider import Decider
+from shared.runtime.effects import Run
+from shared.runtime.envelope import Headers
+from shared.runtime.statement import Store
+from shared.runtime.worker import Worker
+from shared.settings import Settings, get_settings
+
+log = logging.getLogger(__name__)
+
+POOL_MAX = 6
+"""Most connections of one process's HTTP side."""
+GC_THRESHOLD = 50_000
+"""New objects between two looks of the garbage collector: batches make many that die at once."""
+LEFT_EXIT, WRONG_BROKER_EXIT = 75, 78
+"""Exit statuses: another worker owns the shard; the broker is another one."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the routes of a service are built on."""
+
+    settings: Settings
+    pool: asyncpg.Pool
+    desk: CommandDesk
+    bell: Bell
+    rests: RestWatcher
+    not_behind: Callable[[], Coroutine[Any, Any, None]]
+
+
+Background = Callable[[Parts], contextlib.AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a service is made of. `beat_ms` is the least time between two batches: services off the way to payment take
+    a slower one, so that batches are larger and the others faster. `resting` is SQL for `Prefer: wait`: ids as $1,
+    rows (id, resting)."""
+
+    title: str
+    description: str
+    decider: Decider
+    store: Store
+    routes: Callable[[Parts], Sequence[APIRouter]]
+    beat_ms: int
+    resting: str = "select id, true from unnest($1::text[]) u (id)"
+    effects: Callable[[Settings], Awaitable[Run]] | None = None
+    background: Sequence[Background] = field(default_factory=tuple)
+
+
+def serve(service: Service) -> None:
+    """Runs the service until it is told to stop; exits with a status that says why otherwise."""
+    settings = get_settings()
+    logging.basicConfig(
+        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
+    try:
+        uvloop.run(_run(service, settings))
+    except GateShut as shut:
+        log.error("%s: somebody else owns it now, exiting", shut)
+        sys.exit(LEFT_EXIT)
+    except WrongBroker as wrong:
+        log.critical("%s", wrong)
+        sys.exit(WRONG_BROKER_EXIT)
+
+
+async def _run(service: Service, settings: Settings) -> None:
+    name = service.decider.service
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(asyncpg.create_pool(settings.dsn(name), min_size=1, max_size=POOL_MAX))
+        bell, rests = Bell(), RestWatcher(pool, service.resting)
+
+        def saved(commit: Commit) -> None:
+            desk.hint([a.id for a in commit.answers])
+            if commit.states:
+                subjects = {key[1] for key in commit.states}
+                rests.hint(subjects)
+                bell.ring(subjects)
+
+        run = await service.effects(settings) if service.effects else None
+        worker = Worker(service.decider, service.store, settings, beat_ms=service.beat_ms, run=run, saved=saved)
+
+        async def publish(topic: str, partition: int, key: bytes, value: bytes, headers: Headers) -> None:
+            sent = await worker.producer.send(topic, value, key=key, partition=partition, headers=headers)
+            await sent
+
+        desk = CommandDesk(name, publish, pool, settings)
+        not_behind = refuse_when_behind(lambda: worker.lag, settings.lag_bound)
+        parts = Parts(settings, pool, desk, bell, rests, not_behind)
+        app = make_app(
+            name,
+            service.title,
+            service.description,
+            routers=service.routes(parts),
+            ready=lambda: None if worker.assigned.is_set() else "the worker owns no shard yet",
+            settings=settings,
+        )
+        server = _Server(
+            uvicorn.Config(app, settings.host, settings.port(name), log_level="warning", access_log=False, loop="none")
+        )
+
+        def stop() -> None:
+            server.should_exit = True
+            stop_streams()
+            worker.stop()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        for background in service.background:
+            await stack.enter_async_context(background(parts))
+        await _together(worker, server, stop)
+        await desk.close()
+        await rests.close()
+
+
+async def _together(worker: Worker, server: uvicorn.Server, stop: Callable[[], None]) -> None:
+    """Worker and server end together; what ended the worker is what ends the process."""
+    working = asyncio.create_task(worker.run(), name="worker")
+    serving = asyncio.create_task(server.serve(), name="http")
+    await asyncio.wait({working, serving}, return_when=asyncio.FIRST_COMPLETED)
+    stop()
+    if working.done() and working.exception():
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+    await asyncio.gather(working, serving)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the process's, not the HTTP side's."""
+        yield

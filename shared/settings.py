@@ -1,0 +1,180 @@
+"""Every setting of larder: environment variables `LARDER_*`, then `$LARDER_HOME/stack.json`, then defaults.
+
+stack.json is what `larder up` tells about the stack that it runs.
+
+Units stand last in the names (`_s` seconds, `_ms` milliseconds). A process reads its settings once, at start.
+"""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+ServiceName = Literal["order", "inventory", "risk", "payment", "logistics", "aftersales"]
+SERVICES: tuple[ServiceName, ...] = get_args(ServiceName)
+"""The six services, in the order in which they are started and listed."""
+
+GATEWAY_BOOK = "gateway"
+"""The database of the payment gateway simulator: no service but the simulator itself writes there."""
+
+DATABASES: tuple[str, ...] = (*SERVICES, GATEWAY_BOOK)
+
+
+class NotConfiguredError(RuntimeError):
+    """A setting that is needed here is not set; the message says how to set it."""
+
+
+class Settings(BaseSettings):
+    """The settings of one process."""
+
+    model_config = SettingsConfigDict(env_prefix="LARDER_", env_ignore_empty=True, frozen=True, extra="ignore")
+
+    home: Path = Path(".larder")
+    """All local state: data of the embedded parts, secrets, logs, stack.json."""
+    kafka: str = ""
+    """Bootstrap servers, `host:port[,host:port]`."""
+    database: str = ""
+    """A DSN with `{service}` in it, for instance `postgresql://{service}:secret@127.0.0.1:5432/{service}`."""
+    shards: int = Field(1, ge=1, le=1024)
+    """Partitions of every topic: how many workers can share a service's work."""
+    worker: int = Field(0, ge=0)
+    """Which of a service's workers this process is; part of its static membership in the consumer group."""
+
+    host: str = "127.0.0.1"
+    order_port: int = 8101
+    inventory_port: int = 8102
+    risk_port: int = 8103
+    payment_port: int = 8104
+    logistics_port: int = 8105
+    aftersales_port: int = 8106
+
+    token_secret: str = ""
+    token_secret_file: Path | None = None
+    currency: str = Field("EUR", pattern="^[A-Z]{3}$")
+
+    payment_window_s: float = Field(600, gt=0)
+    after_sales_window_s: float = Field(172_800, gt=0)
+    review_window_s: float = Field(900, gt=0)
+    shortage_window_s: float = Field(600, gt=0)
+    return_window_s: float = Field(86_400, gt=0)
+    gateway_timeout_s: float = Field(10, gt=0)
+    similar_price_percent: float = Field(20, ge=0, le=100)
+
+    max_batch: int = Field(1000, ge=1)
+    """Records decided in one transaction, at most."""
+    beat_ms: int | None = Field(None, ge=0)
+    """Least time between two polls of a worker; None: the service's own default."""
+    lag_bound: int = Field(50_000, ge=1)
+    """Records behind from which on new orders get 503."""
+    answer_wait_s: float = Field(10, gt=0)
+    """How long an HTTP request waits for the answer to its command."""
+    id_memory_s: float = Field(86_400, gt=0)
+    """How long a shard remembers the ids of commands from outside."""
+    outbox_retention_s: float = Field(120, ge=0)
+    """How long sent messages stay in the outbox, for a broker that lost its log."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the caller said, then the environment, then the running stack."""
+        return init_settings, env_settings, _StackFile(settings_cls, init_settings, env_settings)
+
+    def port(self, service: str) -> int:
+        """The HTTP port of a service."""
+        if service not in SERVICES:
+            raise ValueError(f"there is no service {service!r}; the services are {', '.join(SERVICES)}")
+        port: int = getattr(self, f"{service}_port")
+        return port
+
+    def dsn(self, name: str) -> str:
+        """The DSN of a service's database, or of the gateway's book."""
+        if name not in DATABASES:
+            raise ValueError(f"there is no database {name!r}; the databases are {', '.join(DATABASES)}")
+        if not self.database:
+            raise NotConfiguredError(
+                f"no database is known: run `larder up` with LARDER_HOME={self.home}, or set LARDER_DATABASE "
+                "(a DSN with {service} in it)"
+            )
+        return self.database.replace("{service}", name)
+
+    def bootstrap(self) -> str:
+        """The broker's bootstrap servers."""
+        if not self.kafka:
+            raise NotConfiguredError(
+                f"no broker is known: run `larder up` with LARDER_HOME={self.home}, or set LARDER_KAFKA=host:port"
+            )
+        return self.kafka
+
+    def secret(self) -> str:
+        """The secret that tokens are signed with; its file is read once."""
+        return self._secret
+
+    @functools.cached_property
+    def _secret(self) -> str:
+        if self.token_secret:
+            return self.token_secret
+        path = self.token_secret_file or self.home / "token.secret"
+        try:
+            secret = path.read_text().strip()
+        except OSError as error:
+            raise NotConfiguredError(
+                f"no token secret ({path}: {error.strerror}): run `larder up`, or set LARDER_TOKEN_SECRET or "
+                "LARDER_TOKEN_SECRET_FILE"
+            ) from None
+        if not secret:
+            raise NotConfiguredError(f"the token secret file {path} is empty")
+        return secret
+
+
+class _StackFile(PydanticBaseSettingsSource):
+    """Reads stack.json, whose keys are names of settings, from the home that the other sources name."""
+
+    def __init__(self, settings_cls: type[BaseSettings], *before: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._before = before
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError  # the whole file is read at once, in __call__
+
+    def __call__(self) -> dict[str, Any]:
+        home = next((said["home"] for said in (source() for source in self._before) if "home" in said), ".larder")
+        path = Path(home) / "stack.json"
+        try:
+            stack = json.loads(path.read_text())
+        except OSError:  # not there, or another user's: this stack is not ours to use
+            return {}
+        except ValueError as error:
+            raise NotConfiguredError(
+                f"{path} is damaged ({error}); `larder down`, then `larder up`, writes it anew"
+            ) from error
+        fields = self.settings_cls.model_fields
+        return {name: value for name, value in stack.items() if name in fields and name != "home"}
+
+
+def settings_without_stack() -> Settings:
+    """Settings from the environment alone: what the user asked for, whatever stack ran here before."""
+
+    class FromEnvironment(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *sources: Any, **named: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return named["init_settings"], named["env_settings"]
+
+    return FromEnvironment()
+
+
+@functools.cache
+def get_settings() -> Settings:
+    """The settings of this process, read once. Tests that change the environment call `get_settings.cache_clear()`."""
+    return Settings()

@@ -1,0 +1,67 @@
+"""Bearer tokens: JWT (HS256) that name a role and, for customers and store workers, whose they are.
+
+Only making and reading; which role may do what is the business of each service's HTTP.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import jwt
+
+from shared.settings import Settings
+
+ALGORITHM = "HS256"
+ROLES = ("customer", "picker", "courier", "storekeeper", "customer_service", "risk_analyst", "admin")
+DEFAULT_TTL_S = 12 * 3600.0
+
+
+class TokenError(ValueError):
+    """A token that is not good, or one that cannot be made; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Who asks. A customer always has an account; a store worker without a store works for all of them."""
+
+    role: str
+    subject: str
+    account: str | None = None
+    store: str | None = None
+
+
+def create(
+    settings: Settings,
+    role: str,
+    account: str | None = None,
+    store: str | None = None,
+    ttl_s: float = DEFAULT_TTL_S,
+) -> str:
+    """A signed token, good for `ttl_s` seconds from now (one that is over already if that is negative)."""
+    if role not in ROLES:
+        raise TokenError(f"there is no role {role!r}; the roles are {', '.join(ROLES)}")
+    if role == "customer" and not account:
+        raise TokenError("a customer's token names its account")
+    now = datetime.now(UTC)
+    # A lifetime below zero makes an expired token, which tests of refusals need; it was then made in the past.
+    claims = {"sub": account or role, "role": role, "iat": now, "exp": now + timedelta(seconds=ttl_s)}
+    if account:
+        claims["account"] = account
+    if store:
+        claims["store"] = store
+    return jwt.encode(claims, settings.secret(), algorithm=ALGORITHM)
+
+
+def read(settings: Settings, token: str) -> Claims:
+    """Who a token speaks for; a TokenError if it is forged, over, or not one of ours."""
+    try:
+        said = jwt.decode(token, settings.secret(), algorithms=[ALGORITHM], options={"require": ["exp", "sub"]})
+    except jwt.ExpiredSignatureError:
+        raise TokenError("the token is over: ask for a new one") from None
+    except jwt.InvalidTokenError as error:
+        raise TokenError(f"the token is not good: {error}") from None
+    role, account, store = said.get("role"), said.get("account"), said.get("store")
+    if role not in ROLES or not isinstance(account, str | None) or not isinstance(store, str | None):
+        raise TokenError("the token names no role that is known here")
+    if role == "customer" and not account:
+        raise TokenError("the token of a customer names no account")
+    return Claims(role=role, subject=str(said["sub"]), account=account, store=store)

@@ -1,0 +1,1 @@
+"""The deciders: given a state and facts, when a message comes, then this is said."""

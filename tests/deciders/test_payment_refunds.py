@@ -1,0 +1,175 @@
+"""Refunds: given money that was taken, when some of it is to go back, then never more than there is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.payment.decider import DECIDER, MoneyMistake
+from services.payment.state import (
+    GatewayKnowsNoMoney,
+    GatewayRefunded,
+    GatewayRefusedRefund,
+    GatewayTimedOut,
+    GatewayTook,
+    JournalEntry,
+    Payment,
+    Refund,
+    RefundPhase,
+)
+from shared.contracts.payment import PaymentRefunded, RefundPayment, ReportMoney, TakePayment
+from shared.runtime.said import Effect
+from shared.runtime.table import IGNORED, Moved
+from tests.deciders.scene import NOON, Scene
+
+AT = NOON + timedelta(seconds=1)
+FIRST = "o-1:1"
+ATTEMPT = TakePayment(order_id="o-1", attempt=1, amount=1000, currency="EUR", method="tok_ok")
+TOOK = GatewayTook("o-1", FIRST, "cap-1", 1000, AT)
+LATE = ReportMoney(order_id="o-1", reference="cap-1", attempt_key=FIRST, amount=1000, at=AT)
+
+
+def back(number: int = 1, amount: int = 1000, reference: str = "cap-1") -> RefundPayment:
+    """What the order service asks for."""
+    return RefundPayment(
+        order_id="o-1", refund=number, amount=amount, reference=reference, reason="sold_out", liable="store"
+    )
+
+
+def given_back(number: int = 1, amount: int = 1000) -> GatewayRefunded:
+    """The gateway's answer."""
+    return GatewayRefunded("o-1", number, f"ref-{number}", amount, AT)
+
+
+def after(*messages: Any) -> Scene:
+    """A scene in which the money was taken, and then all this happened."""
+    scene = Scene(DECIDER)
+    for message in (ATTEMPT, TOOK, *messages):
+        scene.when(message)
+    return scene
+
+
+def refund(scene: Scene, number: int = 1) -> Refund:
+    """What is known of a refund by now."""
+    state = scene.states["refund", "o-1", str(number)]
+    assert isinstance(state, Refund)
+    return state
+
+
+def left(scene: Scene) -> int:
+    """What may still go back."""
+    state = scene.states["payment", "o-1"]
+    assert isinstance(state, Payment)
+    return state.captures[0].remainder
+
+
+def test_asked_for_with_a_key_of_its_own() -> None:
+    """The refund becomes one call to the gateway, about the capture that it belongs to."""
+    scene = after()
+    (effect,) = scene.says(back())
+    assert effect == Effect(
+        "o-1:refund-1",
+        "refund",
+        {
+            "order_id": "o-1",
+            "refund": 1,
+            "key": "o-1:refund-1",
+            "reference": "cap-1",
+            "amount": 1000,
+            "reason": "sold_out",
+        },
+    )
+    assert left(scene) == 0
+
+
+def test_refunded_when_the_gateway_gave_it_back() -> None:
+    """The order hears of it with reason and liable party, and the journal has it."""
+    scene = after(back())
+    assert scene.says(given_back()) == [
+        PaymentRefunded(
+            order_id="o-1", refund=1, amount=1000, reference="ref-1", reason="sold_out", liable="store", at=AT
+        ),
+        JournalEntry("o-1", AT, "refunded", 1000, "ref-1", "sold_out", "store"),
+    ]
+    assert (refund(scene).phase, refund(scene).reference) == (RefundPhase.REFUNDED, "ref-1")
+
+
+def test_several_under_way_at_once() -> None:
+    """Two partial refunds do not wait for each other, and together may take all there is."""
+    scene = after(back(1, 400), back(2, 600))
+    assert left(scene) == 0
+    assert isinstance(scene.when(given_back(2, 600)), Moved)
+    assert isinstance(scene.when(given_back(1, 400)), Moved)
+
+
+@pytest.mark.parametrize("before", [(back(1, 400),), (back(1, 400), given_back(1, 400))])
+def test_parked_when_it_exceeds_what_is_left(before: tuple[Any, ...]) -> None:
+    """What is promised to one refund is gone for the next, whether or not the gateway has confirmed it."""
+    scene = after(*before)
+    with pytest.raises(MoneyMistake, match=r"refund 2 of o-1 is 601, 600 is left of cap-1"):
+        scene.when(back(2, 601))
+    assert left(scene) == 600
+
+
+@pytest.mark.parametrize("amount", [0, -1])
+def test_parked_when_it_is_no_amount(amount: int) -> None:
+    """Nothing and less than nothing cannot be given back."""
+    with pytest.raises(MoneyMistake):
+        after().when(back(1, amount))
+
+
+def test_parked_when_no_such_money_came() -> None:
+    """A refund belongs to a capture that is in the books."""
+    with pytest.raises(MoneyMistake, match="no money came as cap-9"):
+        after().when(back(reference="cap-9"))
+    with pytest.raises(MoneyMistake, match="no money came as cap-1"):
+        Scene(DECIDER).when(back())
+
+
+def test_refused_stays_visible_and_says_nothing() -> None:
+    """What the gateway will not do is kept with its code, and what it held back is free for another refund."""
+    scene = after(back())
+    assert scene.says(GatewayRefusedRefund("o-1", 1, "unknown_capture")) == []
+    assert (refund(scene).phase, refund(scene).code) == (RefundPhase.REFUSED, "unknown_capture")
+    assert left(scene) == 1000
+    assert isinstance(scene.when(back(2)), Moved)
+
+
+@pytest.mark.parametrize("answer", [given_back(), GatewayRefusedRefund("o-1", 1, "unknown_capture")])
+def test_ignored_when_it_comes_again(answer: Any) -> None:
+    """One number, one refund: neither the wish nor the answer counts twice."""
+    scene = after(back())
+    assert scene.when(back()) == IGNORED
+    scene.says(answer)
+    remainder = left(scene)
+    assert scene.when(back()) == IGNORED
+    assert scene.when(answer) == IGNORED
+    assert left(scene) == remainder
+
+
+def test_parked_when_the_gateway_gives_another_amount_back() -> None:
+    """A person has to look at that."""
+    with pytest.raises(MoneyMistake, match="the gateway gave 999"):
+        after(back()).when(given_back(1, 999))
+
+
+def test_parked_when_nobody_asked_for_it() -> None:
+    """An answer without a question cannot be."""
+    with pytest.raises(MoneyMistake, match="nobody asked for"):
+        after().when(given_back(7))
+
+
+def test_goes_back_whatever_the_payment_waits_for() -> None:
+    """Late money of the first attempt is refunded while the second one is charged, asked about, or over."""
+    second = TakePayment(order_id="o-1", attempt=2, amount=1000, currency="EUR", method="tok_ok")
+    given_up = (ATTEMPT, GatewayTimedOut("o-1", FIRST), GatewayKnowsNoMoney("o-1", FIRST))
+    for later in ((), (second,), (second, GatewayTimedOut("o-1", "o-1:2"))):
+        scene = Scene(DECIDER)
+        for message in (*given_up, LATE, *later):
+            scene.when(message)
+        phase = scene.states["payment", "o-1"].phase
+        scene.says(back())
+        assert len(scene.says(given_back())) == 2
+        assert scene.states["payment", "o-1"].phase is phase

@@ -1,0 +1,269 @@
+"""Risk: given the switch and the blocklist, when an order is to be screened, then this is the verdict."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.risk.decider import DECIDER, REVIEW, SCREENING
+from services.risk.state import (
+    Blocked,
+    Kind,
+    Phase,
+    ReviewCleared,
+    ReviewOverdue,
+    ReviewRefused,
+    ReviewRestricted,
+    Screening,
+    Treatment,
+    normalised,
+)
+from shared.contracts.risk import (
+    DecideReview,
+    OrderCleared,
+    OrderReferred,
+    OrderRefused,
+    OrderRestricted,
+    ScreenOrder,
+    WithdrawScreening,
+)
+from shared.runtime.decider import Windows
+from shared.runtime.said import CancelTimer, SetTimer
+from shared.runtime.table import IGNORED, Key, NoCell, Refused
+from tests.deciders.scene import NOON, Scene
+
+ORDER = ScreenOrder(order_id="o-1", account="a-1", device="d-1", address="12 Mill Lane", total=649)
+ON_LIST: dict[Kind, Key] = {
+    Kind.ACCOUNT: ("blocked", "account", "a-1"),
+    Kind.DEVICE: ("blocked", "device", "d-1"),
+    Kind.ADDRESS: ("blocked", "address", "12 mill lane"),
+}
+VERDICTS = {Treatment.REFUSE: OrderRefused, Treatment.REFER: OrderReferred, Treatment.RESTRICT: OrderRestricted}
+ANALYST = "risk_analyst:r-1"
+
+
+def scene(*entries: tuple[Kind, Treatment]) -> Scene:
+    """A shop whose blocklist has these entries for the order's own account, device or address."""
+    facts: dict[Key, Any] = {ON_LIST[kind]: Blocked(treatment, "for an analyst's eyes") for kind, treatment in entries}
+    return Scene(DECIDER, {("switch",): True, **facts})
+
+
+def in_review() -> Scene:
+    """A shop in which the order waits for a person."""
+    stage = scene((Kind.DEVICE, Treatment.REFER))
+    stage.when(ORDER)
+    return stage
+
+
+def decision(verdict: Any, account: str = "a-1", note: str = "known to me") -> DecideReview:
+    """A person's verdict."""
+    return DecideReview(order_id="o-1", account=account, verdict=verdict, note=note)
+
+
+def screening(stage: Scene) -> Screening:
+    """What risk knows of the order by now."""
+    state = stage.states["screening", "o-1"]
+    assert isinstance(state, Screening)
+    return state
+
+
+def test_cleared_when_nothing_is_known() -> None:
+    """Somebody who is on no list gets the order cleared, and what is kept of it is small."""
+    stage = scene()
+    assert stage.says(ORDER) == [OrderCleared(order_id="o-1")]
+    assert screening(stage) == Screening("o-1", "a-1", Phase.CLEARED)
+
+
+def test_cleared_when_nobody_ever_touched_the_switch() -> None:
+    """A switch that was never set is on."""
+    stage = Scene(DECIDER)
+    assert stage.says(ORDER) == [OrderCleared(order_id="o-1")]
+
+
+def test_cleared_without_device_and_address() -> None:
+    """An order that names neither device nor address is judged by its account."""
+    order = ScreenOrder(order_id="o-1", account="a-1", total=649)
+    assert scene((Kind.DEVICE, Treatment.REFUSE)).says(order) == [OrderCleared(order_id="o-1")]
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("treatment", Treatment)
+def test_treated_as_the_blocklist_says(kind: Kind, treatment: Treatment) -> None:
+    """An entry for account, device or address decides; the reason is a code and never tells the entry's own."""
+    said = scene((kind, treatment)).says(ORDER)[0]
+    word = {"refuse": "blocked", "refer": "referred", "restrict": "restricted"}[treatment]
+    assert said == VERDICTS[treatment](order_id="o-1", reason=f"{kind}_{word}")
+
+
+@pytest.mark.parametrize(
+    ("account", "device", "address", "strongest"),
+    [
+        ("restrict", "refer", "refuse", "refuse"),
+        ("refuse", "refer", "restrict", "refuse"),
+        ("refer", "restrict", "restrict", "refer"),
+        ("restrict", "restrict", "refer", "refer"),
+    ],
+)
+def test_strongest_treatment_wins(account: str, device: str, address: str, strongest: str) -> None:
+    """Of several entries the strongest decides, whatever it is about."""
+    entries = zip(Kind, (account, device, address), strict=True)
+    stage = scene(*((kind, Treatment(treatment)) for kind, treatment in entries))
+    assert isinstance(stage.says(ORDER)[0], VERDICTS[Treatment(strongest)])
+
+
+@pytest.mark.parametrize(("seconds_left", "verdict"), [(1, OrderRefused), (0, OrderCleared), (-1, OrderCleared)])
+def test_entry_counts_until_its_end(seconds_left: int, verdict: type) -> None:
+    """An entry with an end counts before it, and no more from then on."""
+    stage = scene()
+    until = NOON + timedelta(seconds=seconds_left)
+    stage.states[ON_LIST[Kind.ACCOUNT]] = Blocked(Treatment.REFUSE, "", until)
+    assert isinstance(stage.says(ORDER)[0], verdict)
+
+
+@pytest.mark.parametrize("written", ["12 MILL LANE", "  12 mill lane ", "12  Mill\tLane", "12 Mill Lane\n"])
+def test_address_matches_whatever_its_case_and_spacing(written: str) -> None:
+    """The same address written another way is the same address."""
+    order = ScreenOrder(order_id="o-1", account="a-1", address=written, total=649)
+    assert isinstance(scene((Kind.ADDRESS, Treatment.REFUSE)).says(order)[0], OrderRefused)
+
+
+def test_accounts_and_devices_are_matched_to_the_letter() -> None:
+    """Only addresses are normalised: A-1 is not a-1."""
+    assert normalised(Kind.ACCOUNT, "A-1") == "A-1"
+    assert normalised(Kind.DEVICE, " D-1") == " D-1"
+
+
+@pytest.mark.parametrize("treatment", [None, *Treatment])
+def test_restricted_while_risk_is_switched_off(treatment: Treatment | None) -> None:
+    """Switched off means deduct on payment for everybody: neither an open door nor a closed one."""
+    stage = scene(*([(Kind.ACCOUNT, treatment)] if treatment else []))
+    stage.states["switch",] = False
+    assert stage.says(ORDER) == [OrderRestricted(order_id="o-1", reason="risk_switched_off")]
+
+
+def test_ignored_when_screened_again() -> None:
+    """One order, one verdict: a repeat says nothing, even if the blocklist has changed since."""
+    stage = scene()
+    stage.says(ORDER)
+    stage.states[ON_LIST[Kind.ACCOUNT]] = Blocked(Treatment.REFUSE, "")
+    assert stage.when(ORDER) == IGNORED
+    assert in_review().when(ORDER) == IGNORED
+
+
+def test_referred_to_a_person_with_a_deadline() -> None:
+    """A referral shows the person what there is to see, and does not wait for ever."""
+    stage = scene((Kind.DEVICE, Treatment.REFER))
+    stage.windows = Windows(review_window_s=60)
+    due_at = NOON + timedelta(seconds=60)
+    assert stage.says(ORDER) == [
+        OrderReferred(order_id="o-1", reason="device_referred"),
+        SetTimer("o-1", REVIEW, due_at),
+    ]
+    review = screening(stage).review
+    assert review is not None
+    assert (review.total, review.device, review.address, review.due_at) == (649, "d-1", "12 Mill Lane", due_at)
+    assert review.decided_at is None
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said", "phase"),
+    [
+        ("clear", OrderCleared(order_id="o-1", reason="review_cleared"), Phase.CLEARED),
+        ("restrict", OrderRestricted(order_id="o-1", reason="review_restricted"), Phase.RESTRICTED),
+        ("refuse", OrderRefused(order_id="o-1", reason="review_refused"), Phase.REFUSED),
+    ],
+)
+def test_decided_by_a_person(verdict: str, said: object, phase: Phase) -> None:
+    """The person's verdict is the verdict, the deadline is called off, and who decided and why is kept."""
+    stage = in_review()
+    decided_at = stage.later(30)
+    assert stage.says(decision(verdict), ANALYST) == [said, CancelTimer("o-1", REVIEW)]
+    after = screening(stage)
+    assert after.phase is phase
+    assert after.review is not None
+    assert (after.review.verdict, after.review.note, after.review.decided_by, after.review.decided_at) == (
+        verdict,
+        "known to me",
+        ANALYST,
+        decided_at,
+    )
+
+
+def test_restricted_when_nobody_decides() -> None:
+    """The deadline decides: restricted, since neither waiting for ever nor clearing would be right."""
+    stage = in_review()
+    stage.later(900)
+    assert stage.says(ReviewOverdue("o-1")) == [OrderRestricted(order_id="o-1", reason="review_overdue")]
+    review = screening(stage).review
+    assert review is not None
+    assert (review.verdict, review.decided_by) == ("restrict", "")
+
+
+def test_withdrawn_when_the_order_ended() -> None:
+    """Nobody needs to look at an order that has ended: the review is off the list and says nothing."""
+    stage = in_review()
+    assert stage.says(WithdrawScreening(order_id="o-1", account="a-1")) == [CancelTimer("o-1", REVIEW)]
+    review = screening(stage).review
+    assert review is not None
+    assert review.verdict == "withdrawn"
+    assert stage.when(decision("clear")) == Refused("review_not_open")
+
+
+def test_ignored_when_withdrawn_after_the_verdict() -> None:
+    """The order's end and the verdict may cross on their way: that is expected, and changes nothing."""
+    withdrawal = WithdrawScreening(order_id="o-1", account="a-1")
+    for stage in (scene(), scene((Kind.ACCOUNT, Treatment.RESTRICT)), scene((Kind.ACCOUNT, Treatment.REFUSE))):
+        stage.when(ORDER)
+        assert stage.when(withdrawal) == IGNORED
+    stage = in_review()
+    stage.when(withdrawal)
+    assert stage.when(withdrawal) == IGNORED
+
+
+def test_ignored_when_the_deadline_comes_after_the_decision() -> None:
+    """A deadline that was parked and is replayed later finds the decision made."""
+    stage = in_review()
+    stage.when(decision("clear"), ANALYST)
+    assert stage.when(ReviewOverdue("o-1")) == IGNORED
+
+
+def test_second_decision_refused() -> None:
+    """A review is decided once; whoever comes second is told so."""
+    stage = in_review()
+    stage.when(decision("clear"), ANALYST)
+    assert stage.when(decision("refuse"), ANALYST) == Refused("review_not_open")
+    assert screening(stage).phase is Phase.CLEARED
+
+
+def test_decision_on_an_order_that_was_never_in_review_refused() -> None:
+    """An order that was cleared at once has no review to decide."""
+    stage = scene()
+    stage.when(ORDER)
+    assert stage.when(decision("refuse")) == Refused("review_not_open")
+
+
+def test_decision_on_an_unknown_order_refused() -> None:
+    """There is nothing to decide about an order that nobody has heard of."""
+    assert scene().when(decision("clear")) == Refused("review_unknown")
+
+
+def test_decision_under_another_account_refused() -> None:
+    """Commands are keyed by account: a wrong one would bring a second writer to this screening."""
+    stage = in_review()
+    assert stage.when(decision("clear", account="a-2")) == Refused("review_unknown")
+    assert screening(stage).phase is Phase.IN_REVIEW
+
+
+def test_parked_when_a_screening_is_withdrawn_that_nobody_asked_for() -> None:
+    """That cannot be, so nobody thought of it: the message parks for a person to look at."""
+    with pytest.raises(NoCell, match="WithdrawScreening in phase new"):
+        scene().when(WithdrawScreening(order_id="o-9", account="a-1"))
+
+
+def test_a_person_may_decide_in_review_only() -> None:
+    """What a person may do is read from the table."""
+    decisions = {"clear": ReviewCleared, "restrict": ReviewRestricted, "refuse": ReviewRefused}
+    allowed = {phase: SCREENING.allowed(phase, decisions) for phase in Phase}
+    assert {phase: actions for phase, actions in allowed.items() if actions} == {Phase.IN_REVIEW: list(decisions)}

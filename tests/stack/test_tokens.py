@@ -1,0 +1,70 @@
+"""Tokens: only ours, only in time, only for roles that exist."""
+
+import base64
+import json
+from pathlib import Path
+
+import jwt
+import pytest
+
+from shared import tokens
+from shared.settings import Settings
+
+SECRET = "a secret of more than 32 characters"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings with a secret."""
+    return Settings(home=tmp_path, token_secret=SECRET)
+
+
+def test_a_token_says_who_asks(settings: Settings) -> None:
+    """What was put in must come out."""
+    token = tokens.create(settings, "customer", account="a-1")
+    assert tokens.read(settings, token) == tokens.Claims("customer", "a-1", account="a-1")
+    token = tokens.create(settings, "picker", store="s-1")
+    assert tokens.read(settings, token) == tokens.Claims("picker", "picker", store="s-1")
+
+
+def test_roles_that_do_not_exist_and_customers_without_account_are_refused(settings: Settings) -> None:
+    """A token that no service would accept must not be made."""
+    with pytest.raises(tokens.TokenError, match="customer, picker, courier"):
+        tokens.create(settings, "king")
+    with pytest.raises(tokens.TokenError, match="account"):
+        tokens.create(settings, "customer")
+
+
+def test_an_expired_token_is_refused(settings: Settings) -> None:
+    """A token must not be good for a moment longer than it says."""
+    with pytest.raises(tokens.TokenError, match="over"):
+        tokens.read(settings, tokens.create(settings, "admin", ttl_s=-1))
+
+
+def test_a_forged_token_is_refused(settings: Settings) -> None:
+    """Another secret, no signature at all, a changed claim: none may pass."""
+    good = tokens.create(settings, "customer", account="a-1")
+    head, _, signature = good.split(".")
+    other = Settings(home=settings.home, token_secret="another secret of more than 32 characters")
+    unsigned = jwt.encode({"sub": "x", "role": "admin", "exp": 2**40}, None, algorithm="none")
+    claims = base64.urlsafe_b64encode(json.dumps({"sub": "x", "role": "admin", "exp": 2**40}).encode()).rstrip(b"=")
+    for forged in (tokens.create(other, "admin"), unsigned, f"{head}.{claims.decode()}.{signature}", "", "a.b.c", "\0"):
+        with pytest.raises(tokens.TokenError):
+            tokens.read(settings, forged)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"sub": "x", "role": "king", "exp": 2**40},
+        {"sub": "x", "role": ["admin"], "exp": 2**40},
+        {"sub": "x", "role": "customer", "exp": 2**40},
+        {"sub": "x", "role": "customer", "account": 7, "exp": 2**40},
+        {"sub": "x", "role": "admin"},
+        {"role": "admin", "exp": 2**40},
+    ],
+)
+def test_a_signed_token_without_sense_is_refused(settings: Settings, claims: dict[str, object]) -> None:
+    """Whoever signs with our secret by other means must still name a known role, an end and an account."""
+    with pytest.raises(tokens.TokenError):
+        tokens.read(settings, jwt.encode(claims, SECRET, algorithm="HS256"))

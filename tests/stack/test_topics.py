@@ -1,0 +1,31 @@
+"""Topics on a real broker: made once, with equal partitions."""
+
+import pytest
+
+from larder.stack.errors import StackError
+from larder.stack.topics import ensure_topics, news
+from shared.contracts.topics import ALL_TOPICS
+from shared.settings import Settings
+from tests.parts import RealParts
+
+pytestmark = pytest.mark.parts
+
+
+async def test_topics_are_made_once(migrated: Settings, parts: RealParts) -> None:
+    """A second start must find them all; every one has as many partitions as there are shards."""
+    assert await ensure_topics(parts.bootstrap, migrated.shards) == []
+    told = await news(parts.bootstrap)
+    assert [topic.name for topic in told] == list(ALL_TOPICS)
+    assert {len(topic.end_offsets) for topic in told} == {migrated.shards}
+
+
+async def test_another_number_of_shards_is_refused(migrated: Settings, parts: RealParts) -> None:
+    """Keys would silently move between shards, away from their state."""
+    with pytest.raises(StackError, match=r"LARDER_SHARDS is 2, but .*order.commands has 1"):
+        await ensure_topics(parts.bootstrap, 2)
+
+
+async def test_a_broker_that_does_not_answer_is_told() -> None:
+    """The message must name the address that was tried."""
+    with pytest.raises(StackError, match="no Kafka broker answers at 127.0.0.1:1 "):
+        await ensure_topics("127.0.0.1:1", 1)
