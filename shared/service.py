@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 POOL_MAX = 6
 """Most connections of one process's HTTP side."""
+CONNECT_S, QUERY_S = 5, 10
+"""How long an HTTP request waits for a connection, and for a query."""
 GC_THRESHOLD = 50_000
 """New objects between two looks of the garbage collector: batches make many that die at once."""
 LEFT_EXIT, WRONG_BROKER_EXIT = 75, 78
@@ -98,7 +100,11 @@ def serve(service: Service) -> None:
 async def _run(service: Service, settings: Settings) -> None:
     name = service.decider.service
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(asyncpg.create_pool(settings.dsn(name), min_size=1, max_size=POOL_MAX))
+        pool = await stack.enter_async_context(
+            asyncpg.create_pool(
+                settings.dsn(name), min_size=1, max_size=POOL_MAX, timeout=CONNECT_S, command_timeout=QUERY_S
+            )
+        )
         bell, rests = Bell(), RestWatcher(pool, service.resting)
 
         def saved(commit: Commit) -> None:

@@ -16,7 +16,7 @@ from larder.stack.postgres import programs
 from larder.stack.state import http_status, supervisor_of
 from larder.stack.topics import admin, cluster_id, partition_counts
 from shared.contracts.topics import ALL_TOPICS
-from shared.settings import DATABASES, SERVICES, NotConfiguredError, Settings
+from shared.settings import DATABASES, SERVICES, NotConfiguredError, Settings, settings_without_stack
 
 FREE_DISK_GIB = 5
 
@@ -33,7 +33,9 @@ def doctor() -> None:
     visit = Visit()
     _machine(visit, home)
     running = supervisor_of(home)
-    if running or settings.kafka or settings.database:
+    # What a stack that is gone wrote into stack.json is no longer so.
+    named = settings_without_stack()
+    if running or named.kafka or named.database:
         visit.say(True, "stack", f"supervised by pid {running.pid}" if running else "not ours: run by somebody else")
         asyncio.run(_stack(visit, settings))
     else:

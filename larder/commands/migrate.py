@@ -5,6 +5,7 @@ import asyncio
 import typer
 
 from larder.stack import migrate as migrations
+from larder.stack.home import Home
 from larder.stack.topics import ensure_topics
 from shared.settings import get_settings
 
@@ -21,6 +22,8 @@ def migrate() -> None:
 
 async def _migrate() -> None:
     settings = get_settings()
+    if not settings.token_secret:
+        Home.at(settings.home).secret("token.secret")  # made once; the services read it from there
     await migrations.migrate(settings, typer.echo)
     made = await ensure_topics(settings.bootstrap(), settings.shards)
     typer.echo(f"made {len(made)} topics" if made else "all topics are there")

@@ -53,12 +53,12 @@ class Figures:
         return self.ends[-1] - self.began_at if self.ends else 0.0
 
     def lives_per_s(self) -> float:
-        """Ended orders a second in the middle 80% of ends; of all ends when there are too few for a middle."""
+        """Ended orders a second in the middle 80% of ends; all but the last tenth, when they came in one batch."""
         ends = sorted(self.ends)
         first, last = (min(int(len(ends) * share), len(ends) - 1) for share in MIDDLE)
         if last > first and ends[last] > ends[first]:
             return (last - first) / (ends[last] - ends[first])
-        return len(ends) / self.seconds if self.seconds > 0 else 0.0
+        return (last + 1) / (ends[last] - self.began_at) if ends and ends[last] > self.began_at else 0.0
 
     def lives_lately(self, now: float, span_s: float = 2.0) -> float:
         """Ended orders a second in the last seconds."""

@@ -36,14 +36,6 @@ class Sender:
     """Sends records in batches, a stream for each partition; `send` never waits."""
 
     def __init__(self, bootstrap: str) -> None:
-        # No idempotence: duplicates are larder's to recognise, and this producer then never ends in a fatal state.
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap,
-            acks="all",
-            enable_idempotence=False,
-            max_batch_size=BATCH_BYTES_MAX,
-            linger_ms=0,
-        )
         self._bootstrap = bootstrap
         self._waiting: dict[tuple[str, int], list[Wire]] = {}
         self._news: dict[tuple[str, int], asyncio.Event] = {}
@@ -114,6 +106,14 @@ class Sender:
         self._news[line].set()
 
     async def __aenter__(self) -> Self:
+        # No idempotence: duplicates are larder's to recognise, and this producer then never ends in a fatal state.
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            acks="all",
+            enable_idempotence=False,
+            max_batch_size=BATCH_BYTES_MAX,
+            linger_ms=0,
+        )
         await _started(self._producer, self._bootstrap)
         return self
 
@@ -132,15 +132,6 @@ class Listener:
     def __init__(self, bootstrap: str, topics: Sequence[str], shards: int) -> None:
         self._bootstrap = bootstrap
         self._lines = [TopicPartition(topic, n) for topic in topics for n in range(shards)]
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            enable_auto_commit=False,
-            # Only a log that was lost puts a position out of range; its events are then said again from its beginning.
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            max_partition_fetch_bytes=FETCH_BYTES_MAX,
-            check_crcs=False,
-        )
 
     async def hear(self, wait_ms: int) -> list[Any]:
         """What was said, in order for each partition; empty when nothing was within `wait_ms`."""
@@ -155,6 +146,15 @@ class Listener:
         return [record for records in told.values() for record in records]
 
     async def __aenter__(self) -> Self:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            # Only a log that was lost puts a position out of range; its events are then said again from its beginning.
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            max_partition_fetch_bytes=FETCH_BYTES_MAX,
+            check_crcs=False,
+        )
         await _started(self._consumer, self._bootstrap)
         try:
             self._consumer.assign(self._lines)

@@ -7,7 +7,7 @@ whose event does not come is sent again with the same id (`overdue`): larder dec
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Protocol
 
@@ -87,7 +87,7 @@ class Heard(Protocol):
 
     key: bytes | None
     value: bytes | None
-    headers: object
+    headers: Sequence[tuple[str, bytes]]
 
 
 class Order:

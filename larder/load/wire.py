@@ -5,6 +5,7 @@ A load makes some seven commands an order, so what is the same in all of them is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from shared.runtime.envelope import Headers, from_outside
@@ -39,12 +40,8 @@ def time_now() -> bytes:
     return datetime.now(UTC).isoformat().encode()
 
 
-def type_of(headers: object) -> bytes:
+def type_of(headers: Sequence[tuple[str, bytes]]) -> bytes:
     """The type of an event. Larder's own envelopes have it third; others are searched."""
-    try:
-        name, content = headers[2]  # type: ignore[index]
-        if name == "ce_type":
-            return content  # type: ignore[no-any-return]
-        return next((content for name, content in headers if name == "ce_type"), b"")  # type: ignore[attr-defined]
-    except (IndexError, TypeError, ValueError):
-        return b""
+    if len(headers) > 2 and headers[2][0] == "ce_type":
+        return headers[2][1]
+    return next((content for name, content in headers if name == "ce_type"), b"")

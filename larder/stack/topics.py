@@ -29,6 +29,8 @@ class TopicNews:
 @asynccontextmanager
 async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client of that broker."""
+    if not await _listens(bootstrap):  # the client would say so in its log as well, for each try
+        raise StackError(f"no Kafka broker answers at {bootstrap}: nobody listens there")
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=PATIENCE_S * 1000)
     try:
         await asyncio.wait_for(client.start(), PATIENCE_S)
@@ -40,6 +42,20 @@ async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         raise StackError(f"the Kafka broker at {bootstrap} would not: {error!r}") from error
     finally:
         await client.close()
+
+
+async def _listens(bootstrap: str) -> bool:
+    for server in bootstrap.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), PATIENCE_S)
+        except (OSError, TimeoutError):
+            continue
+        except ValueError:
+            raise StackError(f"{server!r} is no address of a broker: LARDER_KAFKA is host:port[,host:port]") from None
+        writer.close()
+        return True
+    return False
 
 
 async def cluster_id(bootstrap: str) -> str:

@@ -220,17 +220,13 @@ def read_for_reservation(
     reservation: Reservation, message: ReserveSlot | FreeSlot, slot: SlotState | None, c: Context
 ) -> object:
     """The message as the table of reservations knows it."""
-    if type(message) is not ReserveSlot:
+    if reservation.phase is not ReservationPhase.NEW or type(message) is not ReserveSlot:
         return message
-    if reservation.phase is ReservationPhase.NEW:
-        if utc(message.slot.start) <= c.now:
-            return NoPlace("slot_over")
-        if slot is None or slot.end != message.slot.end:
-            return NoPlace("slot_unknown")
-        return PlaceFree() if slot.reserved < slot.places else NoPlace("slot_full")
-    if reservation.phase is not ReservationPhase.FREED and reservation.start != message.slot.start:
-        raise NoCell("reservation", f"{reservation.phase} in the slot of {reservation.start}", "ReserveSlot")
-    return message
+    if utc(message.slot.start) <= c.now:
+        return NoPlace("slot_over")
+    if slot is None or slot.end != message.slot.end:
+        return NoPlace("slot_unknown")
+    return PlaceFree() if slot.reserved < slot.places else NoPlace("slot_full")
 
 
 # -- the service -------------------------------------------------------------------------------------------------------
@@ -283,9 +279,7 @@ def _read_for_fulfilment(f: Fulfilment, message: Any, c: Context) -> object:
 def _reserve_or_free(message: ReserveSlot | FreeSlot, look: Look, context: Context) -> Outcome:
     key: Key = ("reservation", message.order_id)
     before: Reservation = look(key) or Reservation(message.order_id, message.store, ReservationPhase.NEW)
-    if before.store != message.store:
-        # Another store may be another shard's: only the shard that made the reservation may write it.
-        raise NoCell("reservation", f"{before.phase} in store {before.store}", type(message).__name__)
+    _check_same_place(before, message)
     if type(message) is ReserveSlot and before.start is None:
         before = replace(before, start=utc(message.slot.start))
     slot: SlotState | None = look(slot_key(before.store, before.start)) if before.start else None
@@ -298,6 +292,15 @@ def _reserve_or_free(message: ReserveSlot | FreeSlot, look: Look, context: Conte
         return Moved(((key, moved),), said)
     assert slot is not None, "a place is taken and given back only in a slot that there is"
     return Moved(((key, moved), (slot_key(slot.store, slot.start), _with_places_taken(slot, taken))), said)
+
+
+def _check_same_place(reservation: Reservation, message: ReserveSlot | FreeSlot) -> None:
+    """Another store may be another shard's: only the shard that made the reservation may write it. And an order that
+    has its answer for one slot must not be told that it has another."""
+    if reservation.store != message.store:
+        raise NoCell("reservation", f"{reservation.phase} in store {reservation.store}", type(message).__name__)
+    if type(message) is ReserveSlot and reservation.start not in (None, message.slot.start):
+        raise NoCell("reservation", f"{reservation.phase} in the slot of {reservation.start}", "ReserveSlot")
 
 
 def _with_places_taken(slot: SlotState, taken: int) -> SlotState:

@@ -114,9 +114,9 @@ def routes(pool: asyncpg.Pool) -> APIRouter:
         return paging.page(
             rows,
             last=lambda r: (r["store"],),
-            item=lambda r: StoreOf(store=r["store"], name=r["name"], accepting=r["accepting"], area=json.loads(r["area"])),
+            item=lambda r: StoreOf(
+                store=r["store"], name=r["name"], accepting=r["accepting"], area=json.loads(r["area"])
+            ),
         )
 
     return router
-
-

@@ -7,8 +7,7 @@ whose outcome depends on facts into one of two messages, so that every cell has 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.order.pricing import summed, total_of
@@ -166,19 +165,15 @@ def _hold(order: Order, mode: HoldMode) -> Change:
 def open_payment(order: Order, m: StockHeld, c: Context) -> Change:
     """The stock is held: the customer has so long to pay."""
     until = c.now + timedelta(seconds=c.windows.payment_window_s)
-    return {"payable_until": until}, _payable(replace(order, payable_until=until))
+    return {"payable_until": until}, _payable(order, order.total, until)
 
 
-def _payable(order: Order) -> tuple[object, ...]:
-    assert order.payable_until is not None
+def _payable(order: Order, total: int, until: datetime | None) -> tuple[object, ...]:
+    assert until is not None, "the window was opened when the stock was held"
     payable = OrderPayable(
-        order_id=order.order_id,
-        store=order.store,
-        account=order.account,
-        total=order.total,
-        payable_until=order.payable_until,
+        order_id=order.order_id, store=order.store, account=order.account, total=total, payable_until=until
     )
-    return SetTimer(order.order_id, PAYMENT_WINDOW, order.payable_until), payable
+    return SetTimer(order.order_id, PAYMENT_WINDOW, until), payable
 
 
 def verify(order: Order, m: PayOrder, c: Context) -> Change:
@@ -189,7 +184,7 @@ def verify(order: Order, m: PayOrder, c: Context) -> Change:
 def offer_new_total(order: Order, m: TotalChanged, c: Context) -> Change:
     """The customer has to confirm another total, within the same window."""
     basket = Basket(order.order_id, order.spus, order.quantities, m.prices, order.delivery, order.slot, order.device)
-    return {"prices": m.prices, "total": m.total}, (basket, *_payable(replace(order, total=m.total)))
+    return {"prices": m.prices, "total": m.total}, (basket, *_payable(order, m.total, order.payable_until))
 
 
 def take_payment(order: Order, m: TotalHolds, c: Context) -> Change:
@@ -203,7 +198,7 @@ def take_payment(order: Order, m: TotalHolds, c: Context) -> Change:
 
 def offer_again(order: Order, m: PaymentDeclined | PaymentGivenUp, c: Context) -> Change:
     """No money came: the customer may try again until the window ends. A window that is over ends at once."""
-    return {}, _payable(order)
+    return {}, _payable(order, order.total, order.payable_until)
 
 
 def deduct(order: Order, m: PaymentTaken, c: Context) -> Change:
@@ -294,10 +289,8 @@ def _short(order: Order, m: StockShort | StockGone | StockSoldOut, c: Context) -
 
 def cancel_unheld(order: Order, m: CancelOrder, c: Context) -> Change:
     """The wish came before any stock was held: there is at most a place in a slot to give back."""
-    return {"reason": "cancelled_by_customer"}, (
-        *give_slot_back(order),
-        *_told_cancelled(replace(order, reason="cancelled_by_customer")),
-    )
+    reason = "cancelled_by_customer"
+    return {"reason": reason}, (*give_slot_back(order), _told_cancelled(order, reason))
 
 
 def cancel_in_review(order: Order, m: CancelOrder, c: Context) -> Change:
@@ -306,10 +299,8 @@ def cancel_in_review(order: Order, m: CancelOrder, c: Context) -> Change:
     return changes, (WithdrawScreening(order_id=order.order_id, account=order.account), *said)
 
 
-def _told_cancelled(order: Order) -> tuple[object, ...]:
-    return (
-        OrderCancelled(order_id=order.order_id, store=order.store, account=order.account, reason=order.reason),
-    )
+def _told_cancelled(order: Order, reason: str) -> OrderCancelled:
+    return OrderCancelled(order_id=order.order_id, store=order.store, account=order.account, reason=reason)
 
 
 def _release(order: Order, reason: str) -> Change:
@@ -349,20 +340,20 @@ def release_as_wished(order: Order, m: PaymentDeclined | PaymentGivenUp, c: Cont
 def refund_as_wished(order: Order, m: PaymentTaken, c: Context) -> Change:
     """The money came after the wish to cancel: everything goes back. The hold is given back on the same link."""
     changes, said = _book_payment(order, m)
-    refund_changes, refund = _refund_all(replace(order, **changes), order.reason)
+    refund_changes, refund = _refund_all(order, order.reason, m.reference)
     _, released = _release(order, order.reason)
     return {**changes, **refund_changes}, (*said, *released, *refund)
 
 
 def refund_sold_out(order: Order, m: StockSoldOut, c: Context) -> Change:
     """Paid, but somebody else was faster: all money goes back."""
-    changes, refund = _refund_all(order, "sold_out")
+    changes, refund = _refund_all(order, "sold_out", order.reference)
     return {"reason": "sold_out", **changes}, (_short(order, m, c), *give_slot_back(order), *refund)
 
 
 def refund_sold_out_as_wished(order: Order, m: StockSoldOut, c: Context) -> Change:
     """As above, and the customer wanted out anyway."""
-    changes, refund = _refund_all(order, order.reason)
+    changes, refund = _refund_all(order, order.reason, order.reference)
     return changes, (_short(order, m, c), *give_slot_back(order), *refund)
 
 
@@ -377,17 +368,17 @@ def reverse_issue(order: Order, m: StockDeducted, c: Context) -> Change:
 
 def refund_reversed(order: Order, m: IssueReversed, c: Context) -> Change:
     """The goods are back: now the money."""
-    changes, refund = _refund_all(order, order.reason)
+    changes, refund = _refund_all(order, order.reason, order.reference)
     return changes, (_document(order, m, "issue_reversal", c), *refund)
 
 
-def _refund_all(order: Order, reason: str) -> Change:
+def _refund_all(order: Order, reason: str, reference: str) -> Change:
     number = order.refunds + 1
     command = RefundPayment(
         order_id=order.order_id,
         refund=number,
         amount=order.total,
-        reference=order.reference,
+        reference=reference,
         reason=reason,
         liable="store" if reason == "sold_out" else "customer",
     )
@@ -396,13 +387,13 @@ def _refund_all(order: Order, reason: str) -> Change:
 
 def tell_cancelled(order: Order, m: StockReleased, c: Context) -> Change:
     """Everything is given back."""
-    return {}, _told_cancelled(order)
+    return {}, (_told_cancelled(order, order.reason),)
 
 
 def tell_refunded(order: Order, m: PaymentRefunded, c: Context) -> Change:
     """The money is back: the order is over."""
     changes, said = book_refund(order, m, c)
-    return changes, (*said, *_told_cancelled(order))
+    return changes, (*said, _told_cancelled(order, order.reason))
 
 
 def give_back(order: Order, m: MoneyUnasked, c: Context) -> Change:

@@ -84,7 +84,10 @@ class Orders:
 
     async def page(self, order_id: str, caller: Caller) -> OrderPage | None:
         """The order as this caller may see it; None when there is none."""
-        async with self._pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
             row = await connection.fetchrow(_PAGE, order_id)
             if row is None:
                 return None
@@ -103,9 +106,7 @@ class Orders:
             placed_at=row["placed_at"],
             delivery=json.loads(row["delivery"]) if row["delivery"] else None,
             slot=json.loads(row["slot"]) if row["slot"] else None,
-            lines=[
-                {"spu": s, "quantity": q, "unit_price": p, "discount": 0, "total": q * p} for s, q, p in lines
-            ],
+            lines=[{"spu": s, "quantity": q, "unit_price": p, "discount": 0, "total": q * p} for s, q, p in lines],
             total=row["total"],
             currency=self._currency,
             paid=row["paid"],

@@ -108,7 +108,9 @@ class OrderStore:
             rows = [(e.order_id, e.at, e.phase, e.message, e.actor) for e in entries]
             writes.append(Write("timeline", _TIMELINE, _columns(rows)))
         if papers := commit.records.get(Paper):
-            writes.append(Write("papers", _PAPERS, _columns([(p.order_id, p.kind, p.at, json.dumps(p.body)) for p in papers])))
+            writes.append(
+                Write("papers", _PAPERS, _columns([(p.order_id, p.kind, p.at, json.dumps(p.body)) for p in papers]))
+            )
         return writes
 
 

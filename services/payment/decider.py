@@ -192,7 +192,7 @@ def tell_refunded(state: Refund, m: GatewayRefunded, context: Context) -> Change
 
 
 def keep_refusal(state: Refund, m: GatewayRefusedRefund, context: Context) -> Change:
-    """Nobody listens to that yet: it stands in the payments of the order, and is counted (see effects.py)."""
+    """Nobody listens to that yet: it stands in the order's payments, and raises an alarm (refused.py)."""
     return {"code": m.code}, ()
 
 

@@ -44,8 +44,7 @@ FIRST_PAUSE_S = 0.2
 PAUSE_MAX_S = 10.0
 """Pauses between calls to a gateway that does not answer double from the first to this one."""
 
-REFUSED_REFUNDS = Counter("payment_refunds_refused", "Refunds that the gateway will never do: a person has to")
-CALLS_AGAIN = Counter("payment_gateway_calls_again", "Calls that the gateway did not answer", ["kind"])
+UNANSWERED = Counter("larder_gateway_unanswered_total", "Calls that the gateway did not answer", ["kind"])
 
 Answer = Known | GivenBack | None
 """What the gateway said; None: nothing, in time."""
@@ -107,6 +106,7 @@ class GatewayCalls:
         try:
             return await self._again(effect, call, GatewayUnavailable)
         except GatewayTimeout:
+            UNANSWERED.labels(CHARGE).inc()
             return None
         except KeyReused as mistake:
             # Somebody charged under our key: whether money moved is all that matters now.
@@ -137,7 +137,6 @@ class GatewayCalls:
             log.error("refund %s was not sent: %s", a["key"], mistake)
             answer = RefundRefused("invalid_request")
         if isinstance(answer, RefundRefused):
-            REFUSED_REFUNDS.inc()
             log.error("refund %s of %d from %s was refused: %s", a["key"], a["amount"], a["reference"], answer.code)
         return answer
 
@@ -148,7 +147,7 @@ class GatewayCalls:
             try:
                 return await call()
             except until_not as away:
-                CALLS_AGAIN.labels(effect.kind).inc()
+                UNANSWERED.labels(effect.kind).inc()
                 log.warning("effect %s: %s; again in %.1f s", effect.id, away, pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, self._pause_max_s)

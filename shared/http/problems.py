@@ -182,9 +182,11 @@ def _is_away(error: Exception) -> bool:
     """Is this a lost or refused connection rather than a mistake of ours?"""
     if isinstance(error, asyncpg.InterfaceError):  # also raised for wrong use, which must not hide here
         return any(word in str(error) for word in ("closed", "closing"))
+    # asyncpg raises InternalClientError when a connection dies between two of its steps (its issue 784).
     return isinstance(
         error,
         asyncpg.PostgresConnectionError
+        | asyncpg.InternalClientError
         | asyncpg.OperatorInterventionError
         | asyncpg.InsufficientResourcesError
         | KafkaError

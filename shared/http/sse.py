@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,12 +26,13 @@ HEARTBEAT_S = 15.0
 STREAMS_MAX = 500
 """Most streams open at once in one process."""
 _open: WeakSet[EventStream] = WeakSet()
+_LINE_BREAK = re.compile("\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. `data` is a model or anything that JSON takes; `id` is what a client that comes back names in
-    `Last-Event-ID`."""
+    """One event. `data` is a model, anything that JSON takes, or text (JSON already, perhaps) that goes out as it is;
+    `id` is what a client that comes back names in `Last-Event-ID`."""
 
     data: Any
     event: str | None = None
@@ -38,15 +40,20 @@ class Event:
 
     def encode(self) -> bytes:
         """The event as it goes over the wire."""
-        if isinstance(self.data, BaseModel):
-            data = self.data.model_dump_json()
+        if isinstance(self.data, str):
+            text = self.data
+        elif isinstance(self.data, BaseModel):
+            text = self.data.model_dump_json()
         else:
-            data = json.dumps(self.data, default=str)
-        # JSON on one line holds no line break; names are cut at one, since a break would begin another field.
-        head = "".join(
-            f"{name}: {value.splitlines()[0]}\n" for name, value in (("event", self.event), ("id", self.id)) if value
-        )
-        return f"{head}data: {data}\n\n".encode()
+            text = json.dumps(self.data, default=str)
+        # Names are cut at a line break, since it would begin another field.
+        fields = [(name, _lines(value)[0]) for name, value in (("event", self.event), ("id", self.id)) if value]
+        fields += [("data", line) for line in _lines(text)]
+        return ("".join(f"{name}: {value}\n" for name, value in fields) + "\n").encode()
+
+
+def _lines(text: str) -> list[str]:
+    return _LINE_BREAK.split(text)
 
 
 class EventStream(Response):

@@ -36,9 +36,13 @@ async def check_partitions(bootstrap: str, topics: Iterable[str], shards: int) -
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        found = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics(list(topics)) if not t["error_code"]}
+        found = {
+            t["topic"]: len(t["partitions"]) for t in await admin.describe_topics(list(topics)) if not t["error_code"]
+        }
     finally:
         await admin.close()
     wrong = [f"{topic} has {found.get(topic, 0)}" for topic in topics if found.get(topic) != shards]
     if wrong:
-        raise WrongBroker(f"every topic needs {shards} partitions (LARDER_SHARDS), but {', '.join(wrong)}: run `larder topics`")
+        raise WrongBroker(
+            f"every topic needs {shards} partitions (LARDER_SHARDS), but {', '.join(wrong)}: run `larder topics`"
+        )

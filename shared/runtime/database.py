@@ -109,7 +109,9 @@ class Database:
 
     async def open_effects(self, shard: int) -> list[Effect]:
         """Calls to the outside world that nobody has decided the answer of."""
-        rows = await self.connection.fetch("select id, kind, arguments from effects where shard = $1 order by id", shard)
+        rows = await self.connection.fetch(
+            "select id, kind, arguments from effects where shard = $1 order by id", shard
+        )
         return [Effect(r["id"], r["kind"], json.loads(r["arguments"])) for r in rows]
 
     # -- outbox ----------------------------------------------------------------------------------------------------
@@ -125,7 +127,13 @@ class Database:
         if links:
             topics, partitions, last = zip(*links, strict=True)
             await self.connection.execute(
-                _SWEEP_OUTBOX, progress.shard, list(topics), [int(p) for p in partitions], list(last), now, self._retention_s
+                _SWEEP_OUTBOX,
+                progress.shard,
+                list(topics),
+                [int(p) for p in partitions],
+                list(last),
+                now,
+                self._retention_s,
             )
         await self.connection.execute(_SWEEP_ANSWERS, progress.shard, now, self._id_memory_s)
 

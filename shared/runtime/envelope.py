@@ -35,7 +35,12 @@ class Delivery:
 
 
 def read(
-    topic: str, partition: int, offset: int, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]
+    topic: str,
+    partition: int,
+    offset: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Iterable[tuple[str, bytes]],
 ) -> Delivery:
     """Reads an envelope. Never raises: what cannot be read stays empty, and the message parks for it."""
     d = Delivery(topic, partition, offset, key, value, headers=headers)
@@ -63,7 +68,15 @@ def read(
 
 
 def from_outside(
-    *, id: str, type: str, source: str, subject: str, actor: str, at: datetime, fingerprint: str = "", traceparent: str = ""
+    *,
+    id: str,
+    type: str,
+    source: str,
+    subject: str,
+    actor: str,
+    at: datetime,
+    fingerprint: str = "",
+    traceparent: str = "",
 ) -> Headers:
     """The headers of a command that a person, an integrator or a load test sends: an id and an actor, no link."""
     headers = [

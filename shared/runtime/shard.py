@@ -124,7 +124,12 @@ class Shard:
         contract = self._listens.get(d.type)
         if contract is None or contract.TOPIC != d.topic:
             if d.topic == self._commands or not d.type:
-                return Work(item, None, "unknown_type", f"{self.decider.service} listens to no {d.type or 'message without a type'}")
+                return Work(
+                    item,
+                    None,
+                    "unknown_type",
+                    f"{self.decider.service} listens to no {d.type or 'message without a type'}",
+                )
             return Work(item)
         if d.value is None:
             return Work(item, None, "malformed", "a tombstone: the body is missing")
@@ -211,7 +216,12 @@ class _Step:
         self.decider = shard.decider
         p = shard.progress
         self.progress = replace(
-            p, version=p.version + 1, offsets=dict(p.offsets), received=dict(p.received), sent=dict(p.sent), acked=dict(shard.acked)
+            p,
+            version=p.version + 1,
+            offsets=dict(p.offsets),
+            received=dict(p.received),
+            sent=dict(p.sent),
+            acked=dict(shard.acked),
         )
         self.commit = Commit(self.progress, p.epoch, p.version, now)
         self.context = Context(now, "", shard._windows, shard._currency)
@@ -287,7 +297,9 @@ class _Step:
 
     def _judge(self, message: Any, d: Delivery, subject: str) -> None:
         """Decides a message from the log and answers it; parks it when that fails."""
-        context = Context(self.context.now, d.actor, self.context.windows, self.context.currency) if d.actor else self.context
+        context = (
+            Context(self.context.now, d.actor, self.context.windows, self.context.currency) if d.actor else self.context
+        )
         outcome = self._try(message, d, subject, context, d.traceparent)
         if outcome is not None and not d.link:
             self._answer(d, subject, outcome if isinstance(outcome, Refused) else None)
@@ -313,7 +325,9 @@ class _Step:
         if (due.subject, due.name) in self.commit.timers:
             return
         self.commit.timers[due.subject, due.name] = None
-        stand_in = Delivery(TIMERS, self.progress.shard, 0, None, None, f"{due.subject}/{due.name}", due.name, self.source, due.subject)
+        stand_in = Delivery(
+            TIMERS, self.progress.shard, 0, None, None, f"{due.subject}/{due.name}", due.name, self.source, due.subject
+        )
         if work.code:
             self._park(stand_in, due.subject, work.code, work.reason)
         elif due.subject in self.blocked:

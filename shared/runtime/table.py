@@ -15,8 +15,10 @@ parks the message.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 Key = tuple[str, ...]
@@ -90,6 +92,21 @@ IGNORED = Ignored()
 Outcome = Moved | Refused | Ignored
 
 
+@cache
+def _shape(cls: type) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]:
+    names = [f.name for f in fields(cls)]
+    return attrgetter(*names), {name: n for n, name in enumerate(names)}
+
+
+def evolve(state: Any, changes: Mapping[str, Any]) -> Any:
+    """`dataclasses.replace` at a third of its price; this is the hottest line of a decider."""
+    values_of, places = _shape(type(state))
+    values = list(values_of(state))
+    for name, value in changes.items():
+        values[places[name]] = value
+    return type(state)(*values)
+
+
 class Table:
     """One aggregate's life: `rows[phase][message type]` is a cell."""
 
@@ -125,10 +142,9 @@ class Table:
         """
         cell = self.cell(state.phase, type(message))
         if type(cell) is To:
-            if cell.action is None:
-                return replace(state, phase=cell.phase, **stamps), ()
-            changes, said = cell.action(state, message, facts)
-            return replace(state, phase=cell.phase, **stamps, **changes), said
+            changes, said = cell.action(state, message, facts) if cell.action else ({}, ())
+            # The table's own fields last: an action cannot set the phase.
+            return evolve(state, {**changes, **stamps, "phase": cell.phase}), said
         if type(cell) is Refuse:
             return Refused(cell.code, getattr(message, "detail", ""))
         return IGNORED

@@ -79,11 +79,13 @@ class Worker:
         bootstrap = self.settings.bootstrap()
         self._cluster = await cluster_id(bootstrap)
         await check_partitions(bootstrap, ALL_TOPICS, self.settings.shards)
-        self._connection = await asyncpg.connect(self.settings.dsn(self.decider.service), server_settings=WORKER_SETTINGS)
+        self._connection = await asyncpg.connect(
+            self.settings.dsn(self.decider.service), server_settings=WORKER_SETTINGS
+        )
         await self.producer.start()
         self._consumer = consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
-            group_id=f"larder-{self.decider.service}",
+            group_id=self.decider.service,
             group_instance_id=f"{self.decider.service}-{self.settings.worker}",
             client_id=f"{self.decider.service}-{self.settings.worker}",
             enable_auto_commit=False,

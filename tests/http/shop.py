@@ -179,6 +179,7 @@ class Shop:
                 "surprise": RuntimeError("the password is swordfish"),
                 "database": asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
                 "closed": asyncpg.InterfaceError("connection is closed"),
+                "torn": asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
                 "misused": asyncpg.InterfaceError("the server expects 1 argument"),
                 "value": asyncpg.DataError("value out of int64 range"),
                 "slow": TimeoutError(),

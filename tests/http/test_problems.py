@@ -64,7 +64,7 @@ async def test_a_surprise_is_logged_and_not_told(shop: Shop, caplog: pytest.LogC
     assert problem["trace_id"] in caplog.text
 
 
-@pytest.mark.parametrize("how", ["database", "closed", "slow"])
+@pytest.mark.parametrize("how", ["database", "closed", "torn", "slow"])
 async def test_a_part_that_is_away_is_503(shop: Shop, how: str) -> None:
     """A lost connection is nobody's mistake: come back later."""
     answer = await shop.client.get(f"/broken?how={how}")

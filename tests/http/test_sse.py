@@ -75,6 +75,21 @@ async def test_events_are_told_and_the_stream_ends_with_them() -> None:
     assert source.closed
 
 
+@pytest.mark.parametrize(
+    ("event", "wire"),
+    [
+        (Event('{"ready": "json"}'), 'data: {"ready": "json"}\n\n'),
+        (Event("two\r\nlines\rand more"), "data: two\ndata: lines\ndata: and more\n\n"),
+        (Event(""), "data: \n\n"),
+        (Event(None), "data: null\n\n"),
+        (Event([1, "a\nb"]), 'data: [1, "a\\nb"]\n\n'),
+    ],
+)
+def test_text_goes_out_as_it_is(event: Event, wire: str) -> None:
+    """Text is not quoted again, and every line of it is a field of its own."""
+    assert event.encode().decode() == wire
+
+
 async def test_a_silent_stream_beats() -> None:
     """Comments keep proxies from closing a stream on which nothing happens."""
     reader = Reader(EventStream(Source().tell(then_wait=True), heartbeat_s=0.001))

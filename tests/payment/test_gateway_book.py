@@ -9,6 +9,7 @@ from datetime import datetime
 
 import pytest
 
+from larder.stack.process import wait_until
 from services.payment.gateway import (
     Captured,
     CaptureReported,
@@ -16,55 +17,62 @@ from services.payment.gateway import (
     GatewayUnavailable,
     KeyReused,
     Refunded,
+    RefundRefused,
 )
 from services.payment.simulator import webhook
 from services.payment.simulator.book import Ask, Book, Call, Charge, Refund, Reply
 from services.payment.simulator.postgres import PostgresBookkeeper
-from services.payment.simulator.rules import make_due_captures, simulated_gateway_answer
+from services.payment.simulator.rules import answer_call, make_due_captures
 from tests.payment.controls import PATIENCE_S, Inbox, StandingClock, over
 
 pytestmark = pytest.mark.parts
 
-
-def some_calls(seed: int) -> list[Charge | Ask | Refund]:
-    """Calls with few keys, so that they meet: repeats, reuse, refunds of what is there and of what is not."""
-    chance = random.Random(seed)
-    methods = ["tok_ok", "tok_ok", "tok_declined", "tok_slow:20", "tok_late:15", "tok_late:0", "tok_twice", "what"]
-    calls: list[Charge | Ask | Refund] = []
-    for _ in range(120):
-        key = f"k{chance.randrange(25)}"
-        match chance.randrange(4):
-            case 0 | 1:
-                calls.append(
-                    Charge(
-                        key, f"o-{key}", chance.choice([100, 100, 100, 90, 0]), "EUR", f"{methods[hash_of(key) % 8]}"
-                    )
-                )
-            case 2:
-                calls.append(Ask(key))
-            case _:
-                reference = chance.choice(["cap_", "cap2_"]) + key
-                calls.append(Refund(f"r{chance.randrange(40)}", reference, chance.choice([40, 60, 100]), "seeded"))
-    return calls
+WAITING = """
+select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')
+"""
+DROP_THE_OTHERS = """
+select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()
+"""
 
 
-def hash_of(key: str) -> int:
-    return int(key[1:])
+METHODS = ("tok_ok", "tok_ok", "tok_declined", "tok_slow:20", "tok_late:15", "tok_late:0", "tok_twice", "what")
 
 
-def heard(book: Book, call: Call, now: datetime) -> object:
-    """What the rules alone say."""
-    try:
-        return simulated_gateway_answer(book, call, now, 10)
-    except KeyReused:
+def some_call(chance: random.Random) -> Call:
+    """A call with one of few keys, so that they meet: repeats, reuse, refunds of what is there and of what is not."""
+    number = chance.randrange(25)
+    key = f"k{number}"
+    match chance.randrange(4):
+        case 0 | 1:
+            amount = chance.choice([100, 100, 100, 90, 0])
+            return Charge(key, f"o-{key}", amount, "EUR", METHODS[number % len(METHODS)])
+        case 2:
+            return Ask(key)
+        case _:
+            reference = chance.choice(["cap_", "cap2_"]) + key
+            return Refund(f"r{chance.randrange(40)}", reference, chance.choice([40, 60, 100]), "seeded")
+
+
+def told(answer: object) -> object:
+    """What a caller with ten seconds of patience hears."""
+    if isinstance(answer, KeyReused):
         return "reused"
+    return answer.told(10) if isinstance(answer, Reply) else answer
+
+
+def ruled(book: Book, call: Call, now: datetime) -> object:
+    """What a caller hears by the rules alone."""
+    try:
+        return told(answer_call(book, call, now))
+    except KeyReused as reused:
+        return told(reused)
 
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_the_durable_book_answers_like_the_rules_whatever_the_batches(book_dsn, rows, seed):
     """Calls one by one over a book in memory, and in batches of any size in PostgreSQL: same answers, same rows."""
     chance = random.Random(seed)
-    calls = some_calls(seed)
+    calls = [some_call(chance) for _ in range(120)]
     clock = StandingClock()
     book = Book()
     keeper = PostgresBookkeeper(book_dsn, clock=clock, gather_s=0.001)
@@ -75,17 +83,9 @@ async def test_the_durable_book_answers_like_the_rules_whatever_the_batches(book
         batch, calls = calls[:size], calls[size:]
         # A batch books its charges before the rest, as calls made at the same moment may be.
         batch.sort(key=lambda call: not isinstance(call, Charge))
-        expected = [heard(book, call, clock()) for call in batch]
+        expected = [ruled(book, call, clock()) for call in batch]
         answers = await asyncio.gather(*(keeper.book(call, PATIENCE_S) for call in batch), return_exceptions=True)
-        told = [
-            "reused"
-            if isinstance(answer, KeyReused)
-            else answer.told(10)
-            if isinstance(answer, Reply)
-            else (answer, 0.0)
-            for answer in answers
-        ]
-        assert told == expected
+        assert [told(answer) for answer in answers] == expected
         clock.pass_by(chance.choice([0, 1, 7]))
         if chance.random() < 0.3:
             make_due_captures(book, clock.now)
@@ -181,6 +181,25 @@ async def test_two_processes_never_refund_more_than_was_taken(book_dsn, rows):
     assert await rows.fetchval("select sum(amount) from refunds") == 100
 
 
+async def test_a_refund_waits_for_one_under_way_elsewhere(book_dsn, rows):
+    """What another process is giving back of the same capture counts, as soon as it is committed."""
+    async with over(PostgresBookkeeper(book_dsn), timeout_s=PATIENCE_S) as gateway:
+        await gateway.charge("k", "o", 100, "EUR", "tok_ok")
+        async with rows.transaction():
+            await rows.execute("select from captures where reference = 'cap_k' for update")
+            await rows.execute(
+                "insert into refunds (key, reference, capture, order_id, amount, currency, reason, at) "
+                "values ('r-1', 'ref_r-1', 'cap_k', 'o', 80, 'EUR', 'elsewhere', now())"
+            )
+            refund = asyncio.create_task(gateway.refund("r-2", "cap_k", 50, "here"))
+
+            async def waits():
+                return refund.done() or await rows.fetchval(WAITING)
+
+            await wait_until(waits, PATIENCE_S, "the refund to wait for the lock")
+        assert await refund == RefundRefused("exceeds_capture")
+
+
 async def test_a_book_that_does_not_answer_makes_the_call_time_out(book_dsn, rows):
     """The call was sent, so nobody can say; asked later, in the order of the calls, the gateway knows."""
     async with over(PostgresBookkeeper(book_dsn), timeout_s=0.1) as gateway:
@@ -195,11 +214,6 @@ async def test_a_book_that_does_not_answer_makes_the_call_time_out(book_dsn, row
                 with contextlib.suppress(GatewayUnavailable):
                     assert isinstance(await gateway.ask("k"), Captured)
                     break
-
-
-DROP_THE_OTHERS = """
-select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()
-"""
 
 
 async def test_a_broken_line_is_no_answer_and_heals(book_dsn, rows):

@@ -16,7 +16,9 @@ from services.payment.gateway import (
     RefundRefused,
     UnknownKey,
 )
+from services.payment.simulator.book import Ask, Book, Charge
 from services.payment.simulator.front import GatewaySimulator
+from services.payment.simulator.rules import make_due_captures, simulated_gateway_answer
 from shared.contracts.base import MONEY_MAX
 from tests.payment.controls import NOON, PATIENCE_S, TIMEOUT_S
 
@@ -188,3 +190,30 @@ async def test_a_refund_key_used_for_something_else_is_an_error(gateway):
         await gateway.refund("r", "cap_k", 11, "part")
     with pytest.raises(KeyReused, match="r-no"):
         await gateway.refund("r-no", "cap_k", 10, "part")
+
+
+# -- the rules alone, as the simulation of the whole system drives them ------------------------------------------------
+
+
+def test_the_rules_say_what_a_caller_hears_and_when():
+    """On virtual time: an answer after its seconds, none at the timeout, the late money when it is due."""
+    book = Book()
+
+    def hear(method, key, now=NOON):
+        return simulated_gateway_answer(book, Charge(key, "o", 5, "EUR", method), now, 10)
+
+    assert hear("tok_ok", "k-1") == (Captured("cap_k-1", 5, NOON), 0.0)
+    assert hear("tok_slow:9.5", "k-2") == (Captured("cap_k-2", 5, NOON), 9.5)
+    assert hear("tok_slow:10.5", "k-3") == (None, 10)
+    assert hear("tok_late:0", "k-4") == (None, 10)
+    assert hear("tok_late:30", "k-5") == (None, 10)
+    assert hear("tok_twice", "k-6") == (Captured("cap_k-6", 5, NOON), 0.0)
+    assert [report.reference for report in book.drain().reports] == ["cap2_k-6"]
+    assert book.next_due() == NOON
+    make_due_captures(book, NOON + timedelta(seconds=30))
+    assert [report.reference for report in book.drain().reports] == ["cap_k-4", "cap_k-5"]
+    assert book.next_due() is None
+    assert simulated_gateway_answer(book, Ask("k-5"), NOON, 10) == (
+        Captured("cap_k-5", 5, NOON + timedelta(seconds=30)),
+        0.0,
+    )

@@ -15,6 +15,7 @@ from services.payment.gateway import (
     UnreadableReport,
 )
 from services.payment.simulator import webhook
+from services.payment.simulator.book import Charge
 from services.payment.simulator.bookkeeper import retry_after
 from services.payment.simulator.front import GatewaySimulator
 from services.payment.simulator.webhook import webhook_secret
@@ -58,6 +59,24 @@ async def test_a_webhook_comes_again_until_it_is_taken(keeper_of):
 
         await wait_until(nothing_is_due, PATIENCE_S, "the webhook to be done with")
     assert inbox.got.empty()
+
+
+async def test_a_webhook_is_due_until_it_was_taken(keeper_of, clock):
+    """Tried, it is due again after its pause; taken, never again."""
+    keeper = keeper_of(clock)
+    await keeper.start()
+    await keeper.book(Charge("k", "o-1", 700, "EUR", "tok_twice"), PATIENCE_S)
+    assert [notice.attempts for notice in await keeper.due_notices(10)] == [1]
+    assert await keeper.due_notices(10) == []
+    assert await keeper.next_due() == NOON + retry_after(1)
+    clock.pass_by(0.25)
+    (notice,) = await keeper.due_notices(10)
+    assert (notice.id, notice.attempts) == ("evt_cap2_k", 2)
+    await keeper.delivered([notice.id])
+    clock.pass_by(3600)
+    assert await keeper.due_notices(10) == []
+    assert await keeper.next_due() is None
+    await keeper.stop()
 
 
 async def test_nothing_is_looked_for_while_nothing_is_pending(keeper_of):

@@ -22,7 +22,8 @@ PARENT = """
 import asyncio, pathlib, sys
 from larder.stack.process import Program
 async def main():
-    child = await Program("child", (sys.executable, "-c", "import time; time.sleep(600)"), pathlib.Path("child.log")).start()
+    command = (sys.executable, "-c", "import time; time.sleep(600)")
+    child = await Program("child", command, pathlib.Path("child.log")).start()
     print(child.pid, flush=True)
     await child.wait()
 asyncio.run(main())
@@ -86,7 +87,7 @@ async def test_leftovers_are_ended_before_a_new_start(tmp_path: Path) -> None:
 
 async def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
     """The message must name what was to be run."""
-    with pytest.raises(StackError, match="thing cannot be started .*no/such/program"):
+    with pytest.raises(StackError, match=r"thing cannot be started .*no/such/program"):
         await Program("thing", ("/no/such/program",), tmp_path / "log").start()
 
 

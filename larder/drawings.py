@@ -1,0 +1,114 @@
+"""Draws the tables of the deciders: a grid and a state diagram for each in docs/tables, and one order's life in README.
+
+The tables are the only truth; a test fails when a drawing on disk is not what the tables say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+from services.aftersales.decider import AFTER_SALES
+from services.inventory.decider import HOLD, REQUEST
+from services.logistics.decider import FULFILMENT, RESERVATION, SLOT
+from services.order.decider import SALES_ORDER
+from services.order.state import ENDS, Phase
+from services.payment.decider import PAYMENT, REFUND
+from services.risk.decider import SCREENING
+from shared.runtime.table import Refuse, Table, To
+
+TABLES = (SALES_ORDER, SCREENING, HOLD, REQUEST, PAYMENT, REFUND, FULFILMENT, SLOT, RESERVATION, AFTER_SALES)
+
+FORWARD = (
+    Phase.SCREENING,
+    Phase.HOLDING,
+    Phase.AWAITING_PAYMENT,
+    Phase.VERIFYING,
+    Phase.PAYING,
+    Phase.DEDUCTING,
+    Phase.AWAITING_PICKING,
+    Phase.PICKING,
+    Phase.AWAITING_SHIPMENT,
+    Phase.IN_DELIVERY,
+    Phase.DELIVERED,
+    Phase.CLOSED,
+)
+"""The way of a good order; the README's picture shows it whole, and the other phases as where it may go from there."""
+
+BEGIN, END = "<!-- order's life: drawn by `larder docs` -->", "<!-- /order's life -->"
+HEADER = "<!-- Drawn by `larder docs` from the table; do not edit. -->\n"
+
+
+def file_name(table: Table) -> str:
+    """Where a table is drawn."""
+    return table.name.replace(" ", "-").replace("'", "") + ".md"
+
+
+def page(table: Table) -> str:
+    """A table's page: its diagram, then its grid."""
+    return f"{HEADER}# {table.name.capitalize()}\n\n{diagram(table)}\n\n{grid(table)}\n"
+
+
+def diagram(table: Table) -> str:
+    """Every transition that leads to another phase, as a Mermaid state diagram."""
+    lines = ["```mermaid", "stateDiagram-v2"]
+    for source, target, messages in _moves(table):
+        lines.append(f"    {source} --> {target}: {', '.join(messages)}")
+    return "\n".join([*lines, "```"])
+
+
+def grid(table: Table) -> str:
+    """Phases as rows, messages as columns' entries: one list per phase, since forty columns fit no page."""
+    lines = ["| phase | message | answer |", "| --- | --- | --- |"]
+    for phase, cells in table.rows.items():
+        for n, (message, cell) in enumerate(sorted(cells.items(), key=lambda item: _rank(item[1], item[0]))):
+            lines.append(f"| {f'**{phase}**' if n == 0 else ''} | {message.__name__} | {_answer(phase, cell)} |")
+    lines.append("\nA message that does not stand in a phase's rows is parked there.")
+    return "\n".join(lines)
+
+
+def life() -> str:
+    """One order's life for the README: the way forward in full, and where it may leave it."""
+    lines = ["```mermaid", "flowchart LR"]
+    for source, target, messages in _moves(SALES_ORDER):
+        if source in FORWARD and target in FORWARD and FORWARD.index(target) == FORWARD.index(source) + 1:  # type: ignore[arg-type]
+            lines.append(f"    {source} -->|{' or '.join(messages)}| {target}")
+    exits = {
+        (s, t) for s, t, _ in _moves(SALES_ORDER) if s in FORWARD and t in (Phase.RELEASING, Phase.REFUNDING, *ENDS)
+    }
+    for source, target in sorted(exits):
+        if target not in FORWARD:
+            lines.append(f"    {source} -.-> {target}")
+    lines += [f"    {s} -.-> {t}" for s, t, _ in _moves(SALES_ORDER) if s in (Phase.RELEASING, Phase.REFUNDING)]
+    return "\n".join([*lines, "```"])
+
+
+def _moves(table: Table) -> Iterator[tuple[StrEnum, StrEnum, list[str]]]:
+    edges: dict[tuple[StrEnum, StrEnum], list[str]] = {}
+    for phase, message, cell in table.cells():
+        if isinstance(cell, To) and cell.phase != phase:
+            edges.setdefault((phase, cell.phase), []).append(message.__name__)
+    for (source, target), messages in edges.items():
+        yield source, target, messages
+
+
+def _answer(phase: StrEnum, cell: object) -> str:
+    if isinstance(cell, To):
+        action = f", {cell.action.__name__.replace('_', ' ')}" if cell.action else ""
+        return (f"→ **{cell.phase}**" if cell.phase != phase else "stays") + action
+    return f"refused: `{cell.code}`" if isinstance(cell, Refuse) else "ignored"
+
+
+def _rank(cell: object, message: type) -> tuple[int, str]:
+    return (0 if isinstance(cell, To) else 1 if isinstance(cell, Refuse) else 2, message.__name__)
+
+
+def drawings(root: Path) -> dict[Path, str]:
+    """Every drawn file with what should stand in it."""
+    drawn = {root / "docs" / "tables" / file_name(table): page(table) for table in TABLES}
+    readme = root / "README.md"
+    before, _, rest = readme.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    drawn[readme] = f"{before}{BEGIN}\n{life()}\n{END}{after}"
+    return drawn

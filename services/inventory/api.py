@@ -1,0 +1,160 @@
+"""Stock over HTTP: storekeepers receive and count, those who work here look."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from services.inventory.decider import number_of
+from services.inventory.pages import DocumentPage, MovementRow, Stock, StockPage
+from shared.contracts.base import LINES_MAX, Name, StockQuantity, Text
+from shared.contracts.inventory import AdjustStock, Delta, ReceiveGoods
+from shared.http.asked import Asked, asking
+from shared.http.auth import Caller, Role, require
+from shared.http.paging import Page, Paged
+from shared.http.problems import refusal, register
+from shared.service import Parts
+
+register(
+    {
+        "document_unknown": (404, "There is no such document"),
+        "adjustment_below_locked": (409, "Less would be left than is locked for orders"),
+        "adjustment_empty": (422, "The adjustment changes nothing"),
+        "request_id_used": (409, "A document was written for this request already"),
+    }
+)
+
+REQUEST_ID_CHARS = 16
+"""Of the command's id, a hash: short enough to be read out, long enough to be the only one."""
+
+Keeper = Annotated[Asked, Depends(asking(Role.STOREKEEPER))]
+Reader = Annotated[Caller, Depends(require(Role.STOREKEEPER, Role.PICKER, Role.CUSTOMER_SERVICE))]
+
+
+class GoodsIn(BaseModel):
+    """Pieces of one SPU that came in."""
+
+    model_config = ConfigDict(extra="forbid")
+    spu: Name
+    quantity: StockQuantity
+
+
+class ReceiptIn(BaseModel):
+    """What came in; an SPU that stands twice is summed."""
+
+    model_config = ConfigDict(extra="forbid")
+    lines: Annotated[list[GoodsIn], Field(min_length=1, max_length=LINES_MAX)]
+
+
+def _changes_something(delta: int) -> int:
+    if delta == 0:
+        raise ValueError("a difference of 0 changes nothing")
+    return delta
+
+
+class CountIn(BaseModel):
+    """How many pieces of one SPU more (or, negative, less) there are than the books say."""
+
+    model_config = ConfigDict(extra="forbid")
+    spu: Name
+    delta: Annotated[Delta, AfterValidator(_changes_something)]
+
+
+class AdjustmentIn(BaseModel):
+    """What a count found, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+    lines: Annotated[list[CountIn], Field(min_length=1, max_length=LINES_MAX)]
+    reason: Annotated[Text, Field(min_length=1)]
+
+
+def routes(parts: Parts) -> list[APIRouter]:
+    """Inventory's routes."""
+    stock = Stock(parts.pool)
+    return [_receiving(parts, stock), _looking(stock)]
+
+
+def _receiving(parts: Parts, stock: Stock) -> APIRouter:
+    router = APIRouter(tags=["goods"])
+
+    async def written(command: ReceiveGoods | AdjustStock, asked: Asked, response: Response) -> DocumentPage:
+        await parts.desk.send(command, asked)
+        number = number_of(command)
+        document = await stock.document(number)
+        if document is None:
+            raise refusal("document_unknown", f"{number} was written, and is not to be found")
+        response.headers["Location"] = f"/documents/{number}"
+        return document
+
+    @router.post("/stores/{store}/goods-receipts", status_code=202)
+    async def receive(store: Name, receipt: ReceiptIn, asked: Keeper, response: Response) -> DocumentPage:
+        asked.caller.must_work_at(store)
+        command = ReceiveGoods(
+            request_id=asked.command_id[:REQUEST_ID_CHARS],
+            store=store,
+            spus=tuple(line.spu for line in receipt.lines),
+            quantities=tuple(line.quantity for line in receipt.lines),
+        )
+        return await written(command, asked, response)
+
+    @router.post("/stores/{store}/adjustments", status_code=202)
+    async def adjust(store: Name, adjustment: AdjustmentIn, asked: Keeper, response: Response) -> DocumentPage:
+        asked.caller.must_work_at(store)
+        command = AdjustStock(
+            request_id=asked.command_id[:REQUEST_ID_CHARS],
+            store=store,
+            spus=tuple(line.spu for line in adjustment.lines),
+            deltas=tuple(line.delta for line in adjustment.lines),
+            reason=adjustment.reason,
+        )
+        return await written(command, asked, response)
+
+    return router
+
+
+def _looking(stock: Stock) -> APIRouter:
+    router = APIRouter(tags=["stock"])
+
+    @router.get("/stores/{store}/stock/{spu}")
+    async def cell(store: Name, spu: Name, caller: Reader) -> StockPage:
+        caller.must_work_at(store)
+        return await stock.cell(store, spu)
+
+    @router.get("/stores/{store}/stock")
+    async def cells(store: Name, caller: Reader, paging: Paged) -> Page[StockPage]:
+        caller.must_work_at(store)
+        rows = await stock.cells(store, paging.after(str), paging.fetch)
+        return paging.page(rows, last=lambda r: (r.spu,), item=lambda r: r)
+
+    @router.get("/stores/{store}/ledger")
+    async def ledger(
+        store: Name,
+        caller: Reader,
+        paging: Paged,
+        spu: Annotated[Name | None, Query(description="only this SPU's movements")] = None,
+    ) -> Page[MovementRow]:
+        caller.must_work_at(store)
+        rows = await stock.ledger(store, spu, paging.after(int, int), paging.fetch)
+        return paging.page(rows, last=lambda r: (r.seq, r.line), item=lambda r: r)
+
+    @router.get("/documents")
+    async def documents(
+        caller: Reader, paging: Paged, order: Annotated[Name, Query(description="the documents of this order")]
+    ) -> Page[DocumentPage]:
+        rows = await stock.documents_of(order, paging.after(datetime, str), paging.fetch)
+        for row in rows:
+            caller.must_work_at(row.store)
+        return paging.page(rows, last=lambda r: (r.at, r.number), item=lambda r: r)
+
+    @router.get("/documents/{number}")
+    async def document(number: Annotated[str, Field(max_length=100)], caller: Reader) -> DocumentPage:
+        found = await stock.document(number)
+        if found is None:
+            raise refusal("document_unknown")
+        caller.must_work_at(found.store)
+        return found
+
+    return router

@@ -1,0 +1,18 @@
+"""Logistics as a process."""
+
+from services.logistics.api import routes
+from services.logistics.decider import DECIDER
+from services.logistics.store import LogisticsStore
+from shared.service import Service, serve
+
+SERVICE = Service(
+    title="Larder: logistics",
+    description="The slots of every store, and its work on an order: pick, pack, hand over, deliver.",
+    decider=DECIDER,
+    store=LogisticsStore(),
+    routes=routes,
+    beat_ms=40,
+)
+
+if __name__ == "__main__":
+    serve(SERVICE)

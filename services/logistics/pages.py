@@ -1,0 +1,159 @@
+"""What people see of the stores' work: fulfilments and slots, read from the tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from pydantic import BaseModel
+
+from services.logistics.decider import FULFILMENT
+from services.logistics.state import Phase, utc
+from shared.contracts.base import Slot
+from shared.contracts.logistics import HandOver, ReportDelivered, ReportPacked, ReportPicked, StartPicking
+from shared.contracts.order import Delivery
+from shared.http.auth import Role
+
+ACTIONS: dict[Role, dict[str, type]] = {
+    Role.PICKER: {"start-picking": StartPicking, "picked": ReportPicked, "packed": ReportPacked},
+    Role.COURIER: {"handed-over": HandOver, "delivered": ReportDelivered},
+}
+"""What `allowed` may name, by whose work it is: the part of the address behind the fulfilment's."""
+ACTIONS[Role.ADMIN] = ACTIONS[Role.PICKER] | ACTIONS[Role.COURIER]
+
+_STORE_OF = "select store from fulfilments where order_id = $1"
+_FULFILMENT = """
+    select f.*, p.spus, p.quantities, p.delivery from fulfilments f join pick_lists p using (order_id)
+    where f.order_id = $1"""
+# Open and delivered ones have an index each (schema.sql). The condition on $2 alone is looked at once, so a list of
+# queued orders never walks along the delivered ones.
+_BEHIND = """
+    f.store = $1 and ($2::text is null or f.phase = $2)
+    and (f.received_at, f.order_id) > (coalesce($3, '-infinity'::timestamptz), coalesce($4, ''))
+    order by f.received_at, f.order_id limit $5"""
+_LIST = f"""
+    select f.*, p.spus, p.quantities, p.delivery from (
+        (select * from fulfilments f where delivered_at is null and $2::text is distinct from 'delivered' and {_BEHIND})
+        union all
+        (select * from fulfilments f
+         where delivered_at is not null and ($2::text is null or $2 = 'delivered') and {_BEHIND})
+    ) f join pick_lists p using (order_id)
+    order by f.received_at, f.order_id limit $5"""
+_SLOTS = """
+    select starts_at, ends_at, places, reserved from slots
+    where store = $1 and starts_at > coalesce($2, '-infinity'::timestamptz)
+      and ends_at > coalesce($3, '-infinity'::timestamptz)
+    order by starts_at limit $4"""
+_SLOTS_AT = """
+    select starts_at, ends_at, places, reserved from slots
+    where store = $1 and starts_at = any($2::timestamptz[]) order by starts_at"""
+
+
+class LineOut(BaseModel):
+    """Pieces of one SPU."""
+
+    spu: str
+    quantity: int
+
+
+class FulfilmentPage(BaseModel):
+    """The store's work on one order; times are null until it is that far."""
+
+    order_id: str
+    store: str
+    phase: str
+    lines: list[LineOut]
+    slot: Slot | None
+    delivery: Delivery | None
+    courier: str | None
+    received_at: datetime
+    queued_at: datetime | None
+    picking_at: datetime | None
+    picked_at: datetime | None
+    packed_at: datetime | None
+    handed_over_at: datetime | None
+    delivered_at: datetime | None
+    allowed: list[str]
+
+
+class SlotRow(BaseModel):
+    """A slot: how many orders it takes, how many have a place, and how many more may have one."""
+
+    start: datetime
+    end: datetime
+    places: int
+    reserved: int
+    free: int
+
+
+class Fulfilments:
+    """Reads fulfilments for people."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def store_of(self, order_id: str) -> str | None:
+        """The store that fulfils an order."""
+        store: str | None = await self._pool.fetchval(_STORE_OF, order_id)
+        return store
+
+    async def page(self, order_id: str, role: Role) -> FulfilmentPage | None:
+        """The fulfilment of an order, as somebody of this role sees it."""
+        row = await self._pool.fetchrow(_FULFILMENT, order_id)
+        return _page(row, role) if row else None
+
+    async def some(
+        self, store: str, phase: str | None, role: Role, after: Sequence[Any], limit: int
+    ) -> list[FulfilmentPage]:
+        """A store's fulfilments, the one that waits longest first."""
+        return [_page(row, role) for row in await self._pool.fetch(_LIST, store, phase, *after, limit)]
+
+
+class Slots:
+    """Reads slots for people."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def some(self, store: str, since: datetime | None, after: Sequence[Any], limit: int) -> list[SlotRow]:
+        """A store's slots by start; with `since` those that are not over by then."""
+        return [_slot(row) for row in await self._pool.fetch(_SLOTS, store, after[0], since, limit)]
+
+    async def at(self, store: str, starts: Sequence[datetime]) -> list[SlotRow]:
+        """The slots of a store that begin at these instants."""
+        return [_slot(row) for row in await self._pool.fetch(_SLOTS_AT, store, starts)]
+
+
+def _page(row: Any, role: Role) -> FulfilmentPage:
+    lines = zip(json.loads(row["spus"]), json.loads(row["quantities"]), strict=True)
+    return FulfilmentPage(
+        order_id=row["order_id"],
+        store=row["store"],
+        phase=row["phase"],
+        lines=[LineOut(spu=spu, quantity=quantity) for spu, quantity in lines],
+        slot=Slot(start=row["slot_start"], end=row["slot_end"]) if row["slot_start"] else None,
+        delivery=Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
+        courier=row["courier"],
+        received_at=row["received_at"],
+        queued_at=row["queued_at"],
+        picking_at=row["picking_at"],
+        picked_at=row["picked_at"],
+        packed_at=row["packed_at"],
+        handed_over_at=row["handed_over_at"],
+        delivered_at=row["delivered_at"],
+        allowed=FULFILMENT.allowed(Phase(row["phase"]), ACTIONS.get(role, {})),
+    )
+
+
+def _slot(row: Any) -> SlotRow:
+    places, reserved = row["places"], row["reserved"]
+    return SlotRow(
+        start=utc(row["starts_at"]),
+        end=utc(row["ends_at"]),
+        places=places,
+        reserved=reserved,
+        free=max(0, places - reserved),
+    )

@@ -1,0 +1,41 @@
+"""The alarm for refunds that the gateway will not do: money that is owed, and that only a person can give back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+import asyncpg
+from prometheus_client import Gauge
+
+from shared.service import Parts
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 5.0
+"""Beat of the look; the table's index holds refused refunds only."""
+REFUSED = Gauge("larder_refunds_refused", "Refunds that the gateway will not do: a person has to")
+
+_COUNT = "select count(*) from refunds where phase = 'refused'"
+
+
+@contextlib.asynccontextmanager
+async def watch_refused(parts: Parts) -> AsyncIterator[None]:
+    """Keeps the metric up to date."""
+    task = asyncio.create_task(_watch(parts.pool), name="refused refunds")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _watch(pool: asyncpg.Pool) -> None:
+    while True:
+        try:
+            REFUSED.set(await pool.fetchval(_COUNT))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            log.warning("cannot count the refused refunds: %s", error)
+        await asyncio.sleep(LOOK_S)

@@ -1,0 +1,129 @@
+"""Risk over HTTP: analysts turn the switch, keep the blocklist, and decide reviews."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from services.risk.lists import EntryPage, Lists, ReviewPage, StandingPage, SwitchPage
+from services.risk.state import Kind, Treatment, normalised
+from shared.contracts.base import Name, Text
+from shared.contracts.risk import DecideReview
+from shared.http.asked import Asked, asking
+from shared.http.auth import Caller, Role, require
+from shared.http.paging import Page, Paged
+from shared.http.problems import invalid, refusal, register
+from shared.service import Parts
+
+register(
+    {
+        "review_unknown": (404, "No review of this order"),
+        "review_not_open": (409, "The review is not open any more"),
+        "entry_unknown": (404, "Not on the blocklist"),
+    }
+)
+
+Analyst = Annotated[Caller, Depends(require(Role.RISK_ANALYST))]
+Decider = Annotated[Asked, Depends(asking(Role.RISK_ANALYST))]
+Value = Annotated[str, Path(min_length=1, max_length=500, description="percent-encoded; slashes may stand as they are")]
+
+
+class SwitchIn(BaseModel):
+    """Screen orders, or take all of them as restricted."""
+
+    model_config = ConfigDict(extra="forbid")
+    on: Annotated[bool, Field(strict=True)]
+
+
+class EntryIn(BaseModel):
+    """Why, what follows, and until when (left out: for good)."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: Text
+    treatment: Treatment = Treatment.REFUSE
+    until: AwareDatetime | None = None
+
+
+class VerdictIn(BaseModel):
+    """A person's verdict, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+    verdict: Literal["clear", "restrict", "refuse"]
+    note: Text = ""
+
+
+def routes(parts: Parts) -> list[APIRouter]:
+    """The risk service's routes."""
+    lists = Lists(parts.pool)
+    return [_master_data(lists), _reviews(parts, lists)]
+
+
+def _master_data(lists: Lists) -> APIRouter:
+    router = APIRouter(tags=["blocklist"])
+
+    @router.get("/switch")
+    async def read_switch(caller: Analyst) -> SwitchPage:
+        return await lists.switch()
+
+    @router.put("/switch")
+    async def turn_switch(body: SwitchIn, caller: Analyst) -> SwitchPage:
+        return await lists.set_switch(body.on, caller.actor)
+
+    @router.get("/blocklist")
+    async def entries(caller: Analyst, paging: Paged, kind: Kind | None = None) -> Page[EntryPage]:
+        rows = await lists.entries(paging.after(str, str), kind, paging.fetch)
+        return paging.page(rows, last=lambda e: (e.kind, e.value), item=lambda e: e)
+
+    @router.put("/blocklist/{kind}/{value:path}")
+    async def put_entry(kind: Kind, value: Value, body: EntryIn, caller: Analyst) -> EntryPage:
+        return await lists.put_entry(kind, _written(kind, value), body.treatment, body.reason, body.until, caller.actor)
+
+    @router.delete("/blocklist/{kind}/{value:path}", status_code=204)
+    async def delete_entry(kind: Kind, value: Value, caller: Analyst) -> None:
+        if not await lists.delete_entry(kind, _written(kind, value)):
+            raise refusal("entry_unknown", f"no {kind} {value} on the blocklist")
+
+    @router.get("/accounts/{account}")
+    async def standing(account: Name, caller: Analyst) -> StandingPage:
+        return await lists.standing(account)
+
+    return router
+
+
+def _written(kind: Kind, value: str) -> str:
+    written = normalised(kind, value)
+    if not written:
+        raise invalid("path", "value", "must not be blank")
+    return written
+
+
+def _reviews(parts: Parts, lists: Lists) -> APIRouter:
+    router = APIRouter(tags=["reviews"])
+
+    async def found(order_id: str) -> ReviewPage:
+        review = await lists.review(order_id)
+        if review is None:
+            raise refusal("review_unknown")
+        return review
+
+    @router.get("/reviews")
+    async def open_reviews(caller: Analyst, paging: Paged) -> Page[ReviewPage]:
+        rows = await lists.open_reviews(paging.after(datetime, str), paging.fetch)
+        return paging.page(rows, last=lambda r: (r.due_at, r.order_id), item=lambda r: r)
+
+    @router.get("/reviews/{order_id}")
+    async def review(order_id: Name, caller: Analyst) -> ReviewPage:
+        return await found(order_id)
+
+    @router.post("/reviews/{order_id}", status_code=202)
+    async def decide(order_id: Name, body: VerdictIn, asked: Decider, response: Response) -> ReviewPage:
+        account = (await found(order_id)).account  # the command is keyed by it
+        command = DecideReview(order_id=order_id, account=account, verdict=body.verdict, note=body.note)
+        await parts.desk.send(command, asked)
+        response.headers["Location"] = f"/reviews/{order_id}"
+        return await found(order_id)
+
+    return router

@@ -1,0 +1,155 @@
+"""What analysts read and write straight in the tables: the switch, the blocklist, the reviews, an account's standing.
+
+Switch and blocklist are master data: rows that the last writer wins, read afresh for every batch of orders, so that a
+PUT that was answered is seen by the next order. Reviews are only read here; they are decided through the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import asyncpg
+from pydantic import BaseModel
+
+from services.risk.state import Kind, Treatment
+
+_SWITCH = "select is_on, changed_at, changed_by from switch"
+_SET_SWITCH = """
+insert into switch (is_on, changed_by) values ($1, $2)
+on conflict (only_row) do update set is_on = excluded.is_on, changed_at = now(), changed_by = excluded.changed_by
+returning is_on, changed_at, changed_by
+"""
+_PUT_ENTRY = """
+insert into blocklist (kind, value, treatment, reason, until, changed_by) values ($1, $2, $3, $4, $5, $6)
+on conflict (kind, value) do update
+set treatment = excluded.treatment, reason = excluded.reason, until = excluded.until, changed_at = now(),
+    changed_by = excluded.changed_by
+returning kind, value, treatment, reason, until, changed_at, changed_by
+"""
+_DELETE_ENTRY = "delete from blocklist where kind = $1 and value = $2 returning true"
+_ENTRIES = """
+select kind, value, treatment, reason, until, changed_at, changed_by from blocklist
+where ($1::text is null or (kind, value) > ($1, $2::text)) and ($3::text is null or kind = $3)
+order by kind, value limit $4
+"""
+_ENTRY = """
+select kind, value, treatment, reason, until, changed_at, changed_by from blocklist where kind = $1 and value = $2
+"""
+_REVIEW_COLUMNS = """
+order_id, account, total, device, address, reason, asked_at, due_at, verdict, note, decided_by, decided_at
+"""
+_OPEN_REVIEWS = f"""
+select {_REVIEW_COLUMNS} from reviews
+where decided_at is null and ($1::timestamptz is null or (due_at, order_id) > ($1, $2::text))
+order by due_at, order_id limit $3
+"""
+_REVIEW = f"select {_REVIEW_COLUMNS} from reviews where order_id = $1"
+_SCREENINGS = "select phase, count(*) as screenings from screenings where account = $1 group by phase order by phase"
+
+
+class SwitchPage(BaseModel):
+    """Whether orders are screened. Switched off, every order's stock is deducted on payment."""
+
+    on: bool
+    changed_at: datetime
+    changed_by: str
+
+
+class EntryPage(BaseModel):
+    """An entry of the blocklist; from `until` on it counts no more (null: for good)."""
+
+    kind: Kind
+    value: str
+    treatment: Treatment
+    reason: str
+    until: datetime | None
+    changed_at: datetime
+    changed_by: str
+
+
+class ReviewPage(BaseModel):
+    """An order that a person looks at (`total` in minor units). `verdict` is null while it is open; `decided_by` is
+    empty when nobody decided in time, or the order ended first."""
+
+    order_id: str
+    account: str
+    total: int
+    device: str | None
+    address: str | None
+    reason: str
+    asked_at: datetime
+    due_at: datetime
+    verdict: Literal["clear", "restrict", "refuse", "withdrawn"] | None
+    note: str
+    decided_by: str
+    decided_at: datetime | None
+
+
+class StandingPage(BaseModel):
+    """What is known of an account: its orders by the phase of their screening, and its entry on the blocklist."""
+
+    account: str
+    screenings: dict[str, int]
+    blocklist: list[EntryPage]
+
+
+class Lists:
+    """Reads and writes for people, one statement each."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def switch(self) -> SwitchPage:
+        """How the switch stands."""
+        return _switch(await self._pool.fetchrow(_SWITCH))
+
+    async def set_switch(self, on: bool, actor: str) -> SwitchPage:
+        """Turns it on or off."""
+        return _switch(await self._pool.fetchrow(_SET_SWITCH, on, actor))
+
+    async def put_entry(
+        self, kind: Kind, value: str, treatment: Treatment, reason: str, until: datetime | None, actor: str
+    ) -> EntryPage:
+        """Writes an entry, or writes it anew; `value` is normalised."""
+        row = await self._pool.fetchrow(_PUT_ENTRY, kind, value, treatment, reason, until, actor)
+        return EntryPage(**dict(_there(row)))
+
+    async def delete_entry(self, kind: Kind, value: str) -> bool:
+        """Takes an entry off the list; False when there was none."""
+        return await self._pool.fetchval(_DELETE_ENTRY, kind, value) is not None
+
+    async def entries(self, after: Sequence[Any], kind: Kind | None, limit: int) -> list[EntryPage]:
+        """Entries behind (kind, value), in that order."""
+        return [EntryPage(**dict(row)) for row in await self._pool.fetch(_ENTRIES, *after, kind, limit)]
+
+    async def open_reviews(self, after: Sequence[Any], limit: int) -> list[ReviewPage]:
+        """Open reviews behind (due_at, order_id), the one with the next deadline first."""
+        return [ReviewPage(**dict(row)) for row in await self._pool.fetch(_OPEN_REVIEWS, *after, limit)]
+
+    async def review(self, order_id: str) -> ReviewPage | None:
+        """An order's review, open or decided."""
+        row = await self._pool.fetchrow(_REVIEW, order_id)
+        return ReviewPage(**dict(row)) if row else None
+
+    async def standing(self, account: str) -> StandingPage:
+        """What is known of an account; of an unknown one, nothing."""
+        screenings = await self._pool.fetch(_SCREENINGS, account)
+        entries = await self._pool.fetch(_ENTRY, Kind.ACCOUNT, account)
+        return StandingPage(
+            account=account,
+            screenings={row["phase"]: row["screenings"] for row in screenings},
+            blocklist=[EntryPage(**dict(row)) for row in entries],
+        )
+
+
+def _switch(row: asyncpg.Record | None) -> SwitchPage:
+    is_on, changed_at, changed_by = _there(row)
+    return SwitchPage(on=is_on, changed_at=changed_at, changed_by=changed_by)
+
+
+def _there(row: asyncpg.Record | None) -> asyncpg.Record:
+    if row is None:
+        raise LookupError("the table `switch` has lost its row: PUT /switch writes it again")
+    return row

@@ -1,0 +1,18 @@
+"""The risk service as a process."""
+
+from services.risk.api import routes
+from services.risk.decider import DECIDER
+from services.risk.store import RiskStore
+from shared.service import Service, serve
+
+SERVICE = Service(
+    title="Larder: risk",
+    description="May an order go on, and is its stock locked at placing or deducted at payment? Also the blocklist.",
+    decider=DECIDER,
+    store=RiskStore(),
+    routes=routes,
+    beat_ms=4,
+)
+
+if __name__ == "__main__":
+    serve(SERVICE)

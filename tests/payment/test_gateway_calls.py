@@ -1,0 +1,169 @@
+"""The calls to the gateway: what is sent, what is sent again, and what never is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from services.payment.effects import GatewayCalls
+from services.payment.gateway import (
+    Captured,
+    Declined,
+    GatewayTimeout,
+    GatewayUnavailable,
+    KeyReused,
+    NoMoney,
+    Refunded,
+    RefundRefused,
+    UnknownKey,
+)
+from services.payment.state import (
+    GatewayDeclined,
+    GatewayKnowsNoMoney,
+    GatewayRefunded,
+    GatewayRefusedRefund,
+    GatewayTimedOut,
+    GatewayTook,
+)
+from shared.runtime.said import Effect
+
+AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
+KEY = "o-1:1"
+CHARGE = Effect(KEY, "charge", {"order_id": "o-1", "key": KEY, "amount": 649, "currency": "EUR", "method": "tok_ok"})
+ASK = Effect(f"{KEY}:ask", "ask", {"order_id": "o-1", "key": KEY})
+REFUND = Effect(
+    "o-1:refund-1",
+    "refund",
+    {"order_id": "o-1", "refund": 1, "key": "o-1:refund-1", "reference": "cap-1", "amount": 649, "reason": "sold_out"},
+)
+CAPTURED = Captured("cap-1", 649, AT)
+TOOK = GatewayTook("o-1", KEY, "cap-1", 649, AT)
+AWAY = GatewayUnavailable("the line broke")
+LATE = GatewayTimeout("no answer")
+
+
+class Script:
+    """A gateway that gives these answers, one after the other, and writes down what it was asked."""
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers)
+        self.calls: list[tuple[Any, ...]] = []
+
+    def _next(self, *call: Any) -> Any:
+        self.calls.append(call)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def charge(self, key: str, order_id: str, amount: int, currency: str, method: str) -> Any:
+        return self._next("charge", key, order_id, amount, currency, method)
+
+    async def ask(self, key: str) -> Any:
+        return self._next("ask", key)
+
+    async def refund(self, key: str, reference: str, amount: int, reason: str) -> Any:
+        return self._next("refund", key, reference, amount, reason)
+
+    def read_webhook(self, headers: Any, body: bytes) -> Any:
+        raise NotImplementedError
+
+
+async def play(effect: Effect, *answers: Any, resumed: bool = False) -> tuple[Any, Sequence[str]]:
+    """Runs an effect against a gateway with these answers: what the decider hears, and the names of the calls."""
+    gateway = Script(*answers)
+    heard = await GatewayCalls(gateway, first_pause_s=0, pause_max_s=0).run(effect, resumed)
+    assert gateway._answers == [], "the gateway has answers left"
+    return heard, [call[0] for call in gateway.calls]
+
+
+async def test_charge_sends_what_was_asked_for() -> None:
+    """The key, the order, the amount, the currency and the method reach the gateway as they are."""
+    gateway = Script(CAPTURED)
+    assert await GatewayCalls(gateway).run(CHARGE, resumed=False) == TOOK
+    assert gateway.calls == [("charge", KEY, "o-1", 649, "EUR", "tok_ok")]
+
+
+async def test_charge_declined() -> None:
+    """A no is an answer."""
+    heard, calls = await play(CHARGE, Declined("card_declined"))
+    assert (heard, calls) == (GatewayDeclined("o-1", KEY, "card_declined"), ["charge"])
+
+
+async def test_charge_that_timed_out_is_not_sent_again() -> None:
+    """The money may have moved: the decider hears of the silence and has the gateway asked."""
+    heard, calls = await play(CHARGE, LATE)
+    assert (heard, calls) == (GatewayTimedOut("o-1", KEY), ["charge"])
+
+
+async def test_charge_that_did_not_arrive_is_sent_again() -> None:
+    """Under the same key that is the same charge."""
+    heard, calls = await play(CHARGE, AWAY, AWAY, CAPTURED)
+    assert (heard, calls) == (TOOK, ["charge", "charge", "charge"])
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        (CAPTURED, TOOK),
+        (Declined("card_declined"), GatewayDeclined("o-1", KEY, "card_declined")),
+        (NoMoney(), GatewayKnowsNoMoney("o-1", KEY)),
+    ],
+)
+async def test_resumed_charge_that_the_gateway_knows_is_not_sent(known: Any, expected: Any) -> None:
+    """After a restart nobody knows whether the charge went out: what the gateway knows is the answer."""
+    assert await play(CHARGE, AWAY, known, resumed=True) == (expected, ["ask", "ask"])
+
+
+async def test_resumed_charge_that_the_gateway_does_not_know_is_sent() -> None:
+    """It never went out."""
+    assert await play(CHARGE, UnknownKey(), CAPTURED, resumed=True) == (TOOK, ["ask", "charge"])
+
+
+async def test_charge_under_a_key_used_before_is_asked_about() -> None:
+    """Whatever went wrong, whether money moved is what matters."""
+    assert await play(CHARGE, KeyReused("o-1:1"), CAPTURED) == (TOOK, ["charge", "ask"])
+
+
+async def test_charge_with_impossible_arguments_is_declined() -> None:
+    """The customer may try again; the order does not hang."""
+    heard, _ = await play(CHARGE, ValueError("method"))
+    assert heard == GatewayDeclined("o-1", KEY, "invalid_request")
+
+
+@pytest.mark.parametrize("nothing", [NoMoney(), UnknownKey()])
+async def test_asking_goes_on_until_there_is_an_answer(nothing: Any) -> None:
+    """Asking moves no money, so it is done as often as it takes. A key that is not known has no money."""
+    heard, calls = await play(ASK, AWAY, LATE, nothing)
+    assert (heard, calls) == (GatewayKnowsNoMoney("o-1", KEY), ["ask", "ask", "ask"])
+
+
+async def test_refund_is_repeated_under_the_same_key() -> None:
+    """The gateway gives back once, however often it is told to."""
+    gateway = Script(AWAY, LATE, Refunded("ref-1", 649, AT))
+    calls = GatewayCalls(gateway, first_pause_s=0)
+    assert await calls.run(REFUND, resumed=True) == GatewayRefunded("o-1", 1, "ref-1", 649, AT)
+    assert gateway.calls == [("refund", "o-1:refund-1", "cap-1", 649, "sold_out")] * 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (RefundRefused("unknown_capture"), "unknown_capture"),
+        (KeyReused("o-1:refund-1"), "key_reused"),
+        (ValueError("reason"), "invalid_request"),
+    ],
+)
+async def test_refund_that_will_never_be_done_is_told(answer: Any, code: str) -> None:
+    """Asking again would not help: a person has to see it."""
+    heard, calls = await play(REFUND, answer)
+    assert (heard, calls) == (GatewayRefusedRefund("o-1", 1, code), ["refund"])
+
+
+async def test_unknown_kind_is_a_mistake_of_ours() -> None:
+    """It raises, naming the effect; the runner keeps it open and says so."""
+    with pytest.raises(ValueError, match="of kind 'gift'"):
+        await play(Effect("e-1", "gift", {}))
