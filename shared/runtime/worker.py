@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from shared.contracts.topics import ALL_TOPICS, commands_of
 from shared.runtime import envelope
-from shared.runtime.broker import check_partitions, check_same_cluster, cluster_id
+from shared.runtime.broker import WrongBroker, check_partitions, check_same_cluster, cluster_id
 from shared.runtime.commit import Commit
 from shared.runtime.database import WORKER_SETTINGS, Database
 from shared.runtime.decider import Decider
@@ -89,7 +89,8 @@ class Worker:
             group_instance_id=f"{self.decider.service}-{self.settings.worker}",
             client_id=f"{self.decider.service}-{self.settings.worker}",
             enable_auto_commit=False,
-            auto_offset_reset="none",
+            # For partitions that the fetcher looks at before `take` has put it where the shard stopped.
+            auto_offset_reset="earliest",
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=SESSION_MS // 3,
             max_partition_fetch_bytes=1 << 20,
@@ -185,8 +186,7 @@ class Worker:
             into, owner = by_shard[tp.partition], self.owners.get(tp.partition)
             expected = owner.shard.progress.offsets.get(tp.topic) if owner else None
             if owner and expected is not None and some[0].offset > expected:  # type: ignore[attr-defined]
-                # Fetched before the shard changed hands: going on here would skip what was not decided.
-                await self._go_to(tp, owner)
+                await self._go_back(tp, expected)
                 continue
             for r in some:
                 into.append(read(r.topic, r.partition, r.offset, r.key, r.value, r.headers))  # type: ignore[attr-defined]
@@ -246,6 +246,16 @@ class Worker:
                         await self._go_to(tp, owner)
             self.assigned.set()
             self._wake.set()
+
+    async def _go_back(self, tp: TopicPartition, expected: int) -> None:
+        """Records were fetched before the shard changed hands: going on there would skip what was not decided."""
+        begins = (await self._consumer.beginning_offsets([tp]))[tp]
+        if begins > expected:
+            raise WrongBroker(
+                f"{tp.topic}/{tp.partition} begins at offset {begins}, but it is decided up to {expected} only: the log "
+                "was cut before it was read (see its retention)"
+            )
+        self._consumer.seek(tp, expected)
 
     async def _go_to(self, tp: TopicPartition, owner: Owner) -> None:
         offset = owner.shard.progress.offsets.get(tp.topic)

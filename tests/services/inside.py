@@ -1,0 +1,158 @@
+"""One service from the inside: its HTTP side, its shard and its real database, with nothing where the broker would be.
+
+What is published is decided and committed at once; what is said is kept for the test to look at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+import asyncpg
+import httpx
+from fastapi import APIRouter
+
+from larder.stack.migrate import migrate_database
+from shared import tokens
+from shared.contracts.base import Message
+from shared.http.app import make_app
+from shared.http.commands import CommandDesk
+from shared.http.waiting import Bell, RestWatcher
+from shared.runtime.commit import Commit
+from shared.runtime.database import WORKER_SETTINGS, Database
+from shared.runtime.decider import Decider, Windows
+from shared.runtime.effects import Run
+from shared.runtime.envelope import Headers, from_outside, read
+from shared.runtime.shard import EffectAnswered, Item, Shard
+from shared.runtime.statement import Store
+from shared.service import Parts
+from shared.settings import Settings
+
+SETTINGS = Settings(token_secret="a secret of the tests, long enough for HS256", answer_wait_s=5)
+
+
+class Inside:
+    """A running service; `commits` is all that was decided."""
+
+    def __init__(
+        self, pool: asyncpg.Pool, database: Database, shard: Shard, routes: Callable[[Parts], Sequence[APIRouter]]
+    ) -> None:
+        self.pool = pool
+        self.commits: list[Commit] = []
+        self.run: Run | None = None
+        """What calls the outside world; without it, effects stay open."""
+        self._database = database
+        self._shard = shard
+        self._offsets = itertools.count()
+        self._one_at_a_time = asyncio.Lock()
+        service = shard.decider.service
+        self._desk = CommandDesk(service, self._publish, pool, SETTINGS)
+        self._rests = RestWatcher(pool, "select id, true from unnest($1::text[]) u (id)")
+        parts = Parts(SETTINGS, pool, self._desk, Bell(), self._rests, _never_behind)
+        app = make_app(service, service, service, routers=routes(parts), ready=lambda: None, settings=SETTINGS)
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inside")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+        await self._desk.close()
+        await self._rests.close()
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, role: str = "admin", account: str | None = None, **more: Any
+    ) -> httpx.Response:
+        """A request of somebody with a token of this role."""
+        headers = {"Authorization": f"Bearer {tokens.create(SETTINGS, role, account)}", **more.pop("headers", {})}
+        return await self._client.request(method, path, json=body, headers=headers, **more)
+
+    async def post_bytes(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        """A request without a token."""
+        return await self._client.post(path, content=body, headers=headers)
+
+    async def hear(self, message: Message, actor: str = "order:") -> list[str]:
+        """A message comes through the log; answers with the types of what is said."""
+        headers = from_outside(
+            id=f"test-{next(self._offsets)}",
+            type=message.TYPE,
+            source="test",
+            subject=message.subject,
+            actor=actor,
+            at=datetime.now(UTC),
+        )
+        before = len(self.commits)
+        await self._publish(message.TOPIC, 0, message.key.encode(), message.to_json(), headers)
+        return [said for commit in self.commits[before:] for said in types_said(commit)]
+
+    async def time_passes(self, seconds: float) -> list[str]:
+        """Fires the timers that are due by then; answers with the types of what is said."""
+        before = len(self.commits)
+        await self._decide(await self._database.due(0, datetime.now(UTC) + timedelta(seconds=seconds)))
+        return [said for commit in self.commits[before:] for said in types_said(commit)]
+
+    async def forget(self) -> None:
+        """A restart: what is not in the database is gone."""
+        self._shard._cache.clear()
+
+    async def _publish(self, topic: str, partition: int, key: bytes, value: bytes, headers: Headers) -> None:
+        await self._decide([read(topic, partition, next(self._offsets), key, value, headers)])
+
+    async def _decide(self, items: Sequence[Item]) -> None:
+        async with self._one_at_a_time:
+            commit = await self._commit(items)
+        for effect in commit.effects_opened if self.run else ():
+            assert self.run
+            await self._decide([EffectAnswered(effect.id, await self.run(effect, False))])
+
+    async def _commit(self, items: Sequence[Item]) -> Commit:
+        shard, database = self._shard, self._database
+        works = shard.read(items)
+        shard.known(await database.known(shard.outside_ids(works)))
+        now = datetime.now(UTC)
+        while missing := shard.missing(works):
+            shard.learn(await database.load(missing, now))
+        commit = shard.decide(works, now)
+        await database.save(commit)
+        shard.committed(commit)
+        self.commits.append(commit)
+        self._desk.hint([answer.id for answer in commit.answers])
+        return commit
+
+
+def types_said(commit: Commit) -> list[str]:
+    """The types of the messages of a commit, without the answers to people's commands."""
+    headers = [dict(headers) for row in commit.outbox for _, _, headers in row.records]
+    types = [attributes["ce_type"].decode() for attributes in headers]
+    return [type_ for type_ in types if type_ not in ("CommandAccepted", "CommandRefused")]
+
+
+async def _never_behind() -> None:
+    return None
+
+
+@asynccontextmanager
+async def inside(
+    decider: Decider,
+    store: Store,
+    routes: Callable[[Parts], Sequence[APIRouter]],
+    fresh_database: Callable[[], Awaitable[str]],
+    windows: Windows | None = None,
+) -> AsyncIterator[Inside]:
+    """The service over a database of its own."""
+    dsn = await fresh_database()
+    await migrate_database(dsn, decider.service, lambda line: None)
+    connection = await asyncpg.connect(dsn, server_settings=WORKER_SETTINGS)
+    database = Database(connection, store, 120, 86_400)
+    try:
+        async with asyncpg.create_pool(dsn, min_size=1, max_size=2) as pool:
+            progress = await database.claim(0, "no broker")
+            shard = Shard(decider, progress, shards=1, windows=windows)
+            async with Inside(pool, database, shard, routes) as service:
+                yield service
+    finally:
+        await connection.close()
