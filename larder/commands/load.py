@@ -1,6 +1,7 @@
 """`larder load`: real baskets become orders, robots see them through, the audit has the last word."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from shared.settings import Settings, get_settings
 
 INTERRUPTED = 130
 SKIPPED_TOLD = 5
+VIOLATIONS_TOLD = 20
 _MIX = Mix()
 
 
@@ -57,6 +59,7 @@ def load(
     as_json: Annotated[bool, typer.Option("--json", help="The last line is one line of JSON.")] = False,
 ) -> None:
     """Play baskets against the running stack. Exit code 1 if orders are stuck or the audit finds violations."""
+    quiet_clients()
     try:
         mix = Mix(unpaid_share, cancel_share, declined_share, late_share, twice_share, short_share)
         settings = get_settings()
@@ -65,7 +68,7 @@ def load(
         names = read_names(products or PRODUCTS)
         with display_here() as display, open_play(baskets or BASKETS, orders, display) as play:
             load = Load(settings, options, play, names, display)
-            code, told = _run(load, display, with_audit=audit)
+            code, told = play_and_audit(load, display, with_audit=audit)
     except (LoadError, ValueError) as error:
         typer.echo(f"larder load: {error}", err=True)
         raise typer.Exit(1) from None
@@ -87,7 +90,7 @@ def open_play(file: Path, orders: int, display: Display) -> Play:
     return play
 
 
-def _run(load: Load, display: Display, *, with_audit: bool) -> tuple[int, dict[str, Any]]:
+def play_and_audit(load: Load, display: Display, *, with_audit: bool) -> tuple[int, dict[str, Any]]:
     """Plays, audits; the exit code and the last line."""
     settings = load.settings
     database = uvloop.run(database_name(settings))
@@ -109,15 +112,28 @@ def _run(load: Load, display: Display, *, with_audit: bool) -> tuple[int, dict[s
     return code, load.figures.summary(load.robots.placed, violations, broker_name(settings), database)
 
 
+def quiet_clients() -> None:
+    """Kafka's clients log each try to reach a broker that is down; the load says itself when nothing moves."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
 async def count_violations(settings: Settings, display: Display) -> int:
     """The audit's verdict, with every violation told."""
-    from larder.audit import audit  # it reads all databases: only who audits loads it
+    from larder.audit import CannotLook, audit  # with all that it takes: only who audits loads it
 
-    display.say("auditing")
-    report = await audit(settings)
-    for violation in report.violations:
+    display.say("auditing: six databases and the gateway's book")
+    try:
+        report = await audit(settings)
+    except CannotLook as error:
+        raise LoadError(f"there is no audit: {error}") from None
+    for violation in report.violations[:VIOLATIONS_TOLD]:
         display.say(f"violation: {violation}")
-    return len(report.violations)
+    violations = len(report.violations) + report.not_kept
+    if violations > VIOLATIONS_TOLD:
+        display.say(f"and {violations - VIOLATIONS_TOLD:,} more violations: `larder audit` lists them")
+    if report.parked_count:
+        display.say(f"{report.parked_count:,} messages are parked: `larder parked list`")
+    return violations
 
 
 def tell_refusals(load: Load, display: Display) -> None:

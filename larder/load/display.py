@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -55,16 +55,16 @@ def standing(now: float, robots: Robots, figures: Figures, orders: int) -> str:
 class Plain:
     """Lines for a log."""
 
-    def __init__(self, every_s: float = PLAIN_EVERY_S) -> None:
-        self._every_s = every_s
+    def __init__(self, file: TextIO | None = None) -> None:
+        self._file = file or sys.stderr
         self._next = 0.0
 
     def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(line, file=self._file, flush=True)
 
     def tick(self, now: float, robots: Robots, figures: Figures, orders: int) -> None:
         if now >= self._next:
-            self._next = now + self._every_s
+            self._next = now + PLAIN_EVERY_S
             self.say(standing(now, robots, figures, orders))
 
     def __enter__(self) -> Self:

@@ -31,6 +31,8 @@ class Figures:
         """Money of paid orders, minor units."""
         self.pieces = 0
         """Pieces of paid orders."""
+        self.received = 0
+        """Pieces that came into the stores before the first order."""
         self.began_at = 0.0
 
     def payable(self, wait_s: float) -> None:

@@ -96,6 +96,7 @@ class Order:
     __slots__ = (
         "account",
         "attempt",
+        "basket",
         "id",
         "moved_at",
         "pieces",
@@ -114,6 +115,8 @@ class Order:
         self.store = basket.store
         self.account = basket.account
         self.pieces = basket.pieces
+        self.basket: Ready | None = None
+        """Kept only for somebody who is told of events: it is the largest part of an order."""
         self.tail = tail
         self.step = Step.PLACING
         self.attempt = 0
@@ -202,6 +205,8 @@ class Robots:
         id_ = b"%b%d" % (self._prefix, self.placed)
         order = Order(id_, basket, tail, now)
         self.orders[id_] = order
+        if self._tell is not None:
+            order.basket = basket
         self.steps[Step.PLACING] += 1
         rest = basket.rest if tail is not Tail.SHORT else _with_nowhere(basket.rest)
         self._say(order, self._place, b"-place", b'{"order_id":"%b"%b' % (id_, rest))

@@ -66,8 +66,6 @@ class Load:
         self.closes = settings.after_sales_window_s <= WAIT_MAX_S
         self.stuck: list[str] = []
         """What waits in vain, in plain lines; empty when all orders ended."""
-        self.pieces = 0
-        """Pieces received before the first order."""
         self._play = play
         self._names = names
         self._display = display
@@ -131,10 +129,12 @@ class Load:
         began = time.monotonic()
         await tell_catalogue(settings, play, self._names)
         async with Listener(settings.bootstrap(), ("inventory.events",), settings.shards) as listener:
-            self.pieces = await fill(
+            self.figures.received = await fill(
                 self._sender, listener, self.run_id, play, plays, settings.shards, self._display.say
             )
-        self._display.say(f"the shelves are full after {time.monotonic() - began:.1f} s: {self.pieces:,} pieces")
+        self._display.say(
+            f"the shelves are full after {time.monotonic() - began:.1f} s: {self.figures.received:,} pieces"
+        )
 
     async def _play_all(self, listener: Listener) -> None:
         robots, sender = self.robots, self._sender

@@ -50,6 +50,9 @@ class Database:
         self.answers: dict[str, tuple[Answer, datetime]] = {}
         self.parked: list[ParkedRow] = []
         self.outbox: dict[tuple[int, str], list[OutboxRow]] = {}
+        self.requests: dict[int, str] = {}
+        self.ring: Callable[[int], None] = lambda shard: None
+        """Tells a shard's owners that an operator asked for something."""
         self._facts = facts
         self._fact_kinds = decider.facts
 
@@ -130,3 +133,32 @@ class Database:
             for row in rows
             if row.last_link > acked.get(link, 0)
         ]
+
+    # -- what operators ask for ------------------------------------------------------------------------------------
+
+    def requested(self, shard: int) -> list[tuple[ParkedRow, str]]:
+        """Rows to replay or drop; a replay takes the later messages of its subject along, in order."""
+        found: dict[int, str] = {}
+        for asked_id, action in self.requests.items():
+            asked = self.parked[asked_id - 1]
+            if asked.shard != shard:
+                continue
+            for row in self.parked:
+                taken_along = (
+                    action == "replay"
+                    and row.id > asked_id
+                    and row.subject == asked.subject
+                    and {row.code, asked.code} <= BLOCKING
+                )
+                if row.shard == shard and row.state == "parked" and (row.id == asked_id or taken_along):
+                    found[row.id] = action
+        return [(self.parked[row_id - 1], action) for row_id, action in sorted(found.items())]
+
+    def settle(self, rows: Iterable[ParkedRow], dropped: Iterable[ParkedRow], replayed: Iterable[ParkedRow]) -> None:
+        """The requests are done with."""
+        for row in rows:
+            self.requests.pop(row.id, None)
+        for row in dropped:
+            row.state = "dropped"
+        for row in replayed:
+            row.state = "replayed"

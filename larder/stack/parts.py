@@ -67,9 +67,13 @@ class Parts:
             return False
         return True
 
-    async def make_databases(self) -> None:
-        """The services' databases: empty ones if the broker has forgotten what belonged to the old ones."""
-        if self.postgres:
-            if self.broker.forgets:
-                await self.postgres.drop_databases()
-            await self.postgres.make_databases()
+    async def make_databases(self) -> bool:
+        """The services' databases: empty ones if the broker has forgotten what belonged to the old ones.
+
+        Returns whether any had to be made.
+        """
+        if self.postgres is None:
+            return False
+        if self.broker.forgets:
+            await self.postgres.drop_databases()
+        return await self.postgres.make_databases()

@@ -10,10 +10,13 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import asyncpg
+
 from larder.stack.errors import StackError
 from larder.stack.home import Home, port_is_free, write_private
 from larder.stack.migrate import migrate
-from larder.stack.parts import Parts
+from larder.stack.parts import Part, Parts
+from larder.stack.postgres import Postgres
 from larder.stack.process import Identity, Program, bury, wait_until
 from larder.stack.state import Stack, http_status
 from larder.stack.topics import ensure_topics
@@ -39,6 +42,7 @@ class Supervisor:
         self._say = say
         self._stopping = asyncio.Event()
         self._stack = Stack({}, _self(), "")
+        self._parts: list[Part] = []
         self._running: dict[str, tuple[Program, asyncio.subprocess.Process]] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._failures: asyncio.Queue[StackError] = asyncio.Queue()
@@ -96,7 +100,8 @@ class Supervisor:
                 for part in running
             )
         )
-        await parts.make_databases()
+        new = await parts.make_databases()
+        self._parts = running
         settings = Settings(home=self._home.root)
         await migrate(settings, self._say)
         made = await ensure_topics(settings.bootstrap(), settings.shards)
@@ -107,9 +112,16 @@ class Supervisor:
         await asyncio.gather(*(self._until_ready(settings, service) for service in SERVICES))
         self._stack.ready = True
         self._stack.write(self._home)
+        if new and parts.postgres:
+            self._keepers["checkpoint"] = asyncio.create_task(self._settle(parts.postgres))
         self._say(f"larder is up after {time.monotonic() - started_at:.1f} s")
         for service in SERVICES:
             self._say(f"  {service:<11} http://{settings.host}:{settings.port(service)}/docs")
+
+    async def _settle(self, postgres: Postgres) -> None:
+        """The making of databases leaves much to recover from; nobody need wait while it is put into its place."""
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await postgres.checkpoint()
 
     def _check_service_ports(self) -> None:
         host = self._settings.host
@@ -176,6 +188,14 @@ class Supervisor:
             again = f"in {pause_s:g} s" if pause_s else "at once"
             self._say(f"{program.name} (pid {process.pid}) died with {_told(code)}; starting it again {again}")
             await asyncio.sleep(pause_s)
+            if quick_deaths and program.name in SERVICES:
+                await self._until_parts_answer()
+
+    async def _until_parts_answer(self) -> None:
+        """A service that died at once may have found no database: six that try in vain keep it from coming back."""
+        with suppress(StackError):
+            for part in self._parts:
+                await wait_until(part.answers, PART_PATIENCE_S, part.program.name, pause_s=0.2)
 
     def _tell(self, name: str, pid: int) -> None:
         identity = Identity.of(pid)

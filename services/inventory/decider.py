@@ -240,30 +240,29 @@ REQUEST = Table(
 # -- cells -------------------------------------------------------------------------------------------------------------
 
 
-class Shelf(dict[str, Cell]):
-    """The cells of one store, by SPU, each looked up once for a decision."""
-
-    __slots__ = ("look", "store")
-
-    def __init__(self, look: Look, store: str) -> None:
-        self.look = look
-        self.store = store
-
-    def __missing__(self, spu: str) -> Cell:
-        cell: Cell = self.look(("cell", self.store, spu)) or EMPTY
-        self[spu] = cell
-        return cell
+Shelf = Mapping[str, Cell]
+"""The cells of one store that a message touches, by SPU."""
+_new_cell = tuple.__new__
+"""Makes a Cell in half the time that its own constructor takes: twenty of them for every order."""
 
 
-def fold(movement: Movement, shelf: Shelf) -> Iterable[tuple[Key, Cell]]:
+def shelf_of(look: Look, store: str, spus: Iterable[str]) -> Shelf:
+    """Looks the cells up, each once for a decision."""
+    return {spu: look(("cell", store, spu)) or EMPTY for spu in spus}
+
+
+def fold(movement: Movement, shelf: Shelf) -> list[tuple[Key, Cell]]:
     """The cells after a movement; raises StockBelowZero rather than let one become impossible."""
     store = movement.store
+    after: list[tuple[Key, Cell]] = []
     for spu, on_hand_delta, locked_delta in zip(movement.spus, movement.on_hand, movement.locked, strict=True):
-        before_on_hand, before_locked = shelf[spu]
-        on_hand, locked = before_on_hand + on_hand_delta, before_locked + locked_delta
+        on_hand, locked = shelf[spu]
+        on_hand += on_hand_delta
+        locked += locked_delta
         if not 0 <= locked <= on_hand:
             raise StockBelowZero(f"{movement.kind} would leave {on_hand} on hand, {locked} locked of {spu} in {store}")
-        yield ("cell", store, spu), Cell(on_hand, locked)
+        after.append((("cell", store, spu), _new_cell(Cell, (on_hand, locked))))
+    return after
 
 
 def summed(spus: Sequence[str], pieces: Sequence[int]) -> dict[str, int]:
@@ -330,34 +329,42 @@ def number_of(message: ReceiveGoods | AdjustStock) -> str:
     return f"{'GR' if type(message) is ReceiveGoods else 'AD'}-{message.request_id}"
 
 
-def needs(message: Any, look: Look) -> Iterable[Key]:
-    """The hold or the request, and the cells of its lines."""
-    store = message.store
+def touched(hold: Hold | None, message: StockCommand) -> Sequence[str]:
+    """The SPUs whose cells decide the message, or are changed by it."""
     if type(message) is HoldStock:
-        return [("hold", message.order_id), *[("cell", store, spu) for spu in message.spus]]
+        return message.spus
+    if hold is None or (hold.phase is Phase.LOCKED and type(message) is VerifyStock):
+        return ()
+    return hold.spus
+
+
+def needs(message: Any, look: Look) -> Iterable[Key]:
+    """The hold or the request, and the cells."""
+    store = message.store
     if type(message) is ReceiveGoods or type(message) is AdjustStock:
         return [("request", number_of(message)), *[("cell", store, spu) for spu in message.spus]]
     key = ("hold", message.order_id)
-    hold: Hold | None = look(key)
-    if hold is None or (hold.phase is Phase.LOCKED and type(message) is VerifyStock):
-        return [key]
-    return [key, *[("cell", store, spu) for spu in hold.spus]]
+    hold = None if type(message) is HoldStock else look(key)
+    return [key, *[("cell", store, spu) for spu in touched(hold, message)]]
 
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
     """One message about one order's hold, or about one storekeeper's request."""
-    shelf = Shelf(look, message.store)
+    store = message.store
     if type(message) is ReceiveGoods or type(message) is AdjustStock:
         number = number_of(message)
         request = look(("request", number)) or StoreRequest(number, RequestPhase.NEW)
+        shelf = shelf_of(look, store, message.spus)
         read = read_for_request(request, message, shelf)
         return _moved(("request", number), request, REQUEST.move(request, read, context), shelf)
-    hold = look(("hold", message.order_id)) or Hold(message.order_id, message.store, Phase.NEW)
-    if hold.store != message.store:
+    key = ("hold", message.order_id)
+    hold = look(key) or Hold(message.order_id, store, Phase.NEW)
+    if hold.store != store:
         # Another store may be another shard's: only the shard that made the hold may write it.
         raise NoCell("hold", f"{hold.phase} in store {hold.store}", type(message).__name__)
+    shelf = shelf_of(look, store, touched(hold, message))
     read = read_for_hold(hold, message, shelf)
-    return _moved(("hold", hold.order_id), hold, HOLD.move(hold, read, context), shelf)
+    return _moved(key, hold, HOLD.move(hold, read, context), shelf)
 
 
 def _moved(key: Key, state: Any, answer: tuple[Any, Sequence[object]] | Refused | Ignored, shelf: Shelf) -> Outcome:

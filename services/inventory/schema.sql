@@ -11,7 +11,8 @@ create table cells (
     constraint never_below_zero check (0 <= locked and locked <= on_hand)
 ) with (fillfactor = 60);
 
--- What each order has on stock. `phase` changes two or three times, the lines never.
+-- What each order has on stock. `phase` changes once or twice, the lines never. The rows of a batch lie side by side and
+-- change together, before their old versions may be swept: a page keeps room for all of its rows once more.
 create table holds (
     order_id   text primary key,
     store      text not null,
@@ -20,7 +21,7 @@ create table holds (
     spus       text not null,  -- JSON [spu, ...], each once
     quantities text not null,  -- JSON [pieces, ...], parallel to spus
     document   text not null   -- number of the last document written for it, or ''
-) with (fillfactor = 60);
+) with (fillfactor = 45);
 
 -- Append-only. One row per step, never a row per line: `spus`, `on_hand` and `locked` (deltas in pieces) are parallel.
 -- kind: lock, unlock (of the hold of order_id; no document), else the kind of its document.

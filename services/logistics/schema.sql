@@ -2,6 +2,7 @@
 
 -- Changes with every step of the store's work, so it is narrow: lines and address are in pick_lists. No index knows
 -- `phase`; the two below know only what changes once, at the door, so that every other update stays on its page (HOT).
+-- The rows of a batch lie side by side and change together: a page keeps room for all of its rows once more.
 create table fulfilments (
     order_id       text primary key,
     store          text        not null,
@@ -16,7 +17,7 @@ create table fulfilments (
     packed_at      timestamptz,
     handed_over_at timestamptz,
     delivered_at   timestamptz
-) with (fillfactor = 60);
+) with (fillfactor = 45);
 -- A store's open work is a short list, whatever the phase; its delivered orders are a long one.
 create index fulfilments_open on fulfilments (store, received_at, order_id) where delivered_at is null;
 create index fulfilments_delivered on fulfilments (store, received_at, order_id) where delivered_at is not null;
@@ -45,4 +46,4 @@ create table reservations (
     phase     text not null,
     starts_at timestamptz,   -- null when its order gave it up before it was asked for
     code      text not null  -- why it was refused, or ''
-) with (fillfactor = 60);
+) with (fillfactor = 45);

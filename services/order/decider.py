@@ -92,7 +92,7 @@ from shared.contracts.risk import (
 )
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.said import CancelTimer, SetTimer
-from shared.runtime.table import IGNORE, Cell, Change, Ignored, Key, Moved, Outcome, Refused, Table, refuse, to
+from shared.runtime.table import IGNORE, Cell, Change, Ignored, Key, Moved, Outcome, Refused, Table, evolve, refuse, to
 
 PAYMENT_WINDOW = "payment_window"
 """The timer of an order that waits for its money."""
@@ -678,9 +678,12 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     answer = SALES_ORDER.move(order, read_as, context, phase_since=context.now)
     if isinstance(answer, Refused | Ignored):
         return answer
-    order, said = answer
-    entry = TimelineEntry(message.order_id, context.now, order.phase, type(message).__name__, context.actor)
-    return Moved(((key, order),), [*said, entry])
+    moved, said = answer
+    if moved.phase is order.phase:
+        # It has been here since before: stray money must not quiet the alarm of an order that waits too long.
+        moved = evolve(moved, {"phase_since": order.phase_since})
+    entry = TimelineEntry(message.order_id, context.now, moved.phase, type(message).__name__, context.actor)
+    return Moved(((key, moved),), [*said, entry])
 
 
 DECIDER = Decider(

@@ -85,6 +85,14 @@ class LateAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class UnansweredLate:
+    """The charge of an attempt that is over got no answer. Money of it was reported meanwhile, but the gateway may have
+    taken more than that."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class SameAttempt:
     """A repeat of a `TakePayment` that is under way or over."""
 
@@ -105,7 +113,7 @@ def charge(state: Payment, m: TakePayment, context: Context) -> Change:
     return {"attempts": (*state.attempts, Attempt(m.attempt, m.amount, m.method))}, (Effect(key, CHARGE, call),)
 
 
-def ask(state: Payment, m: GatewayTimedOut, context: Context) -> Change:
+def ask(state: Payment, m: GatewayTimedOut | UnansweredLate, context: Context) -> Change:
     """The money may have moved: only the gateway knows."""
     return {}, (Effect(f"{m.key}:ask", ASK, {"order_id": state.order_id, "key": m.key}),)
 
@@ -202,6 +210,7 @@ def keep_refusal(state: Refund, m: GatewayRefusedRefund, context: Context) -> Ch
 def _whatever_is_awaited(phase: Phase) -> dict[type, Cell]:
     return {
         StrayMoney: to(phase, keep_stray),
+        UnansweredLate: to(phase, ask),
         KnownMoney: IGNORE,
         LateAnswer: IGNORE,
         SameAttempt: IGNORE,
@@ -279,7 +288,9 @@ def read(state: Payment, m: Any) -> Any:
         if m.amount != live.amount:
             raise MoneyMistake(f"attempt {key} is about {live.amount}, the gateway took {m.amount} ({m.reference})")
         return AwaitedMoney(m)
-    return m if is_live else LateAnswer()
+    if is_live:
+        return m
+    return UnansweredLate(m.key) if isinstance(m, GatewayTimedOut) else LateAnswer()
 
 
 # The service. ---------------------------------------------------------------------------------------------------------

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from shared.contracts.base import Message
+from shared.contracts.base import Message, Name
 
 
 class OpenWindow(Message):
     """The order was delivered: its after-sales window begins."""
 
     TOPIC = "aftersales.commands"
-    order_id: str
-    account: str
-    store: str
+    order_id: Name
+    account: Name
+    store: Name
 
 
 class WindowShut(Message):

@@ -157,14 +157,21 @@ def test_ignored_when_the_webhook_comes_after_the_answer() -> None:
     assert payment(scene) == before
 
 
-@pytest.mark.parametrize(
-    "answer", [GatewayTimedOut("o-1", FIRST), GatewayKnowsNoMoney("o-1", FIRST), GatewayDeclined("o-1", FIRST, "no")]
-)
+@pytest.mark.parametrize("answer", [GatewayKnowsNoMoney("o-1", FIRST), GatewayDeclined("o-1", FIRST, "no")])
 def test_ignored_when_the_answer_knows_less_than_the_webhook(answer: Any) -> None:
     """Money that was reported is there: an answer under way that knows nothing of it changes nothing."""
     scene = after(attempt(), report())
     assert scene.when(answer) == IGNORED
     assert payment(scene).phase is Phase.TAKEN
+
+
+def test_asked_about_when_the_webhook_was_faster_than_an_answer_that_never_came() -> None:
+    """The money that was reported may be the second of two: only asking finds the first, and it goes back."""
+    scene = after(attempt(), report("cap-2"))
+    (question,) = scene.says(GatewayTimedOut("o-1", FIRST))
+    assert question == Effect(f"{FIRST}:ask", "ask", {"order_id": "o-1", "key": FIRST})
+    assert payment(scene).phase is Phase.TAKEN
+    assert scene.says(took("cap-1")) == [unasked("cap-1"), captured("cap-1", "unasked")]
 
 
 def test_unasked_when_money_comes_for_an_attempt_given_up() -> None:

@@ -33,6 +33,7 @@ from shared.service import Parts
 from shared.settings import Settings
 
 SETTINGS = Settings(token_secret="a secret of the tests, long enough for HS256", answer_wait_s=5)
+PATIENCE_S = 10
 
 
 class Inside:
@@ -49,6 +50,7 @@ class Inside:
         self._shard = shard
         self._offsets = itertools.count()
         self._one_at_a_time = asyncio.Lock()
+        self._committed = asyncio.Event()
         service = shard.decider.service
         self._desk = CommandDesk(service, self._publish, pool, SETTINGS)
         self._rests = RestWatcher(pool, "select id, true from unnest($1::text[]) u (id)")
@@ -95,6 +97,13 @@ class Inside:
         await self._decide(await self._database.due(0, datetime.now(UTC) + timedelta(seconds=seconds)))
         return [said for commit in self.commits[before:] for said in types_said(commit)]
 
+    async def until_said(self, type_: str) -> None:
+        """Waits until something is said that nobody here asked for."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not any(type_ in types_said(commit) for commit in self.commits):
+                self._committed.clear()
+                await self._committed.wait()
+
     async def forget(self) -> None:
         """A restart: what is not in the database is gone."""
         self._shard._cache.clear()
@@ -120,6 +129,7 @@ class Inside:
         await database.save(commit)
         shard.committed(commit)
         self.commits.append(commit)
+        self._committed.set()
         self._desk.hint([answer.id for answer in commit.answers])
         return commit
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,11 +13,12 @@ from services.payment.decider import DECIDER
 from services.payment.effects import GatewayCalls
 from services.payment.gateway import CaptureReported
 from services.payment.simulator import webhook
+from services.payment.simulator.bookkeeper import MemoryBookkeeper
 from services.payment.simulator.front import GatewaySimulator
 from services.payment.store import PaymentStore
 from shared.contracts.payment import RefundPayment, TakePayment
 from tests.parts import RealParts
-from tests.services.inside import Inside, inside, types_said
+from tests.services.inside import Inside, inside
 
 pytestmark = pytest.mark.parts
 SECRET = b"the webhooks' secret"
@@ -29,14 +29,13 @@ REPORT = CaptureReported("cap_1", "o-1", "o-1:1", 649, AT)
 @pytest.fixture
 async def payment(parts: RealParts) -> AsyncIterator[Inside]:
     """A payment service with an empty database, and a gateway whose webhooks come straight to it."""
-    service: Inside | None = None
 
     async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        assert service
-        return (await service.post_bytes("/gateway/webhook", body, dict(headers))).status_code
+        return (await service.post_bytes(url, body, dict(headers))).status_code
 
-    gateway = GatewaySimulator.in_memory(timeout_s=0.05, secret=SECRET, webhook_url="")
-    gateway._post = post
+    gateway = GatewaySimulator(
+        MemoryBookkeeper(), timeout_s=0.05, secret=SECRET, webhook_url="/gateway/webhook", post=post
+    )
     async with inside(DECIDER, PaymentStore(), lambda p: routes(p, gateway), parts.fresh_database) as service, gateway:
         service.run = GatewayCalls(gateway, first_pause_s=0.01).run
         yield service
@@ -59,13 +58,6 @@ async def page(payment: Inside) -> dict[str, Any]:
     answer = await payment.ask("GET", "/orders/o-1/payments", role="customer_service")
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
-
-
-async def told(payment: Inside, type_: str) -> None:
-    """Waits until something is said that nobody here asked for: the gateway's webhooks come when they come."""
-    async with asyncio.timeout(10):
-        while not any(type_ in types_said(commit) for commit in payment.commits):
-            await asyncio.sleep(0.01)
 
 
 async def deliver(payment: Inside, report: CaptureReported, secret: bytes = SECRET) -> tuple[int, Any]:
@@ -114,7 +106,7 @@ async def test_slow_answer_is_asked_for(payment: Inside) -> None:
 async def test_late_money_is_unasked(payment: Inside) -> None:
     """The charge times out, the gateway knows no money, the attempt is given up; then the money comes."""
     assert await payment.hear(attempt("tok_late:0.2")) == ["PaymentGivenUp"]
-    await told(payment, "MoneyUnasked")
+    await payment.until_said("MoneyUnasked")
     shown = await page(payment)
     assert (shown["phase"], len(shown["payments"])) == ("open", 1)
     assert await payment.hear(refund(1, 649)) == ["PaymentRefunded"]
@@ -123,7 +115,7 @@ async def test_late_money_is_unasked(payment: Inside) -> None:
 async def test_money_that_comes_twice_is_unasked_once(payment: Inside) -> None:
     """The second capture is told by a webhook; the first is the payment."""
     assert await payment.hear(attempt("tok_twice")) == ["PaymentTaken"]
-    await told(payment, "MoneyUnasked")
+    await payment.until_said("MoneyUnasked")
     assert [m["amount"] for m in (await page(payment))["payments"]] == [649, 649]
 
 

@@ -33,8 +33,8 @@ async def park(book: asyncpg.Connection, body: bytes | None) -> str:
     headers = json.dumps([["ce_type", base64.b64encode(b"PlaceOrder").decode()]])
     number = await book.fetchval(
         """
-        insert into parked (shard, subject, topic, kafka_partition, kafka_offset, message_id, message_type, key, headers,
-            body, code, reason, parked_at)
+        insert into parked (shard, subject, topic, kafka_partition, kafka_offset, message_id, message_type, key,
+            headers, body, code, reason, parked_at)
         values (0, 'o-1', 'order.commands', 0, 7, 'm-1', 'PlaceOrder', 'o-1', $1, $2, 'undecodable', 'no JSON', now())
         returning id""",
         headers,

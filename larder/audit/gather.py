@@ -1,0 +1,154 @@
+"""Lives from the books: a sorted stream per table, merged by order, so that memory does not grow with the orders.
+
+Every query gives one row per order, in the byte order of its id, for all orders or for those in $1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from larder.audit.books import Books, Connection
+from larder.audit.life import (
+    Captured,
+    Documents,
+    Fulfilment,
+    GivenBack,
+    Hold,
+    Journal,
+    Life,
+    Order,
+    Papers,
+    Payment,
+    Refunds,
+    Reservation,
+    Screening,
+    Window,
+)
+from shared.settings import GATEWAY_BOOK
+
+FETCHED = 2_000
+"""Rows that are fetched from one stream at a time."""
+
+_ORDERS = """
+select o.order_id, o.kind, o.phase, o.account, o.store, o.total, o.hold_mode, o.paid, o.refunded,
+    b.spus, b.quantities, (b.slot::json ->> 'start')::timestamptz
+from orders o left join baskets b using (order_id)
+where {asked} order by o.order_id collate "C\""""
+_PAPERS = """
+select order_id, '[' || string_agg('["' || kind || '",' || body || ']', ',') || ']'
+from papers o where {asked} group by order_id order by order_id collate "C\""""
+_HOLDS = """
+select order_id, store, phase, mode, spus, quantities
+from holds o where {asked} order by order_id collate "C\""""
+_DOCUMENTS = """
+select order_id, '[' || string_agg('[' || to_json(number) || ',"' || kind || '",' || to_json(store) || ','
+    || coalesce(to_json(reverses)::text, 'null') || ',' || spus || ',' || quantities || ']', ',') || ']'
+from documents o where order_id is not null and {asked} group by order_id order by order_id collate "C\""""
+_PAYMENTS = 'select order_id, phase, captures from payments o where {asked} order by order_id collate "C"'
+_REFUNDS = """
+select order_id, '[' || string_agg('[' || number || ',"' || phase || '",' || amount || ',' || to_json(capture) || ']',
+    ',') || ']'
+from refunds o where {asked} group by order_id order by order_id collate "C\""""
+_JOURNAL = """
+select order_id, '[' || string_agg('["' || kind || '",' || to_json(reference) || ',' || amount || ']', ',') || ']'
+from journal o where {asked} group by order_id order by order_id collate "C\""""
+_CAPTURED = """
+select order_id, '[' || string_agg('[' || to_json(reference) || ',' || amount || ']', ',') || ']'
+from captures o where {asked} group by order_id order by order_id collate "C\""""
+_GIVEN_BACK = """
+select order_id, '[' || string_agg('[' || to_json(reference) || ',' || amount || ',' || to_json(capture) || ']', ',')
+    || ']'
+from refunds o where {asked} group by order_id order by order_id collate "C\""""
+_FULFILMENTS = """
+select o.order_id, o.store, o.phase, p.spus, p.quantities
+from fulfilments o left join pick_lists p using (order_id) where {asked} order by o.order_id collate "C\""""
+_RESERVATIONS = """
+select order_id, store, phase, starts_at from reservations o where {asked} order by order_id collate "C\""""
+_WINDOWS = 'select order_id, phase, store, account from windows o where {asked} order by order_id collate "C"'
+_SCREENINGS = """
+select o.order_id, o.phase, o.account, r.order_id is not null and r.decided_at is null
+from screenings o left join reviews r using (order_id) where {asked} order by o.order_id collate "C\""""
+
+_ALL = "$1::text[] is null"
+_SOME = "o.order_id = any($1::text[])"
+
+# Field of a life: the database that tells it, its query, and what a row becomes.
+SOURCES: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
+    "order": ("order", _ORDERS, Order._make),
+    "papers": ("order", _PAPERS, Papers._make),
+    "hold": ("inventory", _HOLDS, Hold._make),
+    "documents": ("inventory", _DOCUMENTS, Documents._make),
+    "payment": ("payment", _PAYMENTS, Payment._make),
+    "refunds": ("payment", _REFUNDS, Refunds._make),
+    "journal": ("payment", _JOURNAL, Journal._make),
+    "captured": (GATEWAY_BOOK, _CAPTURED, Captured._make),
+    "given_back": (GATEWAY_BOOK, _GIVEN_BACK, GivenBack._make),
+    "fulfilment": ("logistics", _FULFILMENTS, Fulfilment._make),
+    "reservation": ("logistics", _RESERVATIONS, Reservation._make),
+    "window": ("aftersales", _WINDOWS, Window._make),
+    "screening": ("risk", _SCREENINGS, Screening._make),
+}
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One table, read a piece at a time."""
+
+    name: str
+    make: Callable[[Any], Any]
+    cursor: Any
+    rows: list[Any] = field(default_factory=list)
+    at: int = 0
+    ended: bool = False
+
+    async def refill(self) -> None:
+        """Fetches the next piece, when the last one is used up."""
+        if self.at == len(self.rows) and not self.ended:
+            self.rows, self.at = await self.cursor.fetch(FETCHED), 0
+            self.ended = len(self.rows) < FETCHED
+
+    def up_to(self, bound: str | None) -> Iterator[Any]:
+        """The rows at hand of orders up to this one."""
+        rows, at = self.rows, self.at
+        while at < len(rows) and (bound is None or rows[at][0] <= bound):
+            yield rows[at]
+            at += 1
+        self.at = at
+
+
+async def lives(books: Books, only: Sequence[str] | None = None) -> AsyncIterator[list[Life]]:
+    """All lives, or those of some orders, in order of their ids, a batch at a time. Runs inside a snapshot."""
+    streams: dict[str, list[_Stream]] = {}
+    for name, (database, sql, make) in SOURCES.items():
+        cursor = await _cursor(books[database], sql.format(asked=_ALL if only is None else _SOME), only)
+        streams.setdefault(database, []).append(_Stream(name, make, cursor))
+    every = [stream for of_one in streams.values() for stream in of_one]
+    while True:
+        # A connection does one thing at a time; different databases do theirs side by side.
+        await asyncio.gather(*(_refill(of_one) for of_one in streams.values()))
+        bound = min((stream.rows[-1][0] for stream in every if not stream.ended), default=None)
+        found: dict[str, Life] = {}
+        for stream in every:
+            name, make = stream.name, stream.make
+            for row in stream.up_to(bound):
+                order_id = row[0]
+                life = found.get(order_id)
+                if life is None:
+                    life = found[order_id] = Life(order_id)
+                setattr(life, name, make(row))
+        if found:
+            yield [found[order_id] for order_id in sorted(found)]
+        if bound is None:
+            return
+
+
+async def _refill(streams: Sequence[_Stream]) -> None:
+    for stream in streams:
+        await stream.refill()
+
+
+async def _cursor(connection: Connection, sql: str, only: Sequence[str] | None) -> Any:
+    return await connection.cursor(sql, only)

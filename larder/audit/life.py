@@ -1,0 +1,217 @@
+"""One order's life, as each of the books tells it. Lists travel as JSON text and are read when a rule asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+# -- phases of an order, by what must be true in them ------------------------------------------------------------------
+
+UNPAID = frozenset(
+    {
+        "reserving_slot",
+        "screening",
+        "in_review",
+        "holding",
+        "awaiting_payment",
+        "verifying",
+        "paying",
+        "paying_cancel_wanted",
+    }
+)
+"""No money is this order's."""
+HOLDING = frozenset({"awaiting_payment", "verifying", "paying", "paying_cancel_wanted"})
+"""The order has a hold on stock that is neither deducted nor given back."""
+DEDUCTING = frozenset({"deducting", "deducting_cancel_wanted"})
+"""The money is in, the goods are being taken off the stock."""
+DEDUCTED = frozenset({"awaiting_picking", "picking", "awaiting_shipment", "in_delivery", "delivered", "closed"})
+"""Paid, and the goods are the customer's."""
+GOING_BACK = frozenset({"releasing", "refunding"})
+"""Something is being given back."""
+CALLED_OFF = frozenset({"cancelled", "rejected"})
+"""Ended, and nothing of it is left."""
+ENDS = CALLED_OFF | {"closed"}
+"""Nothing but stray money happens any more."""
+WAITS_FOR_A_SERVICE = (UNPAID - {"in_review", "awaiting_payment"}) | DEDUCTING | GOING_BACK
+"""Somebody else has to answer before the order goes on."""
+KNOWN = UNPAID | DEDUCTING | DEDUCTED | GOING_BACK | ENDS
+"""Every phase that the auditor can judge."""
+
+
+# -- what each book says. The first field is always the order, the fields are the columns of `gather`'s queries --------
+
+
+class Order(NamedTuple):
+    """The order service: the order and its lines. Money in minor units."""
+
+    order_id: str
+    kind: str
+    phase: str
+    account: str
+    store: str
+    total: int
+    hold_mode: str | None
+    paid: int
+    refunded: int
+    spus: str | None
+    quantities: str | None
+    slot_start: datetime | None
+
+
+class Papers(NamedTuple):
+    """The order service: what the order's page shows, [[kind, body], ...]."""
+
+    order_id: str
+    papers: str
+
+
+class Hold(NamedTuple):
+    """Inventory: what the order has on stock."""
+
+    order_id: str
+    store: str
+    phase: str
+    mode: str
+    spus: str
+    quantities: str
+
+
+class Documents(NamedTuple):
+    """Inventory: [[number, kind, store, reverses, spus, quantities], ...]."""
+
+    order_id: str
+    documents: str
+
+
+class Payment(NamedTuple):
+    """Payment: captures are [[reference, amount, at, given back], ...]."""
+
+    order_id: str
+    phase: str
+    captures: str
+
+
+class Refunds(NamedTuple):
+    """Payment: [[number, phase, amount, capture], ...]."""
+
+    order_id: str
+    refunds: str
+
+
+class Journal(NamedTuple):
+    """Payment: the money journal, [[kind, reference, amount], ...]."""
+
+    order_id: str
+    entries: str
+
+
+class Captured(NamedTuple):
+    """The gateway: money taken, [[reference, amount], ...]."""
+
+    order_id: str
+    captures: str
+
+
+class GivenBack(NamedTuple):
+    """The gateway: money given back, [[reference, amount, capture], ...]."""
+
+    order_id: str
+    refunds: str
+
+
+class Fulfilment(NamedTuple):
+    """Logistics: the store's work, and what to pick."""
+
+    order_id: str
+    store: str
+    phase: str
+    spus: str | None
+    quantities: str | None
+
+
+class Reservation(NamedTuple):
+    """Logistics: the order's place in a slot."""
+
+    order_id: str
+    store: str
+    phase: str
+    starts_at: datetime | None
+
+
+class Window(NamedTuple):
+    """Aftersales: the window for complaints."""
+
+    order_id: str
+    phase: str
+    store: str
+    account: str
+
+
+class Screening(NamedTuple):
+    """Risk: what it said of the order, and whether a person still has to decide."""
+
+    order_id: str
+    phase: str
+    account: str
+    review_open: bool
+
+
+@dataclass(slots=True)
+class Life:
+    """All that the books say of one order; None where a book does not know it."""
+
+    order_id: str
+    order: Order | None = None
+    papers: Papers | None = None
+    hold: Hold | None = None
+    documents: Documents | None = None
+    payment: Payment | None = None
+    refunds: Refunds | None = None
+    journal: Journal | None = None
+    captured: Captured | None = None
+    given_back: GivenBack | None = None
+    fulfilment: Fulfilment | None = None
+    reservation: Reservation | None = None
+    window: Window | None = None
+    screening: Screening | None = None
+
+    @property
+    def phase(self) -> str:
+        """The order's phase; empty for an order that the order service does not know."""
+        return self.order.phase if self.order else ""
+
+
+# -- lines and lists ---------------------------------------------------------------------------------------------------
+
+_read_any = msgspec.json.Decoder().decode
+
+
+def listed(text: str | None) -> Any:
+    """What a column of JSON holds; an empty list where there is none."""
+    return _read_any(text) if text else []
+
+
+def lines(spus: str | list[str] | None, quantities: str | list[int] | None) -> Mapping[str, int] | None:
+    """Pieces per SPU, summed; None where the columns are missing or do not fit together."""
+    names = _read_any(spus) if isinstance(spus, str) else spus
+    pieces = _read_any(quantities) if isinstance(quantities, str) else quantities
+    if names is None or pieces is None or len(names) != len(pieces):
+        return None
+    found = dict(zip(names, pieces, strict=True))
+    if len(found) < len(names):
+        found = dict.fromkeys(names, 0)
+        for name, quantity in zip(names, pieces, strict=True):
+            found[name] += quantity
+    return found
+
+
+def in_words(found: Mapping[str, int] | None) -> str:
+    """Lines, for a reader."""
+    if found is None:
+        return "no lines"
+    shown = ", ".join(f"{quantity} {spu}" for spu, quantity in sorted(found.items())[:5])
+    return f"{shown} and {len(found) - 5} more" if len(found) > 5 else shown or "no lines"

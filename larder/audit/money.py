@@ -1,0 +1,130 @@
+"""Money of one order: what its phase says, what its page says, what the journal says, and what the gateway says.
+
+While money is being moved (an open effect, a webhook on its way) the gateway may know more than we do; `run` then asks
+the rules in `WITH_GATEWAY` nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from larder.audit.life import CALLED_OFF, DEDUCTED, DEDUCTING, UNPAID, Life, listed
+
+
+def money_of_phase(life: Life) -> str | None:
+    """What was captured and not refunded is what the phase says: nothing before the money is in, the total from then
+    on, nothing again once the order was called off. Stray money has been given back."""
+    order = life.order
+    if order is None:
+        return None
+    if order.phase in UNPAID | CALLED_OFF:
+        due = 0
+    elif order.phase in DEDUCTING | DEDUCTED:
+        due = order.total if order.kind == "sales" else 0
+    else:
+        return None
+    kept = order.paid - order.refunded
+    if kept != due:
+        return f"the order is {order.phase}, so {due} should be kept; {order.paid} - {order.refunded} = {kept} is"
+    return ""
+
+
+def order_is_papers(life: Life) -> str | None:
+    """Paid and refunded are the sums of the payments and refunds on the order's page."""
+    order = life.order
+    if order is None:
+        return None
+    sums = {"payment": 0, "refund": 0}
+    if life.papers:
+        for kind, body in listed(life.papers.papers):
+            if kind in sums:
+                sums[kind] += body["amount"]
+    if (order.paid, order.refunded) != (sums["payment"], sums["refund"]):
+        return (
+            f"paid {order.paid} and refunded {order.refunded}, but the papers say {sums['payment']} and "
+            f"{sums['refund']}"
+        )
+    return ""
+
+
+def order_is_journal(life: Life) -> str | None:
+    """What the order says was paid and refunded is what the money journal says; money belongs to an order."""
+    captured, refunded = _journal(life)
+    order = life.order
+    if order is None:
+        return "the journal has money of an order that nobody knows" if captured or refunded else None
+    if (order.paid, order.refunded) != (captured.total(), refunded.total()):
+        return (
+            f"paid {order.paid} and refunded {order.refunded}, but the journal says {captured.total()} and "
+            f"{refunded.total()}"
+        )
+    return ""
+
+
+def journal_is_payment(life: Life) -> str | None:
+    """The journal has every capture of the payment and every refund that was done, and nothing else; what a capture
+    counts as given back is the sum of its refunds."""
+    if life.payment is None and life.journal is None and life.refunds is None:
+        return None
+    captured, refunded = _journal(life)
+    captures = listed(life.payment.captures) if life.payment else []
+    if Counter({reference: amount for reference, amount, *_ in captures}) != captured:
+        return f"captures {[c[:2] for c in captures]}, but the journal says {dict(captured)}"
+    refunds = listed(life.refunds.refunds) if life.refunds else []
+    done = sum(amount for _, phase, amount, _ in refunds if phase == "refunded")
+    if done != refunded.total():
+        return f"{done} was refunded, but the journal says {refunded.total()}"
+    for reference, amount, _, given_back in captures:
+        promised = sum(r[2] for r in refunds if r[3] == reference and r[1] in ("asked", "refunded"))
+        if not given_back == promised <= amount:
+            return f"of {reference} ({amount}) {given_back} counts as given back, its refunds come to {promised}"
+    return ""
+
+
+def journal_is_gateway(life: Life) -> str | None:
+    """Journal and gateway know the same captures and refunds, by the gateway's references, to the last unit."""
+    if life.journal is None and life.captured is None and life.given_back is None:
+        return None
+    captured, refunded = _journal(life)
+    taken = _by_reference(listed(life.captured.captures)) if life.captured else Counter()
+    back = _by_reference(listed(life.given_back.refunds)) if life.given_back else Counter()
+    for what, ours, theirs in (("capture", captured, taken), ("refund", refunded, back)):
+        if ours != theirs:
+            journal, gateway = dict(ours - theirs) or "none", dict(theirs - ours) or "none"
+            return f"{what}s differ: only in the journal {journal}, only at the gateway {gateway}"
+    return ""
+
+
+def gateway_keeps_its_sums(life: Life) -> str | None:
+    """The gateway gave back no more of a capture than it took."""
+    if life.given_back is None:
+        return None
+    left = _by_reference(listed(life.captured.captures)) if life.captured else Counter()
+    for _, amount, capture in listed(life.given_back.refunds):
+        left[capture] -= amount
+    for capture, amount in left.items():
+        if amount < 0:
+            return f"{-amount} more was given back than was taken as {capture}"
+    return ""
+
+
+WITH_GATEWAY = (money_of_phase, journal_is_payment, journal_is_gateway)
+"""Rules that can only be asked while no money is being moved for the order."""
+
+
+def _journal(life: Life) -> tuple[Counter[str], Counter[str]]:
+    """Captured and refunded, by reference."""
+    captured: Counter[str] = Counter()
+    refunded: Counter[str] = Counter()
+    if life.journal:
+        for kind, reference, amount in listed(life.journal.entries):
+            (captured if kind == "captured" else refunded)[reference] += amount
+    return captured, refunded
+
+
+def _by_reference(rows: list[Any]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for reference, amount, *_ in rows:
+        found[reference] += amount
+    return found

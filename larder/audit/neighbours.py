@@ -1,0 +1,114 @@
+"""What other services hold of one order agrees with its phase: the store's work, slot, window and verdict."""
+
+from __future__ import annotations
+
+from larder.audit.life import CALLED_OFF, DEDUCTED, ENDS, GOING_BACK, KNOWN, WAITS_FOR_A_SERVICE, Life, in_words, lines
+
+FULFILMENT_OF = {
+    "awaiting_picking": ("waiting_for_slot", "queued"),
+    "picking": ("picking", "picked"),
+    "awaiting_shipment": ("packed",),
+    "in_delivery": ("on_the_road",),
+    "delivered": ("delivered",),
+    "closed": ("delivered",),
+}
+"""How far the store's work is, by the order's phase; in every other phase the store does not know the order."""
+WINDOW_OF = {"delivered": "open", "closed": "shut"}
+"""Where the after-sales window stands; in every other phase there is none."""
+VERDICT_OF = {"lock": "cleared", "on_payment": "restricted"}
+"""What risk must have said for a hold of this mode."""
+
+
+def phase_is_known(life: Life) -> str | None:
+    """The auditor knows what must be true in the order's phase."""
+    if life.order is None:
+        return None
+    return "" if life.phase in KNOWN else f"the auditor knows no phase {life.phase!r}: it cannot judge this order"
+
+
+def somebody_answers(life: Life) -> str | None:
+    """An order that waits for a service is waited for by that service: nothing of it is on its way, so nothing would
+    ever move it again."""
+    if life.phase not in WAITS_FOR_A_SERVICE:
+        return None
+    return f"the order is {life.phase}, and nothing is on its way to it"
+
+
+def fulfilment_agrees(life: Life) -> str | None:
+    """The store is as far with the order as the order says, in its store and with its lines."""
+    order, fulfilment = life.order, life.fulfilment
+    expected = FULFILMENT_OF.get(life.phase, ())
+    if not fulfilment:
+        return f"the order is {life.phase}, and the store knows nothing of it" if expected else None
+    if order is None or fulfilment.phase not in expected:
+        return f"the order is {life.phase or 'known to nobody'}, its fulfilment is {fulfilment.phase}"
+    if fulfilment.store != order.store:
+        return f"store {fulfilment.store} fulfils an order of store {order.store}"
+    picked = lines(fulfilment.spus, fulfilment.quantities)
+    if picked is None or picked != lines(order.spus, order.quantities):
+        return f"the store picks {in_words(picked)}, the order is for {in_words(lines(order.spus, order.quantities))}"
+    return ""
+
+
+def slot_agrees(life: Life) -> str | None:
+    """An order with a slot has its place in it, and one that was called off, has no slot, or is known to nobody has
+    none."""
+    order, reservation = life.order, life.reservation
+    has_place = reservation is not None and reservation.phase == "reserved"
+    starts_at = order.slot_start if order else None
+    if reservation is None and starts_at is None:
+        return None
+    if order is None or starts_at is None or order.phase in CALLED_OFF:
+        if not has_place:
+            return ""
+        known = f"is {order.phase}" if order else "is known to nobody"
+        slot = "" if order is None or starts_at else " and has no slot"
+        return f"the order {known}{slot}, but keeps a place in the slot of {reservation and reservation.starts_at}"
+    if order.phase == "reserving_slot" or order.phase in GOING_BACK:
+        return None
+    if not has_place or reservation is None:
+        return f"the order is {order.phase} for the slot of {starts_at}, without a place in it"
+    if (reservation.starts_at, reservation.store) != (starts_at, order.store):
+        return (
+            f"the order is for the slot of {starts_at} in {order.store}, its place is in the one of "
+            f"{reservation.starts_at} in {reservation.store}"
+        )
+    return ""
+
+
+def window_agrees(life: Life) -> str | None:
+    """The after-sales window is open from the delivery on, and shut when the order is closed."""
+    order, window = life.order, life.window
+    expected = WINDOW_OF.get(life.phase)
+    if window is None and expected is None:
+        return None
+    if window is None or window.phase != expected:
+        return f"the order is {life.phase or 'known to nobody'}, its window is {window.phase if window else 'missing'}"
+    if order and (window.store, window.account) != (order.store, order.account):
+        return f"the window names {window.account} in {window.store}, the order {order.account} in {order.store}"
+    return ""
+
+
+def screening_agrees(life: Life) -> str | None:
+    """Risk has said what the order's way of holding stock follows from; a person looks at the order as long as it is in
+    review, and no longer."""
+    order, screening = life.order, life.screening
+    if order is None and screening is None:
+        return None
+    in_review = screening is not None and (screening.phase == "in_review" or screening.review_open)
+    if in_review != (life.phase == "in_review") and life.phase != "screening":
+        return f"the order is {life.phase or 'known to nobody'}, its review is {'open' if in_review else 'not open'}"
+    if order is None:
+        return "risk screened an order that nobody knows"
+    if screening is None:
+        return f"the order holds stock in mode {order.hold_mode}, but was never screened" if order.hold_mode else ""
+    if screening.account != order.account:
+        return f"risk screened account {screening.account}, the order is of {order.account}"
+    if order.hold_mode and screening.phase != VERDICT_OF.get(order.hold_mode):
+        return f"the order holds stock in mode {order.hold_mode}, but its screening is {screening.phase}"
+    if screening.phase == "refused" and life.phase not in ENDS and life.phase != "screening":
+        return f"risk refused the order, and it is {life.phase}"
+    return ""
+
+
+assert set(FULFILMENT_OF) == DEDUCTED

@@ -1,0 +1,112 @@
+"""`larder demo`: the whole of larder in a minute, on an evening of real baskets."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from larder.commands.load import INTERRUPTED, open_play, play_and_audit, quiet_clients
+from larder.load.baskets import BasketFileError
+from larder.load.display import Display, Plain
+from larder.load.errors import LoadError
+from larder.load.evening import Evening
+from larder.load.figures import Figures
+from larder.load.run import Load, Options, refuse_far_hosts
+from larder.load.sample import BASKETS, read_names
+from larder.stack.control import bring_down, bring_up
+from larder.stack.errors import StackError
+from larder.stack.home import Home
+from larder.stack.state import supervisor_of
+from shared.settings import SERVICES, Settings, get_settings, settings_without_stack
+
+WINDOWS = {"LARDER_PAYMENT_WINDOW_S": "10", "LARDER_AFTER_SALES_WINDOW_S": "5", "LARDER_GATEWAY_TIMEOUT_S": "3"}
+"""Short windows, so that an evening fits into a minute; what the user has set stays."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds demo."""
+    app.command()(demo)
+
+
+def demo(
+    orders: Annotated[int, typer.Option(min=1, help="How many baskets are ordered.")] = 6_000,
+    rate: Annotated[float, typer.Option(min=0.1, help="Orders a second.")] = 150,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end, to look around in it.")] = False,
+    baskets: Annotated[Path, typer.Option(metavar="FILE", help="Other baskets than the sample.")] = BASKETS,
+) -> None:
+    """Bring the stack up, play an evening of real baskets with robots, audit, take the stack down again."""
+    home = Home.at(settings_without_stack().home)
+    refuse_running(home)
+    for name, value in WINDOWS.items():
+        os.environ.setdefault(name, value)
+    quiet_clients()
+    code = 1
+    try:
+        if kafka := settings_without_stack().kafka:
+            refuse_far_hosts(kafka)
+        typer.echo("larder: six services, a broker and a database come up; the first time that takes a little longer")
+        bring_up(home, typer.echo)
+        get_settings.cache_clear()
+        code, lines = _evening(get_settings(), orders, rate, baskets)
+        for line in lines:
+            typer.echo(line)
+    except (LoadError, BasketFileError) as error:
+        typer.echo(f"larder demo: {error}", err=True)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    finally:
+        if keep and supervisor_of(home):
+            _tell_where(get_settings(), home)
+        elif bring_down(home):
+            typer.echo("the stack is down again; `larder demo --keep` leaves it up to look around in")
+    raise typer.Exit(code)
+
+
+def refuse_running(home: Home) -> None:
+    """The demo has short windows of its own, and takes the stack down at the end: not somebody's who works with it."""
+    running = supervisor_of(home)
+    if running:
+        raise StackError(
+            f"larder is running already in {home.root} (pid {running.pid}), and the demo brings a stack of its own. "
+            "Either `larder load --orders 1000` plays baskets against the running one; or `larder down`, then the demo "
+            "again"
+        )
+
+
+def _evening(settings: Settings, orders: int, rate: float, baskets: Path) -> tuple[int, list[str]]:
+    names = read_names()
+    live = Evening(names, settings.currency) if sys.stdout.isatty() else None
+    display: Display = live or Plain(sys.stdout)
+    with display, open_play(baskets, orders, display) as play:
+        load = Load(settings, Options(orders, rate=rate), play, names, display, live.tell if live else None)
+        code, told = play_and_audit(load, display, with_audit=True)
+        stores = len(play.demand)
+    return code, _summary(told, load.figures, settings, stores)
+
+
+def _summary(told: dict[str, Any], figures: Figures, settings: Settings, stores: int) -> list[str]:
+    waits, violations = told["place_to_payable_ms"], told["violations"]
+    verdict = {
+        None: "there was no audit",
+        0: "the audit read six databases and the gateway's book, and found nothing wrong",
+    }.get(violations, f"THE AUDIT FOUND {violations} VIOLATIONS (above)")
+    return [
+        "",
+        f"An evening at larder: {told['orders']:,} real baskets in {told['seconds']:.0f} s, {stores} stores",
+        f"  {told['completed']:,} were paid, picked, packed, delivered and closed; {told['cancelled']:,} were "
+        f"cancelled (unpaid, declined, or a mind was changed); {told['rejected']:,} were rejected",
+        f"  {figures.taken / 100:,.2f} {settings.currency} taken for {figures.pieces:,} pieces",
+        f"  an order was ready to be paid after {waits['p50']} ms (half of them), {waits['p99']} ms (99 of 100)",
+        f"  {told['broker']}, {told['database']}",
+        f"  {verdict}",
+        "",
+    ]
+
+
+def _tell_where(settings: Settings, home: Home) -> None:
+    typer.echo(f"larder stays up in {home.root}; `larder down` stops it")
+    for name in SERVICES:
+        typer.echo(f"  {name:<11} http://{settings.host}:{settings.port(name)}/docs")
+    typer.echo("  a token for them: larder token --role admin")

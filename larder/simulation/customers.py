@@ -1,0 +1,152 @@
+"""Customers: place, pay, pay again, change their minds. Each has a plan that was drawn before the evening began."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from larder.simulation.clock import NOON
+from larder.simulation.people import Desk
+from larder.simulation.shop import Shop
+from shared.contracts.base import Slot
+from shared.contracts.order import CancelOrder, Delivery, OrderPayable, PayOrder, PlaceOrder
+from shared.runtime.envelope import Delivery as Record
+
+ORDERS = (10, 18)
+"""Least and most orders of an evening."""
+PLACING_S = 60.0
+"""All baskets are placed within this time: they meet at the shelf."""
+OTHER_METHODS = (
+    "tok_declined",
+    "tok_declined",
+    "tok_slow:2",
+    "tok_slow:9.9",
+    "tok_slow:30",
+    "tok_late:0.5",
+    "tok_late:30",
+    "tok_late:700",
+    "tok_twice",
+    "tok_twice",
+    "beads",
+)
+"""Methods besides the one that works: of the gateway's rules, and one that it does not know."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a customer will do with one order. A method is used for each time that the order becomes payable."""
+
+    order_id: str
+    actor: str
+    methods: list[str]
+    mistakes: int
+    """So many times the customer clicks on a wrong total first."""
+    in_a_hurry: bool
+    """Clicks twice at once."""
+    heard: set[str] = field(default_factory=set)
+
+
+class Customers:
+    """All customers of one evening."""
+
+    def __init__(self, desk: Desk, shop: Shop, slots: list[Slot]) -> None:
+        self.desk = desk
+        self.dice = desk.dice
+        self.shop = shop
+        self.slots = slots
+        self.plans: dict[str, Plan] = {}
+        desk.around.log.watch(OrderPayable.TYPE, self._pay)
+
+    def begin(self) -> None:
+        """Everybody makes plans."""
+        for number in range(self.dice.randint(*ORDERS)):
+            self._plan(f"o-{number}")
+
+    def _plan(self, order_id: str) -> None:
+        dice, desk = self.dice, self.desk
+        account = f"a-{dice.randint(0, 4)}"
+        actor = f"customer:{account}"
+        placed_s = dice.random() * PLACING_S
+        order = PlaceOrder(order_id=order_id, account=account, **self._basket(), **self._place(), **self._extras())
+        desk.send(order, actor, after_s=placed_s)
+        if dice.random() < 0.08:
+            desk.send(order, actor, after_s=placed_s + dice.random())  # another click, another id, the same order
+        if dice.random() < 0.3:
+            self._cancel(order_id, actor, placed_s)
+        if dice.random() < 0.1:
+            pay = PayOrder(order_id=order_id, method="tok_ok", expected_total=dice.choice((0, 250)))
+            desk.send(pay, actor, after_s=placed_s + dice.random() * 2)  # before there is anything to pay
+        methods = ["tok_ok" if dice.random() < 0.55 else dice.choice(OTHER_METHODS) for _ in range(4)]
+        if dice.random() < 0.12:
+            methods = methods[: dice.randint(0, 1)]  # never pays, or tries once
+        self.plans[order_id] = Plan(order_id, actor, methods, dice.random() < 0.1, dice.random() < 0.1)
+
+    def _basket(self) -> dict[str, Any]:
+        """Few kinds of goods, so that customers meet; one of them is in no catalogue."""
+        dice = self.dice
+        catalogue = list(self.shop.prices)
+        spus = [dice.choice(catalogue) for _ in range(dice.randint(1, 3))]
+        if dice.random() < 0.04:
+            spus.append("moon-cheese")
+        return {"spus": tuple(spus), "quantities": tuple(dice.choice((1, 1, 2, 3)) for _ in spus)}
+
+    def _place(self) -> dict[str, Any]:
+        dice = self.dice
+        stores = list(self.shop.areas)
+        store = dice.choice(stores) if dice.random() < 0.97 else "nowhere"
+        if dice.random() < 0.5:
+            return {"store": store}
+        lon = dice.choice((0.5, 1.5, 2.5, 2.5, 77.0)) if dice.random() < 0.08 else stores.index(dice.choice(stores)) + 0.5
+        point = Delivery(lat=0.5, lon=lon, address=f"{dice.randint(1, 3)}  Long Lane")
+        return {"delivery": point, "store": store} if dice.random() < 0.1 else {"delivery": point}
+
+    def _extras(self) -> dict[str, Any]:
+        dice = self.dice
+        extras: dict[str, Any] = {}
+        if dice.random() < 0.25:
+            extras["slot"] = dice.choice(self.slots) if self.slots and dice.random() < 0.9 else _odd_slot(dice)
+        if dice.random() < 0.3:
+            extras["device"] = f"d-{dice.randint(0, 3)}"
+        if dice.random() < 0.05:
+            extras["expected_total"] = 1
+        return extras
+
+    def _cancel(self, order_id: str, actor: str, placed_s: float) -> None:
+        dice = self.dice
+        for _ in range(1 if dice.random() < 0.8 else 2):
+            later_s = dice.choice((0.1, 1.0, 5.0, 30.0, 120.0, 700.0)) * dice.random()
+            self.desk.send(CancelOrder(order_id=order_id), actor, after_s=placed_s + later_s)
+
+    def _pay(self, record: Record) -> None:
+        plan = self.plans.get(record.subject)
+        if plan is None or record.id in plan.heard or record.value is None:
+            return
+        plan.heard.add(record.id)
+        if not plan.methods:
+            return
+        dice, desk = self.dice, self.desk
+        total = OrderPayable.from_json(record.value).total
+        method = plan.methods.pop(0)
+        waits_s = dice.choice((0.05, 0.5, 2.0, 20.0, 100.0)) * dice.random()
+        if dice.random() < 0.06:
+            waits_s = 595.0 + dice.random() * 6  # at the very end of the window, or just after it
+        if plan.mistakes:
+            plan.mistakes -= 1
+            wrong = PayOrder(order_id=plan.order_id, method=method, expected_total=total + 1)
+            desk.send(wrong, plan.actor, after_s=waits_s)
+            waits_s += 1.0
+        pay = PayOrder(order_id=plan.order_id, method=method, expected_total=total)
+        desk.send(pay, plan.actor, after_s=waits_s)
+        if plan.in_a_hurry:
+            desk.send(pay, plan.actor, after_s=waits_s)
+        if dice.random() < 0.12:
+            cancel = CancelOrder(order_id=plan.order_id)
+            desk.send(cancel, plan.actor, after_s=waits_s + dice.choice((0.0, 0.1, 1.0, 12.0)) * dice.random())
+
+
+def _odd_slot(dice: Random) -> Slot:
+    """A slot that no store has, or one that is over."""
+    start = NOON + timedelta(seconds=dice.choice((-3600, 5, 50_000)))
+    return Slot(start=start, end=start + timedelta(hours=1))

@@ -1,0 +1,137 @@
+"""What has no business in a topic: it must park alone, with its reason, while everything else goes on.
+
+One kind hits an order that is alive: a decider raises, what comes after it for that order parks behind it, and an
+operator drops the one and replays the others.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+
+from larder.simulation.clock import NOON
+from larder.simulation.database import Database
+from larder.simulation.people import Desk
+from shared.contracts.base import Message
+from shared.contracts.inventory import ReverseIssue, VerifyStock
+from shared.contracts.payment import RefundPayment
+from shared.contracts.topics import SERVICES, events_of
+from shared.runtime.envelope import Headers, from_outside
+
+WITHIN_S = 700.0
+"""Poison comes within this time."""
+OPERATOR_S = (1.0, 300.0)
+"""An operator looks at a parked message after so long."""
+COMMANDS = {
+    "order": "PayOrder",
+    "risk": "ScreenOrder",
+    "inventory": "HoldStock",
+    "payment": "TakePayment",
+    "logistics": "FulfilOrder",
+    "aftersales": "OpenWindow",
+}
+"""A command of each service, to be spoiled."""
+
+
+class Poisoner:
+    """Plants a few bad records, in one evening of two."""
+
+    def __init__(self, desk: Desk, databases: dict[str, Database], orders: list[str]) -> None:
+        self.desk = desk
+        self.dice = desk.dice
+        self.databases = databases
+        self.orders = orders
+        self._count = 0
+
+    def begin(self) -> None:
+        """Plans what is planted when."""
+        dice = self.dice
+        if dice.random() < 0.5:
+            for _ in range(dice.randint(1, 4)):
+                plant = dice.choice((self._spoiled, self._spoiled, self._without_order, self._junk_event))
+                self.desk.after(dice.random() * WITHIN_S, plant)
+            if self.orders and dice.random() < 0.4:
+                self.desk.after(dice.random() * 20, partial(self._stuck_order, dice.choice(self.orders)))
+
+    def _headers(self, type_: str, subject: str) -> Headers:
+        self._count += 1
+        return from_outside(
+            id=f"poison-{self._count}", type=type_, source="somebody", subject=subject, actor="", at=NOON
+        )
+
+    def _spoiled(self) -> None:
+        """A command without sense: no JSON, a tombstone, wrong fields, an unknown type, or no envelope at all."""
+        service = self.dice.choice(SERVICES)
+        key = f"poison-{self._count}"
+        headers = self._headers(COMMANDS[service], key)
+        value, headers, code = self.dice.choice(
+            (
+                (b"\xff\x00 no JSON", headers, "malformed"),
+                (None, headers, "malformed"),
+                (b'{"order_id": 7, "store": []}', headers, "malformed"),
+                (b"{}", self._headers("OrderPizza", key), "unknown_type"),
+                (b"x" * 1000, [], "unknown_type"),
+                (b"{}", [("ce_type", b"\xff\xfe"), ("link", b"one")], "unknown_type"),
+            )
+        )
+        self.desk.put_poison(service, key, value, headers, code)
+
+    def _without_order(self) -> None:
+        """A well-formed command about an order that nobody placed."""
+        order_id = f"ghost-{self._count}"
+        message: Message = self.dice.choice(
+            (
+                VerifyStock(order_id=order_id, store="s-0"),
+                ReverseIssue(order_id=order_id, store="s-0"),
+            )
+        )
+        service = message.TOPIC.split(".")[0]
+        headers = self._headers(message.TYPE, order_id)
+        self.desk.put_poison(service, message.key, message.to_json(), headers, "no_cell")
+
+    def _junk_event(self) -> None:
+        """A fact that is none: who does not know its type skips it, who knows it parks it; without a type all park it."""
+        service = self.dice.choice(("risk", "inventory", "payment", "logistics", "aftersales"))
+        key = f"poison-{self._count}"
+        topic = events_of(service)
+        kind = self.dice.choice(("unknown", "malformed", "nothing"))
+        if kind == "unknown":
+            self.desk.put(topic, key, b"{}", self._headers("PizzaBaked", key))
+        elif kind == "nothing":
+            self.desk.expect_parked(self.desk.put(topic, key, None, []), "order", "unknown_type")
+        else:
+            types = [m.TYPE for m in self.databases["order"].decider.listens if m.TOPIC == topic]
+            headers = self._headers(self.dice.choice(types), key)
+            self.desk.expect_parked(self.desk.put(topic, key, b"[]", headers), "order", "malformed")
+
+    # -- an order that gets stuck ----------------------------------------------------------------------------------
+
+    def _stuck_order(self, order_id: str) -> None:
+        """A refund of money that never came makes the decider raise: all about this order's money parks behind it."""
+        refund = RefundPayment(
+            order_id=order_id, refund=999, amount=1, reference="none", reason="mischief", liable="store"
+        )
+        delivery = self.desk.put(refund.TOPIC, order_id, refund.to_json(), self._headers(refund.TYPE, order_id))
+        self.desk.expect_parked(delivery, "payment", "decider_raised")
+        self.desk.after(_some_time(self.dice), partial(self._look_after, order_id))
+
+    def _look_after(self, order_id: str) -> None:
+        """The operator drops what raised and has what waits behind it replayed, and comes back until nothing waits."""
+        database = self.databases["payment"]
+        waiting = [row for row in database.parked if row.subject == order_id and row.state == "parked"]
+        if not waiting:
+            # It has not been parked yet, or all is well.
+            if not any(row.subject == order_id for row in database.parked):
+                self.desk.after(_some_time(self.dice), partial(self._look_after, order_id))
+            return
+        raised = [row for row in waiting if row.code == "decider_raised"]
+        if raised:
+            database.requests[raised[0].id] = "drop"
+        else:
+            database.requests[waiting[0].id] = "replay"
+        database.ring(waiting[0].shard)
+        self.desk.after(_some_time(self.dice), partial(self._look_after, order_id))
+
+
+def _some_time(dice: Random) -> float:
+    return dice.uniform(*OPERATOR_S)

@@ -1,0 +1,179 @@
+"""What the auditor gets to see: plain dicts under the names of tables and columns, phases and kinds as plain text.
+
+The names are those of the schemas (`order.orders`, `inventory.ledger`, ...), so that rules here and over the real
+databases can say the same; lines are lists instead of JSON. What only the simulation knows stands under `log.` and
+`people.`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import timedelta
+from typing import Any
+
+from larder.simulation.clock import NOON
+from larder.simulation.database import Database
+from larder.simulation.owner import topics_of
+from larder.simulation.world import World
+from services.inventory.state import Document, Movement
+from services.logistics.state import PickList
+from services.order.state import Basket, Paper, TimelineEntry
+from services.payment.state import JournalEntry
+from shared.runtime.table import Key
+
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]
+
+TABLES = {
+    "order": "order.orders",
+    "hold": "inventory.holds",
+    "screening": "risk.screenings",
+    "payment": "payment.payments",
+    "refund": "payment.refunds",
+    "fulfilment": "logistics.fulfilments",
+    "reservation": "logistics.reservations",
+    "slot": "logistics.slots",
+    "window": "aftersales.windows",
+    "cell": "inventory.cells",
+    "request": "inventory.requests",
+}
+"""The table of each kind of aggregate."""
+RECORDS: dict[type, str] = {
+    TimelineEntry: "order.timeline",
+    Paper: "order.papers",
+    Basket: "order.baskets",
+    Movement: "inventory.ledger",
+    Document: "inventory.documents",
+    JournalEntry: "payment.journal",
+    PickList: "logistics.pick_lists",
+}
+"""The table of each kind of record."""
+
+
+def rows_of(world: World) -> Rows:
+    """Everything that is left of an evening."""
+    rows: Rows = {name: [] for name in (*TABLES.values(), *RECORDS.values())}
+    for service, database in world.databases.items():
+        for key, state in database.states.items():
+            rows[TABLES[key[0]]].append(_aggregate(key, state))
+        for kind, records in database.records.items():
+            rows[RECORDS[kind]] += [_plain(record) for record in records]
+        rows |= _runtime_rows(service, database)
+    rows["risk.reviews"] = [row for row in rows["risk.screenings"] if row["review"]]
+    rows |= _gateway_rows(world)
+    rows |= _log_rows(world)
+    rows["people.sent"] = [
+        {
+            "id": sent.id,
+            "type": sent.message.TYPE,
+            "subject": sent.message.subject,
+            "body": sent.message,
+            "at": None if sent.at_us is None else NOON + timedelta(microseconds=sent.at_us),
+        }
+        for sent in world.desk.sent.values()
+    ]
+    rows["people.poison"] = [
+        {"service": service, "topic": topic, "kafka_partition": partition, "kafka_offset": offset, "code": code}
+        for (service, topic, partition, offset), code in world.desk.expected_parked.items()
+    ]
+    return rows
+
+
+def _aggregate(key: Key, state: Any) -> Row:
+    if key[0] == "cell":
+        return {"store": key[1], "spu": key[2], "on_hand": state.on_hand, "locked": state.locked}
+    return _plain(state)
+
+
+_FIELDS: dict[type, list[str]] = {}
+
+
+def _plain(thing: Any) -> Row:
+    """A dataclass as a row; what it holds stays as it is."""
+    names = _FIELDS.get(type(thing))
+    if names is None:
+        assert is_dataclass(thing), thing
+        names = _FIELDS[type(thing)] = [field.name for field in fields(thing)]
+    return {name: getattr(thing, name) for name in names}
+
+
+def _runtime_rows(service: str, database: Database) -> Rows:
+    return {
+        f"{service}.progress": [
+            _plain(progress) | {"topics": topics_of(database)} for progress in database.progress.values()
+        ],
+        f"{service}.outbox": [
+            {
+                "shard": shard,
+                "topic": row.topic,
+                "kafka_partition": row.partition,
+                "first_link": row.first_link,
+                "last_link": row.last_link,
+                "records": row.records,
+            }
+            for (shard, _), some in database.outbox.items()
+            for row in some
+        ],
+        f"{service}.timers": [
+            {"subject": subject, "name": name, "shard": shard, "due_at": due}
+            for (subject, name), (shard, due) in database.timers.items()
+        ],
+        f"{service}.effects": [
+            {"id": effect.id, "shard": shard, "kind": effect.kind} for shard, effect in database.effects.values()
+        ],
+        f"{service}.answers": [_plain(answer) | {"at": at} for answer, at in database.answers.values()],
+        f"{service}.parked": [
+            {
+                "id": row.id,
+                "subject": row.subject,
+                "topic": row.delivery.topic,
+                "kafka_partition": row.delivery.partition,
+                "kafka_offset": row.delivery.offset,
+                "message_type": row.delivery.type,
+                "code": row.code,
+                "reason": row.reason,
+                "state": row.state,
+            }
+            for row in database.parked
+        ],
+    }
+
+
+def _gateway_rows(world: World) -> Rows:
+    book = world.gateway.book
+    captures = [_plain(capture) for capture in book.captures.values()]
+    refunds = [
+        {
+            "key": refund.refund.key,
+            "capture": refund.refund.capture,
+            "amount": refund.refund.amount,
+            "reference": refund.reference,
+            "order_id": refund.order_id,
+        }
+        for refund in book.refunds.values()
+    ]
+    refused = [{"key": r.refund.key, "capture": r.refund.capture, "code": r.code} for r in book.refused.values()]
+    return {
+        "gateway.captures": captures,
+        "gateway.refunds": refunds,
+        "gateway.refused_refunds": refused,
+        "gateway.pending_captures": [_plain(pending) for pending in book.pending.values()],
+    }
+
+
+def _log_rows(world: World) -> Rows:
+    ends: list[Row] = []
+    records: list[Row] = []
+    for (topic, partition), some in world.log.records.items():
+        ends.append({"topic": topic, "kafka_partition": partition, "end": len(some)})
+        records += [
+            {"topic": topic, "kafka_partition": partition, "source": d.source, "link": d.link, "id": d.id, "type": d.type}
+            | ({"body": d.value} if d.type in TOLD else {})
+            for d in some
+        ]
+    return {"log.ends": ends, "log.records": records}
+
+
+TOLD: Mapping[str, str] = {"CommandAccepted": "accepted", "CommandRefused": "refused"}
+"""Answers, as events."""

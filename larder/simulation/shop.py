@@ -1,0 +1,56 @@
+"""What people have written straight into the tables: products, stores, the blocklist, the switch. Changed at any moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from services.order.state import Product, StoreFact
+from services.risk.state import Blocked
+from shared.runtime.table import Key
+
+
+class Area(NamedTuple):
+    """Degrees, borders included. Areas of stores stand side by side here; overlaps are the order service's tests."""
+
+    west: float
+    east: float
+
+    def holds(self, lat: float, lon: float) -> bool:
+        """Is the point inside?"""
+        return self.west <= lon <= self.east and 0.0 <= lat <= 1.0
+
+
+@dataclass(slots=True)
+class Shop:
+    """Master data as it is now."""
+
+    prices: dict[str, int] = field(default_factory=dict)
+    areas: dict[str, Area] = field(default_factory=dict)
+    not_accepting: set[str] = field(default_factory=set)
+    blocklist: dict[tuple[str, str], Blocked] = field(default_factory=dict)
+    risk_is_on: bool = True
+
+    def order_fact(self, key: Key, now: datetime) -> Any:
+        """A fact of the order service."""
+        kind, name = key[0], key[1]
+        if kind == "product":
+            price = self.prices.get(name)
+            return None if price is None else Product(price)
+        if kind == "store":
+            return StoreFact(name not in self.not_accepting) if name in self.areas else None
+        if kind == "within":
+            return name in self.areas and self.areas[name].holds(float(key[2]), float(key[3]))
+        lat, lon = float(name), float(key[2])
+        inside = [(store in self.not_accepting, store) for store, area in self.areas.items() if area.holds(lat, lon)]
+        return min(inside)[1] if inside else None
+
+    def risk_fact(self, key: Key, now: datetime) -> Any:
+        """A fact of the risk service."""
+        return self.risk_is_on if key[0] == "switch" else self.blocklist.get((key[1], key[2]))
+
+
+def no_facts(key: Key, now: datetime) -> Any:
+    """The other services decide on their own aggregates only."""
+    raise LookupError(f"nobody writes {key}")

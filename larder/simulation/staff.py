@@ -1,0 +1,160 @@
+"""The store's people, risk's analysts and the office: do their steps, now and then too early, twice, or in the wrong place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from larder.simulation.clock import NOON
+from larder.simulation.people import Desk
+from larder.simulation.shop import Shop
+from services.risk.state import Blocked, Kind, Treatment, normalised
+from shared.contracts.base import Message, Slot
+from shared.contracts.inventory import AdjustStock, ReceiveGoods
+from shared.contracts.logistics import (
+    FulfilmentHandedOver,
+    FulfilmentPacked,
+    FulfilmentQueued,
+    HandOver,
+    PickingFinished,
+    PickingStarted,
+    ReportDelivered,
+    ReportPacked,
+    ReportPicked,
+    SetSlots,
+    SlotPlaces,
+    StartPicking,
+)
+from shared.contracts.risk import DecideReview, OrderReferred
+from shared.runtime.envelope import Delivery as Record
+
+EVENING_S = 900.0
+"""Prices, shelves and lists change within this time."""
+PLACING_TIME_S = 60.0
+"""Changes are most trying while baskets are placed."""
+STEPS: dict[type[Message], tuple[str, Callable[..., Message]]] = {
+    FulfilmentQueued: ("picker:", StartPicking),
+    PickingStarted: ("picker:", ReportPicked),
+    PickingFinished: ("picker:", ReportPacked),
+    FulfilmentPacked: ("courier:", partial(HandOver, courier="k-1")),
+    FulfilmentHandedOver: ("courier:", ReportDelivered),
+}
+"""At this event, who does what."""
+
+
+class Staff:
+    """Everybody who works for the shop."""
+
+    def __init__(self, desk: Desk, shop: Shop, slots: list[Slot]) -> None:
+        self.desk = desk
+        self.dice = desk.dice
+        self.shop = shop
+        self.slots = slots
+        self._accounts: dict[str, str] = {}
+        for event, (actor, command) in STEPS.items():
+            desk.around.log.watch(event.TYPE, partial(self._work, event, actor, command))
+        desk.around.log.watch(OrderReferred.TYPE, self._review)
+
+    def begin(self) -> None:
+        """Fills the shelves, opens the slots, and plans the evening's changes."""
+        dice = self.dice
+        for store in self.shop.areas:
+            self._receive(store, 0.0, (0, 2, 4, 8, 20, 20))
+            if self.slots:
+                self._set_slots(store, 0.0, (0, 1, 2, 5))
+            for _ in range(dice.randint(0, 2)):
+                self._receive(store, dice.random() * EVENING_S, (0, 1, 3, 8))
+            for _ in range(dice.randint(0, 3)):
+                self._adjust(store, dice.random() * EVENING_S)
+            if self.slots and dice.random() < 0.3:
+                self._set_slots(store, dice.random() * EVENING_S, (0, 1, 3))
+        for change in (self._change_price, self._change_blocklist, self._turn_switch, self._open_or_shut):
+            for _ in range(dice.choice((0, 0, 1, 2))):
+                self.desk.after(dice.random() * dice.choice((PLACING_TIME_S, EVENING_S)), change)
+        for _ in range(dice.choice((0, 1, 3))):
+            self._change_blocklist()
+
+    # -- the store's work ------------------------------------------------------------------------------------------
+
+    def _work(self, event: type[Message], actor: str, command: Callable[..., Message], record: Record) -> None:
+        if record.value is None or record.link == 0:
+            return
+        dice, desk = self.dice, self.desk
+        told: Any = event.from_json(record.value)
+        takes_s = dice.choice((0.1, 2.0, 60.0)) * dice.random()
+        step = command(order_id=told.order_id, store=told.store)
+        desk.send(step, actor, after_s=takes_s)
+        if dice.random() < 0.05:
+            desk.send(step, actor, after_s=takes_s + dice.random())
+        if dice.random() < 0.05:
+            _, other = dice.choice(list(STEPS.values()))  # whatever comes to mind
+            store = dice.choice([*self.shop.areas, "nowhere"])
+            desk.send(other(order_id=told.order_id, store=store), actor, after_s=dice.random())
+
+    def _receive(self, store: str, after_s: float, pieces: tuple[int, ...]) -> None:
+        dice = self.dice
+        goods = [(spu, dice.choice(pieces)) for spu in self.shop.prices]
+        if lines := [(spu, quantity) for spu, quantity in goods if quantity]:
+            spus, quantities = zip(*lines, strict=True)
+            self._request(ReceiveGoods, store, after_s, spus=spus, quantities=quantities)
+
+    def _adjust(self, store: str, after_s: float) -> None:
+        dice = self.dice
+        spus = tuple(dice.choice(list(self.shop.prices)) for _ in range(dice.randint(1, 2)))
+        deltas = tuple(dice.choice((-3, -1, 0, 1, 2)) for _ in spus)
+        self._request(AdjustStock, store, after_s, spus=spus, deltas=deltas, reason="counted")
+
+    def _request(self, command: Callable[..., Message], store: str, after_s: float, **what: Any) -> None:
+        """Sends a storekeeper's request; now and then it is asked for again, by another click."""
+        request = command(request_id=f"r-{len(self.desk.sent)}", store=store, **what)
+        self.desk.send(request, f"storekeeper:{store}", after_s=after_s)
+        if self.dice.random() < 0.1:
+            self.desk.send(request, f"storekeeper:{store}", after_s=after_s + self.dice.random())
+
+    def _set_slots(self, store: str, after_s: float, places: tuple[int, ...]) -> None:
+        slots = tuple(SlotPlaces(start=s.start, end=s.end, places=self.dice.choice(places)) for s in self.slots)
+        self.desk.send(SetSlots(store=store, slots=slots), f"storekeeper:{store}", after_s=after_s)
+
+    # -- risk ------------------------------------------------------------------------------------------------------
+
+    def _review(self, record: Record) -> None:
+        dice = self.dice
+        for _ in range(dice.choice((0, 1, 1, 2))):
+            verdict = dice.choice(("clear", "restrict", "refuse"))
+            account = self._accounts.get(record.subject, "a-0")
+            review = DecideReview(order_id=record.subject, account=account, verdict=verdict)
+            self.desk.send(review, "risk_analyst:", after_s=dice.choice((1.0, 60.0, 1000.0)) * dice.random())
+
+    def know_account(self, order_id: str, account: str) -> None:
+        """The analyst's page shows whose order it is."""
+        self._accounts[order_id] = account
+
+    def _change_blocklist(self) -> None:
+        dice = self.dice
+        kind, value = dice.choice(
+            (
+                (Kind.ACCOUNT, f"a-{dice.randint(0, 4)}"),
+                (Kind.DEVICE, f"d-{dice.randint(0, 3)}"),
+                (Kind.ADDRESS, f"{dice.randint(1, 3)} LONG lane"),
+            )
+        )
+        entry = (kind.value, normalised(kind, value))
+        if entry in self.shop.blocklist:
+            del self.shop.blocklist[entry]
+        else:
+            until = NOON + timedelta(seconds=dice.random() * 120) if dice.random() < 0.2 else None
+            self.shop.blocklist[entry] = Blocked(dice.choice(list(Treatment)), "seen before", until)
+
+    def _turn_switch(self) -> None:
+        self.shop.risk_is_on = not self.shop.risk_is_on
+
+    # -- the office ------------------------------------------------------------------------------------------------
+
+    def _change_price(self) -> None:
+        spu = self.dice.choice(list(self.shop.prices))
+        self.shop.prices[spu] += self.dice.choice((-10, 10, 25))
+
+    def _open_or_shut(self) -> None:
+        self.shop.not_accepting ^= {self.dice.choice(list(self.shop.areas))}

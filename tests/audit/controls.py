@@ -1,0 +1,327 @@
+"""A small healthy world, written by hand into all books: one order for each way that an order can go.
+
+`World.write` fills the books, `World.break_` does something to them that no service would do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from larder.audit import Report, audit
+from shared.settings import Settings
+
+STORE = "s-1"
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+LATER = datetime(2126, 1, 1, tzinfo=UTC)
+"""When timers of the world are due."""
+SLOT = datetime(2126, 1, 2, 10, tzinfo=UTC)
+PRICES = {"apple": 250, "milk": 199, "bread": 320}
+RECEIVED = {"apple": 100, "milk": 100, "bread": 10}
+
+DEDUCTED = {"awaiting_picking": "queued", "picking": "picking", "delivered": "delivered", "closed": "delivered"}
+
+
+@dataclass(frozen=True)
+class Tale:
+    """One order, and how it went. `way` says how an order ended that was called off."""
+
+    order_id: str
+    phase: str
+    lines: dict[str, int]
+    mode: str | None = "lock"
+    way: str = ""
+    slot: bool = False
+    stray: bool = False
+
+    @property
+    def total(self) -> int:
+        return sum(PRICES[spu] * quantity for spu, quantity in self.lines.items())
+
+    @property
+    def paid(self) -> bool:
+        return self.phase in DEDUCTED or self.way in ("reversed", "sold_out")
+
+    @property
+    def deducted(self) -> bool:
+        return self.phase in DEDUCTED or self.way == "reversed"
+
+
+TALES = (
+    Tale("o-closed", "closed", {"apple": 2, "milk": 1}),
+    Tale("o-delivered", "delivered", {"bread": 1}, mode="on_payment", slot=True),
+    Tale("o-picking", "picking", {"apple": 1}),
+    Tale("o-queued", "awaiting_picking", {"milk": 3}, slot=True),
+    Tale("o-payable", "awaiting_payment", {"apple": 3, "bread": 2}),
+    Tale("o-checked", "awaiting_payment", {"bread": 4}, mode="on_payment"),
+    Tale("o-review", "in_review", {"milk": 1}, mode=None),
+    Tale("o-expired", "cancelled", {"milk": 2}, way="released", slot=True),
+    Tale("o-reversed", "cancelled", {"apple": 5}, way="reversed"),
+    Tale("o-sold-out", "cancelled", {"bread": 9}, mode="on_payment", way="sold_out"),
+    Tale("o-short", "rejected", {"bread": 99}, way="short"),
+    Tale("o-refused", "rejected", {"apple": 1}, mode=None, way="refused"),
+    Tale("o-stray", "closed", {"milk": 1}, stray=True),
+)
+ORDERS = len(TALES)
+IN_FLIGHT = {"awaiting_payment": 2, "awaiting_picking": 1, "delivered": 1, "in_review": 1, "picking": 1}
+
+LINKS = {
+    "order/0": {"inventory.commands/0": 20, "risk.commands/0": 13, "payment.commands/0": 9, "logistics.commands/0": 8,
+                "aftersales.commands/0": 3, "order.events/0": 30},
+    "inventory/0": {"inventory.events/0": 21},
+    "risk/0": {"risk.events/0": 13},
+    "payment/0": {"payment.events/0": 10},
+    "logistics/0": {"logistics.events/0": 12},
+    "aftersales/0": {"aftersales.events/0": 2},
+}  # fmt: skip
+
+
+@dataclass
+class World:
+    """The books, and what stands in them."""
+
+    settings: Settings
+    of: dict[str, "asyncpg.Connection[asyncpg.Record]"]
+    _rows: dict[tuple[str, str], list[tuple[Any, ...]]] = field(default_factory=lambda: defaultdict(list))
+    _cells: dict[str, list[int]] = field(default_factory=dict)
+
+    async def write(self) -> None:
+        """Empties the books and writes the healthy world."""
+        for name, connection in self.of.items():
+            tables = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
+            names = [row["tablename"] for row in tables if row["tablename"] not in ("schema_version", "switch")]
+            await connection.execute(f"truncate {', '.join(names)} restart identity cascade")
+            assert name in self.of
+        self._receive_goods()
+        for tale in TALES:
+            self._tell(tale)
+        self._rows["inventory", "cells"] = [(STORE, spu, *cell) for spu, cell in self._cells.items()]
+        self._rows["logistics", "slots"] = [(STORE, SLOT, SLOT + timedelta(hours=1), 5, 2)]
+        self._write_links()
+        for (name, table), rows in self._rows.items():
+            await self._insert(name, table, rows)
+
+    async def _insert(self, name: str, table: str, rows: list[tuple[Any, ...]]) -> None:
+        columns = COLUMNS.get(table, "")
+        places = ", ".join(f"${n}" for n in range(1, len(rows[0]) + 1))
+        await self.of[name].executemany(f"insert into {table} {columns} values ({places})", rows)
+
+    async def break_(self, name: str, sql: str, *arguments: Any) -> None:
+        """Does something to a book; it must hit at least one row."""
+        done = await self.of[name].execute(sql, *arguments)
+        assert not done.endswith(" 0"), f"{sql} touched nothing"
+
+    async def add(self, name: str, table: str, *row: Any) -> None:
+        """One more row."""
+        await self._insert(name, table, [row])
+
+    async def tell(self, tale: Tale, *, without: tuple[tuple[str, str], ...] = ()) -> None:
+        """One more order in all books, except in some tables. It leaves cells and slots as they are."""
+        self._rows.clear()
+        self._tell(tale)
+        for (name, table), rows in self._rows.items():
+            if (name, table) not in without:
+                await self._insert(name, table, rows)
+
+    async def audit(self, wait_s: float = 0.0) -> Report:
+        """The auditor's verdict on the books."""
+        return await audit(self.settings, wait_s)
+
+    # -- inventory -----------------------------------------------------------------------------------------------------
+
+    def _receive_goods(self) -> None:
+        self._document("GR-1", "goods_receipt", None, RECEIVED)
+        self._move("goods_receipt", None, "GR-1", RECEIVED, 1, 0)
+
+    def _document(
+        self, number: str, kind: str, order_id: str | None, lines: dict[str, int], reverses: str | None = None
+    ) -> None:
+        row = (number, kind, STORE, order_id, NOON, json.dumps(list(lines)), json.dumps(list(lines.values())), reverses)
+        self._rows["inventory", "documents"].append(row)
+
+    def _move(
+        self, kind: str, order_id: str | None, document: str | None, lines: dict[str, int], on_hand: int, locked: int
+    ) -> None:
+        for spu, quantity in lines.items():
+            cell = self._cells.setdefault(spu, [0, 0])
+            cell[0] += on_hand * quantity
+            cell[1] += locked * quantity
+        columns = [[spu for spu in lines], [on_hand * q for q in lines.values()], [locked * q for q in lines.values()]]
+        row = (STORE, NOON, kind, order_id, document, *map(json.dumps, columns))
+        self._rows["inventory", "ledger"].append(row)
+
+    def _tell_stock(self, t: Tale) -> None:
+        if t.mode is None:
+            return
+        phase = {"released": "released", "reversed": "reversed", "sold_out": "short", "short": "short"}.get(t.way)
+        phase = phase or ("deducted" if t.deducted else {"lock": "locked", "on_payment": "checked"}[t.mode])
+        lines = {} if t.way == "short" else t.lines
+        document = f"IR-{t.order_id}" if t.way == "reversed" else f"SI-{t.order_id}" if t.deducted else ""
+        columns = json.dumps(list(lines)), json.dumps(list(lines.values()))
+        self._rows["inventory", "holds"].append((t.order_id, STORE, phase, t.mode, *columns, document))
+        locks = t.mode == "lock" and t.way != "short"
+        if locks:
+            self._move("lock", t.order_id, None, t.lines, 0, 1)
+        if t.way == "released":
+            self._move("unlock", t.order_id, None, t.lines, 0, -1)
+        if t.deducted:
+            number = f"SI-{t.order_id}"
+            self._document(number, "sales_issue", t.order_id, t.lines)
+            self._move("sales_issue", t.order_id, number, t.lines, -1, -1 if locks else 0)
+        if t.way == "reversed":
+            self._document(f"IR-{t.order_id}", "issue_reversal", t.order_id, t.lines, f"SI-{t.order_id}")
+            self._move("issue_reversal", t.order_id, f"IR-{t.order_id}", t.lines, 1, 0)
+
+    # -- the others ----------------------------------------------------------------------------------------------------
+
+    def _tell(self, t: Tale) -> None:
+        self._tell_stock(t)
+        self._tell_money(t)
+        self._tell_store(t)
+        self._tell_order(t)
+        verdict = {None: "in_review", "lock": "cleared", "on_payment": "restricted"}[t.mode]
+        verdict = "refused" if t.way == "refused" else verdict
+        self._rows["risk", "screenings"].append((t.order_id, "a-1", verdict, None))
+        if verdict == "in_review":
+            review = (t.order_id, "a-1", t.total, None, None, "device_referred", NOON, LATER, None, "", "", None)
+            self._rows["risk", "reviews"].append(review)
+            self._rows["risk", "timers"].append((t.order_id, "review", 0, LATER))
+        if t.phase in ("delivered", "closed"):
+            is_open = t.phase == "delivered"
+            self._rows["aftersales", "windows"].append((t.order_id, "open" if is_open else "shut", "a-1", STORE, LATER))
+            if is_open:
+                self._rows["aftersales", "timers"].append((t.order_id, "window", 0, LATER))
+
+    def captures(self, t: Tale) -> list[tuple[str, int]]:
+        """References and amounts of what was captured."""
+        first = [(f"cap_{t.order_id}:1", t.total)] if t.paid else []
+        return [*first, *([(f"cap2_{t.order_id}:1", t.total)] if t.stray else [])]
+
+    def refunds(self, t: Tale) -> list[tuple[int, str, int]]:
+        """Numbers, captures and amounts of what was refunded."""
+        back = self.captures(t)[-1:] if t.stray or t.way in ("reversed", "sold_out") else []
+        return [(number, *capture) for number, capture in enumerate(back, 1)]
+
+    def _tell_money(self, t: Tale) -> None:
+        captures, refunds = self.captures(t), self.refunds(t)
+        if not captures:
+            return
+        back = {capture: amount for _, capture, amount in refunds}
+        columns = [[reference, amount, NOON.isoformat(), back.get(reference, 0)] for reference, amount in captures]
+        attempts = [[1, t.total, "tok_ok", "taken", ""]]
+        self._rows["payment", "payments"].append((t.order_id, "taken", json.dumps(attempts), json.dumps(columns)))
+        self._rows["gateway", "intents"].append((f"{t.order_id}:1", t.order_id, t.total, "EUR", "tok_ok", None, NOON))
+        for reference, amount in captures:
+            self._rows["payment", "journal"].append((t.order_id, reference, "captured", amount, NOON, "payment", None))
+            self._rows["gateway", "captures"].append((reference, f"{t.order_id}:1", t.order_id, amount, "EUR", NOON))
+        for number, capture, amount in refunds:
+            key = f"{t.order_id}:refund-{number}"
+            self._rows["payment", "refunds"].append(
+                (t.order_id, number, "refunded", amount, capture, "why", "store", f"ref_{key}", NOON, None)
+            )
+            self._rows["payment", "journal"].append(
+                (t.order_id, f"ref_{key}", "refunded", amount, NOON, "why", "store")
+            )
+            self._rows["gateway", "refunds"].append(
+                (key, f"ref_{key}", capture, t.order_id, amount, "EUR", "why", NOON)
+            )
+
+    def _tell_store(self, t: Tale) -> None:
+        if t.slot:
+            phase = "freed" if t.way else "reserved"
+            self._rows["logistics", "reservations"].append((t.order_id, STORE, phase, SLOT, ""))
+        if t.phase not in DEDUCTED:
+            return
+        phase = "waiting_for_slot" if t.slot and t.phase == "awaiting_picking" else DEDUCTED[t.phase]
+        self._rows["logistics", "fulfilments"].append((t.order_id, STORE, phase, NOON))
+        if phase == "waiting_for_slot":
+            self._rows["logistics", "timers"].append((t.order_id, "slot_begins", 0, SLOT))
+        columns = json.dumps(list(t.lines)), json.dumps(list(t.lines.values()))
+        self._rows["logistics", "pick_lists"].append((t.order_id, *columns, None))
+
+    def _tell_order(self, t: Tale) -> None:
+        paid = sum(amount for _, amount in self.captures(t))
+        refunded = sum(amount for _, _, amount in self.refunds(t))
+        mode = None if t.mode is None else t.mode
+        ended = t.phase in ("closed", "cancelled", "rejected")
+        changing = (
+            t.total,
+            mode,
+            None,
+            int(t.paid),
+            "tok_ok",
+            paid,
+            refunded,
+            len(self.refunds(t)),
+            0,
+            "",
+            t.way,
+            ended,
+        )
+        self._rows["order", "orders"].append((t.order_id, "sales", t.phase, NOON, "a-1", STORE, NOON, *changing))
+        prices = json.dumps([PRICES[spu] for spu in t.lines])
+        slot = json.dumps({"start": SLOT.isoformat(), "end": (SLOT + timedelta(hours=1)).isoformat()})
+        lines = json.dumps(list(t.lines)), json.dumps(list(t.lines.values()))
+        self._rows["order", "baskets"].append((t.order_id, *lines, prices, None, slot if t.slot else None, None))
+        for phase, message in (("screening", "PlaceOrder"), (t.phase, "WhateverBringsItThere")):
+            self._entry(t, phase, message)
+        if t.stray:
+            self._entry(t, t.phase, "MoneyUnasked")
+            self._entry(t, t.phase, "PaymentRefunded")
+        if t.phase == "awaiting_payment":
+            self._rows["order", "timers"].append((t.order_id, "payment_window", 0, LATER))
+        for reference, amount in self.captures(t):
+            self._paper(t, "payment", {"amount": amount, "reference": reference})
+        for number, _, amount in self.refunds(t):
+            reference = f"ref_{t.order_id}:refund-{number}"
+            self._paper(t, "refund", {"amount": amount, "reason": "why", "liable": "store", "reference": reference})
+        of_page = [{"spu": spu, "quantity": quantity} for spu, quantity in t.lines.items()]
+        if t.deducted:
+            self._paper(t, "document", {"number": f"SI-{t.order_id}", "kind": "sales_issue", "lines": of_page})
+        if t.way == "reversed":
+            self._paper(t, "document", {"number": f"IR-{t.order_id}", "kind": "issue_reversal", "lines": of_page})
+        answer = (f"c-{t.order_id}", 0, NOON, True, None, t.order_id, "", "")
+        self._rows["order", "answers"].append(answer)
+
+    def _entry(self, t: Tale, phase: str, message: str) -> None:
+        self._rows["order", "timeline"].append((t.order_id, NOON, phase, message, "customer:a-1"))
+
+    def _paper(self, t: Tale, kind: str, body: dict[str, Any]) -> None:
+        self._rows["order", "papers"].append((t.order_id, kind, NOON, json.dumps(body)))
+
+    def _write_links(self) -> None:
+        received: dict[str, dict[str, int]] = defaultdict(dict)
+        for source, links in LINKS.items():
+            for link, number in links.items():
+                topic = link.partition("/")[0]
+                receiver = topic.partition(".")[0] if topic.endswith(".commands") else "order"
+                if topic != "order.events":
+                    received[receiver][f"{source} {topic}"] = number
+                service = source.partition("/")[0]
+                # What was sent long ago is swept; the rest is in two rows.
+                self._rows[service, "outbox"].append((0, topic, 0, number // 2 + 1, number - 1, NOON, b""))
+                self._rows[service, "outbox"].append((0, topic, 0, number, number, NOON, b""))
+        for source, links in LINKS.items():
+            service = source.partition("/")[0]
+            counters = ({}, received[service], links, links)
+            self._rows[service, "progress"].append((0, 1, 9, "cluster", *map(json.dumps, counters)))
+
+
+COLUMNS = {
+    "documents": "(number, kind, store, order_id, at, spus, quantities, reverses)",
+    "ledger": "(store, at, kind, order_id, document, spus, on_hand, locked)",
+    "fulfilments": "(order_id, store, phase, received_at)",
+    "timeline": "(order_id, at, phase, message, actor)",
+    "papers": "(order_id, kind, at, body)",
+    "parked": "(shard, subject, topic, kafka_partition, kafka_offset, message_id, message_type, headers, code, reason, "
+    "parked_at)",
+    "webhooks": "(id, body, created_at, next_at)",
+}
+"""Columns of tables that are not written whole, or whose first column numbers itself."""
+
+__all__ = ["IN_FLIGHT", "NOON", "ORDERS", "STORE", "TALES", "Tale", "World", "replace"]

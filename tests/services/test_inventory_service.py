@@ -1,0 +1,236 @@
+"""Inventory on its real tables and routes: what is decided is kept, and people see it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from services.inventory.api import routes
+from services.inventory.decider import DECIDER
+from services.inventory.store import InventoryStore
+from shared import tokens
+from shared.contracts.inventory import DeductStock, HoldStock, ReleaseStock, ReverseIssue, StockCommand, VerifyStock
+from shared.runtime.envelope import Delivery
+from tests.parts import RealParts
+from tests.services.inside import SETTINGS, Inside, inside, types_said
+
+pytestmark = pytest.mark.parts
+
+RECEIPTS, ADJUSTMENTS = "/stores/s-1/goods-receipts", "/stores/s-1/adjustments"
+
+
+@pytest.fixture
+async def inventory(parts: RealParts) -> AsyncIterator[Inside]:
+    """Inventory, with ten apples and five milk in store s-1."""
+    async with inside(DECIDER, InventoryStore(), routes, parts.fresh_database) as it:
+        ok(await post(it, RECEIPTS, goods(apple=10, milk=5)), 202)
+        yield it
+
+
+def goods(**lines: int) -> dict[str, Any]:
+    """The body of a goods receipt."""
+    return {"lines": [{"spu": spu, "quantity": quantity} for spu, quantity in lines.items()]}
+
+
+def count(reason: str = "counted", **lines: int) -> dict[str, Any]:
+    """The body of an adjustment."""
+    return {"lines": [{"spu": spu, "delta": delta} for spu, delta in lines.items()], "reason": reason}
+
+
+def about(order: str) -> dict[str, str]:
+    """The fields of every message about an order."""
+    return {"order_id": order, "store": "s-1"}
+
+
+def hold(order: str, mode: Any = "lock", **lines: int) -> HoldStock:
+    """An order asks for these."""
+    return HoldStock(**about(order), mode=mode, spus=tuple(lines), quantities=tuple(lines.values()))
+
+
+async def in_one_batch(it: Inside, *messages: StockCommand) -> list[str]:
+    """The messages come in one batch, on states that were loaded anew; the types of what is said."""
+    await it.forget()
+    commits = len(it.commits)
+    await it._decide(
+        [
+            Delivery(m.TOPIC, 0, next(it._offsets), m.key.encode(), m.to_json(), "", m.TYPE, "test", m.subject)
+            for m in messages
+        ]
+    )
+    return [said for commit in it.commits[commits:] for said in types_said(commit)]
+
+
+async def get(it: Inside, path: str, role: str = "admin", account: str | None = None, store: str | None = None) -> Any:
+    """What somebody of this role sees there."""
+    return await it.ask("GET", path, headers=bearer(role, account, store))
+
+
+async def post(
+    it: Inside, path: str, body: Any, role: str = "storekeeper", store: str | None = None, key: str = ""
+) -> httpx.Response:
+    """What somebody of this role is answered."""
+    return await it.ask(
+        "POST", path, body, headers=bearer(role, None, store) | ({"Idempotency-Key": key} if key else {})
+    )
+
+
+def bearer(role: str, account: str | None, store: str | None) -> dict[str, str]:
+    """The header of somebody with such a token."""
+    return {"Authorization": f"Bearer {tokens.create(SETTINGS, role, account, store)}"}
+
+
+def ok(answer: httpx.Response, status: int = 200) -> Any:
+    """The body of an answer that has to be good."""
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> None:
+    """The answer has to be this problem."""
+    assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
+
+
+async def stock(it: Inside, spu: str) -> tuple[int, int, int]:
+    """On hand, locked and available pieces in s-1."""
+    page = ok(await get(it, f"/stores/s-1/stock/{spu}"))
+    return page["on_hand"], page["locked"], page["available"]
+
+
+async def test_a_hold_lives_through_the_tables(inventory: Inside) -> None:
+    """Every step finds what the step before has saved, alone in its batch or with all others."""
+    assert await in_one_batch(inventory, hold("o-1", apple=4, milk=1)) == ["StockHeld"]
+    assert await stock(inventory, "apple") == (10, 4, 6)
+    assert await in_one_batch(inventory, VerifyStock(**about("o-1"))) == ["StockVerified"]
+    assert await in_one_batch(inventory, DeductStock(**about("o-1"))) == ["StockDeducted"]
+    assert await stock(inventory, "apple") == (6, 0, 6)
+    assert await in_one_batch(inventory, ReverseIssue(**about("o-1"))) == ["IssueReversed"]
+    assert await stock(inventory, "apple") == (10, 0, 10)
+    assert await in_one_batch(
+        inventory,
+        hold("o-2", "on_payment", apple=10),
+        hold("o-3", apple=1),
+        VerifyStock(**about("o-2")),
+        hold("o-4", milk=6),
+        ReleaseStock(**about("o-4")),
+        DeductStock(**about("o-2")),
+        ReleaseStock(**about("o-3")),
+    ) == ["StockHeld", "StockHeld", "StockGone", "StockShort", "StockReleased", "StockSoldOut", "StockReleased"]
+    assert await stock(inventory, "apple") == (10, 0, 10)
+
+
+async def test_the_ledger_sums_up_to_the_stock(inventory: Inside) -> None:
+    """On hand and locked are the sums of the movements; each names its document, or the order of its hold."""
+    await in_one_batch(inventory, hold("o-1", apple=4, milk=1), hold("o-2", apple=2), ReleaseStock(**about("o-2")))
+    await in_one_batch(inventory, DeductStock(**about("o-1")), hold("o-3", milk=2))
+    for spu in ("apple", "milk"):
+        movements = ok(await get(inventory, f"/stores/s-1/ledger?spu={spu}"))["items"]
+        assert {m["spu"] for m in movements} == {spu}
+        assert all(m["document"] or m["order_id"] for m in movements)
+        sums = sum(m["on_hand"] for m in movements), sum(m["locked"] for m in movements)
+        assert sums == (await stock(inventory, spu))[:2]
+    apples = ok(await get(inventory, "/stores/s-1/ledger?spu=apple"))["items"]
+    assert [m["kind"] for m in apples] == ["sales_issue", "unlock", "lock", "lock", "goods_receipt"]
+    assert apples[0]["document"] == "SI-o-1"
+
+
+async def test_the_ledger_comes_in_pages(inventory: Inside) -> None:
+    """Page by page it is the same as at once, though a page ends in the middle of a movement of several cells."""
+    await in_one_batch(inventory, hold("o-1", apple=4, milk=1), hold("o-2", apple=2, milk=1))
+    whole = ok(await get(inventory, "/stores/s-1/ledger"))["items"]
+    assert [(m["spu"], m["locked"]) for m in whole] == [
+        ("apple", 2), ("milk", 1), ("apple", 4), ("milk", 1), ("apple", 0), ("milk", 0)
+    ]  # fmt: skip
+    paged: list[Any] = []
+    after = ""
+    for _ in whole:
+        page = ok(await get(inventory, f"/stores/s-1/ledger?limit=1{after}"))
+        paged += page["items"]
+        after = f"&cursor={page['next']}"
+    assert page["next"] is None
+    assert paged == whole
+    assert ok(await get(inventory, "/stores/s-2/ledger"))["items"] == []
+
+
+async def test_documents_of_an_order(inventory: Inside) -> None:
+    """The issue and its reversal, in the order in which they were written."""
+    await in_one_batch(inventory, hold("o-1", apple=4, milk=1), DeductStock(**about("o-1")))
+    await in_one_batch(inventory, ReverseIssue(**about("o-1")))
+    issue, reversal = ok(await get(inventory, "/documents?order=o-1", "customer_service"))["items"]
+    assert (issue["number"], issue["kind"], issue["reverses"]) == ("SI-o-1", "sales_issue", None)
+    assert issue["lines"] == [{"spu": "apple", "quantity": 4}, {"spu": "milk", "quantity": 1}]
+    assert (reversal["kind"], reversal["reverses"]) == ("issue_reversal", "SI-o-1")
+    assert ok(await get(inventory, "/documents/SI-o-1")) == issue
+    problem(await get(inventory, "/documents/SI-o-2"), 404, "document_unknown")
+    assert ok(await get(inventory, "/documents?order=o-2"))["items"] == []
+
+
+async def test_goods_come_in(inventory: Inside) -> None:
+    """The answer is the receipt, and the same key and body get the same one without more goods."""
+    body = {
+        "lines": [{"spu": "apple", "quantity": 3}, {"spu": "bread", "quantity": 1}, {"spu": "apple", "quantity": 2}]
+    }
+    answer = await post(inventory, RECEIPTS, body, key="k-1")
+    receipt = ok(answer, 202)
+    assert (receipt["kind"], receipt["actor"]) == ("goods_receipt", "storekeeper:")
+    assert receipt["lines"] == [{"spu": "apple", "quantity": 5}, {"spu": "bread", "quantity": 1}]
+    assert ok(await get(inventory, answer.headers["Location"])) == receipt
+    assert ok(await post(inventory, RECEIPTS, body, key="k-1"), 202) == receipt
+    problem(await post(inventory, RECEIPTS, goods(apple=1), key="k-1"), 422, "idempotency_key_reused")
+    assert await stock(inventory, "apple") == (15, 0, 15)
+    rows = ok(await get(inventory, "/stores/s-1/stock?limit=2"))
+    assert [row["spu"] for row in rows["items"]] == ["apple", "bread"]
+    assert ok(await get(inventory, f"/stores/s-1/stock?cursor={rows['next']}"))["items"][0]["spu"] == "milk"
+
+
+async def test_a_count_corrects_the_stock(inventory: Inside) -> None:
+    """Down to what is locked, and no further."""
+    await in_one_batch(inventory, hold("o-1", apple=4))
+    adjusted = ok(await post(inventory, ADJUSTMENTS, count(apple=-6, bread=2)), 202)
+    assert (adjusted["kind"], adjusted["reason"]) == ("adjustment", "counted")
+    assert adjusted["lines"] == [{"spu": "apple", "quantity": -6}, {"spu": "bread", "quantity": 2}]
+    assert await stock(inventory, "apple") == (4, 4, 0)
+    problem(await post(inventory, ADJUSTMENTS, count(apple=-1)), 409, "adjustment_below_locked")
+    assert await stock(inventory, "apple") == (4, 4, 0)
+
+
+SENSELESS: list[tuple[str, Any]] = [
+    (RECEIPTS, {"lines": []}),
+    (RECEIPTS, goods(apple=0)),
+    (RECEIPTS, goods(apple=10**9)),
+    (RECEIPTS, {"lines": [{"spu": "apple", "quantity": 1.5}]}),
+    (RECEIPTS, {"lines": [{"spu": "", "quantity": 1}]}),
+    (RECEIPTS, {"lines": [{"spu": "apple", "quantity": 1}] * 201}),
+    (RECEIPTS, None),
+    (ADJUSTMENTS, count(apple=0)),
+    (ADJUSTMENTS, count("", apple=1)),
+    (ADJUSTMENTS, {"lines": [{"spu": "apple", "delta": 1}]}),
+]
+
+
+async def test_refused_when_the_body_makes_no_sense(inventory: Inside) -> None:
+    """422 before anything is sent."""
+    commits = len(inventory.commits)
+    for path, body in SENSELESS:
+        problem(await post(inventory, path, body), 422, "invalid_request")
+    assert len(inventory.commits) == commits
+
+
+async def test_never_seen_stock_is_none(inventory: Inside) -> None:
+    """An SPU that never came in is not there: zeros, and no riddle."""
+    assert await stock(inventory, "caviar") == (0, 0, 0)
+
+
+async def test_who_may_what(inventory: Inside) -> None:
+    """Storekeepers receive, in their own store; customers see no stock; customer service may look."""
+    problem(await post(inventory, RECEIPTS, goods(apple=1), "picker"), 403, "wrong_role")
+    problem(await post(inventory, RECEIPTS, goods(apple=1), store="s-2"), 403, "wrong_store")
+    ok(await post(inventory, RECEIPTS, goods(apple=1), store="s-1"), 202)
+    ok(await get(inventory, "/stores/s-1/stock/apple", "customer_service"))
+    problem(await get(inventory, "/stores/s-1/stock/apple", "customer", account="a-1"), 403, "wrong_role")
+    problem(await get(inventory, "/stores/s-1/ledger", "storekeeper", store="s-2"), 403, "wrong_store")
+    await in_one_batch(inventory, hold("o-1", apple=1), DeductStock(**about("o-1")))
+    problem(await get(inventory, "/documents/SI-o-1", "storekeeper", store="s-2"), 403, "wrong_store")
+    problem(await get(inventory, "/documents?order=o-1", "storekeeper", store="s-2"), 403, "wrong_store")

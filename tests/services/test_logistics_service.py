@@ -1,0 +1,246 @@
+"""Logistics on its real tables and routes: slots are kept and given, and people bring an order to the door."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from services.logistics.api import routes
+from services.logistics.decider import DECIDER
+from services.logistics.store import LogisticsStore
+from shared import tokens
+from shared.contracts.base import Slot
+from shared.contracts.logistics import FreeSlot, FulfilOrder, ReserveSlot
+from shared.contracts.order import Delivery
+from tests.parts import RealParts
+from tests.services.inside import SETTINGS, Inside, inside
+
+pytestmark = pytest.mark.parts
+
+HOUR = timedelta(hours=1)
+NEXT = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + 2 * HOUR
+"""When the next slot begins."""
+SLOT = Slot(start=NEXT, end=NEXT + HOUR)
+DOOR = Delivery(lat=52.1, lon=13.1, address="Kastanienallee 1", note="ring twice")
+STEPS: list[tuple[str, Any, str]] = [
+    ("start-picking", {}, "picker"),
+    ("picked", {"short": []}, "picker"),
+    ("packed", None, "picker"),
+    ("handed-over", {"courier": "c-1"}, "courier"),
+    ("delivered", {}, "courier"),
+]
+
+
+@pytest.fixture
+async def logistics(parts: RealParts) -> AsyncIterator[Inside]:
+    """Logistics with an empty database."""
+    async with inside(DECIDER, LogisticsStore(), routes, parts.fresh_database) as it:
+        yield it
+
+
+def order(number: int = 1, store: str = "s-1", slot: Slot | None = None) -> FulfilOrder:
+    """An order for a store."""
+    return FulfilOrder(
+        order_id=f"o-{number}", store=store, spus=("apple", "milk"), quantities=(2, 1), slot=slot, delivery=DOOR
+    )
+
+
+def reserve(number: int = 1, slot: Slot = SLOT) -> ReserveSlot:
+    """An order asks for a place."""
+    return ReserveSlot(order_id=f"o-{number}", store="s-1", slot=slot)
+
+
+async def ask(
+    it: Inside,
+    method: str,
+    path: str,
+    body: Any = None,
+    role: str = "admin",
+    account: str | None = None,
+    store: str | None = None,
+) -> httpx.Response:
+    """What somebody with such a token is answered; every time by a service that has just started."""
+    await it.forget()
+    return await it.ask(
+        method, path, body, headers={"Authorization": f"Bearer {tokens.create(SETTINGS, role, account, store)}"}
+    )
+
+
+def ok(answer: httpx.Response, status: int = 200) -> Any:
+    """The body of an answer that has to be good."""
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> None:
+    """The answer has to be this problem."""
+    assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
+
+
+def asked(start: datetime = NEXT, places: float = 2, **more: Any) -> dict[str, Any]:
+    """A slot as a storekeeper writes it."""
+    return {"start": start.isoformat(), "end": (start + HOUR).isoformat(), "places": places, **more}
+
+
+# -- the store's work --------------------------------------------------------------------------------------------------
+
+
+async def test_an_order_is_brought_to_the_door(logistics: Inside) -> None:
+    """Step by step, each answered with the fulfilment as it is then, and only the next one open."""
+    assert await logistics.hear(order()) == ["FulfilmentQueued"]
+    page = ok(await ask(logistics, "GET", "/fulfilments/o-1"))
+    assert page["lines"] == [{"spu": "apple", "quantity": 2}, {"spu": "milk", "quantity": 1}]
+    assert page["delivery"] == {**DOOR.model_dump(), "phone": None}
+    phases = ["picking", "picked", "packed", "on_the_road", "delivered"]
+    times = ["picking_at", "picked_at", "packed_at", "handed_over_at", "delivered_at"]
+    for (step, body, role), phase, time in zip(STEPS, phases, times, strict=True):
+        assert page["allowed"] == [step]
+        answer = await ask(logistics, "POST", f"/fulfilments/o-1/{step}", body, role)
+        assert answer.headers["Location"] == "/fulfilments/o-1"
+        assert ok(answer, 202)["phase"] == phase
+        page = ok(await ask(logistics, "GET", "/fulfilments/o-1"))
+        assert (page["phase"], page[time] is not None) == (phase, True)
+    assert (page["allowed"], page["courier"]) == ([], "c-1")
+    problem(await ask(logistics, "POST", "/fulfilments/o-1/delivered", {}), 409, "fulfilment_not_on_the_road")
+
+
+async def test_an_order_waits_for_its_slot(logistics: Inside) -> None:
+    """Nobody can pick it before, whatever happens to the process meanwhile."""
+    assert await logistics.hear(order(slot=SLOT)) == []
+    page = ok(await ask(logistics, "GET", "/fulfilments/o-1"))
+    assert page["phase"] == "waiting_for_slot"
+    assert datetime.fromisoformat(page["slot"]["start"]) == NEXT
+    problem(await ask(logistics, "POST", "/fulfilments/o-1/start-picking", {}), 409, "fulfilment_not_queued")
+    assert await logistics.time_passes(3 * 3600) == ["FulfilmentQueued"]
+    assert ok(await ask(logistics, "GET", "/fulfilments/o-1"))["phase"] == "queued"
+
+
+async def test_lists_of_a_store(logistics: Inside) -> None:
+    """By phase or all together, the longest waiting first, page by page."""
+    for number in range(1, 6):
+        await logistics.hear(order(number))
+    await logistics.hear(order(9, "s-2"))
+    for step, body, role in STEPS[:3]:
+        ok(await ask(logistics, "POST", f"/fulfilments/o-2/{step}", body, role), 202)
+    for step, body, role in STEPS:
+        ok(await ask(logistics, "POST", f"/fulfilments/o-3/{step}", body, role), 202)
+
+    async def listed(query: str) -> list[str]:
+        found: list[str] = []
+        after = ""
+        while True:
+            page = ok(await ask(logistics, "GET", f"/stores/s-1/fulfilments?limit=2{query}{after}", None, "courier"))
+            found += [item["order_id"] for item in page["items"]]
+            if page["next"] is None:
+                return found
+            after = f"&cursor={page['next']}"
+
+    assert await listed("") == ["o-1", "o-2", "o-3", "o-4", "o-5"]
+    assert await listed("&phase=queued") == ["o-1", "o-4", "o-5"]
+    assert await listed("&phase=packed") == ["o-2"]
+    assert await listed("&phase=delivered") == ["o-3"]
+    assert await listed("&phase=short") == []
+    problem(await ask(logistics, "GET", "/stores/s-1/fulfilments?phase=lost"), 422, "invalid_request")
+
+
+async def test_who_may_what(logistics: Inside) -> None:
+    """Pickers pick and pack, couriers hand over and deliver, in their own store; customers see nothing here."""
+    await logistics.hear(order())
+    for path, role in (("start-picking", "courier"), ("handed-over", "picker"), ("delivered", "storekeeper")):
+        problem(await ask(logistics, "POST", f"/fulfilments/o-1/{path}", {}, role), 403, "wrong_role")
+    problem(
+        await ask(logistics, "POST", "/fulfilments/o-1/start-picking", {}, "picker", store="s-2"), 403, "wrong_store"
+    )
+    problem(await ask(logistics, "GET", "/fulfilments/o-1", None, "picker", store="s-2"), 403, "wrong_store")
+    problem(await ask(logistics, "GET", "/stores/s-1/fulfilments", None, "picker", store="s-2"), 403, "wrong_store")
+    problem(await ask(logistics, "GET", "/fulfilments/o-1", None, "customer", account="a-1"), 403, "wrong_role")
+    ok(await ask(logistics, "POST", "/fulfilments/o-1/start-picking", {}, "picker", store="s-1"), 202)
+    assert ok(await ask(logistics, "GET", "/fulfilments/o-1", None, "courier"))["allowed"] == []
+
+
+async def test_refused_when_the_order_is_unknown(logistics: Inside) -> None:
+    """404, and nothing is sent."""
+    for step, body, _ in STEPS:
+        problem(await ask(logistics, "POST", f"/fulfilments/o-9/{step}", body), 404, "fulfilment_unknown")
+    problem(await ask(logistics, "GET", "/fulfilments/o-9"), 404, "fulfilment_unknown")
+    assert logistics.commits == []
+
+
+async def test_refused_when_the_body_makes_no_sense(logistics: Inside) -> None:
+    """422; what is not open yet says so, rather than to forget the shortage."""
+    await logistics.hear(order())
+    for path, body in (
+        ("handed-over", None),
+        ("handed-over", {}),
+        ("handed-over", {"courier": ""}),
+        ("packed", {"a": 1}),
+    ):
+        problem(await ask(logistics, "POST", f"/fulfilments/o-1/{path}", body), 422, "invalid_request")
+    ok(await ask(logistics, "POST", "/fulfilments/o-1/start-picking"), 202)
+    short = {"short": [{"spu": "apple", "missing": 1}]}
+    problem(await ask(logistics, "POST", "/fulfilments/o-1/picked", short), 422, "shortage_not_open_yet")
+    assert ok(await ask(logistics, "GET", "/fulfilments/o-1"))["phase"] == "picking"
+
+
+# -- slots -------------------------------------------------------------------------------------------------------------
+
+
+async def test_slots_are_given_until_full(logistics: Inside) -> None:
+    """Places are counted through the tables, and people see how many are free."""
+    ok(await ask(logistics, "PUT", "/stores/s-1/slots", {"slots": [asked()]}, "storekeeper"))
+    said: list[str] = []
+    for message in (reserve(1), reserve(2), reserve(3), FreeSlot(order_id="o-1", store="s-1"), reserve(4)):
+        await logistics.forget()
+        said += await logistics.hear(message)
+    assert said == ["SlotReserved", "SlotReserved", "SlotRefused", "SlotReserved"]
+    (slot,) = ok(await ask(logistics, "GET", "/stores/s-1/slots", None, "customer", account="a-1"))["items"]
+    assert (slot["places"], slot["reserved"], slot["free"]) == (2, 2, 0)
+
+
+@pytest.mark.parametrize("wrapped", [lambda s: {"slots": s}, lambda s: {"items": s}, lambda s: s])
+async def test_slots_are_set_and_shown(logistics: Inside, wrapped: Any) -> None:
+    """Whatever the list is wrapped in; what GET shows can be PUT back, and leaves what is reserved."""
+    first, second = asked(NEXT, 1), asked(NEXT + HOUR)
+    second["capacity"] = second.pop("places")
+    put = ok(await ask(logistics, "PUT", "/stores/s-1/slots", wrapped([first, second]), "storekeeper"))
+    shown = ok(await ask(logistics, "GET", "/stores/s-1/slots"))
+    assert put == shown
+    assert [(s["places"], s["reserved"], s["free"]) for s in shown["items"]] == [(1, 0, 1), (2, 0, 2)]
+    assert await logistics.hear(reserve()) == ["SlotReserved"]
+    ok(await ask(logistics, "PUT", "/stores/s-1/slots", shown, "storekeeper"))
+    page = ok(await ask(logistics, "GET", "/stores/s-1/slots?limit=1"))
+    assert (page["items"][0]["reserved"], page["items"][0]["free"]) == (1, 0)
+    rest = ok(await ask(logistics, "GET", f"/stores/s-1/slots?cursor={page['next']}"))
+    assert (len(rest["items"]), rest["next"]) == (1, None)
+    since = (NEXT + HOUR).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert ok(await ask(logistics, "GET", f"/stores/s-1/slots?since={since}")) == rest
+
+
+SENSELESS_SLOTS: list[Any] = [
+    None,
+    {},
+    [asked(places=-1)],
+    [asked(places=1.5)],
+    [asked(end=NEXT.isoformat())],
+    [asked(start=datetime(1, 1, 1, tzinfo=UTC))],
+    [{"start": "now", "end": "later", "places": 1}],
+    [asked()] * 1001,
+]
+
+
+async def test_refused_when_slots_make_no_sense(logistics: Inside) -> None:
+    """422, and no slot is set."""
+    for body in SENSELESS_SLOTS:
+        problem(await ask(logistics, "PUT", "/stores/s-1/slots", body), 422, "invalid_request")
+    assert logistics.commits == []
+
+
+async def test_only_storekeepers_set_slots(logistics: Inside) -> None:
+    """And in their own store."""
+    problem(await ask(logistics, "PUT", "/stores/s-1/slots", [asked()], "picker"), 403, "wrong_role")
+    problem(await ask(logistics, "PUT", "/stores/s-1/slots", [asked()], "storekeeper", store="s-2"), 403, "wrong_store")
+    ok(await ask(logistics, "PUT", "/stores/s-1/slots", [asked()], "storekeeper", store="s-1"))
