@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from larder.commands import demo, docs, doctor, lifecycle, load, migrate, parked, token, topics
+from larder.commands import demo, docs, doctor, lifecycle, load, migrate, parked, simulate, token, topics
 from larder.stack.errors import StackError
 from shared.settings import NotConfiguredError
 from shared.tokens import TokenError
@@ -36,6 +36,7 @@ token.add_to(app)
 topics.add_to(app)
 parked.add_to(app)
 load.add_to(app)
+simulate.add_to(app)
 demo.add_to(app)
 doctor.add_to(app)
 docs.add_to(app)

@@ -72,7 +72,7 @@ def life() -> str:
     """One order's life for the README: the way forward in full, and where it may leave it."""
     lines = ["```mermaid", "flowchart LR"]
     for source, target, messages in _moves(SALES_ORDER):
-        if source in FORWARD and target in FORWARD and FORWARD.index(target) == FORWARD.index(source) + 1:  # type: ignore[arg-type]
+        if source in FORWARD and target in FORWARD and FORWARD.index(target) == FORWARD.index(source) + 1:
             lines.append(f"    {source} -->|{' or '.join(messages)}| {target}")
     exits = {
         (s, t) for s, t, _ in _moves(SALES_ORDER) if s in FORWARD and t in (Phase.RELEASING, Phase.REFUNDING, *ENDS)

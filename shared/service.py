@@ -84,7 +84,7 @@ def serve(service: Service) -> None:
     logging.basicConfig(
         level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every second that a broker takes to start
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
     try:

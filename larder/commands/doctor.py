@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 def doctor() -> None:
     """Check this machine and, if it runs, the stack. Exit code 1 if a stack that runs is not well."""
     settings = Settings()
-    home = Home.at(settings.home)
+    home = Home.seen(settings.home)
     visit = Visit()
     _machine(visit, home)
     running = supervisor_of(home)
@@ -77,10 +77,12 @@ def _machine(visit: Visit, home: Home) -> None:
             bool(mvn), "mvn", "will fetch Kafka's jars" if mvn else "not on the PATH; install Maven", needed=False
         )
     visit.say(True, "docker", "answers" if docker_answers() else "no engine answers (not needed with Java and Maven)")
-    free_gib = shutil.disk_usage(home.root).free / 2**30
+    folder = next(path for path in (home.root, *home.root.parents) if path.exists())
+    free_gib = shutil.disk_usage(folder).free / 2**30
     advice = "" if free_gib >= FREE_DISK_GIB else f": PostgreSQL and Kafka want at least {FREE_DISK_GIB} GiB"
-    visit.say(free_gib >= FREE_DISK_GIB, "disk", f"{free_gib:.1f} GiB free in {home.root}{advice}", needed=False)
-    visit.say(os.access(home.root, os.W_OK), "home", str(home.root))
+    visit.say(free_gib >= FREE_DISK_GIB, "disk", f"{free_gib:.1f} GiB free in {folder}{advice}", needed=False)
+    writable = os.access(folder, os.W_OK)
+    visit.say(writable, "home", f"{home.root}{'' if writable else ' cannot be written to: set LARDER_HOME'}")
 
 
 def _ports(visit: Visit, settings: Settings) -> None:

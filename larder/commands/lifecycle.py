@@ -49,14 +49,14 @@ def up(
 
 def down() -> None:
     """Stop the stack of LARDER_HOME, services first. Its data stays."""
-    home = Home.at(settings_without_stack().home)
+    home = Home.seen(settings_without_stack().home)
     typer.echo(f"larder is down in {home.root}" if bring_down(home) else f"nothing was running in {home.root}")
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False) -> None:
     """Tell what runs, under which pids and ports. Exit code 1 unless all services are ready."""
     settings = Settings()
-    told = asyncio.run(status_of(Home.at(settings.home), settings))
+    told = asyncio.run(status_of(Home.seen(settings.home), settings))
     if as_json:
         typer.echo(json.dumps(told))
     else:

@@ -17,7 +17,7 @@ from larder.load.figures import End, Figures
 from larder.load.mix import LATE_BY_S, Tail
 from larder.load.play import Ready
 from larder.load.shelves import NOWHERE
-from larder.load.wire import Stencil, type_of
+from larder.load.wire import Stencil, link_of, type_of
 from shared.contracts.logistics import HandOver, ReportDelivered, ReportPacked, ReportPicked, StartPicking
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.topics import partition_for
@@ -99,6 +99,7 @@ class Order:
         "basket",
         "id",
         "moved_at",
+        "payable_link",
         "pieces",
         "placed_at",
         "resend_at",
@@ -121,6 +122,8 @@ class Order:
         self.step = Step.PLACING
         self.attempt = 0
         self.total = 0
+        self.payable_link = 0
+        """The link number of the last OrderPayable: larder may say it again, and the log may hold it twice."""
         self.placed_at = self.moved_at = now
         self.resend_at = now + RESEND_S
         self.resends = 0
@@ -182,7 +185,7 @@ class Robots:
         self._work = {
             event: (step, Stencil(type_), actor, end, more) for event, (step, type_, actor, end, more) in WORK.items()
         }
-        self._reactions: dict[bytes, Callable[[Order, bytes, float], None]] = {
+        self._reactions: dict[bytes, Callable[[Order, Heard, float], None]] = {
             b"OrderPayable": self._payable,
             b"OrderPaid": self._paid,
             b"OrderDelivered": self._delivered,
@@ -233,7 +236,7 @@ class Robots:
                 reaction = reactions.get(type_)
                 if reaction is None:
                     continue
-                reaction(order, record.value, now)
+                reaction(order, record, now)
             moved += 1
             if self._tell is not None:
                 self._tell(order, type_, now)
@@ -254,8 +257,12 @@ class Robots:
 
     # -- the customer ----------------------------------------------------------------------------------------------
 
-    def _payable(self, order: Order, body: bytes, now: float) -> None:
+    def _payable(self, order: Order, event: Heard, now: float) -> None:
         step, tail = order.step, order.tail
+        link = link_of(event.headers)
+        if 0 < link <= order.payable_link:
+            return  # not said again, only sent again
+        order.payable_link = link
         if step is Step.PLACING:
             self._figures.payable(now - order.placed_at)
         elif step is Step.CANCELLING:
@@ -264,7 +271,7 @@ class Robots:
             return
         elif step not in (Step.PAYING, Step.PAYING_LATE):
             return
-        order.total = _total_of(body).total
+        order.total = _total_of(event.value or b"").total
         if tail is Tail.UNPAID:
             self._move(order, Step.AWAITING_PAYMENT, now)
         elif tail is Tail.CANCELS_PAYABLE or (tail is Tail.DECLINED_LEAVES and order.attempt):
@@ -301,12 +308,12 @@ class Robots:
         if order.step is Step.PLACING:
             self._shift(order, Step.CANCELLING)
 
-    def _paid(self, order: Order, body: bytes, now: float) -> None:
+    def _paid(self, order: Order, event: Heard, now: float) -> None:
         order.moved_at = now
         self._figures.paid(order.total, order.pieces)
 
-    def _command_refused(self, order: Order, body: bytes, now: float) -> None:
-        refusal = _refusal_of(body)
+    def _command_refused(self, order: Order, event: Heard, now: float) -> None:
+        refusal = _refusal_of(event.value or b"")
         self.refused[f"{refusal.command}: {refusal.code}"] += 1
         if (
             refusal.command == "PlaceOrder"
@@ -317,19 +324,19 @@ class Robots:
 
     # -- the ends --------------------------------------------------------------------------------------------------
 
-    def _delivered(self, order: Order, body: bytes, now: float) -> None:
+    def _delivered(self, order: Order, event: Heard, now: float) -> None:
         if not self._closes:
             self._end(order, End.COMPLETED, now)
         elif order.step < Step.DELIVERED:
             self._move(order, Step.DELIVERED, now)
 
-    def _closed(self, order: Order, body: bytes, now: float) -> None:
+    def _closed(self, order: Order, event: Heard, now: float) -> None:
         self._end(order, End.COMPLETED, now)
 
-    def _cancelled(self, order: Order, body: bytes, now: float) -> None:
+    def _cancelled(self, order: Order, event: Heard, now: float) -> None:
         self._end(order, End.CANCELLED, now)
 
-    def _rejected(self, order: Order, body: bytes, now: float) -> None:
+    def _rejected(self, order: Order, event: Heard, now: float) -> None:
         self._end(order, End.REJECTED, now)
 
     def _end(self, order: Order, how: End, now: float) -> None:

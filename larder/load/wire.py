@@ -45,3 +45,9 @@ def type_of(headers: Sequence[tuple[str, bytes]]) -> bytes:
     if len(headers) > 2 and headers[2][0] == "ce_type":
         return headers[2][1]
     return next((content for name, content in headers if name == "ce_type"), b"")
+
+
+def link_of(headers: Sequence[tuple[str, bytes]]) -> int:
+    """The number of an event on its link; 0 if it has none."""
+    number = next((content for name, content in headers if name == "link"), b"")
+    return int(number) if number.isdigit() else 0

@@ -58,10 +58,10 @@ NEXT: Mapping[str, frozenset[str]] = {
     }.items()
 }
 """How one order's life may go on, as DESIGN §3 tells it."""
-HOLDS = {
-    "cancelled": {None, "released", "short", "reversed"},
-    "rejected": {None, "short"},
-    "closed": {"deducted"},
+HOLDS: Mapping[str, frozenset[str | None]] = {
+    "cancelled": frozenset({None, "released", "short", "reversed"}),
+    "rejected": frozenset({None, "short"}),
+    "closed": frozenset({"deducted"}),
 }
 """What an ended order may still have on stock."""
 
@@ -95,7 +95,7 @@ def lines(row: Row, column: str = "quantities") -> dict[str, int]:
 
 
 def stock(rows: Rows) -> Iterator[Violation]:
-    """Per store and SPU, on hand and locked are the sums of the ledger, and were never negative or locked beyond hand."""
+    """Per store and SPU, on hand and locked are the sums of the ledger, never below zero or past each other."""
     on_hand: Counter[tuple[str, str]] = Counter()
     locked: Counter[tuple[str, str]] = Counter()
     for move in rows["inventory.ledger"]:
@@ -104,7 +104,8 @@ def stock(rows: Rows) -> Iterator[Violation]:
             on_hand[cell] += by_hand
             locked[cell] += by_lock
             if not 0 <= locked[cell] <= on_hand[cell]:
-                found = f"{move['kind']} of {move['order_id'] or move['document']} left {on_hand[cell]} on hand, {locked[cell]} locked"
+                cause = f"{move['kind']} of {move['order_id'] or move['document']}"
+                found = f"{cause} left {on_hand[cell]} on hand, {locked[cell]} locked"
                 yield Violation("stock_never_negative", "/".join(cell), found)
     cells = {(row["store"], row["spu"]): row for row in rows["inventory.cells"]}
     for cell in sorted(on_hand.keys() | cells.keys()):
@@ -156,9 +157,9 @@ def holds(rows: Rows) -> Iterator[Violation]:
         if order_id not in orders:
             yield Violation("hold_outlives_order", order_id, f"hold {hold['phase']} of an order that nobody placed")
     for order_id, order in orders.items():
-        hold = found.get(order_id, {"phase": None})
-        if order["phase"] in HOLDS and hold["phase"] not in HOLDS[order["phase"]]:
-            yield Violation("hold_outlives_order", order_id, f"order {order['phase']}, hold {hold['phase']}")
+        phase = found[order_id]["phase"] if order_id in found else None
+        if phase not in HOLDS.get(order["phase"], {phase}):
+            yield Violation("hold_outlives_order", order_id, f"order {order['phase']}, hold {phase}")
 
 
 def issues(rows: Rows) -> Iterator[Violation]:
@@ -175,11 +176,15 @@ def issues(rows: Rows) -> Iterator[Violation]:
         order_id, issued = order["order_id"], live.pop(order["order_id"], [])
         if order["phase"] in DEDUCTED:
             if len(issued) != 1:
-                yield Violation("one_live_issue", order_id, f"order {order['phase']} has {len(issued)} live sales issues")
+                yield Violation(
+                    "one_live_issue", order_id, f"order {order['phase']} has {len(issued)} live sales issues"
+                )
             elif lines(issued[0]) != lines(order):
                 yield Violation("issue_has_lines", order_id, f"issue {lines(issued[0])}, order {lines(order)}")
         elif issued and order["phase"] in ENDS:
-            yield Violation("one_live_issue", order_id, f"order {order['phase']} has live sales issue {issued[0]['number']}")
+            yield Violation(
+                "one_live_issue", order_id, f"order {order['phase']} has live sales issue {issued[0]['number']}"
+            )
     for order_id in live:
         yield Violation("one_live_issue", order_id, "a sales issue for an order that nobody placed")
 
@@ -238,7 +243,9 @@ def money(rows: Rows) -> Iterator[Violation]:
             yield Violation("money_is_on_page", order_id, f"order says {told}, its papers otherwise")
         kept = taken[order_id] - returned[order_id]
         if order["phase"] in ENDS and kept != (order["total"] if order["phase"] == "closed" else 0):
-            yield Violation("money_fits_end", order_id, f"{order['phase']} with {kept} kept of a total of {order['total']}")
+            yield Violation(
+                "money_fits_end", order_id, f"{order['phase']} with {kept} kept of a total of {order['total']}"
+            )
     for order_id in sorted((taken.keys() | returned.keys()) - orders.keys()):
         yield Violation("money_is_gateways", order_id, f"{taken[order_id]} taken for an order that nobody placed")
 
@@ -246,18 +253,21 @@ def money(rows: Rows) -> Iterator[Violation]:
 def captures(rows: Rows) -> Iterator[Violation]:
     """Our journal and payments know every capture and refund of the gateway once; no refund was refused or is open."""
     known = Counter((j["kind"], j["order_id"], j["reference"], j["amount"]) for j in rows["payment.journal"])
-    gateways = [("captured", c["order_id"], c["reference"], c["amount"]) for c in rows["gateway.captures"]]
-    gateways += [("refunded", r["order_id"], r["reference"], r["amount"]) for r in rows["gateway.refunds"]]
-    for entry in sorted(known.keys() | set(gateways)):
-        if known[entry] != gateways.count(entry):
-            found = f"{entry[0]} {entry[3]} as {entry[2]}: {known[entry]} times in our journal, {gateways.count(entry)} at the gateway"
-            yield Violation("journal_is_gateways", entry[1], found)
+    gateways = Counter(("captured", c["order_id"], c["reference"], c["amount"]) for c in rows["gateway.captures"])
+    gateways.update(("refunded", r["order_id"], r["reference"], r["amount"]) for r in rows["gateway.refunds"])
+    for entry in sorted(known.keys() | gateways.keys()):
+        if known[entry] != gateways[entry]:
+            kind, order_id, reference, amount = entry
+            times = f"{known[entry]} times in our journal, {gateways[entry]} at the gateway"
+            yield Violation("journal_is_gateways", order_id, f"{kind} {amount} as {reference}: {times}")
     returned: Counter[str] = Counter()
     for refund in rows["gateway.refunds"]:
         returned[refund["capture"]] += refund["amount"]
     for capture in rows["gateway.captures"]:
         if returned[capture["reference"]] > capture["amount"]:
-            yield Violation("refund_within_capture", capture["order_id"], f"{returned[capture['reference']]} of {capture}")
+            yield Violation(
+                "refund_within_capture", capture["order_id"], f"{returned[capture['reference']]} of {capture}"
+            )
     for refund in rows["payment.refunds"]:
         if refund["phase"] != "refunded":
             yield Violation("refunds_done", refund["order_id"], f"refund {refund['number']} is {refund['phase']}")
@@ -292,7 +302,7 @@ def slots(rows: Rows) -> Iterator[Violation]:
 
 
 def fulfilments(rows: Rows) -> Iterator[Violation]:
-    """Whatever was closed was delivered with its lines, not before its slot; what never got so far, the store never saw."""
+    """What was closed was delivered with its lines, not before its slot; what never got so far, the store never saw."""
     found = {row["order_id"]: row for row in rows["logistics.fulfilments"]}
     pick_lists = by(rows["logistics.pick_lists"], "order_id")
     for order in rows["order.orders"]:
@@ -305,7 +315,10 @@ def fulfilments(rows: Rows) -> Iterator[Violation]:
         picked = [lines(row) for row in pick_lists[order_id]]
         if picked != [lines(order)]:
             yield Violation("pick_list_has_lines", order_id, f"pick lists {picked}, order {lines(order)}")
-        times = [work[step] for step in ("queued_at", "picking_at", "picked_at", "packed_at", "handed_over_at", "delivered_at")]
+        times = [
+            work[step]
+            for step in ("queued_at", "picking_at", "picked_at", "packed_at", "handed_over_at", "delivered_at")
+        ]
         done = [time for time in times if time is not None]
         if done != sorted(done) or (phase == "delivered" and len(done) < len(times)):
             yield Violation("steps_in_order", order_id, f"{phase}: {[str(time) for time in times]}")

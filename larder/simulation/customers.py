@@ -98,7 +98,7 @@ class Customers:
         store = dice.choice(stores) if dice.random() < 0.97 else "nowhere"
         if dice.random() < 0.5:
             return {"store": store}
-        lon = dice.choice((0.5, 1.5, 2.5, 2.5, 77.0)) if dice.random() < 0.08 else stores.index(dice.choice(stores)) + 0.5
+        lon = dice.randrange(len(stores)) + 0.5 if dice.random() < 0.92 else dice.choice((0.95, 2.5, 77.0))
         point = Delivery(lat=0.5, lon=lon, address=f"{dice.randint(1, 3)}  Long Lane")
         return {"delivery": point, "store": store} if dice.random() < 0.1 else {"delivery": point}
 
@@ -127,17 +127,18 @@ class Customers:
         if not plan.methods:
             return
         dice, desk = self.dice, self.desk
-        total = OrderPayable.from_json(record.value).total
+        payable = OrderPayable.from_json(record.value)
         method = plan.methods.pop(0)
         waits_s = dice.choice((0.05, 0.5, 2.0, 20.0, 100.0)) * dice.random()
-        if dice.random() < 0.06:
-            waits_s = 595.0 + dice.random() * 6  # at the very end of the window, or just after it
+        if dice.random() < 0.1:  # at the very end of the window, or just after it
+            left_s = (payable.payable_until - self.desk.around.clock.now).total_seconds()
+            waits_s = max(0.0, left_s - dice.choice((0.5, 5.0, 50.0)) * (dice.random() - 0.1))
         if plan.mistakes:
             plan.mistakes -= 1
-            wrong = PayOrder(order_id=plan.order_id, method=method, expected_total=total + 1)
+            wrong = PayOrder(order_id=plan.order_id, method=method, expected_total=payable.total + 1)
             desk.send(wrong, plan.actor, after_s=waits_s)
             waits_s += 1.0
-        pay = PayOrder(order_id=plan.order_id, method=method, expected_total=total)
+        pay = PayOrder(order_id=plan.order_id, method=method, expected_total=payable.total)
         desk.send(pay, plan.actor, after_s=waits_s)
         if plan.in_a_hurry:
             desk.send(pay, plan.actor, after_s=waits_s)

@@ -19,8 +19,8 @@ from services.payment.gateway import (
     GatewayTimeout,
     GatewayUnavailable,
     GivenBack,
-    Known,
     KeyReused,
+    Known,
 )
 from services.payment.simulator.book import Ask, Book, Call, Charge, Refund, Reply
 from services.payment.simulator.rules import answer_call, make_due_captures

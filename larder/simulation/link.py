@@ -1,4 +1,4 @@
-"""Publication over a bad line: each link in order, go-back-N, at least once (the rules of `shared.runtime.publisher`)."""
+"""Publication over a bad line, by the rules of `shared.runtime.publisher`: in order, go-back-N, at least once."""
 
 from __future__ import annotations
 

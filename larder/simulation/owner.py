@@ -105,12 +105,10 @@ class Owner:
 
     def _go_on(self) -> None:
         """After a batch: timers, then operators' requests, then the next poll."""
-        self._fire()
-        if self.gone or self._paused:
-            return
-        self._serve_requests()
-        if self.gone or self._paused:
-            return
+        for do in (self._fire, self._serve_requests):
+            do()
+            if self.gone or self._paused:
+                return
         if self._carried or self._answered or self._snapshot or self._has_more():
             self.wake()
         around = self.around
@@ -118,9 +116,21 @@ class Owner:
             around.weather.takeovers -= 1
             self.post.claim_after(0.0, self.post)  # from now on this owner is a zombie
 
+    def stand_still(self, seconds: float) -> None:
+        """Stopped, as by SIGSTOP: it comes back with all that it remembers, and a backlog."""
+        if not self._paused:
+            self._paused = True
+            self.around.clock.after(seconds, self._go_again)
+
+    def _go_again(self) -> None:
+        self._paused = self._awake = False
+        self.wake()
+
     def _fetch(self) -> list[Delivery]:
-        """The next records of all topics, as the consumer hands them out: some of them perhaps again."""
+        """The next records of all topics, as the consumer hands them out: none yet, or some of them again."""
         around = self.around
+        if around.is_hit(around.weather.slow_fetch):
+            return []
         records, dice = around.log.records, around.dice
         room = dice.randint(1, around.weather.batch_max)
         topics = self.post.topics

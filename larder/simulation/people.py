@@ -1,4 +1,4 @@
-"""The desk through which people, the gateway's webhooks and attackers send: at least once, from outside, without a link.
+"""The desk through which people, the gateway's webhooks and attackers send: at least once, and without a link.
 
 Every command is remembered, for the auditor to ask whether it was answered.
 """

@@ -7,7 +7,6 @@ operator drops the one and replays the others.
 from __future__ import annotations
 
 from functools import partial
-from random import Random
 
 from larder.simulation.clock import NOON
 from larder.simulation.database import Database
@@ -22,6 +21,8 @@ WITHIN_S = 700.0
 """Poison comes within this time."""
 OPERATOR_S = (1.0, 300.0)
 """An operator looks at a parked message after so long."""
+LOOKS_MAX = 100
+"""An operator gives up after so many looks: then something is wrong, and the auditor says it."""
 COMMANDS = {
     "order": "PayOrder",
     "risk": "ScreenOrder",
@@ -90,7 +91,7 @@ class Poisoner:
         self.desk.put_poison(service, message.key, message.to_json(), headers, "no_cell")
 
     def _junk_event(self) -> None:
-        """A fact that is none: who does not know its type skips it, who knows it parks it; without a type all park it."""
+        """A fact that is none: of an unknown type it is skipped, of a known one or of none it parks."""
         service = self.dice.choice(("risk", "inventory", "payment", "logistics", "aftersales"))
         key = f"poison-{self._count}"
         topic = events_of(service)
@@ -113,25 +114,21 @@ class Poisoner:
         )
         delivery = self.desk.put(refund.TOPIC, order_id, refund.to_json(), self._headers(refund.TYPE, order_id))
         self.desk.expect_parked(delivery, "payment", "decider_raised")
-        self.desk.after(_some_time(self.dice), partial(self._look_after, order_id))
+        self._look_later(order_id, LOOKS_MAX)
 
-    def _look_after(self, order_id: str) -> None:
+    def _look_later(self, order_id: str, looks: int) -> None:
+        if looks:
+            self.desk.after(self.dice.uniform(*OPERATOR_S), partial(self._look_after, order_id, looks - 1))
+
+    def _look_after(self, order_id: str, looks: int) -> None:
         """The operator drops what raised and has what waits behind it replayed, and comes back until nothing waits."""
         database = self.databases["payment"]
-        waiting = [row for row in database.parked if row.subject == order_id and row.state == "parked"]
-        if not waiting:
-            # It has not been parked yet, or all is well.
-            if not any(row.subject == order_id for row in database.parked):
-                self.desk.after(_some_time(self.dice), partial(self._look_after, order_id))
+        about = [row for row in database.parked if row.subject == order_id]
+        waiting = [row for row in about if row.state == "parked"]
+        if about and not waiting:
             return
-        raised = [row for row in waiting if row.code == "decider_raised"]
-        if raised:
-            database.requests[raised[0].id] = "drop"
-        else:
-            database.requests[waiting[0].id] = "replay"
-        database.ring(waiting[0].shard)
-        self.desk.after(_some_time(self.dice), partial(self._look_after, order_id))
-
-
-def _some_time(dice: Random) -> float:
-    return dice.uniform(*OPERATOR_S)
+        if waiting:
+            raised = [row for row in waiting if row.code == "decider_raised"]
+            database.requests[(raised or waiting)[0].id] = "drop" if raised else "replay"
+            database.ring(waiting[0].shard)
+        self._look_later(order_id, looks)

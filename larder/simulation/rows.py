@@ -7,7 +7,6 @@ databases can say the same; lines are lists instead of JSON. What only the simul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from typing import Any
@@ -163,17 +162,21 @@ def _gateway_rows(world: World) -> Rows:
 
 
 def _log_rows(world: World) -> Rows:
-    ends: list[Row] = []
-    records: list[Row] = []
-    for (topic, partition), some in world.log.records.items():
-        ends.append({"topic": topic, "kafka_partition": partition, "end": len(some)})
-        records += [
-            {"topic": topic, "kafka_partition": partition, "source": d.source, "link": d.link, "id": d.id, "type": d.type}
-            | ({"body": d.value} if d.type in TOLD else {})
-            for d in some
-        ]
-    return {"log.ends": ends, "log.records": records}
-
-
-TOLD: Mapping[str, str] = {"CommandAccepted": "accepted", "CommandRefused": "refused"}
-"""Answers, as events."""
+    places = world.log.records.items()
+    return {
+        "log.partitions": [
+            {
+                "topic": topic,
+                "kafka_partition": partition,
+                "end": len(records),
+                "links": [(d.source, d.link, d.id) for d in records if d.link],
+            }
+            for (topic, partition), records in places
+        ],
+        "log.answers": [
+            {"id": d.id, "accepted": d.type == "CommandAccepted", "body": d.value}
+            for _, records in places
+            for d in records
+            if d.type in ("CommandAccepted", "CommandRefused")
+        ],
+    }

@@ -1,4 +1,4 @@
-"""What people have written straight into the tables: products, stores, the blocklist, the switch. Changed at any moment."""
+"""What people have written straight into the tables: products, stores, the blocklist, the switch."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The store's people, risk's analysts and the office: do their steps, now and then too early, twice, or in the wrong place."""
+"""The store's people, risk's analysts and the office: now and then too early, twice, or in the wrong place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from larder.simulation.clock import NOON
 from larder.simulation.people import Desk
@@ -34,6 +34,7 @@ EVENING_S = 900.0
 """Prices, shelves and lists change within this time."""
 PLACING_TIME_S = 60.0
 """Changes are most trying while baskets are placed."""
+VERDICTS: tuple[Literal["clear", "restrict", "refuse"], ...] = ("clear", "restrict", "refuse")
 STEPS: dict[type[Message], tuple[str, Callable[..., Message]]] = {
     FulfilmentQueued: ("picker:", StartPicking),
     PickingStarted: ("picker:", ReportPicked),
@@ -122,7 +123,7 @@ class Staff:
     def _review(self, record: Record) -> None:
         dice = self.dice
         for _ in range(dice.choice((0, 1, 1, 2))):
-            verdict = dice.choice(("clear", "restrict", "refuse"))
+            verdict = dice.choice(VERDICTS)
             account = self._accounts.get(record.subject, "a-0")
             review = DecideReview(order_id=record.subject, account=account, verdict=verdict)
             self.desk.send(review, "risk_analyst:", after_s=dice.choice((1.0, 60.0, 1000.0)) * dice.random())

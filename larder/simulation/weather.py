@@ -10,11 +10,13 @@ from random import Random
 
 LONG_DELAY_S = (1.0, 90.0)
 """A slow send takes between these: other links overtake it by far."""
+OUTAGE_S = (5.0, 60.0, 700.0)
+"""A worker that is stopped stands still for at most one of these."""
 
 
 @dataclass(slots=True)
 class Weather:
-    """Rates are probabilities per occasion; `crashes` and `takeovers` are purses that run empty.
+    """Rates are probabilities per occasion; `crashes` and `takeovers` are purses that run empty; `outages` are so many.
 
     `beat_s` is the mean time until a worker that has something to read reads it, `latency_s` the mean time of a send.
     """
@@ -25,6 +27,7 @@ class Weather:
     beat_s: float
     latency_s: float
     slow_send: float = 0.0
+    slow_fetch: float = 0.0
     lost_send: float = 0.0
     late_ack: float = 0.0
     rewind: float = 0.0
@@ -36,6 +39,7 @@ class Weather:
     gateway_silent: float = 0.0
     effect_breaks: float = 0.0
     said_twice: float = 0.0
+    outages: int = 0
 
     @classmethod
     def of(cls, dice: Random) -> Weather:
@@ -50,6 +54,7 @@ class Weather:
         if dice.random() < 0.125:
             return weather
         weather.slow_send = dice.choice((0.0, 0.01, 0.05))
+        weather.slow_fetch = dice.choice((0.0, 0.05, 0.5))
         weather.lost_send = dice.choice((0.0, 0.03, 0.15))
         weather.late_ack = dice.choice((0.0, 0.1, 0.3))
         weather.rewind = dice.choice((0.0, 0.02, 0.1))
@@ -61,4 +66,5 @@ class Weather:
         weather.gateway_silent = dice.choice((0.0, 0.1, 0.3))
         weather.effect_breaks = dice.choice((0.0, 0.05))
         weather.said_twice = dice.choice((0.0, 0.1, 0.3))
+        weather.outages = dice.choice((0, 0, 1, 3))
         return weather

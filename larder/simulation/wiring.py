@@ -1,4 +1,4 @@
-"""The auditor of the wiring: links, offsets, timers, effects, answers and what is parked. Plain rows, no code of larder's.
+"""The auditor of the wiring: links, offsets, timers, effects, answers and what is parked. Plain rows only.
 
 At rest, everything that was said was heard once, nothing is left to do, and every person has an answer.
 """
@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from larder.simulation.auditor import Rows, Violation, lines
+from larder.simulation.auditor import Row, Rows, Violation, lines
 
 SERVICES = ("order", "inventory", "risk", "payment", "logistics", "aftersales")
 
@@ -41,9 +41,10 @@ def links(rows: Rows) -> Iterator[Violation]:
                 if topic in progress["topics"] and partition == shard:
                     got = received.pop(f"{source} {topic}", 0)
                     if got != last:
-                        yield Violation("link_received", f"{source} -> {topic}/{partition}", f"sent {last}, received {got}")
-            for link, last in received.items():
-                yield Violation("link_received", f"{link}/{shard}", f"{service} received {last} that nobody sent")
+                        link = f"{source} -> {topic}/{partition}"
+                        yield Violation("link_received", link, f"sent {last}, received {got}")
+            for unknown, last in received.items():
+                yield Violation("link_received", f"{unknown}/{shard}", f"{service} received {last} that nobody sent")
 
 
 def outboxes(rows: Rows) -> Iterator[Violation]:
@@ -66,18 +67,18 @@ def outboxes(rows: Rows) -> Iterator[Violation]:
 
 def log(rows: Rows) -> Iterator[Violation]:
     """The log has every number of every link, one id per number; every reader has read to the end."""
-    numbers: dict[tuple[str, str, int], dict[int, str]] = defaultdict(dict)
-    for record in rows["log.records"]:
-        if record["link"]:
-            known = numbers[record["source"], record["topic"], record["kafka_partition"]]
-            if known.setdefault(record["link"], record["id"]) != record["id"]:
-                found = f"{record['link']} is {known[record['link']]} and {record['id']}"
-                yield Violation("link_numbers", f"{record['source']} -> {record['topic']}", found)
-    for (source, topic, partition), known in numbers.items():
-        if max(known) != len(known):
-            missing = sorted(set(range(1, max(known))) - known.keys())
-            yield Violation("link_without_gap", f"{source} -> {topic}/{partition}", f"missing {missing[:10]}")
-    ends = {(row["topic"], row["kafka_partition"]): row["end"] for row in rows["log.ends"]}
+    ends: dict[tuple[str, int], int] = {}
+    for row in rows["log.partitions"]:
+        place = (row["topic"], row["kafka_partition"])
+        ends[place] = row["end"]
+        numbers: dict[str, dict[int, str]] = defaultdict(dict)
+        for source, link, id_ in row["links"]:
+            if numbers[source].setdefault(link, id_) != id_:
+                yield Violation("link_numbers", f"{source} -> {place}", f"{link} is {numbers[source][link]} and {id_}")
+        for source, known in numbers.items():
+            if max(known) != len(known):
+                missing = sorted(set(range(1, max(known))) - known.keys())
+                yield Violation("link_without_gap", f"{source} -> {place}", f"missing {missing[:10]}")
     for service in SERVICES:
         for progress in rows[f"{service}.progress"]:
             for topic in progress["topics"]:
@@ -102,9 +103,9 @@ def answers(rows: Rows) -> Iterator[Violation]:
         for answer in rows[f"{service}.answers"]:
             found[answer["id"]].append(answer["accepted"])
     told: dict[str, dict[str, bool]] = defaultdict(dict)
-    for record in rows["log.records"]:
-        if "body" in record:
-            told[json.loads(record["body"])["command_id"]][record["id"]] = record["type"] == "CommandAccepted"
+    bodies = {record["id"]: record for record in rows["log.answers"]}  # repeats in the log have the same id
+    for record in bodies.values():
+        told[json.loads(record["body"])["command_id"]][record["id"]] = record["accepted"]
     parked = _parked_ids(rows)
     for sent in rows["people.sent"]:
         id_ = sent["id"]
@@ -125,22 +126,27 @@ def _parked_ids(rows: Rows) -> set[str]:
 
 
 def parked(rows: Rows) -> Iterator[Violation]:
-    """Exactly what was planted is parked, each once, for the reason expected; all else that was parked was looked after."""
-    planted = {(p["service"], p["topic"], p["kafka_partition"], p["kafka_offset"]): p["code"] for p in rows["people.poison"]}
+    """Exactly what was planted is parked, each once and for its reason; all else that was parked was looked after."""
+    planted = {_place(row["service"], row): row["code"] for row in rows["people.poison"]}
     seen: Counter[Any] = Counter()
     for service in SERVICES:
         for row in rows[f"{service}.parked"]:
-            place = (service, row["topic"], row["kafka_partition"], row["kafka_offset"])
+            place = _place(service, row)
             if place in planted:
                 seen[place] += 1
                 if row["code"] != planted[place]:
-                    yield Violation("parked_with_reason", f"{service}: {row['subject']}", f"{row['code']}: {row['reason']}")
+                    what = f"{row['code']}: {row['reason']}"
+                    yield Violation("parked_with_reason", f"{service}: {row['subject']}", what)
             elif row["state"] == "parked":
                 found = f"{row['message_type']} from {row['topic']}: {row['code']}: {row['reason']}"
                 yield Violation("nothing_parked_unseen", f"{service}: {row['subject']}", found)
     for place, code in planted.items():
         if seen[place] != 1:
             yield Violation("poison_parks_once", "/".join(map(str, place)), f"{code}: parked {seen[place]} times")
+
+
+def _place(service: str, row: Row) -> tuple[str, str, int, int]:
+    return (service, row["topic"], row["kafka_partition"], row["kafka_offset"])
 
 
 def placed_as_asked(rows: Rows) -> Iterator[Violation]:

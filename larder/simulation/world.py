@@ -17,8 +17,8 @@ from larder.simulation.owner import Owner, Post, topics_of
 from larder.simulation.people import Desk
 from larder.simulation.poison import Poisoner
 from larder.simulation.shop import Area, Shop, no_facts
-from larder.simulation.staff import Staff
-from larder.simulation.weather import Weather
+from larder.simulation.staff import EVENING_S, Staff
+from larder.simulation.weather import OUTAGE_S, Weather
 from services.aftersales.decider import DECIDER as AFTERSALES
 from services.inventory.decider import DECIDER as INVENTORY
 from services.logistics.decider import DECIDER as LOGISTICS
@@ -43,9 +43,9 @@ class World:
         self.seed = seed
         self.clock = Clock()
         self.log = Log(self.clock)
-        dice, weather_dice = Random(2 * seed), Random(2 * seed + 1)
-        self.weather = weather = Weather.of(weather_dice)
-        self.around = Around(self.clock, self.log, weather, weather_dice)
+        dice, self.weather_dice = Random(2 * seed), Random(2 * seed + 1)
+        self.weather = weather = Weather.of(self.weather_dice)
+        self.around = Around(self.clock, self.log, weather, self.weather_dice)
         self.shop = Shop(
             prices={f"spu-{n}": dice.choice((100, 250, 999)) for n in range(dice.randint(2, 4))},
             areas={f"s-{n}": Area(n, n + 0.9) for n in range(dice.randint(1, 3))},
@@ -80,6 +80,10 @@ class World:
     def _ring(self, service: str, shard: int) -> None:
         self.owners[service, shard].wake()
 
+    def _stop_somebody(self, seconds: float) -> None:
+        owners = list(self.owners.values())
+        self.weather_dice.choice(owners).stand_still(seconds)
+
     def run(self) -> None:
         """Plays the evening; raises NeverRests when it does not end."""
         customers = Customers(self.desk, self.shop, self.slots)
@@ -90,6 +94,9 @@ class World:
             if account := getattr(sent.message, "account", ""):
                 staff.know_account(sent.message.subject, account)
         Poisoner(self.desk, self.databases, list(customers.plans)).begin()
+        for _ in range(self.weather.outages):
+            dice = self.weather_dice
+            self.clock.after(dice.random() * EVENING_S, self._stop_somebody, dice.random() * dice.choice(OUTAGE_S))
         self.clock.run(STEPS_MAX)
 
 

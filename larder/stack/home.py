@@ -26,12 +26,17 @@ class Home:
     @classmethod
     def at(cls, path: Path) -> "Home":
         """The home at that path, made if it is not there."""
-        root = path.expanduser().absolute()
+        home = cls.seen(path)
         try:
-            (root / "logs").mkdir(parents=True, exist_ok=True)
+            (home.root / "logs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StackError(f"LARDER_HOME={root} cannot be made: {error.strerror}") from None
-        return cls(root)
+            raise StackError(f"LARDER_HOME={home.root} cannot be made: {error.strerror}") from None
+        return home
+
+    @classmethod
+    def seen(cls, path: Path) -> "Home":
+        """The home at that path, for whoever only looks: nothing is made."""
+        return cls(path.expanduser().absolute())
 
     @property
     def stack_file(self) -> Path:

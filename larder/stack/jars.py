@@ -1,6 +1,7 @@
 """The jars of Apache Kafka, fetched once through Maven and shared by all homes of one environment."""
 
 import fcntl
+import os
 import re
 import shutil
 import subprocess
@@ -38,8 +39,12 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 
 def cached_jars() -> Path:
-    """Where the jars lie, or will lie."""
-    return Path(sys.prefix) / "share" / "larder" / f"kafka-{KAFKA_VERSION}"
+    """Where the jars lie, or will lie: with this environment or, where that is not ours, in this user's caches."""
+    folder = Path("share") / "larder" / f"kafka-{KAFKA_VERSION}"
+    environment = Path(sys.prefix) / folder
+    there = next(path for path in (environment, *environment.parents) if path.exists())
+    ours = there == environment or os.access(there, os.W_OK)
+    return environment if ours else Path.home() / ".cache" / folder
 
 
 @cache

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.order import catalogue
 from services.order.pages import OrderPage, OrderRow, Orders
 from services.order.state import ENDS, Phase
-from shared.contracts.base import LINES_MAX, QUANTITY_MAX, Money, Name, Quantity, Slot, Text
+from shared.contracts.base import LINES_MAX, QUANTITY_MAX, Moment, Money, Name, Quantity, Slot, Text
 from shared.contracts.order import CancelOrder, Delivery, PayOrder, PlaceOrder
 from shared.http.asked import Asked, asking, order_id_for
 from shared.http.auth import Caller, Role, require
@@ -60,8 +60,8 @@ class SlotIn(BaseModel):
     """An agreed hour."""
 
     model_config = ConfigDict(extra="forbid")
-    start: AwareDatetime
-    end: AwareDatetime
+    start: Moment
+    end: Moment
 
 
 class DeliveryIn(Delivery):

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.order.areas import BadArea, parse
-from shared.contracts.base import Money, Name, Text
+from shared.contracts.base import MONEY_MAX, Name, Text
 from shared.http.auth import Caller, Role, require
 from shared.http.paging import Page, Paged
 from shared.http.problems import refusal
@@ -32,7 +32,7 @@ class Product(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: Label
-    price: Money
+    price: Annotated[int, Field(ge=1, le=MONEY_MAX, strict=True)]
     category: Label = "other"
 
 
@@ -66,9 +66,11 @@ class StoreOf(Store):
 
 _PRODUCTS = """insert into products (spu, name, price, category)
 select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
-on conflict (spu) do update set name = excluded.name, price = excluded.price, category = excluded.category, updated_at = now()"""
+on conflict (spu) do update
+    set name = excluded.name, price = excluded.price, category = excluded.category, updated_at = now()"""
 _LIST = """select spu, name, price, category from products where $1::text is null or spu > $1 order by spu limit $2"""
-_STORE = """insert into stores (store, name, accepting, area, west, south, east, north) values ($1, $2, $3, $4, $5, $6, $7, $8)
+_STORE = """insert into stores (store, name, accepting, area, west, south, east, north)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (store) do update set name = excluded.name, accepting = excluded.accepting, area = excluded.area,
     west = excluded.west, south = excluded.south, east = excluded.east, north = excluded.north, updated_at = now()"""
 _STORES = "select store, name, accepting, area from stores where $1::text is null or store > $1 order by store limit $2"

@@ -1,4 +1,4 @@
-"""The alarm of DESIGN §3: every phase that waits for a service has a deadline; `oldest_seconds{phase}` shows its age."""
+"""The alarm: every phase that waits for a service has a deadline, and `larder_oldest_seconds{phase}` shows its age."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ create table orders (
     reference      text        not null,
     reason         text        not null,
     ended          boolean     not null
-) with (fillfactor = 60);
+) with (fillfactor = 45);  -- room for the versions of a row that come before the old ones may be swept
 create index orders_by_age on orders (placed_at, order_id);
 create index orders_by_account on orders (account, placed_at, order_id);
 create index orders_by_store on orders (store, placed_at, order_id);
@@ -62,7 +62,7 @@ create index papers_of_order on papers (order_id);
 create table products (
     spu        text primary key,
     name       text        not null,
-    price      bigint      not null check (price >= 0),
+    price      bigint      not null check (price > 0),
     category   text        not null,
     updated_at timestamptz not null default now()
 );

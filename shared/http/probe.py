@@ -1,5 +1,7 @@
-"""`python -m shared.http.probe PORT`: exit 0 when the service there is ready. For health checks of containers, which have
-no curl."""
+"""`python -m shared.http.probe PORT`: exit 0 when the service there is ready.
+
+For health checks of containers, which have no curl.
+"""
 
 import sys
 import urllib.error

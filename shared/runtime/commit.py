@@ -42,7 +42,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A message that nobody could handle. `code`: malformed, unknown_type, no_cell, decider_raised, behind, unwritable."""
+    """A message that nobody could handle.
+
+    `code`: malformed, unknown_type, no_cell, decider_raised, behind, unwritable.
+    """
 
     delivery: Delivery
     subject: str

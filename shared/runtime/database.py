@@ -165,7 +165,7 @@ class Database:
     async def settle_requests(
         self, shard: int, asked: Sequence[int], dropped: Sequence[int], replayed: Sequence[int]
     ) -> None:
-        """The requests are done with; dropped messages will not come back, effects that were asked again were replayed."""
+        """The requests are done with. Dropped messages do not come back; effects asked again count as replayed."""
         await self.connection.execute(_SETTLE_REQUESTS, shard, list(asked), list(dropped), list(replayed))
 
 
@@ -190,7 +190,8 @@ def _gate(commit: Commit) -> Write:
 # -- what a commit means for the runtime's tables ----------------------------------------------------------------------
 
 _OUTBOX = """insert into outbox (shard, topic, kafka_partition, first_link, last_link, created_at, records)
-select $1, t, p, f, l, $2, r from unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[], $7::bytea[]) u (t, p, f, l, r)"""
+select $1, t, p, f, l, $2, r
+from unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[], $7::bytea[]) u (t, p, f, l, r)"""
 _TIMERS_SET = """insert into timers (subject, name, shard, due_at)
 select s, n, $1, d from unnest($2::text[], $3::text[], $4::timestamptz[]) u (s, n, d)
 on conflict (subject, name) do update set shard = excluded.shard, due_at = excluded.due_at"""
@@ -200,12 +201,14 @@ _EFFECTS_OPENED = """insert into effects (id, shard, kind, arguments, opened_at)
 select i, $1, k, a, $2 from unnest($3::text[], $4::text[], $5::text[]) u (i, k, a) on conflict (id) do nothing"""
 _EFFECTS_CLOSED = "delete from effects where id = any($1::text[])"
 _ANSWERS = """insert into answers (id, shard, at, accepted, code, subject, fingerprint, detail)
-select i, $1, $2, c is null, c, s, f, d from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) u (i, c, s, f, d)
+select i, $1, $2, c is null, c, s, f, d
+from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) u (i, c, s, f, d)
 on conflict (id) do nothing"""
-_PARKED = """insert into parked (shard, subject, topic, kafka_partition, kafka_offset, message_id, message_type, key, headers,
-    body, code, reason, parked_at)
-select $1, s, t, p, o, i, m, k, h::jsonb, b, c, r, $2 from unnest($3::text[], $4::text[], $5::int[], $6::bigint[], $7::text[],
-    $8::text[], $9::bytea[], $10::text[], $11::bytea[], $12::text[], $13::text[]) u (s, t, p, o, i, m, k, h, b, c, r)"""
+_PARKED = """insert into parked (shard, subject, topic, kafka_partition, kafka_offset, message_id, message_type, key,
+    headers, body, code, reason, parked_at)
+select $1, s, t, p, o, i, m, k, h::jsonb, b, c, r, $2
+from unnest($3::text[], $4::text[], $5::int[], $6::bigint[], $7::text[], $8::text[], $9::bytea[], $10::text[],
+    $11::bytea[], $12::text[], $13::text[]) u (s, t, p, o, i, m, k, h, b, c, r)"""
 _REPLAYED = "update parked set state = 'replayed' where id = any($1::bigint[])"
 
 
@@ -242,7 +245,7 @@ def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
 
 def _parked_row(p: Any) -> tuple[Any, ...]:
     d = p.delivery
-    headers = json.dumps([[n, base64.b64encode(v).decode()] for n, v in d.headers])
+    headers = json.dumps([[n, base64.b64encode(v or b"").decode()] for n, v in d.headers])
     type_ = d.type.replace("\x00", "?")[:200]
     return (
         p.subject,

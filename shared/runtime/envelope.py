@@ -6,6 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.contracts.topics import SERVICES
+
+ATTRIBUTE_MAX = 300
+"""Most characters of an id, an actor or a fingerprint that comes from outside: more would not fit into an index."""
+TRACEPARENT_MAX = 64
+"""Most bytes of a traceparent (W3C: 55). It travels on with every message that follows, so a longer one is let go."""
+
 Headers = list[tuple[str, bytes]]
 Wire = tuple[bytes, bytes, Headers]
 """A record to be sent: key, value, headers."""
@@ -15,7 +22,8 @@ Wire = tuple[bytes, bytes, Headers]
 class Delivery:
     """A record from the log, with the attributes of its envelope; absent ones are empty.
 
-    `link` is the number on the link from `source` to this partition, 0 for a message from outside.
+    `link` is the number on the link from `source` to this partition, 0 for a message from outside. `fault` says what
+    is wrong with an envelope that can be read, but not kept.
     """
 
     topic: str
@@ -32,6 +40,7 @@ class Delivery:
     fingerprint: str = ""
     traceparent: bytes = b""
     headers: Iterable[tuple[str, bytes]] = ()
+    fault: str = ""
 
 
 def read(
@@ -60,11 +69,37 @@ def read(
                 d.actor = content.decode()
             elif name == "fingerprint":
                 d.fingerprint = content.decode()
-            elif name == "traceparent":
+            elif name == "traceparent" and len(content) <= TRACEPARENT_MAX:
                 d.traceparent = content
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):
         d.type = ""
+    if d.link and (d.source not in _senders or d.link < 0):
+        _check_link(d)
+    if not d.link:
+        _keep_what_fits(d)
     return d
+
+
+_senders: set[str] = set()
+"""Sources that a link came from: shards of services, so there are only so many."""
+
+
+def _check_link(d: Delivery) -> None:
+    """Only shards have links. Somebody else's number would be waited for, or be taken for a repeat."""
+    service, _, shard = d.source.partition("/")
+    if service in SERVICES and shard.isascii() and shard.isdigit() and len(shard) < 5 and d.link > 0:
+        _senders.add(d.source)
+    else:
+        d.fault, d.link = f"header link: {d.link} from {d.source[:40]!r}, but only shards of services have links", 0
+
+
+def _keep_what_fits(d: Delivery) -> None:
+    """What anybody may write is bounded here: an id that no table takes must not stop the shard."""
+    for header, text in (("ce_id", d.id), ("ce_actor", d.actor), ("fingerprint", d.fingerprint)):
+        if len(text) > ATTRIBUTE_MAX or "\x00" in text:
+            d.fault = f"header {header}: at most {ATTRIBUTE_MAX} characters, none of them NUL"
+            d.id = d.actor = d.fingerprint = ""
+            return
 
 
 def from_outside(

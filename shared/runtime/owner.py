@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from shared.runtime.broker import check_same_cluster
 from shared.runtime.commit import Commit
 from shared.runtime.database import Database
-from shared.runtime.decider import Decider, Windows
+from shared.runtime.decider import Decider, NotLoaded, Windows
 from shared.runtime.effects import EffectRunner, Run
 from shared.runtime.metrics import BATCHES, LINK_GAPS, MESSAGES, PARKED
 from shared.runtime.publisher import Publisher
@@ -25,10 +25,12 @@ log = logging.getLogger(__name__)
 Saved = Callable[[Commit], None]
 FLUSH_S = 2.0
 """How long a worker that stops waits for its last sends."""
-# What the database says of data that it cannot keep (class 22: data, class 23: integrity), and what the driver says.
+# What the database says of data that it cannot keep (class 22: data, class 23: integrity, class 54: too large for an
+# index or a row), and what the driver says.
 UNWRITABLE = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
     asyncpg.exceptions.DataError,
     UnicodeEncodeError,
     OverflowError,
@@ -163,10 +165,8 @@ class Owner:
         if ids := shard.outside_ids(works):
             shard.known(await database.known(ids))
         now = datetime.now(UTC)
-        while missing := shard.missing(works):
-            shard.learn(await database.load(missing, now))
-        commit = shard.decide(works, now)
         try:
+            commit = await self._decide(works, now)
             await database.save(commit)
         except UNWRITABLE as wrong:
             await self._bisect(works, wrong)
@@ -177,14 +177,31 @@ class Owner:
             self._carried = [*works[commit.decided :], *self._carried]
             self._wake()
 
+    async def _decide(self, works: Sequence[Work], now: datetime) -> Commit:
+        shard, database = self.shard, self.database
+        while True:
+            while missing := shard.missing(works):
+                shard.learn(await database.load(missing, now))
+            try:
+                return shard.decide(works, now)
+            except NotLoaded as absent:
+                # The first work looks at something that it did not name: each turn loads one key more.
+                shard.learn(await database.load({absent.key}, now))
+
     async def _bisect(self, works: Sequence[Work], wrong: Exception) -> None:
-        """The database cannot keep something of this batch: finds the message, parks it, keeps the rest."""
+        """The database cannot keep or look for something of this batch: finds the message, parks it, keeps the rest."""
         if len(works) == 1:
+            if works[0].message is None:
+                raise wrong  # not even parked can it be kept: that is a mistake of ours
             log.error("parking a message that the database cannot keep: %s", wrong)
             await self._commit([replace(works[0], message=None, code="unwritable", reason=str(wrong))])
             return
         half = len(works) // 2
         await self._commit(works[:half])
+        if self._carried:
+            # What was left over comes first: the second half would move the offsets past it, and so lose it.
+            self._carried = [*self._carried, *works[half:]]
+            return
         await self._commit(works[half:])
 
     def _after(self, commit: Commit) -> None:

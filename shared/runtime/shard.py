@@ -34,6 +34,8 @@ CACHE_MAX = 60_000
 """Most aggregates that a shard keeps in memory; the ones changed longest ago go first."""
 REASON_MAX = 500
 """Most characters of a reason that are kept with a parked message."""
+NAME_MAX = 64
+"""Most characters of a key or a subject: no name is longer."""
 BLOCKING = frozenset({"decider_raised", "behind"})
 """Codes of parked messages that hold back later ones of their subject."""
 TIMERS = "timers"
@@ -121,6 +123,8 @@ class Shard:
         d = item.delivery if isinstance(item, Replay) else item
         if d.topic == TIMERS:
             return Work(item, self.decider.timers[d.type](d.subject))
+        if d.fault:
+            return Work(item, None, "malformed", d.fault)
         contract = self._listens.get(d.type)
         if contract is None or contract.TOPIC != d.topic:
             if d.topic == self._commands or not d.type:
@@ -134,9 +138,14 @@ class Shard:
         if d.value is None:
             return Work(item, None, "malformed", "a tombstone: the body is missing")
         try:
-            return Work(item, contract.from_json(d.value))
+            message = contract.from_json(d.value)
         except ValidationError as wrong:
             return Work(item, None, "malformed", "; ".join(_one_line(e) for e in wrong.errors()[:3]))
+        if not d.link:
+            for field in {contract.KEY, contract.SUBJECT}:
+                if not _can_be_a_key(getattr(message, field)):
+                    return Work(item, None, "malformed", f"{field}: 1 to {NAME_MAX} characters, none of them NUL")
+        return Work(item, message)
 
     def outside_ids(self, works: Iterable[Work]) -> list[str]:
         """The ids of messages that came without a link: the store says which of them were answered already."""
@@ -202,6 +211,11 @@ class Shard:
     def cached(self) -> int:
         """How many aggregates are in memory."""
         return len(self._cache)
+
+
+def _can_be_a_key(value: str) -> bool:
+    """Facts name orders and stores as plain text, which is checked only when it comes from outside."""
+    return 0 < len(value) <= NAME_MAX and "\x00" not in value
 
 
 def _one_line(error: Any) -> str:

@@ -1,8 +1,8 @@
 """One commit, one statement: set-based writes become the CTEs of a single SQL statement with the gate in front.
 
 Each write is SQL with its own $1..$n over arrays (`insert ... select from unnest($1::text[], ...)`,
-`update ... from unnest(...)`). PostgreSQL runs all of them in one transaction and one round trip, over one snapshot: two
-writes of a commit must not touch the same row.
+`update ... from unnest(...)`). PostgreSQL runs all of them in one transaction and one round trip, over one snapshot:
+two writes of a commit must not touch the same row.
 """
 
 from __future__ import annotations

@@ -17,12 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 Key = tuple[str, ...]
-"""Names an aggregate or a fact: its kind, then what identifies it, such as ("order", "o-1") or ("cell", "s-1", "apple")."""
+"""Names an aggregate or a fact: its kind, then what identifies it, such as ("cell", "s-1", "apple")."""
 
 Change = tuple[Mapping[str, Any], Sequence[object]]
 """What an action answers: the fields that change, and what is said."""
@@ -92,10 +91,15 @@ IGNORED = Ignored()
 Outcome = Moved | Refused | Ignored
 
 
-@cache
+_SHAPES: dict[type, tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]] = {}
+"""How to read and rebuild a state class: one entry per class, so bounded by the code."""
+
+
 def _shape(cls: type) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]:
-    names = [f.name for f in fields(cls)]
-    return attrgetter(*names), {name: n for n, name in enumerate(names)}
+    if cls not in _SHAPES:
+        names = [f.name for f in fields(cls)]
+        _SHAPES[cls] = attrgetter(*names), {name: n for n, name in enumerate(names)}
+    return _SHAPES[cls]
 
 
 def evolve(state: Any, changes: Mapping[str, Any]) -> Any:

@@ -252,7 +252,7 @@ class Worker:
         begins = (await self._consumer.beginning_offsets([tp]))[tp]
         if begins > expected:
             raise WrongBroker(
-                f"{tp.topic}/{tp.partition} begins at offset {begins}, but it is decided up to {expected} only: the log "
+                f"{tp.topic}/{tp.partition} begins at offset {begins}, but it is decided up to {expected}: the log "
                 "was cut before it was read (see its retention)"
             )
         self._consumer.seek(tp, expected)

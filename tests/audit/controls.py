@@ -77,7 +77,7 @@ LINKS = {
     "risk/0": {"risk.events/0": 13},
     "payment/0": {"payment.events/0": 10},
     "logistics/0": {"logistics.events/0": 12},
-    "aftersales/0": {"aftersales.events/0": 2},
+    "aftersales/0": {"aftersales.events/0": 4},
 }  # fmt: skip
 
 
@@ -86,17 +86,18 @@ class World:
     """The books, and what stands in them."""
 
     settings: Settings
-    of: dict[str, "asyncpg.Connection[asyncpg.Record]"]
+    of: dict[str, asyncpg.Connection[asyncpg.Record]]
     _rows: dict[tuple[str, str], list[tuple[Any, ...]]] = field(default_factory=lambda: defaultdict(list))
     _cells: dict[str, list[int]] = field(default_factory=dict)
 
     async def write(self) -> None:
         """Empties the books and writes the healthy world."""
-        for name, connection in self.of.items():
+        for connection in self.of.values():
             tables = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
             names = [row["tablename"] for row in tables if row["tablename"] not in ("schema_version", "switch")]
             await connection.execute(f"truncate {', '.join(names)} restart identity cascade")
-            assert name in self.of
+        self._rows.clear()
+        self._cells.clear()
         self._receive_goods()
         for tale in TALES:
             self._tell(tale)
@@ -151,7 +152,7 @@ class World:
             cell = self._cells.setdefault(spu, [0, 0])
             cell[0] += on_hand * quantity
             cell[1] += locked * quantity
-        columns = [[spu for spu in lines], [on_hand * q for q in lines.values()], [locked * q for q in lines.values()]]
+        columns = [list(lines), [on_hand * q for q in lines.values()], [locked * q for q in lines.values()]]
         row = (STORE, NOON, kind, order_id, document, *map(json.dumps, columns))
         self._rows["inventory", "ledger"].append(row)
 
@@ -308,7 +309,7 @@ class World:
                 self._rows[service, "outbox"].append((0, topic, 0, number, number, NOON, b""))
         for source, links in LINKS.items():
             service = source.partition("/")[0]
-            counters = ({}, received[service], links, links)
+            counters: tuple[dict[str, int], ...] = ({}, received[service], links, links)
             self._rows[service, "progress"].append((0, 1, 9, "cluster", *map(json.dumps, counters)))
 
 

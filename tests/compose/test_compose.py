@@ -105,10 +105,14 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     stack = Composed(_compose_command(tmp_path_factory.mktemp("compose")))
     try:
         stack.compose("up", "--build", "--wait")
-        stack.token = stack.compose("exec", "-T", "order", "larder", "token", "--role", "admin").strip().splitlines()[-1]
+        stack.token = (
+            stack.compose("exec", "-T", "order", "larder", "token", "--role", "admin").strip().splitlines()[-1]
+        )
         yield stack
     finally:
-        logs = subprocess.run([*stack.command, "logs", "--tail", "30"], cwd=ROOT, env=stack.env, capture_output=True, text=True)
+        logs = subprocess.run(
+            [*stack.command, "logs", "--tail", "30"], cwd=ROOT, env=stack.env, capture_output=True, text=True
+        )
         print(logs.stdout[-8000:])
         stack.compose("down", "--volumes", "--remove-orphans")
 
@@ -117,7 +121,9 @@ def test_an_order_is_delivered_and_closed_through_the_composed_stack(composed: C
     """What `docker compose up` brings up takes an order from the basket to its end, and its books add up."""
     call = composed.call
     assert call("PUT", "order", "/stores/s-1", {"name": "One", "area": SQUARE}).status_code == 200
-    assert call("PUT", "order", "/products/apple", {"name": "Apple", "price": 120, "category": "fruit"}).status_code == 200
+    assert (
+        call("PUT", "order", "/products/apple", {"name": "Apple", "price": 120, "category": "fruit"}).status_code == 200
+    )
     receipt = {"lines": [{"spu": "apple", "quantity": 10}]}
     assert call("POST", "inventory", "/stores/s-1/goods-receipts", receipt).status_code == 202
     basket = {"account": "a-1", "delivery": {"lat": 52.5, "lon": 4.5, "address": "Dam 1"}}
@@ -126,9 +132,17 @@ def test_an_order_is_delivered_and_closed_through_the_composed_stack(composed: C
     order_id = placed["order_id"]
     paid = call("POST", "order", f"/orders/{order_id}/pay", {"method": "tok_ok", "expected_total": 360}).json()
     assert paid["phase"] == "awaiting_picking", paid
-    steps = ("start-picking", "queued"), ("picked", "picking"), ("packed", "picked"), ("handed-over", "packed"), ("delivered", "on_the_road")
+    steps = (
+        ("start-picking", "queued"),
+        ("picked", "picking"),
+        ("packed", "picked"),
+        ("handed-over", "packed"),
+        ("delivered", "on_the_road"),
+    )
     for verb, phase in steps:
-        composed.until(phase, lambda p=phase: call("GET", "logistics", f"/fulfilments/{order_id}").json().get("phase") == p)  # type: ignore[misc]
+        composed.until(
+            phase, lambda p=phase: call("GET", "logistics", f"/fulfilments/{order_id}").json().get("phase") == p
+        )  # type: ignore[misc]
         body = {"courier": "c-1"} if verb == "handed-over" else {}
         answer = call("POST", "logistics", f"/fulfilments/{order_id}/{verb}", body)
         assert answer.status_code == 202, answer.text

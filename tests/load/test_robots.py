@@ -67,6 +67,7 @@ class Day:
     closes: bool = True
     said: list[tuple[str, str, Message]] = field(default_factory=list)
     now: float = 100.0
+    link: int = 0
 
     def __post_init__(self) -> None:
         self.figures = Figures()
@@ -85,10 +86,14 @@ class Day:
     def place(self, tail: Tail = Tail.PAYS) -> None:
         self.robots.place(BASKET, tail, self.now)
 
-    def hear(self, *events: Message) -> list[Message]:
-        """What the robots say to these events."""
+    def hear(self, *events: Message, link: int | None = None) -> list[Message]:
+        """What the robots say to these events; each is a new one on its link unless the number is given."""
         before = len(self.said)
-        records = [Record(e.key.encode(), e.to_json(), (("ce_type", e.TYPE.encode()),)) for e in events]
+        records = []
+        for event in events:
+            self.link += 1
+            headers = (("ce_type", event.TYPE.encode()), ("link", b"%d" % (link or self.link)))
+            records.append(Record(event.key.encode(), event.to_json(), headers))
         self.robots.hear(records, self.now)
         return [message for _, _, message in self.said[before:]]
 
@@ -146,6 +151,15 @@ def test_an_event_said_twice_or_late_changes_nothing():
     day.hear(PAYABLE, PAID, *WORKDAY)
     assert day.hear(*WORKDAY, PAYABLE) == []
     assert day.robots.steps[Step.IN_DELIVERY] == 1
+
+
+def test_a_payable_sent_twice_is_no_second_chance():
+    """After a broker died the log may hold an event twice, under one link number: nobody pays for it again."""
+    day = Day()
+    day.place(Tail.DECLINED)
+    assert len(day.hear(PAYABLE, link=7)) == 1
+    assert day.hear(PAYABLE, link=7) == []
+    assert len(day.hear(PAYABLE, link=8)) == 1
 
 
 def test_events_of_other_orders_are_passed_over():

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from larder.load.wire import SOURCE, Stencil, type_of
+from larder.load.wire import SOURCE, Stencil, link_of, type_of
 from shared.runtime.envelope import from_outside
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
@@ -20,3 +20,9 @@ def test_the_type_is_found_wherever_it_stands():
     assert type_of((("ce_type", b"OrderPaid"), ("a", b""), ("b", b""))) == b"OrderPaid"
     assert type_of((("ce_type", b"OrderPaid"),)) == b"OrderPaid"
     assert type_of(()) == b""
+
+
+def test_the_link_number_is_read_where_there_is_one():
+    """Events of larder are numbered; what has no number, or none that is one, counts as 0."""
+    assert link_of((("ce_type", b"OrderPaid"), ("link", b"12"))) == 12
+    assert link_of((("link", b"x"),)) == link_of(()) == 0

@@ -1,0 +1,411 @@
+"""One thing is broken at a time: exactly the rules that it breaks name exactly the ids that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from larder.audit import run
+from tests.audit.controls import NOON, SLOT, STORE, Tale, World
+
+pytestmark = pytest.mark.parts
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing moves in these books: the second look need not wait."""
+    monkeypatch.setattr(run, "SETTLE_PAUSE_S", 0.0)
+
+
+Broken = Callable[[World], Awaitable[None]]
+Found = set[tuple[str, tuple[str, ...]]]
+CASES: list[Any] = []
+
+
+def breaks(*found: tuple[str, str]) -> Callable[[Broken], Broken]:
+    """Registers a way to break the world, with the rules and ids (written with spaces) that must be named."""
+
+    def register(broken: Broken) -> Broken:
+        named = {(rule, tuple(ids.split(" | "))) for rule, ids in found}
+        CASES.append(pytest.param(broken, named, id=broken.__name__))
+        return broken
+
+    return register
+
+
+# -- stock ---------------------------------------------------------------------------------------------------------
+
+
+@breaks(("cells_are_ledger_sums", "s-1 | apple"))
+async def cell_off_by_one(w: World) -> None:
+    await w.break_("inventory", "update cells set on_hand = on_hand + 1 where spu = 'apple'")
+
+
+@breaks(("cells_are_ledger_sums", "s-1 | bread"))
+async def locked_off_by_one(w: World) -> None:
+    await w.break_("inventory", "update cells set locked = locked + 1 where spu = 'bread'")
+
+
+@breaks(("cells_are_ledger_sums", "s-1 | milk"))
+async def cell_missing(w: World) -> None:
+    await w.break_("inventory", "delete from cells where spu = 'milk'")
+
+
+@breaks(
+    ("stock_never_negative", "s-1 | caviar"), ("movement_has_paper", "s-1 | 17"), ("movement_has_paper", "s-1 | 18")
+)
+async def stock_was_below_zero_for_a_while(w: World) -> None:
+    for pieces in ("[-1]", "[1]"):
+        row = (STORE, NOON, "adjustment", None, "AD-none", '["caviar"]', pieces, "[0]")
+        await w.add("inventory", "ledger", *row)
+
+
+@breaks(("movement_has_paper", "s-1 | 9"), ("hold_is_its_moves", "o-payable"), ("hold_is_its_moves", "o-nobody"))
+async def movement_of_nobody(w: World) -> None:
+    await w.break_("inventory", "update ledger set order_id = 'o-nobody' where order_id = 'o-payable'")
+
+
+@breaks(("movement_has_paper", "s-1 | 1"), ("cells_are_ledger_sums", "s-1 | milk"))
+async def receipt_moves_other_pieces(w: World) -> None:
+    await w.break_("inventory", "update ledger set on_hand = '[100, 101, 10]' where kind = 'goods_receipt'")
+
+
+@breaks(("document_moved_once", "GR-2"))
+async def document_that_moved_nothing(w: World) -> None:
+    await w.add("inventory", "documents", "GR-2", "goods_receipt", STORE, None, NOON, '["milk"]', "[1]", None)
+
+
+@breaks(("hold_is_its_moves", "o-expired"))
+async def hold_released_without_unlocking(w: World) -> None:
+    await w.break_("inventory", "delete from ledger where kind = 'unlock'")
+    await w.break_("inventory", "update cells set locked = locked + 2 where spu = 'milk'")
+
+
+# -- holds and issues ----------------------------------------------------------------------------------------------
+
+
+@breaks(("no_hold_outlives_order", "o-sold-out"))
+async def checked_hold_left_behind(w: World) -> None:
+    await w.break_("inventory", "update holds set phase = 'checked' where order_id = 'o-sold-out'")
+
+
+@breaks(("no_hold_outlives_order", "o-ghost"))
+async def hold_of_an_order_that_nobody_knows(w: World) -> None:
+    await w.add("inventory", "holds", "o-ghost", STORE, "checked", "on_payment", '["milk"]', "[1]", "")
+
+
+@breaks(("waiting_order_holds", "o-checked"))
+async def payable_order_without_hold(w: World) -> None:
+    await w.break_("inventory", "delete from holds where order_id = 'o-checked'")
+
+
+@breaks(("waiting_order_holds", "o-checked"))
+async def hold_of_other_pieces(w: World) -> None:
+    await w.break_("inventory", "update holds set quantities = '[3]' where order_id = 'o-checked'")
+
+
+@breaks(("waiting_order_holds", "o-checked"), ("screening_agrees", "o-checked"))
+async def hold_in_another_mode_than_the_order(w: World) -> None:
+    await w.break_("order", "update orders set hold_mode = 'lock' where order_id = 'o-checked'")
+
+
+@breaks(
+    ("one_live_issue", "o-picking"),
+    ("papers_show_documents", "o-picking"),
+    ("document_moved_once", "SI-o-picking-again"),
+)
+async def two_sales_issues(w: World) -> None:
+    row = ("SI-o-picking-again", "sales_issue", STORE, "o-picking", NOON, '["apple"]', "[1]", None)
+    await w.add("inventory", "documents", *row)
+
+
+@breaks(("one_live_issue", "o-stray"), ("papers_show_documents", "o-stray"), ("movement_has_paper", "s-1 | 16"))
+async def no_sales_issue(w: World) -> None:
+    await w.break_("inventory", "delete from documents where order_id = 'o-stray'")
+
+
+@breaks(("one_live_issue", "o-closed"), ("papers_show_documents", "o-closed"), ("movement_has_paper", "s-1 | 3"))
+async def issue_of_other_pieces(w: World) -> None:
+    await w.break_("inventory", "update documents set quantities = '[2, 2]' where number = 'SI-o-closed'")
+
+
+@breaks(
+    ("one_live_issue", "o-reversed"),
+    ("papers_show_documents", "o-reversed"),
+    ("movement_has_paper", "s-1 | 14"),
+)
+async def cancelled_order_with_a_live_issue(w: World) -> None:
+    await w.break_("inventory", "delete from documents where kind = 'issue_reversal'")
+
+
+@breaks(("reversals_fit", "o-reversed"), ("one_live_issue", "o-reversed"))
+async def reversal_of_another_issue(w: World) -> None:
+    await w.break_("inventory", "update documents set reverses = 'SI-o-closed' where kind = 'issue_reversal'")
+
+
+@breaks(("papers_show_documents", "o-closed"))
+async def page_without_its_document(w: World) -> None:
+    await w.break_("order", "delete from papers where order_id = 'o-closed' and kind = 'document'")
+
+
+# -- money ---------------------------------------------------------------------------------------------------------
+
+
+@breaks(("journal_is_gateway", "o-closed"))
+async def a_refund_too_many_at_the_gateway(w: World) -> None:
+    row = ("o-closed:refund-1", "ref_o-closed:refund-1", "cap_o-closed:1", "o-closed", 100, "EUR", "why", NOON)
+    await w.add("gateway", "refunds", *row)
+
+
+@breaks(("journal_is_gateway", "o-closed"), ("gateway_keeps_its_sums", "o-closed"))
+async def more_given_back_than_taken(w: World) -> None:
+    row = ("o-closed:refund-1", "ref_o-closed:refund-1", "cap_o-closed:1", "o-closed", 10_000, "EUR", "why", NOON)
+    await w.add("gateway", "refunds", *row)
+
+
+@breaks(("journal_is_gateway", "o-short"))
+async def money_that_only_the_gateway_knows(w: World) -> None:
+    await w.add("gateway", "captures", "cap_o-short:1", "o-short:1", "o-short", 5, "EUR", NOON)
+
+
+@breaks(("journal_is_gateway", "o-closed"))
+async def money_that_the_gateway_never_took(w: World) -> None:
+    await w.break_("gateway", "delete from captures where order_id = 'o-closed'")
+
+
+@breaks(("journal_is_gateway", "o-ghost"), ("order_is_journal", "o-ghost"), ("journal_is_payment", "o-ghost"))
+async def money_of_an_order_that_nobody_knows(w: World) -> None:
+    await w.add("payment", "journal", "o-ghost", "cap_o-ghost:1", "captured", 5, NOON, "payment", None)
+
+
+@breaks(("journal_is_payment", "o-stray"), ("order_is_journal", "o-stray"), ("journal_is_gateway", "o-stray"))
+async def refund_missing_in_the_journal(w: World) -> None:
+    await w.break_("payment", "delete from journal where order_id = 'o-stray' and kind = 'refunded'")
+
+
+@breaks(("journal_is_payment", "o-stray"))
+async def more_counted_as_given_back_than_is(w: World) -> None:
+    await w.break_("payment", "update refunds set phase = 'refused' where order_id = 'o-stray'")
+
+
+@breaks(("money_of_phase", "o-stray"), ("order_is_papers", "o-stray"), ("order_is_journal", "o-stray"))
+async def stray_money_kept(w: World) -> None:
+    await w.break_("order", "update orders set refunded = 0 where order_id = 'o-stray'")
+
+
+@breaks(("money_of_phase", "o-sold-out"), ("order_is_papers", "o-sold-out"), ("order_is_journal", "o-sold-out"))
+async def cancelled_order_keeps_a_unit(w: World) -> None:
+    await w.break_("order", "update orders set refunded = refunded - 1 where order_id = 'o-sold-out'")
+
+
+@breaks(("money_of_phase", "o-picking"))
+async def order_worth_more_than_was_paid(w: World) -> None:
+    await w.break_("order", "update orders set total = total + 1 where order_id = 'o-picking'")
+
+
+@breaks(("order_is_papers", "o-closed"))
+async def payment_missing_on_the_page(w: World) -> None:
+    await w.break_("order", "delete from papers where order_id = 'o-closed' and kind = 'payment'")
+
+
+# -- phases --------------------------------------------------------------------------------------------------------
+
+
+@breaks(("one_end", "o-closed"), ("timeline_is_phase", "o-closed"))
+async def a_second_end(w: World) -> None:
+    await w.add("order", "timeline", "o-closed", NOON, "cancelled", "StockReleased", "")
+
+
+@breaks(("one_end", "o-closed"))
+async def the_same_end_twice(w: World) -> None:
+    await w.add("order", "timeline", "o-closed", NOON, "closed", "WindowShut", "")
+
+
+@breaks(("one_end", "o-payable"))
+async def an_ended_order_revived(w: World) -> None:
+    await w.add("order", "timeline", "o-payable", NOON, "cancelled", "StockReleased", "")
+    await w.add("order", "timeline", "o-payable", NOON, "awaiting_payment", "StockHeld", "")
+
+
+@breaks(("timeline_is_phase", "o-closed"))
+async def an_end_that_is_not_marked(w: World) -> None:
+    await w.break_("order", "update orders set ended = false where order_id = 'o-closed'")
+
+
+@breaks(("timeline_is_phase", "o-review"))
+async def a_timeline_lost(w: World) -> None:
+    await w.break_("order", "delete from timeline where order_id = 'o-review'")
+
+
+@breaks(("somebody_answers", "o-stuck"))
+async def an_order_that_nobody_answers(w: World) -> None:
+    await w.tell(Tale("o-stuck", "holding", {"milk": 1}), without=(("inventory", "holds"), ("inventory", "ledger")))
+
+
+@breaks(("phase_is_known", "o-review"), ("timeline_is_phase", "o-review"), ("screening_agrees", "o-review"))
+async def a_phase_that_the_auditor_does_not_know(w: World) -> None:
+    await w.break_("order", "update orders set phase = 'dreaming' where order_id = 'o-review'")
+
+
+# -- the others ----------------------------------------------------------------------------------------------------
+
+
+@breaks(("fulfilment_agrees", "o-picking"))
+async def the_store_is_further_than_the_order(w: World) -> None:
+    await w.break_("logistics", "update fulfilments set phase = 'packed' where order_id = 'o-picking'")
+
+
+@breaks(("fulfilment_agrees", "o-payable"))
+async def the_store_works_on_an_unpaid_order(w: World) -> None:
+    await w.add("logistics", "fulfilments", "o-payable", STORE, "queued", NOON)
+
+
+@breaks(("fulfilment_agrees", "o-delivered"))
+async def the_store_picks_other_pieces(w: World) -> None:
+    await w.break_("logistics", "update pick_lists set quantities = '[2]' where order_id = 'o-delivered'")
+
+
+@breaks(("slot_agrees", "o-expired"), ("places_are_reservations", f"s-1 | {SLOT.isoformat()}"))
+async def a_place_not_given_back(w: World) -> None:
+    await w.break_("logistics", "update reservations set phase = 'reserved' where order_id = 'o-expired'")
+
+
+@breaks(("places_are_reservations", f"s-1 | {SLOT.isoformat()}"))
+async def a_place_too_many_in_the_slot(w: World) -> None:
+    await w.break_("logistics", "update slots set reserved = 3")
+
+
+@breaks(("slot_agrees", "o-queued"), ("places_are_reservations", f"s-1 | {SLOT.isoformat()}"))
+async def an_order_without_its_place(w: World) -> None:
+    await w.break_("logistics", "delete from reservations where order_id = 'o-queued'")
+
+
+@breaks(("window_agrees", "o-closed"))
+async def a_window_missing(w: World) -> None:
+    await w.break_("aftersales", "delete from windows where order_id = 'o-closed'")
+
+
+@breaks(("window_agrees", "o-delivered"))
+async def a_window_shut_unheard(w: World) -> None:
+    await w.break_("aftersales", "update windows set phase = 'shut' where order_id = 'o-delivered'")
+
+
+@breaks(("screening_agrees", "o-payable"))
+async def a_lock_for_a_restricted_order(w: World) -> None:
+    await w.break_("risk", "update screenings set phase = 'restricted' where order_id = 'o-payable'")
+
+
+@breaks(("screening_agrees", "o-refused"), ("waits_have_timers", "o-refused"))
+async def a_review_that_outlives_its_order(w: World) -> None:
+    await w.break_("risk", "update screenings set phase = 'in_review' where order_id = 'o-refused'")
+
+
+# -- messages ------------------------------------------------------------------------------------------------------
+
+
+@breaks(("links_are_even", "order/0 inventory.commands/0"))
+async def a_message_that_never_arrived(w: World) -> None:
+    await w.break_("inventory", """update progress set received = '{"order/0 inventory.commands": 19}'""")
+
+
+@breaks(("links_are_even", "risk/0 risk.events/0"))
+async def more_received_than_sent(w: World) -> None:
+    await w.break_(
+        "order",
+        "update progress set received = replace(received, '\"risk/0 risk.events\": 13', '\"risk/0 risk.events\": 14')",
+    )
+
+
+@breaks(("links_are_even", "order/0 aftersales.commands/0"))
+async def a_receiver_that_never_began(w: World) -> None:
+    await w.break_("aftersales", "update progress set received = '{}'")
+    await w.break_("order", "update outbox set first_link = 1 where topic = 'aftersales.commands' and first_link = 2")
+
+
+@breaks(("outbox_is_whole", "order/0 inventory.commands/0"))
+async def a_gap_in_the_outbox(w: World) -> None:
+    await w.break_("order", "update outbox set last_link = 18 where last_link = 19")
+
+
+@breaks(("outbox_is_whole", "payment/0 payment.events/0"))
+async def an_outbox_that_ends_early(w: World) -> None:
+    await w.break_("payment", "delete from outbox where last_link = 10")
+
+
+@breaks(
+    ("outbox_is_whole", "order/0 logistics.commands/0"),
+    ("links_are_even", "order/0 logistics.commands/0"),
+)
+async def a_message_swept_before_it_arrived(w: World) -> None:
+    await w.break_("logistics", """update progress set received = '{"order/0 logistics.commands": 2}'""")
+
+
+@breaks(("nothing_of_ours_parked", "order:1"))
+async def a_message_of_ours_parked(w: World) -> None:
+    headers = '[["ce_type", "U3RvY2tIZWxk"], ["link", "MQ=="]]'
+    await _park(w, "no_cell", headers)
+
+
+@breaks(("nothing_of_ours_parked", "order:1"))
+async def a_decider_that_raised(w: World) -> None:
+    await _park(w, "decider_raised", "[]")
+
+
+@breaks(("nothing_of_ours_parked", "order:1"))
+async def a_timer_that_parked(w: World) -> None:
+    await _park(w, "no_cell", "[]", topic="timers")
+
+
+@breaks(("due_timers_fired", "o-payable/payment_window"))
+async def a_timer_that_did_not_fire(w: World) -> None:
+    await w.break_("order", "update timers set due_at = now() - interval '1 hour' where subject = 'o-payable'")
+
+
+@breaks(("waits_have_timers", "o-delivered"))
+async def a_window_that_nothing_shuts(w: World) -> None:
+    await w.break_("aftersales", "delete from timers")
+
+
+@breaks(("effects_closed", "o-closed:1"))
+async def an_effect_left_behind(w: World) -> None:
+    await w.add("payment", "effects", "o-closed:1", 0, "charge", '{"order_id": "o-closed"}', NOON - timedelta(hours=1))
+
+
+@breaks(("webhooks_delivered", "evt_1"))
+async def a_webhook_that_nobody_takes(w: World) -> None:
+    await w.add("gateway", "webhooks", "evt_1", '{"data": {"order_id": "o-closed"}}', NOON - timedelta(days=9), NOON)
+
+
+@breaks(("accepted_is_there", "o-lost"))
+async def an_accepted_order_that_does_not_exist(w: World) -> None:
+    await w.add("order", "answers", "c-lost", 0, NOON, True, None, "o-lost", "", "")
+
+
+@pytest.mark.parametrize(("broken", "named"), CASES)
+async def test_violation_is_named(world: World, broken: Broken, named: Found):
+    """Whatever is broken is named, with its ids, and nothing else is."""
+    await broken(world)
+    report = await world.audit()
+    assert {(v.rule, v.ids) for v in report.violations} == named, "\n".join(map(str, report.violations))
+    assert all(v.detail for v in report.violations)
+
+
+async def test_command_answered_twice_is_named(world: World):
+    """The key of the table forbids it, and the auditor does not trust the key."""
+    order = world.of["order"]
+    await order.execute("alter table answers drop constraint answers_pkey")
+    try:
+        await world.add("order", "answers", "c-o-closed", 0, NOON, True, None, "o-closed", "", "")
+        report = await world.audit()
+    finally:
+        await order.execute("delete from answers")
+        await order.execute("alter table answers add primary key (id)")
+    assert [(v.rule, v.ids) for v in report.violations] == [("answered_once", ("c-o-closed",))]
+
+
+async def _park(w: World, code: str, headers: str, *, topic: str = "inventory.events") -> None:
+    row = (0, "o-closed", topic, 0, 7, "id-7", "StockHeld", headers, code, "why", NOON)
+    await w.add("order", "parked", *row)

@@ -1,0 +1,195 @@
+"""All six services and all messages at once, for what must be true of every one of them."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cache
+from types import ModuleType
+
+from services.aftersales import decider as aftersales
+from services.aftersales.state import Phase as WindowPhase
+from services.inventory import decider as inventory
+from services.inventory import state as stock
+from services.logistics import decider as logistics
+from services.logistics import state as store_work
+from services.order import decider as order
+from services.order import state as sale
+from services.payment import decider as payment
+from services.payment import state as money
+from services.risk import decider as risk
+from services.risk import state as screening
+from shared.contracts import aftersales as _aftersales
+from shared.contracts import base as _base
+from shared.contracts import inventory as _inventory
+from shared.contracts import logistics as _logistics
+from shared.contracts import order as _order
+from shared.contracts import payment as _payment
+from shared.contracts import risk as _risk
+from shared.contracts.base import CommandAccepted, CommandRefused, Message
+from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, ReceiveGoods, VerifyStock
+from shared.contracts.logistics import (
+    FulfilOrder,
+    HandOver,
+    ReportDelivered,
+    ReportPacked,
+    ReportPicked,
+    ReserveSlot,
+    SetSlots,
+    StartPicking,
+)
+from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
+from shared.contracts.payment import PaymentRefunded, ReportMoney, TakePayment
+from shared.contracts.risk import DecideReview, ScreenOrder
+from shared.runtime.decider import Decider
+from shared.runtime.table import Table
+
+CONTRACTS: tuple[ModuleType, ...] = (_base, _order, _inventory, _risk, _payment, _logistics, _aftersales)
+
+MODULES: Mapping[str, ModuleType] = {
+    "order": order,
+    "inventory": inventory,
+    "risk": risk,
+    "payment": payment,
+    "logistics": logistics,
+    "aftersales": aftersales,
+}
+DECIDERS: Mapping[str, Decider] = {name: module.DECIDER for name, module in MODULES.items()}
+
+TABLES: Mapping[str, tuple[Table, ...]] = {
+    "order": (order.SALES_ORDER,),
+    "inventory": (inventory.HOLD, inventory.REQUEST),
+    "risk": (risk.SCREENING,),
+    "payment": (payment.PAYMENT, payment.REFUND),
+    "logistics": (logistics.FULFILMENT, logistics.RESERVATION, logistics.SLOT),
+    "aftersales": (aftersales.AFTER_SALES,),
+}
+ALL_TABLES = tuple(table for tables in TABLES.values() for table in tables)
+
+ENDS: Mapping[str, frozenset[StrEnum]] = {
+    "sales order": sale.ENDS,
+    "hold": frozenset({stock.Phase.RELEASED, stock.Phase.REVERSED}),
+    "storekeeper's request": frozenset({stock.RequestPhase.WRITTEN}),
+    "screening": frozenset(
+        {
+            screening.Phase.CLEARED,
+            screening.Phase.RESTRICTED,
+            screening.Phase.REFUSED,
+            screening.Phase.WITHDRAWN,
+        }
+    ),
+    "payment": frozenset({money.Phase.TAKEN}),
+    "refund": frozenset({money.RefundPhase.REFUNDED, money.RefundPhase.REFUSED}),
+    "fulfilment": frozenset({store_work.Phase.DELIVERED}),
+    "reservation": frozenset({store_work.ReservationPhase.REFUSED, store_work.ReservationPhase.FREED}),
+    "slot": frozenset({store_work.SlotPhase.SET}),
+    "after-sales window": frozenset({WindowPhase.SHUT}),
+}
+"""The phases of each table that nothing leads out of."""
+
+READ_AS: Mapping[type, tuple[type, ...]] = {
+    PlaceOrder: (sale.BasketPriced, sale.BasketPricedForSlot, *sale.Unplaceable.__subclasses__()),
+    PayOrder: (PayOrder, sale.PaidAtOtherTotal),
+    _inventory.StockVerified: (sale.TotalHolds, sale.TotalChanged),
+    PaymentRefunded: (PaymentRefunded, sale.StrayMoneyReturned),
+    HoldStock: (HoldStock, stock.LockFits, stock.CheckFits, stock.HoldFallsShort),
+    VerifyStock: (VerifyStock, stock.CheckStillFits, stock.CheckFitsNoMore),
+    DeductStock: (DeductStock, stock.CheckedGoodsThere, stock.CheckedGoodsSoldOut),
+    AdjustStock: (AdjustStock, stock.CountFits, stock.CountBelowLocked, stock.CountChangesNothing),
+    ScreenOrder: (
+        screening.FoundNothing,
+        screening.FoundRestriction,
+        screening.FoundReferral,
+        screening.FoundRefusal,
+    ),
+    DecideReview: (screening.ReviewCleared, screening.ReviewRestricted, screening.ReviewRefused),
+    TakePayment: (TakePayment, payment.SameAttempt),
+    ReportMoney: (payment.AwaitedMoney, payment.StrayMoney, payment.KnownMoney),
+    ReserveSlot: (ReserveSlot, store_work.PlaceFree, store_work.NoPlace),
+    FulfilOrder: (FulfilOrder, store_work.FulfilLater),
+    **{
+        asked: (asked, store_work.AskedInOtherStore)
+        for asked in (StartPicking, ReportPicked, ReportPacked, HandOver, ReportDelivered)
+    },
+}
+"""What a message is read into before its table decides it; every other message is decided as it is."""
+
+OF_EFFECTS: Mapping[str, tuple[type, ...]] = {
+    "payment": (
+        money.GatewayDeclined,
+        money.GatewayTimedOut,
+        money.GatewayKnowsNoMoney,
+        money.GatewayRefunded,
+        money.GatewayRefusedRefund,
+        payment.LateAnswer,
+        payment.UnansweredLate,
+    )
+}
+"""Columns that come of the answers to effects."""
+
+PEOPLE: frozenset[type[Message]] = frozenset(
+    {
+        PlaceOrder,
+        PayOrder,
+        CancelOrder,
+        DecideReview,
+        ReceiveGoods,
+        AdjustStock,
+        ReportMoney,
+        SetSlots,
+        StartPicking,
+        ReportPicked,
+        ReportPacked,
+        HandOver,
+        ReportDelivered,
+    }
+)
+"""Commands that come from outside: people over HTTP, robots, the gateway's webhook."""
+
+HEARD_OUTSIDE: frozenset[type[Message]] = frozenset(
+    {
+        CommandAccepted,
+        CommandRefused,
+        _order.OrderPayable,
+        _order.OrderPaid,
+        _order.OrderDelivered,
+        _order.OrderClosed,
+        _order.OrderCancelled,
+        _order.OrderRejected,
+        _logistics.FulfilmentQueued,
+        _logistics.PickingFinished,
+        _logistics.SlotsSet,
+        _inventory.GoodsReceived,
+        _inventory.StockAdjusted,
+    }
+)
+"""Events that no service listens to: robots, integrators and the console do."""
+
+
+@cache
+def messages() -> tuple[type[Message], ...]:
+    """Every message there is: the classes that have a topic and no subclasses."""
+    classes = [found for module in CONTRACTS for found in vars(module).values() if inspect.isclass(found)]
+    whole = [c for c in classes if issubclass(c, Message) and hasattr(c, "TOPIC") and not c.__subclasses__()]
+    return tuple(dict.fromkeys(whole))
+
+
+@cache
+def said_by(service: str) -> frozenset[type[Message]]:
+    """The messages that a service's decider makes, read from its source."""
+    module = MODULES[service]
+    names = {
+        node.func.id
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    return frozenset(m for m in messages() if m.__name__ in names and getattr(module, m.__name__, None) is m)
+
+
+def register_codes() -> None:
+    """Loads what tells people what the codes of refusals mean."""
+    for service in MODULES:
+        importlib.import_module(f"services.{service}.api")

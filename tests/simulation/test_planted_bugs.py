@@ -1,0 +1,237 @@
+"""Bugs planted in deciders, runtime and wiring: the simulation must find each within a few seeds, or it proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from larder.simulation.database import Database
+from larder.simulation.link import Link
+from larder.simulation.owner import Owner
+from larder.simulation.simulate import simulate
+from services.inventory import decider as inventory
+from services.inventory.state import Phase as HoldPhase
+from services.logistics import decider as logistics
+from services.order import decider as order
+from services.order.state import Phase
+from services.payment import decider as payment
+from shared.contracts.inventory import ReleaseStock
+from shared.contracts.logistics import FreeSlot
+from shared.contracts.order import CancelOrder
+from shared.contracts.payment import MoneyUnasked, RefundPayment
+from shared.runtime import shard
+from shared.runtime.envelope import Delivery, Wire
+from shared.runtime.table import IGNORE, to
+
+SEEDS_MAX = 150
+"""A bug that hides for longer than this is not found by anybody's test run."""
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def gate_ignored(patch: pytest.MonkeyPatch) -> None:
+    """Whoever owned a shard once may write for ever."""
+    patch.setattr(Database, "is_open", lambda self, commit: True)
+
+
+def gate_without_epoch(patch: pytest.MonkeyPatch) -> None:
+    """Only the version is looked at: a new owner that has not written yet does not keep the old one out."""
+    patch.setattr(
+        Database,
+        "is_open",
+        lambda self, commit: self.progress[commit.progress.shard].version == commit.expected_version,
+    )
+
+
+def repeats_not_dropped(patch: pytest.MonkeyPatch) -> None:
+    """A link number that was seen already is decided again."""
+    is_new = shard._Step._is_new
+
+    def lenient(self: Any, d: Delivery) -> bool:
+        seen = self.progress.received.get(f"{d.source} {d.topic}", 0)
+        return is_new(self, d) or (0 < d.link <= seen and d.offset >= self.progress.offsets.get(d.topic, 0))
+
+    patch.setattr(shard._Step, "_is_new", lenient)
+
+
+def gaps_taken(patch: pytest.MonkeyPatch) -> None:
+    """What comes ahead of its turn is taken, and what was lost before it is a repeat for ever."""
+    is_new = shard._Step._is_new
+
+    def lenient(self: Any, d: Delivery) -> bool:
+        ahead = d.link > self.progress.received.get(f"{d.source} {d.topic}", 0)
+        return is_new(self, d) or (ahead and d.offset >= self.progress.offsets.get(d.topic, 0))
+
+    patch.setattr(shard._Step, "_is_new", lenient)
+
+
+def offsets_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    """A command from outside without a known id, handed out again by the consumer, is decided again."""
+    patch.setattr(Database, "known", lambda self, ids: [])
+    patch.setattr(shard._Step, "_is_new", lambda self, d: not d.link or shard_is_new(self, d))
+
+
+shard_is_new = shard._Step._is_new
+
+
+def go_back_n_loses_a_row(patch: pytest.MonkeyPatch) -> None:
+    """A send of several rows leaves the second one out, and is acknowledged."""
+
+    def records(self: Link) -> list[Wire]:
+        rows = list(self._rows)
+        return [record for row in rows[:1] + rows[2:] for record in row.records]
+
+    patch.setattr(Link, "records", records)
+
+
+def outbox_forgotten_at_takeover(patch: pytest.MonkeyPatch) -> None:
+    """A new owner does not send what the old one had not sent."""
+    patch.setattr(Database, "unsent", lambda self, shard: [])
+
+
+def effects_forgotten_at_takeover(patch: pytest.MonkeyPatch) -> None:
+    """A new owner does not take up the calls that were open."""
+    patch.setattr(Database, "open_effects", lambda self, shard: [])
+
+
+def timers_before_the_log_is_read(patch: pytest.MonkeyPatch) -> None:
+    """A timer that is due fires, whatever stands unread in the log."""
+    patch.setattr(Owner, "log_is_read", lambda self, ends: True)
+
+
+def release_forgets_the_lock(patch: pytest.MonkeyPatch) -> None:
+    """A released hold leaves its pieces locked."""
+    cell = to(HoldPhase.RELEASED, inventory.tell_released)
+    patch.setitem(inventory.HOLD.rows[HoldPhase.LOCKED], ReleaseStock, cell)
+
+
+def sold_out_unnoticed(patch: pytest.MonkeyPatch) -> None:
+    """At deducting nobody looks whether the goods are still there."""
+    patch.setattr(inventory, "missing_of", lambda demand, shelf: {})
+
+
+def place_never_given_back(patch: pytest.MonkeyPatch) -> None:
+    """A cancelled order keeps its place in the slot."""
+    patch.setattr(order, "give_slot_back", lambda order: ())
+
+
+def place_given_back_without_counting(patch: pytest.MonkeyPatch) -> None:
+    """A place that is given back is not free again."""
+    with_places_taken = logistics._with_places_taken
+    patch.setattr(logistics, "_with_places_taken", lambda slot, taken: with_places_taken(slot, max(taken, 0)))
+
+
+def refund_sent_twice(patch: pytest.MonkeyPatch) -> None:
+    """Each refund of a cancelled order is asked for under two numbers."""
+    refund_all = order._refund_all
+
+    def twice(*arguments: Any) -> Any:
+        changes, (refund,) = refund_all(*arguments)
+        assert isinstance(refund, RefundPayment)
+        return changes, (refund, refund.model_copy(update={"refund": refund.refund + 1}))
+
+    patch.setattr(order, "_refund_all", twice)
+
+
+def refund_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Money that nobody waits for is kept."""
+    for cells in order.SALES_ORDER.rows.values():
+        if MoneyUnasked in cells:
+            patch.setitem(cells, MoneyUnasked, IGNORE)
+
+
+def late_money_revives(patch: pytest.MonkeyPatch) -> None:
+    """Money that comes for a cancelled order makes it be picked."""
+    cell = to(Phase.AWAITING_PICKING, order.give_back)
+    patch.setitem(order.SALES_ORDER.rows[Phase.CANCELLED], MoneyUnasked, cell)
+
+
+def cancel_after_payment(patch: pytest.MonkeyPatch) -> None:
+    """A paid order can be cancelled like one that was not, and the money stays."""
+    cell = to(Phase.CANCELLED, order.cancel_unheld)
+    patch.setitem(order.SALES_ORDER.rows[Phase.AWAITING_PICKING], CancelOrder, cell)
+
+
+def timed_out_charge_not_asked_about(patch: pytest.MonkeyPatch) -> None:
+    """A charge whose attempt was settled by a webhook is not asked about (a bug that the simulation found here)."""
+    for cells in payment.PAYMENT.rows.values():
+        if payment.UnansweredLate in cells:
+            patch.setitem(cells, payment.UnansweredLate, IGNORE)
+
+
+def answer_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A person whose command is refused hears nothing."""
+    answer = shard._Step._answer
+
+    def silent(self: Any, d: Delivery, subject: str, refused: Any) -> None:
+        if refused is None:
+            answer(self, d, subject, refused)
+
+    patch.setattr(shard._Step, "_answer", silent)
+
+
+def ids_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A command that was sent twice is decided twice."""
+    patch.setattr(shard.Shard, "known", lambda self, answered: None)
+
+
+def parked_in_silence(patch: pytest.MonkeyPatch) -> None:
+    """What nobody can handle is thrown away."""
+    patch.setattr(shard._Step, "_park", lambda self, d, subject, code, reason: None)
+
+
+def one_bad_message_blocks_all(patch: pytest.MonkeyPatch) -> None:
+    """Whatever comes after a message that made its decider raise parks behind it, of other orders too."""
+    is_blocked = type("Everything", (set,), {"__contains__": lambda self, item: len(self) > 0})
+    init = shard._Step.__init__
+
+    def blocked_by_any(self: Any, *arguments: Any) -> None:
+        init(self, *arguments)
+        self.blocked = is_blocked(self.blocked)
+
+    patch.setattr(shard._Step, "__init__", blocked_by_any)
+
+
+def slots_may_be_full(patch: pytest.MonkeyPatch) -> None:
+    """A reservation that is given back is never known again, so its order may be fulfilled without a place."""
+    patch.setitem(logistics.RESERVATION.rows[logistics.ReservationPhase.RESERVED], FreeSlot, IGNORE)
+
+
+PLANTS: list[Plant] = [
+    gate_ignored,
+    gate_without_epoch,
+    repeats_not_dropped,
+    gaps_taken,
+    offsets_not_looked_at,
+    go_back_n_loses_a_row,
+    outbox_forgotten_at_takeover,
+    effects_forgotten_at_takeover,
+    timers_before_the_log_is_read,
+    release_forgets_the_lock,
+    sold_out_unnoticed,
+    place_never_given_back,
+    place_given_back_without_counting,
+    slots_may_be_full,
+    refund_sent_twice,
+    refund_forgotten,
+    late_money_revives,
+    cancel_after_payment,
+    timed_out_charge_not_asked_about,
+    answer_forgotten,
+    ids_forgotten,
+    parked_in_silence,
+    one_bad_message_blocks_all,
+]
+
+
+def first_failure(seeds: Iterable[int]) -> int | None:
+    """The first seed in which something is wrong."""
+    return next((seed for seed in seeds if simulate([seed]).failed), None)
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+def test_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With this bug in it, larder fails the audit within a bounded number of seeds."""
+    plant(monkeypatch)
+    assert first_failure(range(1, SEEDS_MAX + 1)) is not None, f"{plant.__name__}: {plant.__doc__}"
