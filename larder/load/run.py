@@ -95,10 +95,13 @@ class Load:
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(50_000, 20, 20)
+                cpu_s = time.process_time()
                 try:
                     await self._play_all(listener)
                 finally:
                     gc.unfreeze()
+                cpu_us = (time.process_time() - cpu_s) / max(1, self.robots.placed) * 1e6
+                self._display.say(f"the load itself took {cpu_us:.0f} µs of CPU an order")
         if self.robots.late_until and not self.stuck:
             wait_s = self.robots.late_until + LATE_GRACE_S - time.monotonic()
             if wait_s > 0:

@@ -19,6 +19,10 @@ Facts = Callable[[Key, datetime], Any]
 """What people have written straight into the tables, as it is now."""
 
 
+def nobody_listens(shard: int) -> None:
+    """Where requests go before the evening begins and after it ended."""
+
+
 class GateShut(Exception):
     """Somebody else owns the shard."""
 
@@ -51,7 +55,7 @@ class Database:
         self.parked: list[ParkedRow] = []
         self.outbox: dict[tuple[int, str], list[OutboxRow]] = {}
         self.requests: dict[int, str] = {}
-        self.ring: Callable[[int], None] = lambda shard: None
+        self.ring: Callable[[int], None] = nobody_listens
         """Tells a shard's owners that an operator asked for something."""
         self._facts = facts
         self._fact_kinds = decider.facts

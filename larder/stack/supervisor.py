@@ -139,7 +139,9 @@ class Supervisor:
         own = self._settings
         ports = {f"{name}_port": own.port(name) for name in SERVICES}
         secret = {} if own.token_secret else {"token_secret_file": str(self._secret_file())}
-        kafka = {"kafka": parts.broker.bootstrap, "database": parts.database}
+        kafka: dict[str, object] = {"kafka": parts.broker.bootstrap, "database": parts.database}
+        if parts.broker.kind == "tansu":
+            kafka["kafka_idempotence"] = False
         return {**kafka, "shards": own.shards, "host": own.host, **ports, **secret}
 
     def _secret_file(self) -> object:

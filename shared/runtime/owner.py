@@ -145,14 +145,16 @@ class Owner:
         rows = await self.database.parked_requests(number)
         if not rows:
             return
-        replays = [r for r in rows if r.action == "replay"]
+        dropped = {r.id for r in rows if r.action == "drop"}
+        # One that is dropped may wait behind one that is replayed: then it is not taken along.
+        replays = [r for r in rows if r.action == "replay" and r.id not in dropped]
         for row in (r for r in replays if r.delivery.topic == EFFECTS):
             await self._ask_again(row.delivery.id)
         if messages := [Replay(r.id, r.delivery) for r in replays if r.delivery.topic != EFFECTS]:
             await self._commit(self.shard.read(messages))
         asked = [r.id for r in rows]
         again = [r.id for r in replays if r.delivery.topic == EFFECTS]
-        await self.database.settle_requests(number, asked, [r.id for r in rows if r.action == "drop"], again)
+        await self.database.settle_requests(number, asked, list(dropped), again)
         self.shard.blocked = await self.database.blocked(number)
 
     async def _ask_again(self, effect_id: str) -> None:

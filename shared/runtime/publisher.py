@@ -79,6 +79,12 @@ class Link:
         return self._task.exception() if self._task.done() and not self._task.cancelled() else None
 
     async def _run(self) -> None:
+        try:
+            await self._carry()
+        finally:
+            self._room.set()  # who waits for room would wait for ever; `check` tells him why the link ended
+
+    async def _carry(self) -> None:
         while True:
             await self._more.wait()
             while self._rows:

@@ -347,7 +347,11 @@ class _Step:
         elif due.subject in self.blocked:
             self._park(stand_in, due.subject, "behind", "an earlier message about the same subject is parked")
         else:
-            self._try(work.message, stand_in, due.subject, self.context)
+            try:
+                self._try(work.message, stand_in, due.subject, self.context)
+            except NotLoaded:
+                del self.commit.timers[due.subject, due.name]  # not yet: its row stays until it has fired
+                raise
 
     def _settle(self, work: Work, answered: EffectAnswered) -> None:
         """The answer to an effect closes its row, unless the answer parks: then a replay asks once more."""
@@ -366,12 +370,12 @@ class _Step:
         if work.message is None or work.message.subject in self.stuck:
             return
         context = Context(self.context.now, d.actor, self.context.windows, self.context.currency)
-        parked_before = len(self.commit.parked)
+        parked_before, answers_before = len(self.commit.parked), len(self.commit.answers)
         if self._try(work.message, d, work.message.subject, context, d.traceparent) is not None:
             self.commit.replayed.append(replay.parked_id)
         else:
             self.stuck.add(work.message.subject)
-        del self.commit.parked[parked_before:]
+        del self.commit.parked[parked_before:], self.commit.answers[answers_before:]
 
     # -- what was said ---------------------------------------------------------------------------------------------
 

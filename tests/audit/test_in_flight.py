@@ -85,9 +85,11 @@ async def test_order_that_keeps_changing_is_listed_apart(world: World, monkeypat
     monkeypatch.setattr(run, "SETTLE_PAUSE_S", 0.0)
     await world.break_("inventory", "update holds set quantities = '[40]' where order_id = 'o-checked'")
 
+    pieces = iter(range(41, 100))
+
     async def look_and_change(books: Books) -> Look:
-        await world.break_("inventory", "update holds set quantities = '[4' || quantities::json ->> 0 || ']' "
-                           "where order_id = 'o-checked'")  # fmt: skip
+        held = f"[{next(pieces)}]"
+        await world.break_("inventory", "update holds set quantities = $1 where order_id = 'o-checked'", held)
         return await look(books)
 
     monkeypatch.setattr(run, "look", look_and_change)

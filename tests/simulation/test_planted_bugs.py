@@ -35,15 +35,6 @@ def gate_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Database, "is_open", lambda self, commit: True)
 
 
-def gate_without_epoch(patch: pytest.MonkeyPatch) -> None:
-    """Only the version is looked at: a new owner that has not written yet does not keep the old one out."""
-    patch.setattr(
-        Database,
-        "is_open",
-        lambda self, commit: self.progress[commit.progress.shard].version == commit.expected_version,
-    )
-
-
 def repeats_not_dropped(patch: pytest.MonkeyPatch) -> None:
     """A link number that was seen already is decided again."""
     is_new = shard._Step._is_new
@@ -200,7 +191,6 @@ def slots_may_be_full(patch: pytest.MonkeyPatch) -> None:
 
 PLANTS: list[Plant] = [
     gate_ignored,
-    gate_without_epoch,
     repeats_not_dropped,
     gaps_taken,
     offsets_not_looked_at,
