@@ -89,7 +89,8 @@ class OneLine:
     def tick(self, now: float, robots: Robots, figures: Figures, orders: int) -> None:
         if now >= self._next:
             self._next = now + LIVE_EVERY_S
-            self._live.update(Text(standing(now, robots, figures, orders), no_wrap=True, overflow="ellipsis"), refresh=True)
+            line = Text(standing(now, robots, figures, orders), no_wrap=True, overflow="ellipsis")
+            self._live.update(line, refresh=True)
 
     def __enter__(self) -> Self:
         self._live.start()

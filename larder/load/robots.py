@@ -23,7 +23,7 @@ from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.topics import partition_for
 from shared.runtime.envelope import Wire
 
-RESEND_S = 10.0
+RESEND_S = 20.0
 """A command without its event is sent again after so long; then after twice as long, and so on."""
 RESENDS_DOUBLED_MAX = 3
 ORDER_COMMANDS, STORE_COMMANDS = PlaceOrder.TOPIC, StartPicking.TOPIC

@@ -65,7 +65,9 @@ class Worker:
         self.saved = saved
         self.owners: dict[int, Owner] = {}
         self.topics = sorted({commands_of(decider.service), *(m.TOPIC for m in decider.listens)})
-        self.producer = make_producer(settings.bootstrap(), f"{decider.service}-{settings.worker}")
+        self.producer = make_producer(
+            settings.bootstrap(), f"{decider.service}-{settings.worker}", idempotent=settings.kafka_idempotence
+        )
         self.assigned = asyncio.Event()
         self._wake = asyncio.Event()
         self._owning = asyncio.Lock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,9 @@ class Ground:
     async def clear(self) -> None:
         """As on the first day."""
         for owner in self._owners:
-            await owner.close()
+            if owner.runner:
+                await owner.runner.close()
+            await owner.publisher.close(0)
         for connection in self._open:
             await connection.close()
         self._owners, self._open, self.log, self.producer = [], [], Log(), FakeProducer()
@@ -167,8 +169,3 @@ async def until(condition: Any, patience_s: float = 10) -> None:
     async with asyncio.timeout(patience_s):
         while not condition():
             await asyncio.sleep(0.001)
-
-
-def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Rows as the arrays that a set-based write takes."""
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from shared.runtime.broker import WrongBroker
+from shared.runtime.commit import Commit
 from shared.runtime.database import GateShut
 from shared.runtime.owner import Owner
 from shared.runtime.said import Effect
@@ -184,6 +186,26 @@ async def test_due_timers_fire_and_those_to_come_are_known(ground: Ground) -> No
     assert await ground.pieces("a") == 10
     assert owner.next_due is not None
     assert owner.next_due > first_due + SOON
+
+
+async def test_timer_that_another_one_cancels_does_not_fire_after_a_halved_batch(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are due; the first cancels the second. The database refuses them together, so they come one by one."""
+    owner, log = await ground.owner(), ground.log
+    messages = [PointAt(jar="a", other="b"), SetLid(jar="a", seconds=0), SetLid(jar="b", seconds=1)]
+    await owner.run_batch([log.told(m) for m in messages])
+    real = owner.database.save
+
+    async def save(commit: Commit) -> None:
+        if commit.decided > 1:
+            raise asyncpg.DataError("too much at once")
+        await real(commit)
+
+    monkeypatch.setattr(owner.database, "save", save)
+    while owner.next_due:
+        await owner.fire_due(datetime.now(UTC) + SOON)
+    assert (await ground.pieces("a"), await ground.pieces("b")) == (10, 0)
 
 
 async def test_timer_that_cannot_be_decided_does_not_fire_for_ever(ground: Ground) -> None:

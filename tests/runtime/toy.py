@@ -121,7 +121,7 @@ class Thank(Message):
 
 @dataclass(frozen=True, slots=True)
 class LidOff:
-    """The timer: the lid came off, and ten pieces fell in."""
+    """The timer: the lid came off, and ten pieces fell in. That of the neighbour stays on, then."""
 
     subject: str
 
@@ -222,7 +222,9 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
         case Rained() | Answered():
             return _filled(jar, message.pieces, context)
         case LidOff():
-            return _filled(jar, 10, context)
+            moved = _filled(jar, 10, context)
+            stays_on = [CancelTimer(jar.neighbour, LID)] if jar.neighbour else []
+            return Moved(moved.states, (*moved.said, *stays_on))
     raise NoCell("jar", "any", type(message).__name__)
 
 
