@@ -18,6 +18,7 @@ LISTED_AT_MOST = 200
 BODY_SHOWN_CHARS = 4000
 
 AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="One or more, as `larder parked list` tells them.")]
 OnlyService = Annotated[str | None, typer.Option("--service", help=f"Only one of: {', '.join(SERVICES)}.")]
 
 LIST = """
@@ -29,6 +30,8 @@ SHOW = "select * from parked where id = $1"
 ASK = """
 insert into parked_requests (parked_id, action, shard) select id, $2, shard from parked where id = $1
 on conflict (parked_id) do update set action = excluded.action, asked_at = now()"""
+STATE = """
+select state, exists (select from parked_requests where parked_id = id), code, reason from parked where id = $1"""
 
 group = typer.Typer(
     help="Messages that nobody could handle: look at them, replay them, drop them.", no_args_is_help=True
@@ -42,7 +45,8 @@ def add_to(app: typer.Typer) -> None:
 
 @group.command("list")
 def list_parked(
-    service: OnlyService = None,
+    service: Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="One or more, as `larder parked list` tells them.")]
+OnlyService = None,
     every: Annotated[bool, typer.Option("--all", help="Also those replayed and dropped.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -70,19 +74,21 @@ def show(parked_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
 
 
 @group.command()
-def replay(parked_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
-    """Ask the owning worker to handle a parked message again, and those of the same subject behind it."""
-    _tell_state(asyncio.run(_ask(parked_id, "replay")), as_json)
+def replay(parked_ids: Ids, as_json: AsJson = False) -> None:
+    """Ask the owning worker to handle parked messages again, and those of the same subject behind them."""
+    _ask_each(parked_ids, "replay", as_json)
 
 
 @group.command()
-def drop(parked_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
-    """Give a parked message up; those of the same subject behind it may then go on."""
-    _tell_state(asyncio.run(_ask(parked_id, "drop")), as_json)
+def drop(parked_ids: Ids, as_json: AsJson = False) -> None:
+    """Give parked messages up; those of the same subject behind them may then go on."""
+    _ask_each(parked_ids, "drop", as_json)
 
 
-def _tell_state(row: dict[str, Any], as_json: bool) -> None:
-    typer.echo(json.dumps(row) if as_json else f"{row['id']} is {row['state']}")
+def _ask_each(parked_ids: list[str], action: str, as_json: bool) -> None:
+    for parked_id in parked_ids:
+        row = asyncio.run(_ask(parked_id, action))
+        typer.echo(json.dumps(row) if as_json else f"{row['id']} is {row['state']}")
 
 
 def _known(service: str) -> str:
@@ -134,9 +140,11 @@ async def _ask(parked_id: str, action: str) -> dict[str, Any]:
             raise StackError(f"{parked_id} is {state} already")
         await connection.execute(ASK, number, action)
         for _ in range(int(PATIENCE_S / PAUSE_S)):
-            state = await connection.fetchval("select state from parked where id = $1", number)
+            state, asked, code, reason = await connection.fetchrow(STATE, number)
             if state != "parked":
                 return {"id": parked_id, "state": state}
+            if not asked:
+                raise StackError(f"{parked_id} was handled again, and parks as before: {code}: {reason}")
             await asyncio.sleep(PAUSE_S)
     finally:
         await connection.close()

@@ -22,15 +22,12 @@ from services.payment import decider as payment
 from services.payment import state as money
 from services.risk import decider as risk
 from services.risk import state as screening
-from shared.contracts import aftersales as _aftersales
-from shared.contracts import base as _base
 from shared.contracts import inventory as _inventory
 from shared.contracts import logistics as _logistics
 from shared.contracts import order as _order
-from shared.contracts import payment as _payment
-from shared.contracts import risk as _risk
+from shared.contracts.asyncapi import FROM_OUTSIDE, messages
 from shared.contracts.base import CommandAccepted, CommandRefused, Message
-from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, ReceiveGoods, VerifyStock
+from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, VerifyStock
 from shared.contracts.logistics import (
     FulfilOrder,
     HandOver,
@@ -38,16 +35,13 @@ from shared.contracts.logistics import (
     ReportPacked,
     ReportPicked,
     ReserveSlot,
-    SetSlots,
     StartPicking,
 )
-from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
+from shared.contracts.order import PayOrder, PlaceOrder
 from shared.contracts.payment import PaymentRefunded, ReportMoney, TakePayment
 from shared.contracts.risk import DecideReview, ScreenOrder
 from shared.runtime.decider import Decider
 from shared.runtime.table import Table
-
-CONTRACTS: tuple[ModuleType, ...] = (_base, _order, _inventory, _risk, _payment, _logistics, _aftersales)
 
 MODULES: Mapping[str, ModuleType] = {
     "order": order,
@@ -130,23 +124,7 @@ OF_EFFECTS: Mapping[str, tuple[type, ...]] = {
 }
 """Columns that come of the answers to effects."""
 
-PEOPLE: frozenset[type[Message]] = frozenset(
-    {
-        PlaceOrder,
-        PayOrder,
-        CancelOrder,
-        DecideReview,
-        ReceiveGoods,
-        AdjustStock,
-        ReportMoney,
-        SetSlots,
-        StartPicking,
-        ReportPicked,
-        ReportPacked,
-        HandOver,
-        ReportDelivered,
-    }
-)
+PEOPLE = FROM_OUTSIDE
 """Commands that come from outside: people over HTTP, robots, the gateway's webhook."""
 
 HEARD_OUTSIDE: frozenset[type[Message]] = frozenset(
@@ -167,14 +145,6 @@ HEARD_OUTSIDE: frozenset[type[Message]] = frozenset(
     }
 )
 """Events that no service listens to: robots, integrators and the console do."""
-
-
-@cache
-def messages() -> tuple[type[Message], ...]:
-    """Every message there is: the classes that have a topic and no subclasses."""
-    classes = [found for module in CONTRACTS for found in vars(module).values() if inspect.isclass(found)]
-    whole = [c for c in classes if issubclass(c, Message) and hasattr(c, "TOPIC") and not c.__subclasses__()]
-    return tuple(dict.fromkeys(whole))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Bugs planted in deciders, runtime and wiring: the simulation must find each within a few seeds, or it proves nothing."""
+"""Bugs planted in deciders, runtime and wiring: the simulation finds each within a few seeds, or it proves nothing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from larder.simulation.simulate import simulate
 from services.inventory import decider as inventory
 from services.inventory.state import Phase as HoldPhase
 from services.logistics import decider as logistics
+from services.logistics.state import ReservationPhase
 from services.order import decider as order
 from services.order.state import Phase
 from services.payment import decider as payment
@@ -186,7 +187,7 @@ def one_bad_message_blocks_all(patch: pytest.MonkeyPatch) -> None:
 
 def slots_may_be_full(patch: pytest.MonkeyPatch) -> None:
     """A reservation that is given back is never known again, so its order may be fulfilled without a place."""
-    patch.setitem(logistics.RESERVATION.rows[logistics.ReservationPhase.RESERVED], FreeSlot, IGNORE)
+    patch.setitem(logistics.RESERVATION.rows[ReservationPhase.RESERVED], FreeSlot, IGNORE)
 
 
 PLANTS: list[Plant] = [
