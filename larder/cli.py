@@ -5,7 +5,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from larder.commands import demo, docs, doctor, lifecycle, load, migrate, parked, simulate, token, topics
+from larder.commands import audit, demo, docs, doctor, lifecycle, load, migrate, parked, simulate, token, topics
 from larder.stack.errors import StackError
 from shared.settings import FromEnvironment, NotConfiguredError, Settings
 from shared.tokens import TokenError
@@ -44,6 +44,7 @@ topics.add_to(app)
 parked.add_to(app)
 load.add_to(app)
 simulate.add_to(app)
+audit.add_to(app)
 demo.add_to(app)
 doctor.add_to(app)
 docs.add_to(app)

@@ -45,8 +45,7 @@ def add_to(app: typer.Typer) -> None:
 
 @group.command("list")
 def list_parked(
-    service: Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="One or more, as `larder parked list` tells them.")]
-OnlyService = None,
+    service: OnlyService = None,
     every: Annotated[bool, typer.Option("--all", help="Also those replayed and dropped.")] = False,
     as_json: AsJson = False,
 ) -> None:

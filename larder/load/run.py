@@ -28,6 +28,8 @@ from shared.settings import Settings
 PATIENCE_S = 60.0
 """So long may nothing move, beside the windows that orders wait for."""
 WATCH_EVERY_S = 1.0
+WINDOW_MIN, WINDOW_MAX = 50, 3_000
+"""The window, unless it is given: a fifth of the orders, within these."""
 WAIT_MS = 200
 PACE_MS = 10
 """At a rate, orders are placed at least so often; a finer pace would only make smaller batches."""
@@ -47,9 +49,15 @@ class Options:
     seed: int = 1
     rate: float | None = None
     """Orders placed a second; None: as fast as the window has room."""
-    window: int = 3_000
+    window: int | None = None
     """Most orders under way at once; those that only wait for a clock are not counted."""
     mix: Mix = field(default_factory=Mix)
+
+    @property
+    def most_under_way(self) -> int:
+        """The window. When all orders are under way at once they end in one burst, which says nothing of the speed: a
+        small load has a small window."""
+        return self.window or max(WINDOW_MIN, min(WINDOW_MAX, self.orders // 5))
 
 
 class Load:
@@ -165,7 +173,7 @@ class Load:
 
     def _place(self, now: float) -> None:
         robots, options = self.robots, self.options
-        room = min(options.window - robots.busy, options.orders - robots.placed)
+        room = min(options.most_under_way - robots.busy, options.orders - robots.placed)
         if options.rate is not None:
             room = min(room, int((now - self.figures.began_at) * options.rate) + 1 - robots.placed)
         if room > 0:

@@ -155,7 +155,8 @@ class Database:
                     and {row.code, asked.code} <= BLOCKING
                 )
                 if row.shard == shard and row.state == "parked" and (row.id == asked_id or taken_along):
-                    found[row.id] = action
+                    # One that is dropped may wait behind one that is replayed: then it is not taken along.
+                    found[row.id] = "drop" if "drop" in (action, found.get(row.id)) else action
         return [(self.parked[row_id - 1], action) for row_id, action in sorted(found.items())]
 
     def settle(self, rows: Iterable[ParkedRow], dropped: Iterable[ParkedRow], replayed: Iterable[ParkedRow]) -> None:

@@ -17,9 +17,9 @@ from larder.simulation.gateway import Calls
 from larder.simulation.link import Around, Link
 from shared.contracts.topics import commands_of
 from shared.runtime.commit import Commit, OutboxRow
-from shared.runtime.decider import Windows
+from shared.runtime.decider import NotLoaded, Windows
 from shared.runtime.envelope import Delivery
-from shared.runtime.shard import EFFECTS, EffectAnswered, Replay, Shard, Work
+from shared.runtime.shard import EFFECTS, Due, EffectAnswered, Replay, Shard, Work
 
 REWIND_MAX = 6
 """Most records that a consumer hands out again."""
@@ -227,9 +227,7 @@ class Owner:
         if ids := shard.outside_ids(works):
             shard.known(database.known(ids))
         now = around.clock.now
-        while missing := shard.missing(works):
-            shard.learn(database.load(sorted(missing), now))
-        commit = shard.decide(works, now)
+        commit = self._decide(works, now)
         if weather.crashes and around.is_hit(weather.crash):
             self._crash(None if around.dice.random() < 0.5 else commit)
         elif weather.takeovers and around.is_hit(weather.takeover):
@@ -240,6 +238,16 @@ class Owner:
             around.clock.after(around.dice.uniform(*PAUSE_S), self._come_back, works, commit, then)
         else:
             self._finish(works, commit, then)
+
+    def _decide(self, works: Sequence[Work], now: datetime) -> Commit:
+        shard, database = self.shard, self.database
+        while True:
+            while missing := shard.missing(works):
+                shard.learn(database.load(sorted(missing), now))
+            try:
+                return shard.decide(works, now)
+            except NotLoaded as absent:
+                shard.learn(database.load([absent.key], now))
 
     def _come_back(self, works: Sequence[Work], commit: Commit, then: Callable[[], None]) -> None:
         self._paused = self._awake = False
@@ -263,7 +271,9 @@ class Owner:
             if due is not None and (self.next_due is None or due < self.next_due):
                 self.next_due = due
         if commit.decided < len(works):
-            self._carried = [*works[commit.decided :], *self._carried]
+            # Timers are not carried: they are in their table, and may be cancelled by then.
+            left_over = [work for work in works[commit.decided :] if not isinstance(work.item, Due)]
+            self._carried = [*left_over, *self._carried]
         then()
 
     def _publish(self, rows: Sequence[OutboxRow]) -> None:

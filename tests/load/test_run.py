@@ -113,3 +113,9 @@ def test_other_machines_are_refused(bootstrap):
     """A load never fills somebody else's shop."""
     with pytest.raises(LoadError, match="this machine only"):
         refuse_far_hosts(bootstrap)
+
+
+def test_a_small_load_has_a_small_window():
+    """Else all its orders would end in one burst, and the rate of the burst would be taken for larder's speed."""
+    assert [Options(orders).most_under_way for orders in (10, 1_000, 50_000)] == [50, 200, 3_000]
+    assert Options(50_000, window=4_000).most_under_way == 4_000
