@@ -23,6 +23,10 @@ GATEWAY_BOOK = "gateway"
 DATABASES: tuple[str, ...] = (*SERVICES, GATEWAY_BOOK)
 
 
+WINDOWS = ("payment_window_s", "after_sales_window_s", "review_window_s", "shortage_window_s", "return_window_s")
+"""The settings that say how long something waits for a person."""
+
+
 class NotConfiguredError(RuntimeError):
     """A setting that is needed here is not set; the message says how to set it."""
 

@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.text import Text
 
 from larder.load.figures import Figures
-from larder.load.robots import Robots, Step
+from larder.load.order import Step
+from larder.load.robots import Robots
 
 PLAIN_EVERY_S = 2.0
 LIVE_EVERY_S = 0.5

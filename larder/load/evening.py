@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from larder.load.figures import End, Figures
+from larder.load.order import Order, Step
 from larder.load.play import Ready
-from larder.load.robots import Order, Robots, Step
+from larder.load.robots import Robots
 from larder.load.shelves import Names
 
 FRAME_EVERY_S = 0.25

@@ -19,8 +19,9 @@ from larder.load.errors import LoadError
 from larder.load.figures import Figures
 from larder.load.lines import Listener, Sender
 from larder.load.mix import WAIT_MAX_S, Chooser, Mix
+from larder.load.order import AWAITED, Step
 from larder.load.play import Play
-from larder.load.robots import AWAITED, Robots, Step, Tell
+from larder.load.robots import Robots, Tell
 from larder.load.shelves import Names, fill, tell_catalogue
 from larder.load.wire import time_now
 from shared.settings import Settings
@@ -30,6 +31,7 @@ PATIENCE_S = 60.0
 WATCH_EVERY_S = 1.0
 WINDOW_MIN, WINDOW_MAX = 50, 3_000
 """The window, unless it is given: a fifth of the orders, within these."""
+WINDOW_AT_A_RATE = 20_000
 WAIT_MS = 200
 PACE_MS = 10
 """At a rate, orders are placed at least so often; a finer pace would only make smaller batches."""
@@ -56,8 +58,10 @@ class Options:
     @property
     def most_under_way(self) -> int:
         """The window. When all orders are under way at once they end in one burst, which says nothing of the speed: a
-        small load has a small window."""
-        return self.window or max(WINDOW_MIN, min(WINDOW_MAX, self.orders // 5))
+        small load has a small window. At a rate the window only bounds memory: a queue must show in the times."""
+        if self.window or self.rate:
+            return self.window or WINDOW_AT_A_RATE
+        return max(WINDOW_MIN, min(WINDOW_MAX, self.orders // 5))
 
 
 class Load:
@@ -151,6 +155,7 @@ class Load:
         robots, sender = self.robots, self._sender
         now = self.figures.began_at = self._progress_at = time.monotonic()
         next_watch = now
+        many = False
         while True:
             robots.time = time_now()
             self._place(now)
@@ -163,9 +168,10 @@ class Load:
             self._display.tick(now, robots, self.figures, self.options.orders)
             if self.stuck or (not robots.orders and robots.placed >= self.options.orders):
                 return
-            records = await listener.hear(self._wait_ms(now))
-            if len(records) >= MANY:
+            if many and self.options.rate is None:
                 await asyncio.sleep(BEAT_S)
+            records = await listener.hear(self._wait_ms(now))
+            many = len(records) >= MANY
             now = time.monotonic()
             robots.time = time_now()
             if records and robots.hear(records, now):

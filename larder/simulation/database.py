@@ -159,8 +159,21 @@ class Database:
                     found[row.id] = "drop" if "drop" in (action, found.get(row.id)) else action
         return [(self.parked[row_id - 1], action) for row_id, action in sorted(found.items())]
 
-    def settle(self, rows: Iterable[ParkedRow], dropped: Iterable[ParkedRow], replayed: Iterable[ParkedRow]) -> None:
-        """The requests are done with."""
+    def is_epoch(self, shard: int, epoch: int) -> bool:
+        """The other gate, for what is written without a batch: `where epoch = mine`."""
+        return self.progress[shard].epoch == epoch
+
+    def settle(
+        self,
+        shard: int,
+        epoch: int,
+        rows: Iterable[ParkedRow],
+        dropped: Iterable[ParkedRow],
+        replayed: Iterable[ParkedRow],
+    ) -> None:
+        """The requests are done with; raises GateShut when it is somebody else who has to serve them."""
+        if not self.is_epoch(shard, epoch):
+            raise GateShut(f"{self.decider.service}/{shard}")
         for row in rows:
             self.requests.pop(row.id, None)
         for row in dropped:

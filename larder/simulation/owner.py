@@ -216,7 +216,12 @@ class Owner:
 
     def _settle_requests(self, rows: Sequence[tuple[ParkedRow, str]], effects: Sequence[ParkedRow]) -> None:
         dropped = [row for row, action in rows if action == "drop"]
-        self.database.settle(rows=[row for row, _ in rows], dropped=dropped, replayed=effects)
+        epoch = self.shard.progress.epoch
+        try:
+            self.database.settle(self.number, epoch, [row for row, _ in rows], dropped, effects)
+        except GateShut:
+            self.retire()
+            return
         self.shard.blocked = self.database.blocked(self.number)
         self.wake()
 

@@ -86,7 +86,7 @@ class Desk:
         return self.around.log.append(topic, partition, key.encode(), value, headers)
 
     def expect_parked(self, delivery: Delivery, service: str, *codes: str) -> None:
-        """This record will be parked by that service, for one of these reasons."""
+        """This record will be parked by that service, for one of these reasons (`ignored`: or for none)."""
         self.expected_parked[service, delivery.topic, delivery.partition, delivery.offset] = codes
 
     def put_poison(self, service: str, key: str, value: bytes | None, headers: Headers, code: str) -> None:

@@ -13,10 +13,10 @@ from larder.simulation.database import Database
 from larder.simulation.people import Desk
 from larder.simulation.shop import Shop
 from shared.contracts.base import Message
-from shared.contracts.inventory import HoldStock, ReverseIssue, VerifyStock
+from shared.contracts.inventory import HoldStock, ReverseIssue, StockShort, VerifyStock
 from shared.contracts.payment import RefundPayment
 from shared.contracts.topics import SERVICES, events_of
-from shared.runtime.envelope import Headers, from_outside
+from shared.runtime.envelope import Delivery, Headers, from_outside
 
 WITHIN_S = 700.0
 """Poison comes within this time."""
@@ -45,6 +45,8 @@ class Poisoner:
         self.databases = databases
         self.orders = orders
         self._count = 0
+        self._victim = ""
+        desk.around.log.watch(HoldStock.TYPE, self._answer_first)
 
     def begin(self) -> None:
         """Plans what is planted when."""
@@ -54,8 +56,8 @@ class Poisoner:
                 plant = dice.choice((self._spoiled, self._spoiled, self._without_order, self._junk_event))
                 self.desk.after(dice.random() * WITHIN_S, plant)
             if self.orders and dice.random() < 0.4:
-                get_stuck = dice.choice((self._money_stuck, self._stock_stuck))
-                self.desk.after(dice.random() * 20, partial(get_stuck, dice.choice(self.orders)))
+                get_stuck = dice.choice((self._money_stuck, self._stock_stuck, self._saga_stuck))
+                self.desk.after(dice.random() * 12, partial(get_stuck, dice.choice(self.orders)))
 
     def _headers(self, type_: str, subject: str) -> Headers:
         self._count += 1
@@ -120,12 +122,26 @@ class Poisoner:
         self._look_later("payment", order_id, LOOKS_MAX)
 
     def _stock_stuck(self, order_id: str) -> None:
-        """A hold without lines makes the decider raise, unless the order has its hold already."""
+        """A hold without lines makes the decider raise, unless the order has its hold already, or had it."""
         store = self.dice.choice(list(self.stores))
         hold = HoldStock(order_id=order_id, store=store, mode="lock", spus=(), quantities=())
         delivery = self.desk.put(hold.TOPIC, store, hold.to_json(), self._headers(hold.TYPE, order_id))
-        self.desk.expect_parked(delivery, "inventory", "decider_raised", "no_cell")
+        self.desk.expect_parked(delivery, "inventory", "decider_raised", "no_cell", "ignored")
         self._look_later("inventory", order_id, LOOKS_MAX)
+
+    def _saga_stuck(self, order_id: str) -> None:
+        """Once the order's stock is asked for, somebody else answers, and makes no sense: the order itself is stuck."""
+        self._victim = order_id
+
+    def _answer_first(self, record: Delivery) -> None:
+        if record.subject == self._victim:
+            self._victim = ""
+            short = StockShort(order_id=record.subject, spus=("nothing",), missing=())
+            delivery = self.desk.put(
+                short.TOPIC, record.subject, short.to_json(), self._headers(short.TYPE, short.order_id)
+            )
+            self.desk.expect_parked(delivery, "order", "decider_raised", "no_cell", "ignored")
+            self._look_later("order", record.subject, LOOKS_MAX)
 
     def _look_later(self, service: str, order_id: str, looks: int) -> None:
         if looks:

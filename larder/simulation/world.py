@@ -58,6 +58,7 @@ class World:
         self.databases = {s: Database(DECIDERS[s], facts.get(s, no_facts)) for s in SERVICES}
         self.gateway = Gateway(self.around, self.desk.report_money)
         self.owners: dict[tuple[str, int], Owner] = {}
+        self.everybody: list[Owner] = []
         self.slots = _slots(dice)
         for service in SERVICES:
             for partition in range(weather.shards):
@@ -77,10 +78,15 @@ class World:
         self.clock.after(seconds, self._claim, post)
 
     def _claim(self, post: Post) -> None:
-        self.owners[post.database.decider.service, post.number] = Owner(self.around, post)
+        owner = Owner(self.around, post)
+        self.owners[post.database.decider.service, post.number] = owner
+        self.everybody.append(owner)
 
     def _ring(self, service: str, shard: int) -> None:
-        self.owners[service, shard].wake()
+        """Requests are found by whoever looks, zombies too."""
+        for owner in self.everybody:
+            if owner.number == shard and owner.database is self.databases[service]:
+                owner.wake()
 
     def _plan_outage(self) -> None:
         """Somebody will stand still for a while: anybody at any time, or the saga when time to pay runs out."""
@@ -110,9 +116,11 @@ class World:
 
     def end(self) -> None:
         """Lets go of everybody who holds on to the evening, so that its memory is free without a search for knots."""
-        for owner in self.owners.values():
-            owner.retire()
+        for owner in self.everybody:
+            if not owner.gone:
+                owner.retire()
         self.owners.clear()
+        self.everybody.clear()
         self.log.end()
         for database in self.databases.values():
             database.ring = nobody_listens

@@ -70,8 +70,25 @@ class Mortal(Stack):
 
     async def decided(self, service: str) -> int:
         """How many batches the service's shard has ever committed; waits for the database."""
-        value = await until(lambda: self._one(service, "select version + 1 from progress"), "the database", BACK_S)
-        return int(value) - 1
+        return int(await self.ask_book(service, "select version + 1 from progress")) - 1
+
+    async def ask_book(self, service: str, sql: str) -> Any:
+        """One value from a service's database; waits until it answers with something."""
+        return await until(lambda: self._one(service, sql), f"{service}'s database to say something", BACK_S)
+
+    async def says(self, name: str, words: str) -> None:
+        """The log of a process holds these words."""
+        log = Home.seen(self.home).log(name)
+
+        async def said() -> bool:
+            return words in log.read_text()
+
+        await until(said, f"{name} to say: {words}", BACK_S)
+
+    async def up_again(self) -> None:
+        """Brings it up after a `larder down`."""
+        told = await self.larder("up", "--detach")
+        assert told.status == 0, told.err
 
     async def _one(self, service: str, sql: str) -> Any:
         try:
@@ -148,7 +165,12 @@ async def load(stack: Mortal, orders: int, rate: float, seed: int = 1) -> AsyncI
     command = ("load", "--orders", orders, "--rate", rate, "--seed", seed, "--no-audit", "--json")
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            LARDER, *map(str, command), env=stack.environment, stdin=asyncio.subprocess.DEVNULL, stdout=file, stderr=file
+            LARDER,
+            *map(str, command),
+            env=stack.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
         )
     try:
         yield Playing(process, orders, log)

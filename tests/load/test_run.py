@@ -82,7 +82,7 @@ async def test_a_load_that_stands_still_says_who_waits_for_what(shop: Shop, monk
     shop.peer.loses = lambda id_, type_: type_ == "ReportPacked"
     monkeypatch.setattr("larder.load.run.PATIENCE_S", 0.5)
     monkeypatch.setattr("larder.load.run.WATCH_EVERY_S", 0.1)
-    load = shop.load()
+    load = shop.load(window=ORDERS)
     await load.run()
     assert f"{ORDERS} orders have not ended" in load.stuck[0]
     assert f"{ORDERS} wait for FulfilmentPacked: l-{load.run_id}-1, " in load.stuck[1]
@@ -119,3 +119,4 @@ def test_a_small_load_has_a_small_window():
     """Else all its orders would end in one burst, and the rate of the burst would be taken for larder's speed."""
     assert [Options(orders).most_under_way for orders in (10, 1_000, 50_000)] == [50, 200, 3_000]
     assert Options(50_000, window=4_000).most_under_way == 4_000
+    assert Options(100, rate=10).most_under_way == 20_000

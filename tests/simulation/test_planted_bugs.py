@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from larder.simulation.database import Database
 from larder.simulation.link import Link
 from larder.simulation.owner import Owner
+from larder.simulation.poison import Poisoner
 from larder.simulation.simulate import simulate
+from larder.simulation.weather import Weather
 from services.inventory import decider as inventory
 from services.inventory.state import Phase as HoldPhase
 from services.logistics import decider as logistics
@@ -216,6 +220,23 @@ PLANTS: list[Plant] = [
 ]
 
 
+def rough(patch: pytest.MonkeyPatch) -> None:
+    """Owners change all the time, and operators have much to do."""
+    weather_of = Weather.of
+
+    def of(dice: Random) -> Weather:
+        weather = weather_of(dice)
+        weather.takeover, weather.takeovers, weather.crash, weather.crashes = 0.15, 80, 0.05, 20
+        return weather
+
+    def begin(poisoner: Poisoner) -> None:
+        for order_id in poisoner.orders[:6]:
+            poisoner.desk.after(poisoner.dice.random() * 25, partial(poisoner._money_stuck, order_id))
+
+    patch.setattr(Weather, "of", of)
+    patch.setattr(Poisoner, "begin", begin)
+
+
 def first_failure(seeds: Iterable[int]) -> int | None:
     """The first seed in which something is wrong."""
     return next((seed for seed in seeds if simulate([seed]).failed), None)
@@ -226,3 +247,11 @@ def test_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> 
     """With this bug in it, larder fails the audit within a bounded number of seeds."""
     plant(monkeypatch)
     assert first_failure(range(1, SEEDS_MAX + 1)) is not None, f"{plant.__name__}: {plant.__doc__}"
+
+
+def test_requests_served_by_a_zombie_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zombie that settles a request takes it away from the owner who could (a bug that the simulation found here)."""
+    rough(monkeypatch)
+    assert first_failure(range(1, 21)) is None
+    monkeypatch.setattr(Database, "is_epoch", lambda self, shard, epoch: True)
+    assert first_failure(range(1, SEEDS_MAX + 1)) is not None

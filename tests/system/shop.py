@@ -208,3 +208,15 @@ class Shop:
         """Reserved places over all of the store's slots."""
         page = await self.stack.get("logistics", f"/stores/{self.store}/slots", by=self.customer)
         return sum(slot["reserved"] for slot in page["items"])
+
+
+async def attempts(shop: Shop, order_id: str) -> list[str]:
+    """How each click ended, as payment tells it."""
+    page = await shop.stack.get("payment", f"/orders/{order_id}/payments", "customer_service")
+    return [attempt["phase"] for attempt in page["attempts"]]
+
+
+async def block(shop: Shop, treatment: str, kind: str = "account", value: str = "", **more: object) -> None:
+    """Puts the shop's account, or a device or an address, on the blocklist."""
+    body = {"reason": "seen before", "treatment": treatment, **more}
+    await shop.stack.put("risk", f"/blocklist/{kind}/{value or shop.account}", body, "risk_analyst")

@@ -1,6 +1,5 @@
 """Whatever is put on a topic: parked alone with its reason, and the shard goes on at once."""
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
@@ -27,23 +26,23 @@ def body(value: object) -> bytes:
 
 Headers = list[tuple[str, Any]]
 Parked = dict[tuple[str, int], dict[str, Any]]
-"""Rows of `larder parked list`, by topic and offset."""
+"""What is parked, by topic and offset."""
 
 
-async def listed(stack: Stack, service: str = "") -> Parked:
-    """What the command line lists as parked."""
-    rows = await stack.larder_json("parked", "list", *(["--service", service] if service else []))
-    by_place = {(row["topic"], row["kafka_offset"]): row for row in rows}
-    assert len(by_place) == len(rows)
-    return by_place
+async def listed(stack: Stack, *services: str) -> Parked:
+    """What is parked in these services, or in all."""
+    rows = [row for service in services or SERVICES for row in await stack.parked(service)]
+    return {(row["topic"], row["kafka_offset"]): row for row in rows}
 
 
 async def parks(stack: Stack, topic: str, value: bytes | None, headers: Headers, code: str) -> dict[str, Any]:
     """Puts a record on a topic and waits until it is listed, with that code."""
     sent = await stack.produce(topic, value, headers=headers)
 
+    service = topic.removesuffix(".commands") if topic.endswith(".commands") else "order"
+
     async def there() -> dict[str, Any] | None:
-        return (await listed(stack, topic.split(".")[0])).get((topic, sent.offset))
+        return (await listed(stack, service)).get((topic, sent.offset))
 
     row = await until(there, f"{topic}@{sent.offset} to park")
     assert row["code"] == code, row
@@ -106,16 +105,13 @@ async def test_bad_records_park_alone(shop: Shop) -> None:
         sent[name] = ("order.commands", (await stack.produce("order.commands", value, headers=headers)).offset)
         order = good(await shop.place({shop.milk: 1}, wait=10))
         assert order["phase"] == "awaiting_payment", name
-    rows = await listed(stack)
+    rows = {(row["topic"], row["kafka_offset"]): row for row in await stack.larder_json("parked", "list")}
     assert {name: rows[at]["code"] for name, at in sent.items()} == {name: code for name, (*_, code) in SPOILED.items()}
     assert set(rows) == set(sent.values())
     assert all(row["reason"] and row["state"] == "parked" for row in rows.values())
-    for name, shown in (("no JSON", {"base64": "//4gbm8gSlNPTg=="}), ("tombstone", None), ("empty", "")):
-        row = await stack.larder_json("parked", "show", rows[sent[name]]["id"])
-        assert row["body"] == shown
-        assert ["ce_type", "PayOrder"] in row["headers"]
-    plain = await stack.larder("parked", "list")
-    assert f"{len(SPOILED)} listed" in plain.out
+    row = await stack.larder_json("parked", "show", rows[sent["no JSON"]]["id"])
+    assert row["body"] == {"base64": "//4gbm8gSlNPTg=="}
+    assert ["ce_type", "PayOrder"] in row["headers"]
 
 
 SENSELESS: list[tuple[str, str, dict[str, Any], str]] = [
@@ -237,32 +233,26 @@ async def test_a_number_ahead_of_its_link_is_dropped(shop: Shop) -> None:
 
 async def test_an_operator_replays_what_can_be_handled_by_now(shop: Shop) -> None:
     """A message that came too early is handled when it is replayed; one that still cannot be, stays and is told."""
-    stack, order_id = shop.stack, f"o-{uuid4().hex[:12]}"
-    await stack.put("risk", f"/blocklist/account/{shop.account}", {"reason": "x", "treatment": "refer"})
-    withdraw = body({"order_id": order_id, "account": shop.account})
-    early = await parks(stack, "risk.commands", withdraw, envelope("WithdrawScreening"), "no_cell")
-    hopeless = await parks(stack, "risk.commands", b"garbage", envelope("WithdrawScreening"), "malformed")
-    place = {
-        "order_id": order_id,
-        "account": shop.account,
-        "store": shop.store,
-        "spus": [shop.apple],
-        "quantities": [1],
-    }
-    await stack.produce("order.commands", body(place), key=order_id, headers=envelope("PlaceOrder"))
-
-    async def in_review() -> bool:
-        return (await stack.ask("GET", "risk", f"/reviews/{order_id}")).status_code == 200
-
-    await until(in_review, "the order to be in review")
-    assert (await stack.larder("parked", "replay", early["id"])).status == 0
-    assert (await stack.get("risk", f"/reviews/{order_id}"))["verdict"] == "withdrawn"
-    told = await asyncio.wait_for(stack.larder("parked", "replay", hopeless["id"]), 10)
+    stack = shop.stack
+    order_id = (await shop.paid({shop.apple: 1}))["order_id"]
+    packed = body({"order_id": order_id, "store": shop.store})
+    early = await parks(stack, "logistics.events", packed, envelope("FulfilmentPacked"), "no_cell")
+    hopeless = await parks(stack, "order.commands", b"garbage", envelope("PayOrder"), "malformed")
+    await shop.fulfilment(order_id, "queued")
+    await shop.work(order_id, "start-picking")
+    await shop.until(order_id, "picking")
+    told = await stack.larder("parked", "replay", early["id"], hopeless["id"])
     assert told.status == 1
-    assert "Invalid JSON" in told.err
-    assert ("risk.commands", hopeless["kafka_offset"]) in await listed(stack)
-    good(await shop.cancel(await shop.order(order_id)))
-    await shop.until(order_id, "cancelled")
+    assert f"{early['id']} is replayed" in told.out
+    assert f"{hopeless['id']} was handled again, and parks as before: malformed" in told.err
+    assert (await shop.order(order_id))["phase"] == "awaiting_shipment"
+    # The store's own word comes too late now, and parks; then all is as if nobody had meddled.
+    await shop.work(order_id, "picked")
+    await shop.work(order_id, "packed")
+    await shop.work(order_id, "handed-over", {"courier": "c-1"}, by="courier")
+    await shop.until(order_id, "in_delivery")
+    late = [row for row in (await listed(stack)).values() if row["id"] != hopeless["id"]]
+    assert [(row["code"], row["message_type"]) for row in late] == [("no_cell", "FulfilmentPacked")]
 
 
 async def test_a_decider_that_raises_holds_back_one_order_only(shop: Shop) -> None:

@@ -1,47 +1,13 @@
 """An order that is not wanted, or not paid: at every point before its payment, and while it is under way."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 
 from tests.system.conftest import WINDOWS
-from tests.system.driver import LOOK_S, good, refused
+from tests.system.driver import good, refused
 from tests.system.shop import Shop
 
 GATEWAY_TIMEOUT_S = WINDOWS["gateway_timeout_s"]
-
-
-async def test_unpaid_orders_end_with_their_window(shop: Shop) -> None:
-    """Nobody paid: cancelled, hold given back; a card that was declined does not prolong the window; too late is too
-    late."""
-    await shop.stack.put("risk", f"/blocklist/account/{shop.account}-r", {"reason": "x", "treatment": "restrict"})
-    locked, declined, restricted = await asyncio.gather(
-        shop.payable({shop.apple: 4, shop.milk: 1}),
-        shop.payable({shop.apple: 1}),
-        shop.payable({shop.apple: 1}, by=f"customer:{shop.account}-r"),
-    )
-    good(await shop.pay(declined, "tok_declined"))
-    assert await shop.stock(shop.apple) == (100, 5)
-    for order in (locked, declined, restricted):
-        ended = await shop.until(order["order_id"], "cancelled")
-        assert (ended["reason"], ended["paid"], ended["allowed"]) == ("payment_expired", 0, [])
-        refused(await shop.pay(order), 409, "order_not_payable")
-        refused(await shop.cancel(order), 409, "cancel_not_allowed")
-    await shop.stock_is(shop.apple, 100)
-    await shop.stock_is(shop.milk, 100)
-
-
-async def test_a_charge_under_way_beats_the_window(shop: Shop) -> None:
-    """While the gateway is asked, expiry waits for its answer: money that was clicked for in time counts."""
-    order = await shop.payable({shop.apple: 1})
-    over = datetime.fromisoformat(order["payable_until"])
-    # The click comes while the window is open, and the money when it is over.
-    while (over - datetime.now(UTC)).total_seconds() > GATEWAY_TIMEOUT_S * 0.6:
-        await asyncio.sleep(LOOK_S)
-    good(await shop.pay(order, f"tok_slow:{GATEWAY_TIMEOUT_S * 0.9}"))
-    paid = await shop.until(order["order_id"], "awaiting_picking")
-    assert datetime.fromisoformat(paid["timeline"][-2]["at"]) > over
-    assert (paid["paid"], paid["refunded"]) == (paid["total"], 0)
 
 
 async def test_cancel_before_payment(shop: Shop) -> None:
@@ -81,25 +47,6 @@ async def test_six_cancels_cancel_once(shop: Shop) -> None:
     answers = await asyncio.gather(*(shop.cancel(order) for _ in range(6)))
     assert sorted(a.status_code for a in answers) == [202, 409, 409, 409, 409, 409]
     await shop.until(order["order_id"], "cancelled")
-    await shop.stock_is(shop.apple, 100)
-
-
-async def test_a_wish_while_paying_is_kept(shop: Shop) -> None:
-    """The money's answer settles it: what came goes back in full, what did not come need not; the stock is free."""
-    taken, timed_out, given_up, declined = await asyncio.gather(*(shop.payable({shop.apple: 1}) for _ in range(4)))
-    total = taken["total"]
-    wishes = ((taken, "tok_slow:1"), (timed_out, "tok_slow:3"), (given_up, "tok_late:4"))
-    for order, method in wishes:
-        good(await shop.pay(order, method))
-        await shop.until(order["order_id"], "paying")
-        assert good(await shop.cancel(order))["phase"] == "paying_cancel_wanted"
-        refused(await shop.cancel(order), 409, "cancel_under_way")
-        refused(await shop.pay(order), 409, "payment_under_way")
-    for order, _ in wishes:
-        ended = await shop.ended(order["order_id"], total)
-        assert (ended["reason"], ended["paid"], ended["documents"]) == ("cancelled_by_customer", total, [])
-    assert [r["liable"] for r in (await shop.order(taken["order_id"]))["refunds"]] == ["customer"]
-    good(await shop.cancel(declined))
     await shop.stock_is(shop.apple, 100)
 
 

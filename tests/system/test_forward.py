@@ -64,16 +64,6 @@ async def test_an_order_goes_from_basket_to_closed(shop: Shop) -> None:
     assert [p["reference"] for p in money["payments"]] == [p["reference"] for p in closed["payments"]]
 
 
-async def test_a_closed_order_is_over(shop: Shop) -> None:
-    """After the window nothing can be done to an order any more."""
-    order = await shop.paid({shop.apple: 1})
-    await shop.deliver(order["order_id"])
-    await shop.until(order["order_id"], "closed")
-    refused(await shop.cancel(order), 409, "cancel_not_allowed")
-    refused(await shop.pay(order), 409, "order_not_payable")
-    refused(await shop.stack.post("logistics", f"/fulfilments/{order['order_id']}/delivered", {}, by="courier"), 409)
-
-
 async def test_the_store_whose_area_holds_the_door_serves_it(shop: Shop) -> None:
     """An order for a delivery point names no store; it goes to the one around it."""
     order = await shop.payable({shop.apple: 1}, delivery={**shop.door(), "phone": "555", "note": "ring twice"})

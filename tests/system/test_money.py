@@ -3,13 +3,7 @@
 import asyncio
 
 from tests.system.driver import good, refused, until
-from tests.system.shop import Shop
-
-
-async def attempts(shop: Shop, order_id: str) -> list[str]:
-    """How each click ended, as payment tells it."""
-    page = await shop.stack.get("payment", f"/orders/{order_id}/payments", "customer_service")
-    return [attempt["phase"] for attempt in page["attempts"]]
+from tests.system.shop import Shop, attempts
 
 
 async def test_a_declined_card_may_be_tried_again(shop: Shop) -> None:
@@ -23,50 +17,6 @@ async def test_a_declined_card_may_be_tried_again(shop: Shop) -> None:
     paid = await shop.until(order["order_id"], "awaiting_picking")
     assert paid["paid"] == paid["total"]
     assert await attempts(shop, order["order_id"]) == ["declined", "declined", "declined", "taken"]
-
-
-async def test_a_gateway_that_is_slow_is_asked_once(shop: Shop) -> None:
-    """An answer later than the timeout is asked for, and the money is taken once."""
-    quick, slow = await asyncio.gather(*(shop.payable({shop.apple: 1}) for _ in range(2)))
-    good(await shop.pay(quick, "tok_slow:0.5"))
-    good(await shop.pay(slow, "tok_slow:20"))
-    for order in (quick, slow):
-        paid = await shop.until(order["order_id"], "awaiting_picking")
-        assert [p["amount"] for p in paid["payments"]] == [paid["total"]]
-        assert await attempts(shop, order["order_id"]) == ["taken"]
-
-
-async def test_money_that_was_given_up_goes_back_when_it_comes(shop: Shop) -> None:
-    """A charge that is not known of is given up, and may be tried again; its late money is refunded, whatever has
-    become of the order, and revives nothing."""
-    again, cancelled, unpaid = await asyncio.gather(*(shop.payable({shop.apple: 1}) for _ in range(3)))
-    for order, seconds in ((again, 4), (cancelled, 4), (unpaid, 10)):
-        good(await shop.pay(order, f"tok_late:{seconds}"))
-    for order in (again, cancelled, unpaid):
-        given_up = await shop.until(order["order_id"], "awaiting_payment")
-        assert given_up["paid"] == 0
-        assert await attempts(shop, order["order_id"]) == ["given_up"]
-    good(await shop.pay(again))
-    good(await shop.cancel(cancelled))
-    await shop.until(again["order_id"], "awaiting_picking")
-    ended = await shop.until(cancelled["order_id"], "cancelled")
-    assert ended["paid"] == 0
-
-    async def back(order_id: str, phase: str, paid: int, refunded: int) -> None:
-        async def there() -> bool:
-            page = await shop.order(order_id)
-            return (page["phase"], page["paid"], page["refunded"]) == (phase, paid, refunded)
-
-        await until(there, f"{order_id} to be {phase} with {paid} paid and {refunded} back")
-
-    total = again["total"]
-    await back(again["order_id"], "awaiting_picking", 2 * total, total)
-    await back(cancelled["order_id"], "cancelled", total, total)
-    expired = await shop.until(unpaid["order_id"], "cancelled")
-    assert expired["reason"] == "payment_expired"
-    await back(unpaid["order_id"], "cancelled", total, total)
-    refused(await shop.pay(unpaid), 409, "order_not_payable")
-    await shop.stock_is(shop.apple, 99)
 
 
 async def test_money_that_comes_twice_goes_back_once(shop: Shop) -> None:

@@ -4,13 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from tests.system.driver import Stack, good, refused
-from tests.system.shop import Shop
-
-
-async def block(shop: Shop, treatment: str, kind: str = "account", value: str = "", **more: object) -> None:
-    """Puts the shop's account, or a device or an address, on the blocklist."""
-    body = {"reason": "seen before", "treatment": treatment, **more}
-    await shop.stack.put("risk", f"/blocklist/{kind}/{value or shop.account}", body, "risk_analyst")
+from tests.system.shop import Shop, block
 
 
 async def test_who_is_refused_is_rejected_and_not_told_why(shop: Shop) -> None:
@@ -109,18 +103,6 @@ async def test_a_person_decides_what_is_referred(shop: Shop) -> None:
         refused(await shop.stack.post("risk", path, body, by="risk_analyst"), 409, "review_not_open")
     refused(await shop.stack.post("risk", "/reviews/o-nobody", {"verdict": "clear", "note": ""}), 404, "review_unknown")
     refused(await shop.stack.post("risk", f"/reviews/{orders[0]['order_id']}", {"verdict": "maybe"}), 422)
-
-
-async def test_nobody_deciding_means_restrict(shop: Shop) -> None:
-    """The deadline decides; a review that was cancelled waits for nobody."""
-    await block(shop, "refer")
-    order, unwanted = await asyncio.gather(*(shop.placed({shop.apple: 1}, "in_review") for _ in range(2)))
-    good(await shop.cancel(unwanted))
-    await shop.until(unwanted["order_id"], "cancelled")
-    decided = await shop.until(order["order_id"], "awaiting_payment")
-    assert decided["hold_mode"] == "on_payment"
-    open_now = await shop.stack.get("risk", "/reviews?limit=200", "risk_analyst")
-    assert {order["order_id"], unwanted["order_id"]}.isdisjoint(r["order_id"] for r in open_now["items"])
 
 
 async def test_switched_off_risk_is_no_open_door(shop: Shop) -> None:

@@ -36,34 +36,6 @@ async def test_eight_orders_for_three_places(shop: Shop) -> None:
     await shop.stock_is(shop.apple, 100, 3)
 
 
-async def test_an_order_that_ends_early_gives_its_place_back(shop: Shop) -> None:
-    """Unpaid, short and refused orders must not keep a place in a slot."""
-    slot = await shop.slot(in_s=3600, places=3)
-    short = await shop.placed({shop.apple: 101}, "rejected", slot=slot)
-    assert short["reason"] == "out_of_stock"
-    unpaid = await shop.payable({shop.apple: 1}, slot=slot)
-    ended = await shop.until(unpaid["order_id"], "cancelled")
-    assert ended["reason"] == "payment_expired"
-
-    async def freed() -> bool:
-        return await shop.reserved() == 0
-
-    await until(freed, "both places to be given back")
-    await shop.stock_is(shop.apple, 100)
-
-
-async def test_a_paid_order_waits_until_its_slot_begins(shop: Shop) -> None:
-    """Before the slot nobody can pick it; when the slot begins it is queued and goes its way."""
-    slot = await shop.slot(in_s=4, places=1)
-    order = await shop.paid({shop.apple: 1}, slot=slot)
-    order_id = order["order_id"]
-    await shop.fulfilment(order_id, "waiting_for_slot")
-    refused(await shop.stack.post("logistics", f"/fulfilments/{order_id}/start-picking", {}, by="picker"), 409)
-    queued = await shop.fulfilment(order_id, "queued")
-    assert datetime.fromisoformat(queued["queued_at"]) >= datetime.fromisoformat(slot["start"])
-    await shop.deliver(order_id)
-
-
 async def test_slots_that_cannot_be_had(shop: Shop) -> None:
     """In the past, unknown, without end, or no time at all: the customer is told, and nothing is held."""
     now = datetime.now(UTC)
