@@ -112,6 +112,15 @@ class Mortal(Stack):
         await until(more, f"{service} to commit batches", BACK_S)
 
 
+async def until_listening(port: int) -> None:
+    """Some process answers at this port."""
+
+    async def yes() -> bool:
+        return await http_status("127.0.0.1", port, "/healthz") is not None
+
+    await until(yes, f"somebody to listen at {port}", BACK_S)
+
+
 async def until_ready(port: int, what: str) -> None:
     """The service at this port owns a shard."""
 
@@ -156,6 +165,10 @@ class Playing:
         summary: dict[str, Any] = json.loads(told.strip().splitlines()[-1])
         assert summary["completed"] + summary["cancelled"] + summary["rejected"] == summary["orders"] == self._orders
         return summary
+
+    async def interrupted(self) -> None:
+        """The robots go home in the midst of it."""
+        await ended(self.process, signal.SIGINT)
 
 
 @asynccontextmanager

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
-from pathlib import Path
 
 import pytest
 
 from larder.stack.home import Home
-from tests.chaos.reaper import Mortal, another_worker, counter, load, nothing_wrong, started_at, until_ready
-from tests.system.driver import until
+from tests.chaos.reaper import (
+    Mortal,
+    another_worker,
+    counter,
+    load,
+    nothing_wrong,
+    started_at,
+    until_listening,
+    until_ready,
+)
 
 pytestmark = pytest.mark.stack
 AGAIN_S = 3.0
@@ -34,4 +39,21 @@ async def test_a_worker_that_slept_while_another_took_its_shard_changes_nothing(
         sleeper.kill(signal.SIGCONT)
         await stack.goes_on(SERVICE)
         await playing.ended_well()
+    await nothing_wrong(stack)
+
+
+async def test_a_killed_worker_goes_on_at_once(stack: Mortal) -> None:
+    """It comes back as the same member of its group: nobody waits for a session to end."""
+    async with load(stack, 400, 40, seed=5) as playing:
+        await stack.goes_on(SERVICE)
+        took = []
+        for _ in range(3):
+            process = await stack.kill(SERVICE)
+            await until_ready(stack.settings.port(SERVICE), SERVICE)
+            await stack.goes_on(SERVICE, 1)
+            first = await counter(stack.settings.port(SERVICE), "larder_batches_created")
+            took.append(first - started_at(process))
+        await playing.ended_well()
+    print(f"from the start of the process to its first commit: {', '.join(f'{t:.2f} s' for t in took)}")
+    assert min(took) < AGAIN_S, took
     await nothing_wrong(stack)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import signal
 
@@ -23,24 +24,32 @@ PROGRESS = "select json_agg(array[sent, received] order by shard)::text from pro
 
 
 async def test_a_lost_log_is_given_again_from_the_outboxes(stack: Mortal, long: bool) -> None:
-    """In the midst of a load the broker comes back empty, as another cluster. The services stop and say so; adopted,
-    the new one gets all that was under way, and the load, which never stopped, comes to its end."""
-    orders, rate = (3_000, 100) if long else (400, 60)
+    """In the midst of a load the broker comes back empty, as another cluster, while one service still has much to read.
+    The services stop and say so. Adopted, the new broker gets all that was under way between them; the orders whose
+    robots went home stay where they are, and another load comes to its end."""
+    orders, rate = (3_000, 100) if long else (400, 80)
     async with load(stack, orders, rate, seed=3) as playing:
-        await stack.goes_on("logistics")
-        await wipe_the_broker(stack)
-        for service in SERVICES:
-            await stack.says(service, SAID)
-        before = [await stack.ask_book(service, PROGRESS) for service in SERVICES]
-        refused = await stack.larder("topics", "--adopt")
-        assert refused.status == 1
-        assert "larder down" in refused.err
-        assert [await stack.ask_book(service, PROGRESS) for service in SERVICES] == before
-        await stack.larder("down")
-        adopted = await stack.larder("topics", "--adopt")
-        assert adopted.status == 0, adopted.err
-        assert "are lost" in adopted.out
-        await stack.up_again()
+        await stack.goes_on("order")
+        sleeper = await stack.there("inventory")
+        sleeper.kill(signal.SIGSTOP)
+        await stack.goes_on("order")
+        await playing.interrupted()
+    await wipe_the_broker(stack)
+    sleeper.kill(signal.SIGKILL)  # what it had read and not decided is lost with it
+    for service in SERVICES:
+        await stack.says(service, SAID)
+    before = [await stack.ask_book(service, PROGRESS) for service in SERVICES]
+    refused = await stack.larder("topics", "--adopt")
+    assert refused.status == 1
+    assert "`larder down`" in refused.err
+    assert [await stack.ask_book(service, PROGRESS) for service in SERVICES] == before
+    await stack.larder("down")
+    adopted = await stack.larder("topics", "--adopt")
+    assert adopted.status == 0, adopted.err
+    assert not re.search(r"order/0: .* 0 of them not received yet", adopted.out), adopted.out
+    assert "are lost" in adopted.out
+    await stack.up_again()
+    async with load(stack, 100, 50, seed=4) as playing:
         await playing.ended_well()
     await nothing_wrong(stack)
 

@@ -68,12 +68,12 @@ async def test_left_over_comes_before_the_rest_of_a_halved_batch(ground: Ground)
     owner, log = await ground.owner(), ground.log
     await owner.run_batch([log.told(Put(jar="b", pieces=2))])
     owner.shard._cache.clear()
-    messages = [Put(jar="a", pieces=5), PointAt(jar="a", other="b"), PourOver(jar="a"), Put(jar="a", pieces=1)]
-    await owner.run_batch([log.told(m) for m in (*messages, Shake(jar="c"), Put(jar="a", pieces=1))])
+    cut = [Put(jar="a", pieces=5), Shake(jar="c"), PointAt(jar="a", other="b"), PourOver(jar="a")]
+    await owner.run_batch([log.told(m) for m in (*cut, *[Put(jar="a", pieces=1)] * 4)])
     await drained(owner)
-    assert (await ground.pieces("a"), await ground.pieces("b")) == (2, 7)
+    assert (await ground.pieces("a"), await ground.pieces("b")) == (4, 7)
     assert await parked(ground) == [("c", "unwritable")]
-    assert owner.shard.progress.received == {"sky/0 toy.commands": 7}
+    assert owner.shard.progress.received == {"sky/0 toy.commands": 9}
 
 
 @pytest.mark.parametrize("headers", [[("ce_id", b"a\x00b")], [("ce_id", b"\xf0\x9f\xa5\x9b" * 2_000)]])

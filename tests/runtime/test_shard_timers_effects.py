@@ -182,6 +182,17 @@ def test_memory_is_bounded() -> None:
     assert stand.pieces("j-0") == 2
 
 
+def test_memory_keeps_what_changed_last() -> None:
+    """The first jar of all has just changed: others are forgotten before it."""
+    stand = Stand(cache_max=8)
+    stand.tell(*(Rained(jar=f"j-{n}") for n in range(8)))
+    stand.tell(Rained(jar="j-0"))
+    stand.tell(Rained(jar="j-8"))
+    loads = len(stand.loaded)
+    stand.tell(Rained(jar="j-0"))
+    assert len(stand.loaded) == loads
+
+
 def test_deciding_changes_nothing_until_it_is_committed() -> None:
     """A batch that the database refuses can be decided again, whole or in halves, with the same result."""
     stand = Stand()

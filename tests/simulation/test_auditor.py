@@ -107,7 +107,7 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("one_live_issue", without_issue),
     ("issue_has_lines", other_issue),
     ("no_move_after_end", second_timeline_end),
-    ("life_in_order", lambda rows: rows["order.timeline"].remove(some(rows, "order.timeline", phase="picking"))),
+    ("life_in_order", lambda rows: rows["order.timeline"].remove(some(rows, "order.timeline", message="PickingStarted"))),
     ("timeline_is_phase", lambda rows: order(rows, "closed").update(phase="delivered")),
     ("every_order_ends", lambda rows: order(rows, "closed").update(phase="delivered")),
     ("end_has_reason", lambda rows: order(rows, "cancelled").update(reason="")),
@@ -194,5 +194,7 @@ def test_answers_say_the_same_in_table_and_event(clean: Rows) -> None:
     """An event that says accepted where the table says refused is a violation."""
     rows: Any = copy.deepcopy(clean)
     told = next(row for row in rows["log.answers"] if json.loads(row["body"])["command"] == "PlaceOrder")
-    told["accepted"] = not told["accepted"]
+    other = {**told, "accepted": not told["accepted"]}
+    # It may stand in the log more than once.
+    rows["log.answers"] = [other, *(row for row in rows["log.answers"] if row["id"] != told["id"])]
     assert "answered_once" in broken_rules(rows)
