@@ -139,10 +139,10 @@ class Owner:
             self._cold -= 1
             return []
         records, dice = around.log.records, around.dice
-        room = dice.randint(1, around.weather.batch_max)
+        room = 1 + int(dice.random() * around.weather.batch_max)
         topics = self.post.topics
         if len(topics) > 1:
-            first = dice.randrange(len(topics))
+            first = int(dice.random() * len(topics))
             topics = topics[first:] + topics[:first]
         items: list[Delivery] = []
         for topic in topics:

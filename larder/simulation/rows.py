@@ -179,4 +179,10 @@ def _log_rows(world: World) -> Rows:
             for d in records
             if d.type in ("CommandAccepted", "CommandRefused")
         ],
+        "log.parked": [
+            {"id": d.id, "service": topic.split(".")[0], "body": d.value}
+            for (topic, _), records in places
+            if topic.endswith(".parked")
+            for d in records
+        ],
     }

@@ -19,7 +19,7 @@ def audit_wiring(rows: Rows) -> list[Violation]:
     """All rules about what runs between and beneath the services."""
     return [
         violation
-        for rule in (links, outboxes, log, leftovers, answers, parked, placed_as_asked, paid_in_time)
+        for rule in (links, outboxes, log, leftovers, answers, parked, parked_is_told, placed_as_asked, paid_in_time)
         for violation in rule(rows)
     ]
 
@@ -143,6 +143,23 @@ def parked(rows: Rows) -> Iterator[Violation]:
     for place, codes in planted.items():
         if seen[place] != 1 and not (seen[place] == 0 and "ignored" in codes):
             yield Violation("poison_parks_once", "/".join(map(str, place)), f"{codes}: parked {seen[place]} times")
+
+
+def parked_is_told(rows: Rows) -> Iterator[Violation]:
+    """Whatever was parked was told once on the service's parked topic, with where it came from and why."""
+    told: Counter[Any] = Counter()
+    for id_, record in {record["id"]: record for record in rows["log.parked"]}.items():
+        body = json.loads(record["body"])
+        if id_:
+            place = (record["service"], body["topic"], body["partition"], body["offset"])
+            told[*place, body["subject_id"], body["code"]] += 1
+    kept: Counter[Any] = Counter()
+    for service in SERVICES:
+        for row in rows[f"{service}.parked"]:
+            kept[*_place(service, row), row["subject"], row["code"]] += 1
+    for what in sorted(told.keys() | kept.keys()):
+        if told[what] != kept[what]:
+            yield Violation("parked_is_told", str(what[4]), f"{what}: parked {kept[what]} times, told {told[what]}")
 
 
 def _place(service: str, row: Row) -> tuple[str, str, int, int]:

@@ -26,7 +26,7 @@ from services.order.decider import DECIDER as ORDER
 from services.payment.decider import DECIDER as PAYMENT
 from services.risk.decider import DECIDER as RISK
 from shared.contracts.base import Slot
-from shared.contracts.topics import SERVICES, commands_of, events_of
+from shared.contracts.topics import ALL_TOPICS, SERVICES
 from shared.runtime.decider import Windows
 
 DECIDERS = {decider.service: decider for decider in (ORDER, INVENTORY, RISK, PAYMENT, LOGISTICS, AFTERSALES)}
@@ -60,10 +60,9 @@ class World:
         self.owners: dict[tuple[str, int], Owner] = {}
         self.everybody: list[Owner] = []
         self.slots = _slots(dice)
-        for service in SERVICES:
+        for topic in ALL_TOPICS:
             for partition in range(weather.shards):
-                self.log.add_place((commands_of(service), partition))
-                self.log.add_place((events_of(service), partition))
+                self.log.add_place((topic, partition))
         for service in SERVICES:
             for number in range(weather.shards):
                 self._claim(self._post(service, number))

@@ -300,6 +300,7 @@ class Worker:
                 # Without a coordinator it would wait for one, and so keep the look at the cluster from its beat.
                 await asyncio.gather(asyncio.wait_for(self._commit_offsets(), HOUSEKEEPING_S), return_exceptions=True)
                 for owner in list(self.owners.values()):
+                    owner.publisher.check()  # an idle worker has no batch to notice it by
                     swept = Database(sweeper, self.store, self.settings.outbox_retention_s, self.settings.id_memory_s)
                     await swept.sweep(owner.shard.progress, datetime.now(UTC))
         finally:
