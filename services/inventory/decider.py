@@ -384,4 +384,6 @@ DECIDER = Decider(
     listens=(HoldStock, VerifyStock, DeductStock, ReleaseStock, ReverseIssue, ReceiveGoods, AdjustStock),
     needs=needs,
     decide=decide,
+    # Cells are small, and each order touches ten: what an order has held should be in memory still when it is paid.
+    cache_max=80_000,
 )

@@ -30,8 +30,6 @@ from shared.runtime.progress import Progress
 from shared.runtime.said import CancelTimer, Effect, Record, SetTimer
 from shared.runtime.table import Key, Moved, NoCell, Outcome, Refused
 
-CACHE_MAX = 20_000
-"""Most aggregates that a shard keeps in memory; the ones changed longest ago go first."""
 REASON_MAX = 500
 """Most characters of a reason that are kept with a parked message."""
 NAME_MAX = 64
@@ -94,7 +92,7 @@ class Shard:
         windows: Windows | None = None,
         currency: str = "EUR",
         blocked: Iterable[str] = (),
-        cache_max: int = CACHE_MAX,
+        cache_max: int | None = None,
     ) -> None:
         self.decider = decider
         self.progress = progress
@@ -103,7 +101,7 @@ class Shard:
         self._shards = shards
         self._windows = windows or Windows()
         self._currency = currency
-        self._cache_max = cache_max
+        self._cache_max = cache_max or decider.cache_max
         self._cache: dict[Key, Any] = {}
         self._facts: dict[Key, Any] = {}
         self._known: dict[str, bool] = {}
