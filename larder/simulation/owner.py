@@ -72,7 +72,7 @@ class Owner:
         self._awake = False
         self._paused = False
         self._has_more = False
-        self._cold = around.dice.randint(0, COLD_POLLS_MAX)
+        self._cold = around.dice.randint(0, COLD_POLLS_MAX) if around.clock.now_us else 0
         for topic in post.topics:
             around.log.read_by((topic, self.number), self)
         self._resume()

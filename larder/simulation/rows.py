@@ -72,6 +72,7 @@ def rows_of(world: World) -> Rows:
         }
         for sent in world.desk.sent.values()
     ]
+    rows["people.prices"] = [{"at": at, "spu": spu, "price": price} for at, spu, price in world.shop.changes]
     rows["people.poison"] = [
         {"service": service, "topic": topic, "kafka_partition": partition, "kafka_offset": offset, "codes": codes}
         for (service, topic, partition, offset), codes in world.desk.expected_parked.items()

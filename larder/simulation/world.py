@@ -49,10 +49,11 @@ class World:
         self.weather = weather = Weather.of(self.weather_dice)
         self.around = Around(self.clock, self.log, weather, self.weather_dice)
         self.shop = Shop(
-            prices={f"spu-{n}": dice.choice((100, 250, 999)) for n in range(dice.randint(2, 4))},
             areas={f"s-{n}": Area(n, n + 0.9) for n in range(dice.randint(1, 3))},
             risk_is_on=dice.random() < 0.7,
         )
+        for number in range(dice.randint(2, 4)):
+            self.shop.set_price(f"spu-{number}", dice.choice((100, 250, 999)), self.clock.now)
         self.desk = Desk(self.around, dice)
         facts = {"order": self.shop.order_fact, "risk": self.shop.risk_fact}
         self.databases = {s: Database(DECIDERS[s], facts.get(s, no_facts)) for s in SERVICES}

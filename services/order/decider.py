@@ -424,11 +424,6 @@ def _late(*messages: type) -> dict[type, Cell]:
     return dict.fromkeys(messages, IGNORE)
 
 
-_TOO_LATE_TO_CANCEL: dict[type, Cell] = {
-    PayOrder: refuse("order_not_payable"),
-    PaidAtOtherTotal: refuse("order_not_payable"),
-    CancelOrder: refuse("cancel_not_allowed"),
-}
 _NOT_PAYABLE: dict[type, Cell] = {
     PayOrder: refuse("order_not_payable"),
     PaidAtOtherTotal: refuse("order_not_payable"),
@@ -438,16 +433,12 @@ _UNDER_WAY: dict[type, Cell] = {
     PaidAtOtherTotal: refuse("payment_under_way"),
     PaymentExpired: IGNORE,  # expiry waits for the answer; when none of the money came, the window is looked at again
 }
-_GOING_BACK: dict[type, Cell] = {
+_PAID: dict[type, Cell] = {
     **_NOT_PAYABLE,
-    CancelOrder: refuse("cancel_under_way"),
-    **_late(PaymentExpired, StockHeld, StockShort, TotalHolds, TotalChanged, StockGone, SlotReserved),
+    PaymentExpired: IGNORE,  # parked behind the payment, and replayed after it
 }
-_ENDED: dict[type, Cell] = {
-    **_TOO_LATE_TO_CANCEL,
-    **_late(OrderCleared, OrderRestricted, OrderReferred, OrderRefused),
-    **_late(SlotReserved, SlotRefused, StockReleased, PaymentExpired),
-}
+_GOING_BACK: dict[type, Cell] = {**_PAID, CancelOrder: refuse("cancel_under_way")}
+_TOO_LATE_TO_CANCEL: dict[type, Cell] = {**_PAID, CancelOrder: refuse("cancel_not_allowed")}
 
 SALES_ORDER = Table(
     "sales order",
@@ -524,13 +515,12 @@ SALES_ORDER = Table(
             StockDeducted: to(Phase.AWAITING_PICKING, fulfil),
             StockSoldOut: to(Phase.REFUNDING, refund_sold_out),
             CancelOrder: to(Phase.DEDUCTING_CANCEL_WANTED, keep_wish),
-            **_NOT_PAYABLE,
+            **_PAID,
         },
         Phase.DEDUCTING_CANCEL_WANTED: {
             StockDeducted: to(Phase.RELEASING, reverse_issue),
             StockSoldOut: to(Phase.REFUNDING, refund_sold_out_as_wished),
-            CancelOrder: refuse("cancel_under_way"),
-            **_NOT_PAYABLE,
+            **_GOING_BACK,
         },
         Phase.AWAITING_PICKING: {
             PickingStarted: to(Phase.PICKING),
@@ -556,15 +546,22 @@ SALES_ORDER = Table(
             StockReleased: to(Phase.CANCELLED, tell_cancelled),
             IssueReversed: to(Phase.REFUNDING, refund_reversed),
             **_GOING_BACK,
+            # what inventory said before it heard that the order wants out
+            **_late(StockHeld, StockShort, TotalHolds, TotalChanged, StockGone),
         },
         Phase.REFUNDING: {
             PaymentRefunded: to(Phase.CANCELLED, tell_refunded),
-            StockReleased: IGNORE,
+            StockReleased: IGNORE,  # a wish while paying: the hold is given back while the money is
             **_GOING_BACK,
         },
-        Phase.CLOSED: _ENDED,
-        Phase.CANCELLED: _ENDED,
-        Phase.REJECTED: _ENDED,
+        Phase.CLOSED: _TOO_LATE_TO_CANCEL,
+        Phase.CANCELLED: {
+            **_TOO_LATE_TO_CANCEL,
+            # said before it was heard that the order wants out; and the hold, if the money was faster
+            **_late(OrderCleared, OrderRestricted, OrderReferred, OrderRefused, SlotReserved, SlotRefused),
+            **_late(StockReleased),
+        },
+        Phase.REJECTED: _TOO_LATE_TO_CANCEL,
     },
 )
 for _phase, _cells in SALES_ORDER.rows.items():

@@ -77,6 +77,17 @@ def twice_in_log(rows: Rows) -> None:
     rows["log.answers"].append({**told, "id": "another"})
 
 
+def expired_early(rows: Rows) -> None:
+    closed = order(rows, "closed")
+    entry = {
+        "order_id": closed["order_id"],
+        "at": closed["placed_at"],
+        "phase": "releasing",
+        "message": "PaymentExpired",
+    }
+    rows["order.timeline"].append(entry)
+
+
 def without_issue(rows: Rows) -> None:
     rows["inventory.documents"].remove(some(rows, "inventory.documents", kind="sales_issue"))
 
@@ -143,6 +154,8 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("nothing_parked_unseen", lambda rows: rows["people.poison"].clear()),
     ("poison_parks_once", nothing_parked),
     ("parked_with_reason", lambda rows: [row.update(codes=("behind",)) for row in rows["people.poison"]]),
+    ("priced_as_told", lambda rows: [row.update(price=7) for row in rows["people.prices"]]),
+    ("never_early", expired_early),
     ("parked_is_told", lambda rows: rows["log.parked"].clear()),
     ("placed_as_asked", lambda rows: order(rows, "closed").update(account="somebody else")),
 ]  # fmt: skip
