@@ -426,11 +426,9 @@ def _late(*messages: type) -> dict[type, Cell]:
 
 _NOT_PAYABLE: dict[type, Cell] = {
     PayOrder: refuse("order_not_payable"),
-    PaidAtOtherTotal: refuse("order_not_payable"),
 }
 _UNDER_WAY: dict[type, Cell] = {
     PayOrder: refuse("payment_under_way"),
-    PaidAtOtherTotal: refuse("payment_under_way"),
     PaymentExpired: IGNORE,  # expiry waits for the answer; when none of the money came, the window is looked at again
 }
 _PAID: dict[type, Cell] = {
@@ -454,7 +452,6 @@ SALES_ORDER = Table(
             SlotOver: refuse("slot_over"),
             PlacedAtOtherTotal: refuse("total_changed"),
             PayOrder: refuse("order_unknown"),
-            PaidAtOtherTotal: refuse("order_unknown"),
             CancelOrder: refuse("order_unknown"),
         },
         Phase.RESERVING_SLOT: {
@@ -633,8 +630,8 @@ def _read_basket(m: PlaceOrder, look: Look, c: Context) -> Any:
 
 def _read_click(order: Order, m: PayOrder, look: Look) -> Any:
     """A click on the total that the order shows is fair, even if prices have changed since: then the order comes
-    back with the new total. Any other total was never offered."""
-    if m.expected_total == order.total:
+    back with the new total. Any other total was never offered. Of an order that cannot be paid, no total is told."""
+    if order.phase is not Phase.AWAITING_PAYMENT or m.expected_total == order.total:
         return m
     return PaidAtOtherTotal(f"the total is {order.total}, not {m.expected_total}")
 
