@@ -46,7 +46,13 @@ GC_THRESHOLD = 50_000
 """New objects between two looks of the garbage collector: batches make many that die at once."""
 GONE_EXIT, LEFT_EXIT, WRONG_BROKER_EXIT = 69, 75, 78
 """Exit statuses: the database or the broker went away; another worker owns the shard; the broker is another one."""
-GONE = (OSError, KafkaConnectionError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+GONE = (
+    OSError,
+    KafkaConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,  # the first use of a connection that has ended
+)
 """What is raised when the database or the broker goes away, or is not there at the start."""
 
 

@@ -6,6 +6,7 @@ A code is looked up in one table, `CODES`, which says its status and its plain E
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -227,6 +228,12 @@ class LastResort:
 
         try:
             await self.app(scope, receive, watched)
+        except asyncio.CancelledError:
+            # The process ends under the request; without an answer of ours the server would make up one of its own.
+            if started:
+                raise
+            stopping = try_again("unavailable", "This service is being started again; what was asked may be done.")
+            await stopping.response(scope)(scope, receive, send)
         except Exception as error:
             problem = problem_of(error)
             if problem is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -36,6 +37,14 @@ AUDIT_WAIT_S = 60.0
 
 class Mortal(Stack):
     """A stack whose processes are killed."""
+
+    playing: asyncio.subprocess.Process | None = None
+    """The load under way, or the last one there was."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a load has ended."""
+        return self.playing is not None and self.playing.returncode is not None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -73,12 +82,13 @@ class Mortal(Stack):
         return int(await self.ask_book(service, "select sum(version) + 1 from progress")) - 1
 
     async def first_commit_s(self, service: str, process: Identity) -> float:
-        """How long it took a service from the start of this process to its first commit."""
+        """How long it took a service from the start of this process to its first commit; infinite if the load was over
+        before that."""
         port = self.settings.port(service)
         await until_ready(port, service)
 
         async def moment() -> float:
-            return await counter(port, "larder_batches_created")
+            return await counter(port, "larder_batches_created") or (math.inf if self.is_over else 0)
 
         return await until(moment, f"{service} to commit", BACK_S) - started_at(process)
 
@@ -113,11 +123,11 @@ class Mortal(Stack):
             connection.terminate()
 
     async def goes_on(self, service: str, batches: int = 3) -> None:
-        """The service commits batches again."""
+        """The service commits batches again, or there is nothing to do any more, since the load is over."""
         before = await self.decided(service)
 
         async def more() -> bool:
-            return await self.decided(service) >= before + batches
+            return await self.decided(service) >= before + batches or self.is_over
 
         await until(more, f"{service} to commit batches", BACK_S)
 
@@ -195,6 +205,7 @@ async def load(stack: Mortal, orders: int, rate: float, *more: object, seed: int
             stdout=file,
             stderr=file,
         )
+    stack.playing = process
     try:
         yield Playing(process, orders, log)
     finally:

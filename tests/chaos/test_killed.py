@@ -23,7 +23,7 @@ async def test_everything_may_be_killed_under_load(stack: Mortal, long: bool) ->
     """Each service, the database and the broker die in turn while orders are placed; then a worker sleeps until another
     one has its shard, and wakes up. No order is lost, nothing is done twice, and a killed worker goes on at once: it
     comes back as the same member of its group."""
-    orders, rate, rounds = (6_000, 60, 3) if long else (1_500, 50, 1)
+    orders, rate, rounds = (6_000, 60, 3) if long else (2_000, 50, 1)
     took = {}
     async with load(stack, orders, rate) as playing:
         await stack.goes_on("aftersales")

@@ -1,10 +1,14 @@
 """Errors are problems with stable codes, and tell nothing of the inside."""
 
+import asyncio
 import logging
+from typing import Any
 
+import httpx
 import pytest
 
-from shared.http.problems import CODES, Problem, meaning_of, refusal, register
+from shared.http.problems import CODES, LastResort, Problem, meaning_of, refusal, register
+from shared.http.trace import Trace
 from tests.http.shop import Shop, check_problem
 
 
@@ -131,3 +135,17 @@ async def test_a_callers_trace_goes_on(shop: Shop) -> None:
     ):
         answer = await shop.client.get("/nowhere", headers={"traceparent": broken})
         assert answer.json()["trace_id"] not in ("", trace, "0" * 32)
+
+
+async def test_a_request_that_the_process_dies_under_is_told() -> None:
+    """When its task is cancelled, the client hears 503 and when to come back, not a bare 500."""
+
+    async def dying(scope: Any, receive: Any, send: Any) -> None:
+        raise asyncio.CancelledError
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(Trace(LastResort(dying))), base_url="http://larder"
+    ) as client:
+        answer = await client.post("/orders")
+    check_problem(answer, 503, "unavailable")
+    assert answer.headers["retry-after"]

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import httpx
+
 from tests.system.driver import good, refused, until
 from tests.system.shop import Shop
 
@@ -68,17 +70,14 @@ async def test_slots_are_set_by_storekeepers_only(shop: Shop) -> None:
     path = f"/stores/{shop.store}/slots"
     slot = {"start": "2100-01-01T10:00:00Z", "end": "2100-01-01T11:00:00Z", "places": 1}
 
-    async def put(body: object, by: str = "storekeeper") -> object:
+    async def put(body: object, by: str = "storekeeper") -> httpx.Response:
         return await shop.stack.ask("PUT", "logistics", path, body, by=by)
 
-    refused(await put({"slots": [slot]}, shop.customer), 403)  # type: ignore[arg-type]
-    refused(await put({"slots": [slot]}, "storekeeper@elsewhere"), 403, "wrong_store")  # type: ignore[arg-type]
-    for wrong in (
-        {**slot, "places": -1},
-        {**slot, "places": 1.5},
-        {**slot, "places": 10**9},
-        {**slot, "end": slot["start"]},
-    ):
-        refused(await put({"slots": [wrong]}), 422)  # type: ignore[arg-type]
-    told = await shop.stack.put("logistics", path, {"slots": [slot]}, f"storekeeper@{shop.store}")
-    assert [(s["places"], s["reserved"], s["free"]) for s in told["items"]] == [(1, 0, 1)]
+    refused(await put({"slots": [slot]}, shop.customer), 403)
+    refused(await put({"slots": [slot]}, "storekeeper@elsewhere"), 403, "wrong_store")
+    for field, wrong in (("places", -1), ("places", 1.5), ("places", 10**9), ("end", slot["start"])):
+        problem = refused(await put({"slots": [{**slot, field: wrong}]}), 422, "invalid_request")
+        assert [error["path"][:7] for error in problem["errors"]] == ["slots.0"]
+    for body in ({"slots": [slot]}, [slot]):
+        told = good(await put(body, f"storekeeper@{shop.store}"))
+        assert [(s["places"], s["reserved"], s["free"]) for s in told["items"]] == [(1, 0, 1)]
