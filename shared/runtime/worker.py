@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 SESSION_MS = 6_000
 """After this long without a heartbeat another worker takes a shard over (the broker's lowest default)."""
+METADATA_MS = 5_000
+"""A worker that joins while the broker starts may see none of its topics, and is assigned nothing: so often it looks
+again. The client's default is five minutes."""
 IDLE_POLL_MS = 250
 """Longest wait for records before timers and requests are looked at."""
 HOUSEKEEPING_S = 5.0
@@ -101,6 +104,7 @@ class Worker:
             heartbeat_interval_ms=SESSION_MS // 3,
             max_partition_fetch_bytes=1 << 20,
             fetch_max_wait_ms=500,
+            metadata_max_age_ms=METADATA_MS,
             partition_assignment_strategy=(RangePartitionAssignor,),
         )
         self._watchdog.start()
@@ -259,7 +263,8 @@ class Worker:
                         # To the beginning as well, without asking the broker where that is: it would answer after its
                         # fetches, half a second for each topic, and the group waits for no member so long.
                         self._consumer.seek(tp, owner.shard.progress.offsets.get(tp.topic, 0))
-            self.assigned.set()
+            if self.owners:
+                self.assigned.set()
             self._wake.set()
 
     async def _go_back(self, tp: TopicPartition, expected: int) -> None:

@@ -89,3 +89,10 @@ async def test_a_shard_is_taken_without_a_question_to_the_broker(migrated: Setti
     await one.take({TopicPartition(topic, 0) for topic in topics})
     assert {tp.topic: place for tp, place in seeks.places.items()} == {"order.events": 7, "aftersales.commands": 0}
     await one.leave({TopicPartition(topic, 0) for topic in topics})
+
+
+async def test_a_worker_that_was_assigned_nothing_is_not_ready(migrated: Settings, books) -> None:
+    """So it is while the broker starts and does not tell the topics yet; or another worker has all shards."""
+    one = worker(migrated)
+    await one.take(set())
+    assert not one.assigned.is_set()
