@@ -93,7 +93,7 @@ def test_the_status_of_a_refusal_follows_its_code() -> None:
     assert meaning_of("parcel_unknown")[0] == 404
     assert meaning_of("coupon_invalid")[0] == 422
     assert meaning_of("overloaded")[0] == 503
-    assert refusal("order_unknown").title == "Order unknown"
+    assert refusal("parcel_unknown").title == "Parcel unknown"
 
 
 def test_a_code_means_one_thing() -> None:
