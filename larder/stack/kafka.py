@@ -41,7 +41,7 @@ group.min.session.timeout.ms=2000
 message.max.bytes=2097152
 
 # A broker that was killed may only come back when its last session is over: 9 s by default.
-broker.session.timeout.ms=3000
+broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=500
 
 # A day, or 2 GiB a partition (millions of messages, far beyond the bound on lag).
