@@ -25,7 +25,7 @@ from shared.settings import SERVICES, Settings
 
 LARDER = Path(sys.executable).with_name("larder")
 LOOK_S = 0.03
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 """How long anything may take that has no time of its own, on a busy machine."""
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class Stack:
         self._env |= {"LARDER_HOME": str(home)} | {f"LARDER_{k.upper()}": str(v) for k, v in named.items()}
         self._named = dict(named)
         self._tokens: dict[str, str] = {}
-        self._client = httpx.AsyncClient(timeout=60, trust_env=False)
+        self._client = httpx.AsyncClient(timeout=60, trust_env=False, limits=httpx.Limits(keepalive_expiry=2))
         self._producer: AIOKafkaProducer | None = None
 
     # -- its life --------------------------------------------------------------------------------------------------

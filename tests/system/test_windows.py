@@ -125,7 +125,7 @@ async def money_that_was_given_up_goes_back_when_it_comes(shop: Shop) -> None:
     """A charge that is not known of is given up, and may be tried again; its late money is refunded, whatever has
     become of the order, and revives nothing."""
     again, cancelled, unpaid = await asyncio.gather(*(shop.payable({shop.apple: 1}) for _ in range(3)))
-    for order, seconds in ((again, 5), (cancelled, 5), (unpaid, 10)):
+    for order, seconds in ((again, 5), (cancelled, 5), (unpaid, 15)):
         good(await shop.pay(order, f"tok_late:{seconds}"))
     for order in (again, cancelled, unpaid):
         given_up = await shop.until(order["order_id"], "awaiting_payment")
