@@ -37,6 +37,7 @@ register(
         "order_not_payable": (409, "The order cannot be paid now"),
         "payment_under_way": (409, "A payment of this order is under way"),
         "cancel_not_allowed": (409, "The order cannot be cancelled any more"),
+        "cancel_needs_ticket": (409, "Only customer service can, by a ticket"),
         "cancel_under_way": (409, "The order is being cancelled already"),
     }
 )

@@ -20,6 +20,9 @@ create table orders (
     closing_refund int         not null,
     reference      text        not null,
     reason         text        not null,
+    given_back     bigint      not null check (given_back >= 0 and given_back <= total),
+    tickets        int         not null,
+    ticket_id      text        not null,
     ended          boolean     not null
 ) with (fillfactor = 45);  -- room for the versions of a row that come before the old ones may be swept
 create index orders_by_age on orders (placed_at, order_id);
@@ -38,6 +41,14 @@ create table baskets (
     device     text
 );
 
+-- What is to be delivered, and what is short, of the few orders where that is not the lines any more. JSON.
+create table amendments (
+    order_id     text primary key,
+    lots         text not null,
+    shortage     text,
+    substitution text
+);
+
 create table timeline (
     seq      bigint generated always as identity,
     order_id text        not null,
@@ -52,7 +63,7 @@ create index timeline_of_order on timeline (order_id);
 create table papers (
     seq      bigint generated always as identity,
     order_id text        not null,
-    kind     text        not null check (kind in ('document', 'payment', 'refund', 'short')),
+    kind     text        not null check (kind in ('document', 'payment', 'refund', 'short', 'ticket')),
     at       timestamptz not null,
     body     text        not null
 );

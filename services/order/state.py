@@ -29,9 +29,14 @@ class Phase(StrEnum):
     DEDUCTING_CANCEL_WANTED = "deducting_cancel_wanted"
     AWAITING_PICKING = "awaiting_picking"
     PICKING = "picking"
+    SHORT = "short"
+    SUBSTITUTING = "substituting"
     AWAITING_SHIPMENT = "awaiting_shipment"
     IN_DELIVERY = "in_delivery"
     DELIVERED = "delivered"
+    STOPPING = "stopping"
+    INTERCEPTING = "intercepting"
+    RETURNING = "returning"
     RELEASING = "releasing"
     REFUNDING = "refunding"
     CLOSED = "closed"
@@ -46,11 +51,39 @@ RESTING = ENDS | {
     Phase.AWAITING_PAYMENT,
     Phase.AWAITING_PICKING,
     Phase.PICKING,
+    Phase.SHORT,
     Phase.AWAITING_SHIPMENT,
     Phase.IN_DELIVERY,
     Phase.DELIVERED,
+    Phase.RETURNING,
 }
 """Phases that wait for a person, a timer or nothing; the others wait for a service."""
+
+
+class Lot(NamedTuple):
+    """Pieces of one SPU and what was paid per piece. A substitute also says what it replaces, and its price now."""
+
+    spu: str
+    quantity: int
+    price: int
+    instead_of: str = ""
+    list_price: int = 0
+
+
+class Shortage(NamedTuple):
+    """What a picker missed (parallel), the ticket that asks for a call, and until when somebody has to decide."""
+
+    spus: tuple[str, ...]
+    missing: tuple[int, ...]
+    ticket_id: str = ""
+    until: datetime | None = None
+
+
+class Substitution(NamedTuple):
+    """What the order will be when inventory has the substitutes: its lots, and the money that goes back."""
+
+    lots: tuple[Lot, ...]
+    given_up: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +91,9 @@ class Order:
     """One sales order. Money in minor units; `spus`, `quantities` (pieces) and `prices` (per piece) are parallel.
 
     `attempt` counts clicks on pay, `refunds` the refunds asked for; `closing_refund` is the one that the phase
-    `refunding` waits for; `reference` is the gateway's name of the money that was taken for this order.
+    `refunding` waits for; `reference` is the gateway's name of the money that was taken for this order, `given_back`
+    how much of it was asked back. `lots` is what is to be delivered when that is not the lines any more. `ticket_id` is
+    the intercept under way, `tickets` counts the tickets that the order raised.
     """
 
     order_id: str
@@ -84,6 +119,12 @@ class Order:
     closing_refund: int = 0
     reference: str = ""
     reason: str = ""
+    given_back: int = 0
+    tickets: int = 0
+    ticket_id: str = ""
+    lots: tuple[Lot, ...] = ()
+    shortage: Shortage | None = None
+    substitution: Substitution | None = None
 
 
 class Product(NamedTuple):
@@ -126,8 +167,18 @@ class Basket(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Amendment(Record):
+    """What is to be delivered, and what is short, as they are now; written when one of them changes."""
+
+    order_id: str
+    lots: tuple[Lot, ...]
+    shortage: Shortage | None
+    substitution: Substitution | None
+
+
+@dataclass(frozen=True, slots=True)
 class Paper(Record):
-    """Something that the order's page shows: a document, a payment, a refund, or the short lines."""
+    """Something that the order's page shows: a document, a payment, a refund, a ticket, or the short lines."""
 
     order_id: str
     kind: str
@@ -141,6 +192,30 @@ class Paper(Record):
 @dataclass(frozen=True, slots=True)
 class PaymentExpired:
     """The time to pay is over."""
+
+    order_id: str
+
+    @property
+    def subject(self) -> str:
+        """The order."""
+        return self.order_id
+
+
+@dataclass(frozen=True, slots=True)
+class ShortageUnanswered:
+    """Nobody has called in time about the short lines."""
+
+    order_id: str
+
+    @property
+    def subject(self) -> str:
+        """The order."""
+        return self.order_id
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsOverdue:
+    """The goods should have been back at the store by now."""
 
     order_id: str
 
@@ -214,6 +289,57 @@ class PaidAtOtherTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelWanted:
+    """CancelOrder, and the cancel policy allows it here to this actor. `reason` is how the order will have ended."""
+
+    reason: str
+
+
+class CancelRefused:
+    """CancelOrder, and the cancel policy refuses it here to this actor."""
+
+    detail = "the cancel policy does not allow it in this phase"
+
+
+class CancelNeedsTicket:
+    """CancelOrder, and the cancel policy wants a ticket of customer service."""
+
+    detail = "customer service can open a ticket"
+
+
+@dataclass(frozen=True, slots=True)
+class ShortageSettled:
+    """The short pieces are dropped, by word of the customer or because nobody called in time; something is left."""
+
+    lots: tuple[Lot, ...]
+    given_up: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class NothingLeft:
+    """The short pieces are dropped, and nothing is left of the order."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubstituteFits:
+    """SubstituteChosen: the substitutes are known, similar in price, and no more than what is missing."""
+
+    substitution: Substitution
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubstituteUnfit:
+    """SubstituteChosen, and it cannot be: `code` says why. Somebody has to call again."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class TotalHolds:
     """StockVerified, read with the catalogue: the total is still the one that was clicked on."""
 
@@ -227,8 +353,15 @@ class TotalChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class StrayRefundRefused:
+    """PaymentRefundRefused for a refund that no phase waits for."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class StrayMoneyReturned:
-    """PaymentRefunded for money that nobody waited for."""
+    """PaymentRefunded for a refund that no phase waits for: of a part, or of money that came unasked."""
 
     refund: int
     amount: int

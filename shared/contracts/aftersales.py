@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from shared.contracts.base import LINES_MAX, Message, Name, Quantity, Text
 
@@ -28,10 +28,14 @@ class OpenWindow(AfterSalesCommand):
     store: Name
 
 
+TicketId = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+\-]*$")]
+"""Made of the order's id and a number, so longer than other names."""
+
+
 class TicketCommand(AfterSalesCommand):
     """About one ticket of an order."""
 
-    ticket_id: Name
+    ticket_id: TicketId
 
 
 class RaiseTicket(TicketCommand):

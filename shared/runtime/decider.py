@@ -42,6 +42,7 @@ class Context:
     actor: str = ""
     windows: Windows = field(default_factory=Windows)
     currency: str = "EUR"
+    similar_price_percent: float = 20
 
 
 class Inner(Protocol):

@@ -1,0 +1,177 @@
+"""Reading: a message whose outcome depends on facts becomes one of two, so that every cell has one target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from services.order.goods import Substitute, is_similar, list_of, lots_of, replaced, without
+from services.order.policy import CANCEL_POLICY, Actor, Policy, actor_of
+from services.order.pricing import summed, total_of
+from services.order.state import (
+    BasketPriced,
+    BasketPricedForSlot,
+    CancelNeedsTicket,
+    CancelRefused,
+    CancelWanted,
+    NothingLeft,
+    Order,
+    OutsideEveryArea,
+    PaidAtOtherTotal,
+    Phase,
+    PlacedAtOtherTotal,
+    QuantityTooLarge,
+    ShortageSettled,
+    ShortageUnanswered,
+    SlotOver,
+    StoreNotAccepting,
+    StrayMoneyReturned,
+    StrayRefundRefused,
+    SubstituteFits,
+    SubstituteUnfit,
+    Substitution,
+    TotalChanged,
+    TotalHolds,
+    UnknownProduct,
+    UnknownStore,
+)
+from shared.contracts.aftersales import DropChosen, SubstituteChosen
+from shared.contracts.base import QUANTITY_MAX
+from shared.contracts.inventory import StockVerified
+from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
+from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused
+from shared.runtime.decider import Context, Look
+from shared.runtime.table import Key
+
+
+def needs(message: Any, look: Look) -> Iterable[Key]:
+    """The order; for a basket the catalogue and the store; at the click, and for substitutes, the prices of now."""
+    key = ("order", message.order_id)
+    if isinstance(message, PlaceOrder):
+        keys: list[Key] = [key, *(("product", spu) for spu in message.spus)]
+        if message.store:
+            keys.append(("store", message.store))
+            if message.delivery:
+                keys.append(("within", message.store, *_point(message)))
+        else:
+            serving: Key = ("serving", *_point(message))
+            keys.append(serving)
+            if store := look(serving):
+                keys.append(("store", store))
+        return keys
+    if isinstance(message, StockVerified) and (order := look(key)):
+        return [key, *(("product", spu) for spu in order.spus)]
+    if isinstance(message, SubstituteChosen):
+        return [key, *(("product", spu) for spu in message.substitute_spus)]
+    return [key]
+
+
+def read(order: Order, message: Any, look: Look, c: Context) -> Any:
+    """The message as the table knows it."""
+    match message:
+        case PlaceOrder():
+            return _read_basket(message, look, c)
+        case PayOrder():
+            return _read_click(order, message)
+        case StockVerified():
+            return _read_total(order, look)
+        case CancelOrder() if order.phase is not Phase.NEW:
+            return _read_wish(order, c)
+        case PaymentRefunded() if message.refund != order.closing_refund:
+            return StrayMoneyReturned(
+                message.refund, message.amount, message.reference, message.reason, message.liable, message.at
+            )
+        case PaymentRefundRefused() if message.refund != order.closing_refund:
+            return StrayRefundRefused(message.code)
+        case DropChosen() if order.phase is Phase.SHORT:
+            return _read_drop(order, "dropped")
+        case ShortageUnanswered() if order.phase is Phase.SHORT:
+            return _read_drop(order, "nobody_called")
+        case SubstituteChosen() if order.phase is Phase.SHORT:
+            return _read_substitutes(order, message, look, c)
+    return message
+
+
+def _read_basket(m: PlaceOrder, look: Look, c: Context) -> Any:
+    store = m.store or look(("serving", *_point(m)))
+    if store is None:
+        return OutsideEveryArea("no store serves this delivery point")
+    fact = look(("store", store))
+    if fact is None:
+        return UnknownStore(f"there is no store {store}")
+    if m.store and m.delivery and not look(("within", m.store, *_point(m))):
+        return OutsideEveryArea(f"the delivery point is outside the area of store {store}")
+    if not fact.accepting:
+        return StoreNotAccepting(f"store {store} takes no new orders")
+    demand = summed(m.spus, m.quantities)
+    products = {spu: look(("product", spu)) for spu in demand}
+    if unknown := [spu for spu, product in products.items() if product is None]:
+        return UnknownProduct(f"not in the catalogue: {', '.join(unknown[:10])}")
+    if most := [spu for spu, quantity in demand.items() if quantity > QUANTITY_MAX]:
+        return QuantityTooLarge(f"more than {QUANTITY_MAX} pieces of {', '.join(most[:10])}")
+    if m.slot and (m.slot.start <= c.now or m.slot.end <= m.slot.start):
+        return SlotOver("the slot must begin in the future and end after it begins")
+    spus, quantities = tuple(demand), tuple(demand.values())
+    prices = tuple(product.price for product in products.values())
+    total = total_of(quantities, prices)
+    if m.expected_total is not None and m.expected_total != total:
+        return PlacedAtOtherTotal(f"the total is {total}, not {m.expected_total}")
+    priced = BasketPricedForSlot if m.slot else BasketPriced
+    return priced(m.order_id, m.account, store, spus, quantities, prices, total, m.delivery, m.slot, m.device)
+
+
+def _point(m: PlaceOrder) -> tuple[str, str]:
+    assert m.delivery is not None
+    return repr(m.delivery.lat), repr(m.delivery.lon)
+
+
+def _read_click(order: Order, m: PayOrder) -> Any:
+    """A click on the total that the order shows is fair, even if prices have changed since: then the order comes back
+    with the new total. Any other total was never offered."""
+    if m.expected_total == order.total:
+        return m
+    return PaidAtOtherTotal(f"the total is {order.total}, not {m.expected_total}")
+
+
+def _read_total(order: Order, look: Look) -> Any:
+    prices = tuple(look(("product", spu)).price for spu in order.spus)
+    total = total_of(order.quantities, prices)
+    return TotalHolds() if total == order.total else TotalChanged(prices, total)
+
+
+def _read_wish(order: Order, c: Context) -> Any:
+    actor = actor_of(c.actor)
+    policy = CANCEL_POLICY[order.phase][actor]
+    if policy is Policy.ALLOWED:
+        return CancelWanted("cancelled_by_customer" if actor is Actor.CUSTOMER else f"cancelled_by_{actor}")
+    return CancelNeedsTicket() if policy is Policy.TICKET else CancelRefused()
+
+
+def _read_drop(order: Order, note: str) -> Any:
+    assert order.shortage is not None, "the order is short"
+    rest = without(lots_of(order), dict(zip(order.shortage.spus, order.shortage.missing, strict=True)))
+    return ShortageSettled(rest.lots, rest.given_up, note) if rest.lots else NothingLeft(note)
+
+
+def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context) -> Any:
+    """Substitutes must be known, replace only what is missing, and cost about what was paid."""
+    assert order.shortage is not None, "the order is short"
+    if m.ticket_id != order.shortage.ticket_id:
+        return SubstituteUnfit("another_call")
+    missing = dict(zip(order.shortage.spus, order.shortage.missing, strict=True))
+    lots = lots_of(order)
+    substitutes = []
+    for spu, quantity, instead_of in zip(m.substitute_spus, m.substitutes, m.instead_of, strict=True):
+        product = look(("product", spu))
+        if product is None:
+            return SubstituteUnfit("substitute_unknown")
+        if quantity > missing.get(instead_of, 0):
+            return SubstituteUnfit("more_than_missing")
+        missing[instead_of] -= quantity
+        paid = {lot.price for lot in lots if lot.spu == instead_of}
+        if any(not is_similar(product.price, price, c.similar_price_percent) for price in paid) or len(paid) != 1:
+            return SubstituteUnfit("substitute_price_differs")
+        substitutes.append(Substitute(spu, quantity, instead_of, product.price))
+    after = replaced(lots, dict(zip(order.shortage.spus, order.shortage.missing, strict=True)), substitutes)
+    spus, quantities = list_of(lot for lot in after.lots[len(after.lots) - len(substitutes) :])
+    return SubstituteFits(Substitution(after.lots, after.given_up), spus, quantities)
