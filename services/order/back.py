@@ -71,15 +71,16 @@ RETURN_WINDOW = "return_window"
 """The timer of goods that are on their way back to the store."""
 
 CANCELLED_BY_CUSTOMER, NOT_REACHABLE = "cancelled_by_customer", "not_reachable"
+GOODS_OVERDUE = "goods_overdue"
 CUSTOMERS_DOING = frozenset({CANCELLED_BY_CUSTOMER, NOT_REACHABLE})
 """Reasons that risk hears of; never what was our own fault."""
 LIABLE: dict[str, Liable] = {
     CANCELLED_BY_CUSTOMER: "customer",
     NOT_REACHABLE: "customer",
     "intercepted": "customer",
-    "goods_overdue": "courier",
+    GOODS_OVERDUE: "courier",
 }
-"""Who bears a refund, by the reason of the order's end; the store bears the others."""
+"""Who bears a refund, by its reason; the store bears the others."""
 
 # -- before the money --------------------------------------------------------------------------------------------------
 
@@ -246,6 +247,11 @@ def decline_intercept(order: Order, m: InterceptAsked, c: Context) -> Change:
     return {}, (settle(order, m.ticket_id, "rejected", "not_in_delivery"),)
 
 
+def decline_unknown(order: Order, m: InterceptAsked, c: Context) -> Change:
+    """Customer service mistyped the order: nobody else would tell the ticket."""
+    return {}, (settle(order, m.ticket_id, "rejected", "order_unknown"),)
+
+
 def miss_intercept(order: Order, m: InterceptAsked, c: Context) -> Change:
     """The customer has the goods already: the ticket says so, a return is what is left."""
     return {}, (settle(order, m.ticket_id, "resolved", "too_late_offer_return"),)
@@ -306,12 +312,12 @@ def _take_back(order: Order, m: GoodsInspected, missing_spus: tuple[str, ...], m
 
 def write_off(order: Order, m: GoodsOverdue, c: Context) -> Change:
     """The goods did not come back: a person looks for them, the customer is refunded all the same."""
-    changes, refund = _refund_rest(order, order.reason, order.reference)
+    changes, refund = _refund_rest(order, GOODS_OVERDUE, order.reference)
     spus, pieces = list_of(lots_of(order))
     command = TakeBack(
-        order_id=order.order_id, store=order.store, missing_spus=spus, missing=pieces, reason="goods_overdue"
+        order_id=order.order_id, store=order.store, missing_spus=spus, missing=pieces, reason=GOODS_OVERDUE
     )
-    ticket_changes, ticket = raise_ticket(order, "missing_goods", spus, pieces, "goods_overdue")
+    ticket_changes, ticket = raise_ticket(order, "missing_goods", spus, pieces, GOODS_OVERDUE)
     return {**changes, **ticket_changes}, (command, ticket, *refund)
 
 

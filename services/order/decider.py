@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.order import back, forward, short
-from services.order.policy import CANCEL_POLICY, Policy
+from services.order.policy import CANCEL_POLICY, Actor, Policy
 from services.order.reading import needs, read
 from services.order.state import (
     BasketPriced,
@@ -23,6 +23,7 @@ from services.order.state import (
     GoodsOverdue,
     NothingLeft,
     Order,
+    OtherCall,
     OutsideEveryArea,
     PaidAtOtherTotal,
     PaymentExpired,
@@ -93,7 +94,7 @@ from shared.contracts.payment import (
 )
 from shared.contracts.risk import OrderCleared, OrderReferred, OrderRefused, OrderRestricted
 from shared.runtime.decider import Context, Decider, Look
-from shared.runtime.table import IGNORE, Cell, Ignored, Moved, Outcome, Refused, Table, refuse, to
+from shared.runtime.table import IGNORE, Cell, Ignored, Moved, Outcome, Refused, Table, evolve, refuse, to
 
 Rows = Mapping[StrEnum, Mapping[type, Cell]]
 
@@ -154,7 +155,7 @@ def everywhere(rows: Rows) -> Rows:
             GoodsTakenBack: to(phase, back.file_documents),
             InterceptAsked: to(phase, back.decline_intercept),
             # What came of a call after its deadline, and of a count after the hold was used.
-            **_late(DropChosen, SubstituteChosen, CancelChosen, ShortageUnanswered, StockLost),
+            **_late(DropChosen, SubstituteChosen, CancelChosen, OtherCall, ShortageUnanswered, StockLost),
             CancelRefused: refuse("cancel_not_allowed"),
             CancelNeedsTicket: refuse("cancel_needs_ticket"),
             **dict.fromkeys(PLACED_AGAIN, refuse("order_exists")),
@@ -180,6 +181,8 @@ SALES_ORDER = Table(
                 PayOrder: refuse("order_unknown"),
                 PaidAtOtherTotal: refuse("order_unknown"),
                 CancelOrder: refuse("order_unknown"),
+                InterceptAsked: to(Phase.NEW, back.decline_unknown),
+                **_late(TicketOpened, TicketEnded),
             },
             Phase.RESERVING_SLOT: {
                 SlotReserved: to(Phase.SCREENING, forward.screen),
@@ -230,8 +233,8 @@ SALES_ORDER = Table(
                 **_UNDER_WAY,
             },
             Phase.PAYING_CANCEL_WANTED: {
-                **_UNDER_WAY,
                 **_BEING_CANCELLED,
+                **_UNDER_WAY,
                 PaymentTaken: to(Phase.REFUNDING, back.refund_as_wished),
                 PaymentDeclined: to(Phase.RELEASING, back.release_as_wished),
                 PaymentGivenUp: to(Phase.RELEASING, back.release_as_wished),
@@ -270,7 +273,6 @@ SALES_ORDER = Table(
             Phase.SUBSTITUTING: {
                 StockSubstituted: to(Phase.PICKING, short.amend),
                 SubstituteShort: to(Phase.SHORT, short.call_again),
-                CancelWanted: refuse("cancel_not_allowed"),
                 **_NOT_PAYABLE,
             },
             Phase.AWAITING_SHIPMENT: {
@@ -340,14 +342,14 @@ SALES_ORDER = Table(
 )
 
 
-def _check_policy() -> None:
-    """A policy that allows a cancel from where there is no way back is a mistake in the policy: say so at the start."""
-    for phase, answers in CANCEL_POLICY.items():
+def check_policy(policy: Mapping[Phase, Mapping[Actor, Policy]]) -> None:
+    """A policy that allows a cancel from where there is no way back is a mistake in the policy; raises ValueError."""
+    for phase, answers in policy.items():
         if Policy.ALLOWED in answers.values() and CancelWanted not in SALES_ORDER.rows[phase]:
             raise ValueError(f"cancel_policy.toml allows a cancel in {phase}, but there is no way back from it")
 
 
-_check_policy()
+check_policy(CANCEL_POLICY)  # said at the start rather than to a customer
 
 # -- the service -------------------------------------------------------------------------------------------------------
 
@@ -359,9 +361,14 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     answer = SALES_ORDER.move(order, read(order, message, look, context), context, phase_since=context.now)
     if isinstance(answer, Refused | Ignored):
         return answer
-    order, said = answer
-    entry = TimelineEntry(message.order_id, context.now, order.phase, type(message).__name__, context.actor)
-    return Moved(((key, order),), [*said, entry])
+    moved, said = answer
+    if moved.phase is Phase.NEW:
+        return Moved((), said)  # hearing of an order that there is not makes none
+    if moved.phase is order.phase:
+        # It has been here since before: stray money must not quiet the alarm of an order that waits too long.
+        moved = evolve(moved, {"phase_since": order.phase_since})
+    entry = TimelineEntry(message.order_id, context.now, moved.phase, type(message).__name__, context.actor)
+    return Moved(((key, moved),), [*said, entry])
 
 
 DECIDER = Decider(

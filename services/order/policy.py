@@ -36,11 +36,11 @@ def actor_of(sender: str) -> Actor:
 def read_policy(text: str) -> dict[Phase, dict[Actor, Policy]]:
     """The policy of a TOML text; raises ValueError when a phase or an actor is missing, or a word is not known."""
     raw = tomllib.loads(text)
-    missing = {p for p in Phase if p is not Phase.NEW} - set(raw)
-    if missing or len(raw) != len(Phase) - 1:
-        raise ValueError(
-            f"the cancel policy must name every phase once: look at {sorted(missing or set(raw) - set(Phase))}"
-        )
+    if wrong := set(raw) ^ (set(Phase) - {Phase.NEW}):
+        raise ValueError(f"the cancel policy must name every phase once, and nothing else: look at {sorted(wrong)}")
+    for phase, row in raw.items():
+        if set(row) != set(Actor):
+            raise ValueError(f"the cancel policy must name {', '.join(Actor)} in {phase}, not {', '.join(row)}")
     return {Phase(phase): {actor: Policy(row[actor]) for actor in Actor} for phase, row in raw.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from services.order.goods import Substitute, is_similar, list_of, lots_of, replaced, without
@@ -16,6 +16,7 @@ from services.order.state import (
     CancelWanted,
     NothingLeft,
     Order,
+    OtherCall,
     OutsideEveryArea,
     PaidAtOtherTotal,
     Phase,
@@ -35,7 +36,7 @@ from services.order.state import (
     UnknownProduct,
     UnknownStore,
 )
-from shared.contracts.aftersales import DropChosen, SubstituteChosen
+from shared.contracts.aftersales import CancelChosen, DropChosen, SubstituteChosen
 from shared.contracts.base import QUANTITY_MAX
 from shared.contracts.inventory import StockVerified
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
@@ -47,7 +48,7 @@ from shared.runtime.table import Key
 def needs(message: Any, look: Look) -> Iterable[Key]:
     """The order; for a basket the catalogue and the store; at the click, and for substitutes, the prices of now."""
     key = ("order", message.order_id)
-    if isinstance(message, PlaceOrder):
+    if type(message) is PlaceOrder:
         keys: list[Key] = [key, *(("product", spu) for spu in message.spus)]
         if message.store:
             keys.append(("store", message.store))
@@ -59,40 +60,41 @@ def needs(message: Any, look: Look) -> Iterable[Key]:
             if store := look(serving):
                 keys.append(("store", store))
         return keys
-    if isinstance(message, StockVerified) and (order := look(key)):
+    if type(message) is StockVerified and (order := look(key)):
         return [key, *(("product", spu) for spu in order.spus)]
-    if isinstance(message, SubstituteChosen):
+    if type(message) is SubstituteChosen:
         return [key, *(("product", spu) for spu in message.substitute_spus)]
     return [key]
 
 
 def read(order: Order, message: Any, look: Look, c: Context) -> Any:
     """The message as the table knows it."""
-    match message:
-        case PlaceOrder():
-            return _read_basket(message, look, c)
-        case PayOrder():
-            return _read_click(order, message)
-        case StockVerified():
-            return _read_total(order, look)
-        case CancelOrder() if order.phase is not Phase.NEW:
-            return _read_wish(order, c)
-        case PaymentRefunded() if message.refund != order.closing_refund:
-            return StrayMoneyReturned(
-                message.refund, message.amount, message.reference, message.reason, message.liable, message.at
-            )
-        case PaymentRefundRefused() if message.refund != order.closing_refund:
-            return StrayRefundRefused(message.code)
-        case DropChosen() if order.phase is Phase.SHORT:
-            return _read_drop(order, "dropped")
-        case ShortageUnanswered() if order.phase is Phase.SHORT:
-            return _read_drop(order, "nobody_called")
-        case SubstituteChosen() if order.phase is Phase.SHORT:
-            return _read_substitutes(order, message, look, c)
-    return message
+    reader = _READERS.get(type(message))
+    return reader(order, message, look, c) if reader else message
 
 
-def _read_basket(m: PlaceOrder, look: Look, c: Context) -> Any:
+def _read_wish(order: Order, m: CancelOrder, look: Look, c: Context) -> Any:
+    if order.phase is Phase.NEW:
+        return m
+    actor = actor_of(c.actor)
+    policy = CANCEL_POLICY[order.phase][actor]
+    if policy is Policy.ALLOWED:
+        return CancelWanted("cancelled_by_customer" if actor is Actor.CUSTOMER else f"cancelled_by_{actor}")
+    return CancelNeedsTicket() if policy is Policy.TICKET else CancelRefused()
+
+
+def _read_refund(order: Order, m: PaymentRefunded, look: Look, c: Context) -> Any:
+    """Is it the refund that the order's end waits for, or another?"""
+    if m.refund == order.closing_refund:
+        return m
+    return StrayMoneyReturned(m.refund, m.amount, m.reference, m.reason, m.liable, m.at)
+
+
+def _read_refused_refund(order: Order, m: PaymentRefundRefused, look: Look, c: Context) -> Any:
+    return m if m.refund == order.closing_refund else StrayRefundRefused(m.code)
+
+
+def _read_basket(order: Order, m: PlaceOrder, look: Look, c: Context) -> Any:
     store = m.store or look(("serving", *_point(m)))
     if store is None:
         return OutsideEveryArea("no store serves this delivery point")
@@ -125,7 +127,7 @@ def _point(m: PlaceOrder) -> tuple[str, str]:
     return repr(m.delivery.lat), repr(m.delivery.lon)
 
 
-def _read_click(order: Order, m: PayOrder) -> Any:
+def _read_click(order: Order, m: PayOrder, look: Look, c: Context) -> Any:
     """A click on the total that the order shows is fair, even if prices have changed since: then the order comes back
     with the new total. Any other total was never offered."""
     if m.expected_total == order.total:
@@ -133,18 +135,26 @@ def _read_click(order: Order, m: PayOrder) -> Any:
     return PaidAtOtherTotal(f"the total is {order.total}, not {m.expected_total}")
 
 
-def _read_total(order: Order, look: Look) -> Any:
+def _read_total(order: Order, m: StockVerified, look: Look, c: Context) -> Any:
     prices = tuple(look(("product", spu)).price for spu in order.spus)
     total = total_of(order.quantities, prices)
     return TotalHolds() if total == order.total else TotalChanged(prices, total)
 
 
-def _read_wish(order: Order, c: Context) -> Any:
-    actor = actor_of(c.actor)
-    policy = CANCEL_POLICY[order.phase][actor]
-    if policy is Policy.ALLOWED:
-        return CancelWanted("cancelled_by_customer" if actor is Actor.CUSTOMER else f"cancelled_by_{actor}")
-    return CancelNeedsTicket() if policy is Policy.TICKET else CancelRefused()
+def _read_call(order: Order, m: DropChosen | SubstituteChosen | CancelChosen, look: Look, c: Context) -> Any:
+    """What the customer said of the shortage that the order waits with. Each shortage has its own ticket; a deadline
+    may have settled an earlier one while somebody was on the phone."""
+    if order.phase is not Phase.SHORT or order.shortage is None:
+        return m
+    if m.ticket_id != order.shortage.ticket_id:
+        return OtherCall()
+    if type(m) is DropChosen:
+        return _read_drop(order, "dropped")
+    return _read_substitutes(order, m, look, c) if type(m) is SubstituteChosen else m
+
+
+def _read_unanswered(order: Order, m: ShortageUnanswered, look: Look, c: Context) -> Any:
+    return _read_drop(order, "nobody_called") if order.phase is Phase.SHORT else m
 
 
 def _read_drop(order: Order, note: str) -> Any:
@@ -156,8 +166,6 @@ def _read_drop(order: Order, note: str) -> Any:
 def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context) -> Any:
     """Substitutes must be known, replace only what is missing, and cost about what was paid."""
     assert order.shortage is not None, "the order is short"
-    if m.ticket_id != order.shortage.ticket_id:
-        return SubstituteUnfit("another_call")
     missing = dict(zip(order.shortage.spus, order.shortage.missing, strict=True))
     lots = lots_of(order)
     substitutes = []
@@ -165,6 +173,8 @@ def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context)
         product = look(("product", spu))
         if product is None:
             return SubstituteUnfit("substitute_unknown")
+        if spu in order.shortage.spus:
+            return SubstituteUnfit("substitute_is_short")
         if quantity > missing.get(instead_of, 0):
             return SubstituteUnfit("more_than_missing")
         missing[instead_of] -= quantity
@@ -175,3 +185,18 @@ def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context)
     after = replaced(lots, dict(zip(order.shortage.spus, order.shortage.missing, strict=True)), substitutes)
     spus, quantities = list_of(lot for lot in after.lots[len(after.lots) - len(substitutes) :])
     return SubstituteFits(Substitution(after.lots, after.given_up), spus, quantities)
+
+
+# By type and not by `isinstance`: on models that costs more than the reading.
+_READERS: dict[type, Callable[[Order, Any, Look, Context], Any]] = {
+    PlaceOrder: _read_basket,
+    PayOrder: _read_click,
+    StockVerified: _read_total,
+    CancelOrder: _read_wish,
+    PaymentRefunded: _read_refund,
+    PaymentRefundRefused: _read_refused_refund,
+    DropChosen: _read_call,
+    SubstituteChosen: _read_call,
+    CancelChosen: _read_call,
+    ShortageUnanswered: _read_unanswered,
+}

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.order.goods import list_of
 from services.order.papers import document_papers, short_paper
+from services.order.pricing import summed
 from services.order.state import (
     Amendment,
     CancelWanted,
@@ -32,8 +33,9 @@ SHORTAGE_WINDOW = "shortage_window"
 
 
 def shortage_of(order: Order, m: PiecesShort, ticket: str = "", until: datetime | None = None) -> Shortage:
-    """What the picker missed."""
-    return Shortage(m.spus, m.missing, ticket, until)
+    """What the picker missed, each SPU once."""
+    missing = summed(m.spus, m.missing)
+    return Shortage(tuple(missing), tuple(missing.values()), ticket, until)
 
 
 def amendment(order: Order, **changed: Any) -> Amendment:
@@ -44,9 +46,9 @@ def amendment(order: Order, **changed: Any) -> Amendment:
 
 def ask_to_call(order: Order, m: PiecesShort, c: Context) -> Change:
     """Customer service calls; if nobody does in time, the deadline decides."""
-    changes, ticket = raise_ticket(order, "shortage", m.spus, m.missing, "short")
     until = c.now + timedelta(seconds=c.windows.shortage_window_s)
     shortage = shortage_of(order, m, ticket_id(order, order.tickets + 1), until)
+    changes, ticket = raise_ticket(order, "shortage", shortage.spus, shortage.missing, "short")
     return {**changes, "shortage": shortage}, (
         short_paper(order, m, c),
         amendment(order, shortage=shortage),

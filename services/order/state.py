@@ -307,6 +307,10 @@ class CancelNeedsTicket:
     detail = "customer service can open a ticket"
 
 
+class OtherCall:
+    """What came of a call about an earlier shortage, which was settled without it: nobody waits for it any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShortageSettled:
     """The short pieces are dropped, by word of the customer or because nobody called in time; something is left."""

@@ -53,7 +53,7 @@ class Refunded:
 
 @dataclass(frozen=True, slots=True)
 class RefundRefused:
-    """Nothing went back. `code`: `unknown_capture`, `exceeds_capture`, `invalid_amount`."""
+    """Nothing went back. `code`: `unknown_capture`, `exceeds_capture`, `not_refundable`, `invalid_amount`."""
 
     code: str
 
