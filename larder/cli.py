@@ -3,10 +3,11 @@
 import sys
 
 import typer
+from pydantic import ValidationError
 
-from larder.commands import demo, docs, doctor, lifecycle, load, migrate, parked, simulate, token, topics
+from larder.commands import audit, demo, docs, doctor, lifecycle, load, migrate, parked, simulate, token, topics
 from larder.stack.errors import StackError
-from shared.settings import NotConfiguredError
+from shared.settings import FromEnvironment, NotConfiguredError, Settings
 from shared.tokens import TokenError
 
 
@@ -18,6 +19,12 @@ class _Larder(typer.Typer):
             return super().__call__(*args, **kwargs)
         except (StackError, NotConfiguredError, TokenError) as error:
             print(f"larder: {error}", file=sys.stderr)
+            sys.exit(1)
+        except ValidationError as error:
+            if error.title not in (Settings.__name__, FromEnvironment.__name__):
+                raise
+            for wrong in error.errors():
+                print(f"larder: LARDER_{str(wrong['loc'][0]).upper()}: {wrong['msg']}", file=sys.stderr)
             sys.exit(1)
 
 
@@ -37,6 +44,7 @@ topics.add_to(app)
 parked.add_to(app)
 load.add_to(app)
 simulate.add_to(app)
+audit.add_to(app)
 demo.add_to(app)
 doctor.add_to(app)
 docs.add_to(app)

@@ -5,20 +5,30 @@ The tables are the only truth; a test fails when a drawing on disk is not what t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
 from services.aftersales.decider import AFTER_SALES
+from services.aftersales.decider import DECIDER as AFTERSALES
+from services.inventory.decider import DECIDER as INVENTORY
 from services.inventory.decider import HOLD, REQUEST
+from services.logistics.decider import DECIDER as LOGISTICS
 from services.logistics.decider import FULFILMENT, RESERVATION, SLOT
+from services.order.decider import DECIDER as ORDER
 from services.order.decider import SALES_ORDER
 from services.order.state import ENDS, Phase
+from services.payment.decider import DECIDER as MONEY
 from services.payment.decider import PAYMENT, REFUND
+from services.risk.decider import DECIDER as RISK
 from services.risk.decider import SCREENING
+from shared.contracts import asyncapi
 from shared.runtime.table import Refuse, Table, To
 
 TABLES = (SALES_ORDER, SCREENING, HOLD, REQUEST, PAYMENT, REFUND, FULFILMENT, SLOT, RESERVATION, AFTER_SALES)
+LISTENS = {d.service: d.listens for d in (ORDER, INVENTORY, RISK, MONEY, LOGISTICS, AFTERSALES)}
+"""What each service receives, for the AsyncAPI document."""
 
 FORWARD = (
     Phase.SCREENING,
@@ -107,6 +117,7 @@ def _rank(cell: object, message: type) -> tuple[int, str]:
 def drawings(root: Path) -> dict[Path, str]:
     """Every drawn file with what should stand in it."""
     drawn = {root / "docs" / "tables" / file_name(table): page(table) for table in TABLES}
+    drawn[root / "docs" / "asyncapi.json"] = json.dumps(asyncapi.document(LISTENS), indent=2) + "\n"
     readme = root / "README.md"
     before, _, rest = readme.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)

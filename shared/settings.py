@@ -23,6 +23,10 @@ GATEWAY_BOOK = "gateway"
 DATABASES: tuple[str, ...] = (*SERVICES, GATEWAY_BOOK)
 
 
+WINDOWS = ("payment_window_s", "after_sales_window_s", "review_window_s", "shortage_window_s", "return_window_s")
+"""The settings that say how long something waits for a person."""
+
+
 class NotConfiguredError(RuntimeError):
     """A setting that is needed here is not set; the message says how to set it."""
 
@@ -36,6 +40,8 @@ class Settings(BaseSettings):
     """All local state: data of the embedded parts, secrets, logs, stack.json."""
     kafka: str = ""
     """Bootstrap servers, `host:port[,host:port]`."""
+    kafka_idempotence: bool = True
+    """Whether producers are idempotent; off only for the broker Tansu, which cannot do it."""
     database: str = ""
     """A DSN with `{service}` in it, for instance `postgresql://{service}:secret@127.0.0.1:5432/{service}`."""
     shards: int = Field(1, ge=1, le=1024)
@@ -161,16 +167,19 @@ class _StackFile(PydanticBaseSettingsSource):
         return {name: value for name, value in stack.items() if name in fields and name != "home"}
 
 
+class FromEnvironment(Settings):
+    """Settings that no running stack has a say in."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: Any, **named: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the caller said, then the environment."""
+        return named["init_settings"], named["env_settings"]
+
+
 def settings_without_stack() -> Settings:
     """Settings from the environment alone: what the user asked for, whatever stack ran here before."""
-
-    class FromEnvironment(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], *sources: Any, **named: Any
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return named["init_settings"], named["env_settings"]
-
     return FromEnvironment()
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from larder.audit.life import (
     CALLED_OFF,
     DEDUCTED,
-    DEDUCTING,
     ENDS,
     HOLDING,
     UNPAID,
@@ -15,11 +14,14 @@ from larder.audit.life import (
     in_words,
     lines,
     listed,
+    summed,
 )
 
 ISSUES = {"sales": "sales_issue", "replacement": "replacement_issue"}
 """The document with which goods leave, by the kind of order."""
 REVERSAL = "issue_reversal"
+_JUDGED = DEDUCTED | UNPAID | CALLED_OFF
+_HOLD_KNOWN = HOLDING | DEDUCTED
 _ABOUT_ISSUES = frozenset({*ISSUES.values(), REVERSAL})
 LIVE_HOLD = {"lock": "locked", "on_payment": "checked"}
 """The phase of a hold that is neither deducted nor given back, by its mode."""
@@ -30,7 +32,7 @@ def one_live_issue(life: Life) -> str | None:
     has not paid yet, has none."""
     order, phase = life.order, life.phase
     documents = listed(life.documents.documents) if life.documents else []
-    if phase in DEDUCTING or (order and phase not in DEDUCTED | UNPAID | CALLED_OFF) or not (order or documents):
+    if (order and phase not in _JUDGED) or not (order or documents):
         return None
     reversed_ = {document[3] for document in documents if document[1] == REVERSAL}
     live = [d for d in documents if d[1] in ISSUES.values() and d[0] not in reversed_]
@@ -44,7 +46,7 @@ def one_live_issue(life: Life) -> str | None:
     number, kind, store, _, spus, quantities = live[0]
     if kind != ISSUES.get(order.kind) or store != order.store:
         return f"{number} is a {kind} of store {store}, the order is a {order.kind} order of store {order.store}"
-    issued, ordered = lines(spus, quantities), lines(order.spus, order.quantities)
+    issued, ordered = summed(spus, quantities), lines(order.spus, order.quantities)
     if issued is None or issued != ordered:
         return f"{number} issues {in_words(issued)}, the order is for {in_words(ordered)}"
     return ""
@@ -63,8 +65,8 @@ def reversals_fit(life: Life) -> str | None:
             return f"{number} reverses {reverses}, which is no issue of this order"
         if reverses in taken_back:
             return f"{number} reverses {reverses}, which was reversed already"
-        if store != issue[2] or lines(spus, quantities) != lines(issue[4], issue[5]):
-            return f"{number} takes back {in_words(lines(spus, quantities))} in {store}, not what {reverses} issued"
+        if store != issue[2] or summed(spus, quantities) != summed(issue[4], issue[5]):
+            return f"{number} takes back {in_words(summed(spus, quantities))} in {store}, not what {reverses} issued"
         taken_back.add(reverses)
     return ""
 
@@ -82,7 +84,7 @@ def papers_show_documents(life: Life) -> str | None:
     for body in shown:
         _, kind, _, _, spus, quantities = written[body["number"]]
         of_page = {line["spu"]: line["quantity"] for line in body["lines"]}
-        if body["kind"] != kind or of_page != lines(spus, quantities):
+        if body["kind"] != kind or of_page != summed(spus, quantities):
             return f"the page shows {body['number']} as a {body['kind']} of {in_words(of_page)}"
     return ""
 
@@ -101,7 +103,7 @@ def no_hold_outlives_order(life: Life) -> str | None:
 def waiting_order_holds(life: Life) -> str | None:
     """An order that may be paid has a live hold in its mode, a deducted one has had it; of its lines, in its store."""
     order, hold = life.order, life.hold
-    if order is None or order.phase not in HOLDING | DEDUCTED:
+    if order is None or order.phase not in _HOLD_KNOWN:
         return None
     if hold is None:
         return f"the order is {order.phase} without a hold"

@@ -69,13 +69,15 @@ async def waits_have_timers(connection: Connection, service: str, report: Report
 
 async def answered_once(connection: Connection, service: str, report: Report) -> None:
     """Every command has one answer."""
-    report.checked["answered_once"] += await connection.fetchval("select count(*) from answers")
+    count = await connection.fetchval("select count(*) from answers")
+    report.checked["answered_once"] += count
     for id_, answers in await connection.fetch(_ANSWERED_TWICE):
         report.add("answered_once", (id_,), f"{service} answered it {answers} times")
 
 
 async def accepted_is_there(connection: Connection, service: str, report: Report) -> None:
     """The order of every command that the order service accepted exists."""
-    report.checked["accepted_is_there"] += await connection.fetchval("select count(*) from answers where accepted")
+    count = await connection.fetchval("select count(*) from answers where accepted")
+    report.checked["accepted_is_there"] += count
     for id_, subject in await connection.fetch(_UNKNOWN_ORDERS):
         report.add("accepted_is_there", (subject,), f"command {id_} was accepted, and the order does not exist")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -187,25 +188,32 @@ class Life:
 
 # -- lines and lists ---------------------------------------------------------------------------------------------------
 
-_read_any = msgspec.json.Decoder().decode
+# Several rules ask for the same columns of one life, one after the other: what was read just now is remembered.
+REMEMBERED = 64
+_read = msgspec.json.Decoder().decode
 
 
+@lru_cache(maxsize=REMEMBERED)
 def listed(text: str | None) -> Any:
-    """What a column of JSON holds; an empty list where there is none."""
-    return _read_any(text) if text else []
+    """What a column of JSON holds, not to be changed; an empty list where there is none."""
+    return _read(text) if text else []
 
 
-def lines(spus: str | list[str] | None, quantities: str | list[int] | None) -> Mapping[str, int] | None:
-    """Pieces per SPU, summed; None where the columns are missing or do not fit together."""
-    names = _read_any(spus) if isinstance(spus, str) else spus
-    pieces = _read_any(quantities) if isinstance(quantities, str) else quantities
-    if names is None or pieces is None or len(names) != len(pieces):
+@lru_cache(maxsize=REMEMBERED)
+def lines(spus: str | None, quantities: str | None) -> Mapping[str, int] | None:
+    """Pieces per SPU of two parallel columns; None where they are missing or do not fit together."""
+    return None if spus is None or quantities is None else summed(_read(spus), _read(quantities))
+
+
+def summed(spus: Sequence[str], quantities: Sequence[int]) -> Mapping[str, int] | None:
+    """Pieces per SPU; None where the lists do not fit together."""
+    if len(spus) != len(quantities):
         return None
-    found = dict(zip(names, pieces, strict=True))
-    if len(found) < len(names):
-        found = dict.fromkeys(names, 0)
-        for name, quantity in zip(names, pieces, strict=True):
-            found[name] += quantity
+    found = dict(zip(spus, quantities, strict=True))
+    if len(found) < len(spus):
+        found = dict.fromkeys(spus, 0)
+        for spu, quantity in zip(spus, quantities, strict=True):
+            found[spu] += quantity
     return found
 
 

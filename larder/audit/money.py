@@ -6,10 +6,13 @@ the rules in `WITH_GATEWAY` nothing.
 
 from __future__ import annotations
 
-from collections import Counter
+from functools import lru_cache
 from typing import Any
 
-from larder.audit.life import CALLED_OFF, DEDUCTED, DEDUCTING, UNPAID, Life, listed
+from larder.audit.life import CALLED_OFF, DEDUCTED, DEDUCTING, REMEMBERED, UNPAID, Life, listed
+
+_NOTHING_KEPT = UNPAID | CALLED_OFF
+_TOTAL_KEPT = DEDUCTING | DEDUCTED
 
 
 def money_of_phase(life: Life) -> str | None:
@@ -18,9 +21,9 @@ def money_of_phase(life: Life) -> str | None:
     order = life.order
     if order is None:
         return None
-    if order.phase in UNPAID | CALLED_OFF:
+    if order.phase in _NOTHING_KEPT:
         due = 0
-    elif order.phase in DEDUCTING | DEDUCTED:
+    elif order.phase in _TOTAL_KEPT:
         due = order.total if order.kind == "sales" else 0
     else:
         return None
@@ -54,11 +57,9 @@ def order_is_journal(life: Life) -> str | None:
     order = life.order
     if order is None:
         return "the journal has money of an order that nobody knows" if captured or refunded else None
-    if (order.paid, order.refunded) != (captured.total(), refunded.total()):
-        return (
-            f"paid {order.paid} and refunded {order.refunded}, but the journal says {captured.total()} and "
-            f"{refunded.total()}"
-        )
+    told = sum(captured.values()), sum(refunded.values())
+    if (order.paid, order.refunded) != told:
+        return f"paid {order.paid} and refunded {order.refunded}, but the journal says {told[0]} and {told[1]}"
     return ""
 
 
@@ -69,12 +70,12 @@ def journal_is_payment(life: Life) -> str | None:
         return None
     captured, refunded = _journal(life)
     captures = listed(life.payment.captures) if life.payment else []
-    if Counter({reference: amount for reference, amount, *_ in captures}) != captured:
-        return f"captures {[c[:2] for c in captures]}, but the journal says {dict(captured)}"
+    if _by_reference(captures) != captured:
+        return f"captures {[c[:2] for c in captures]}, but the journal says {captured}"
     refunds = listed(life.refunds.refunds) if life.refunds else []
     done = sum(amount for _, phase, amount, _ in refunds if phase == "refunded")
-    if done != refunded.total():
-        return f"{done} was refunded, but the journal says {refunded.total()}"
+    if done != sum(refunded.values()):
+        return f"{done} was refunded, but the journal says {sum(refunded.values())}"
     for reference, amount, _, given_back in captures:
         promised = sum(r[2] for r in refunds if r[3] == reference and r[1] in ("asked", "refunded"))
         if not given_back == promised <= amount:
@@ -87,11 +88,12 @@ def journal_is_gateway(life: Life) -> str | None:
     if life.journal is None and life.captured is None and life.given_back is None:
         return None
     captured, refunded = _journal(life)
-    taken = _by_reference(listed(life.captured.captures)) if life.captured else Counter()
-    back = _by_reference(listed(life.given_back.refunds)) if life.given_back else Counter()
+    taken = _by_reference(listed(life.captured.captures)) if life.captured else {}
+    back = _by_reference(listed(life.given_back.refunds)) if life.given_back else {}
     for what, ours, theirs in (("capture", captured, taken), ("refund", refunded, back)):
         if ours != theirs:
-            journal, gateway = dict(ours - theirs) or "none", dict(theirs - ours) or "none"
+            journal = dict(ours.items() - theirs.items()) or "none"
+            gateway = dict(theirs.items() - ours.items()) or "none"
             return f"{what}s differ: only in the journal {journal}, only at the gateway {gateway}"
     return ""
 
@@ -100,9 +102,9 @@ def gateway_keeps_its_sums(life: Life) -> str | None:
     """The gateway gave back no more of a capture than it took."""
     if life.given_back is None:
         return None
-    left = _by_reference(listed(life.captured.captures)) if life.captured else Counter()
+    left = _by_reference(listed(life.captured.captures)) if life.captured else {}
     for _, amount, capture in listed(life.given_back.refunds):
-        left[capture] -= amount
+        left[capture] = left.get(capture, 0) - amount
     for capture, amount in left.items():
         if amount < 0:
             return f"{-amount} more was given back than was taken as {capture}"
@@ -113,18 +115,21 @@ WITH_GATEWAY = (money_of_phase, journal_is_payment, journal_is_gateway)
 """Rules that can only be asked while no money is being moved for the order."""
 
 
-def _journal(life: Life) -> tuple[Counter[str], Counter[str]]:
+def _journal(life: Life) -> tuple[dict[str, int], dict[str, int]]:
     """Captured and refunded, by reference."""
-    captured: Counter[str] = Counter()
-    refunded: Counter[str] = Counter()
-    if life.journal:
-        for kind, reference, amount in listed(life.journal.entries):
-            (captured if kind == "captured" else refunded)[reference] += amount
-    return captured, refunded
+    return _moves(life.journal.entries) if life.journal else ({}, {})
 
 
-def _by_reference(rows: list[Any]) -> Counter[str]:
-    found: Counter[str] = Counter()
+@lru_cache(maxsize=REMEMBERED)
+def _moves(entries: str) -> tuple[dict[str, int], dict[str, int]]:
+    of_kind: dict[str, list[Any]] = {"captured": [], "refunded": []}
+    for kind, *entry in listed(entries):
+        of_kind[kind].append(entry)
+    return _by_reference(of_kind["captured"]), _by_reference(of_kind["refunded"])
+
+
+def _by_reference(rows: list[Any]) -> dict[str, int]:
+    found: dict[str, int] = {}
     for reference, amount, *_ in rows:
-        found[reference] += amount
+        found[reference] = found.get(reference, 0) + amount
     return found

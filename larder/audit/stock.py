@@ -164,7 +164,8 @@ order by 1, 2"""
 
 async def places_are_reservations(connection: Connection, service: str, report: Report) -> None:
     """As many places of a slot are reserved as there are reservations in it."""
-    report.checked["places_are_reservations"] += await connection.fetchval("select count(*) from slots")
+    count = await connection.fetchval("select count(*) from slots")
+    report.checked["places_are_reservations"] += count
     for store, starts_at, reserved, taken in await connection.fetch(_PLACES):
         slot = starts_at.isoformat() if starts_at else "-"
         counted = "there is no such slot" if reserved is None else f"the slot counts {reserved} reserved places"

@@ -83,7 +83,7 @@ def _evening(settings: Settings, orders: int, rate: float, baskets: Path) -> tup
         load = Load(settings, Options(orders, rate=rate), play, names, display, live.tell if live else None)
         code, told = play_and_audit(load, display, with_audit=True)
         stores = len(play.demand)
-    return code, _summary(told, load.figures, settings, stores)
+    return code, [] if code == INTERRUPTED else _summary(told, load.figures, settings, stores)
 
 
 def _summary(told: dict[str, Any], figures: Figures, settings: Settings, stores: int) -> list[str]:

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from larder.drawings import drawings
-
 
 def add_to(app: typer.Typer) -> None:
     """Adds docs."""
@@ -15,6 +13,8 @@ def add_to(app: typer.Typer) -> None:
 
 def docs(root: Annotated[Path, typer.Option(help="The checkout.")] = Path()) -> None:
     """Draw the tables of the deciders into docs/tables and the README."""
+    from larder.drawings import drawings  # it imports every decider: only who draws loads them
+
     for path, text in drawings(root).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text() != text:

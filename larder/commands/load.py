@@ -42,7 +42,10 @@ def load(
         float | None, typer.Option(min=0.01, help="Orders a second; without it as fast as the window has room.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides which customer does what.")] = 1,
-    window: Annotated[int, typer.Option(min=1, help="Most orders under way at once.")] = Options.window,
+    window: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most orders under way at once; else a fifth of them, 50 to 3,000; 20,000 at a rate."),
+    ] = None,
     unpaid_share: Annotated[
         float, typer.Option(help="Never pay; none if the payment window is over 60 s.")
     ] = _MIX.unpaid,

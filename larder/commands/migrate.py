@@ -23,7 +23,8 @@ def migrate() -> None:
 async def _migrate() -> None:
     settings = get_settings()
     if not settings.token_secret:
-        Home.at(settings.home).secret("token.secret")  # made once; the services read it from there
+        file = settings.token_secret_file or settings.home / "token.secret"
+        Home.at(file.parent).secret(file.name)  # made once; the services read it from there
     await migrations.migrate(settings, typer.echo)
     made = await ensure_topics(settings.bootstrap(), settings.shards)
     typer.echo(f"made {len(made)} topics" if made else "all topics are there")

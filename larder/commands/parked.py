@@ -3,8 +3,11 @@
 import asyncio
 import base64
 import json
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
+import asyncpg
 import typer
 
 from larder.stack.errors import StackError
@@ -18,6 +21,7 @@ LISTED_AT_MOST = 200
 BODY_SHOWN_CHARS = 4000
 
 AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="One or more, as `larder parked list` tells them.")]
 OnlyService = Annotated[str | None, typer.Option("--service", help=f"Only one of: {', '.join(SERVICES)}.")]
 
 LIST = """
@@ -29,6 +33,9 @@ SHOW = "select * from parked where id = $1"
 ASK = """
 insert into parked_requests (parked_id, action, shard) select id, $2, shard from parked where id = $1
 on conflict (parked_id) do update set action = excluded.action, asked_at = now()"""
+STATE = """
+select state, code, reason, exists (select from parked_requests where parked_id = id) as asked
+from parked where id = $1"""
 
 group = typer.Typer(
     help="Messages that nobody could handle: look at them, replay them, drop them.", no_args_is_help=True
@@ -70,19 +77,26 @@ def show(parked_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
 
 
 @group.command()
-def replay(parked_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
-    """Ask the owning worker to handle a parked message again, and those of the same subject behind it."""
-    _tell_state(asyncio.run(_ask(parked_id, "replay")), as_json)
+def replay(parked_ids: Ids, as_json: AsJson = False) -> None:
+    """Ask the owning worker to handle parked messages again, and those of the same subject behind them."""
+    _ask_each(parked_ids, "replay", as_json)
 
 
 @group.command()
-def drop(parked_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
-    """Give a parked message up; those of the same subject behind it may then go on."""
-    _tell_state(asyncio.run(_ask(parked_id, "drop")), as_json)
+def drop(parked_ids: Ids, as_json: AsJson = False) -> None:
+    """Give parked messages up; those of the same subject behind them can then be replayed."""
+    _ask_each(parked_ids, "drop", as_json)
 
 
-def _tell_state(row: dict[str, Any], as_json: bool) -> None:
-    typer.echo(json.dumps(row) if as_json else f"{row['id']} is {row['state']}")
+def _ask_each(parked_ids: list[str], action: str, as_json: bool) -> None:
+    answers = asyncio.run(_ask_all(parked_ids, action))
+    for answer in answers:
+        if isinstance(answer, StackError):
+            typer.echo(f"larder: {answer}", err=True)
+        else:
+            typer.echo(json.dumps(answer) if as_json else f"{answer['id']} is {answer['state']}")
+    if any(isinstance(answer, StackError) for answer in answers):
+        raise typer.Exit(1)
 
 
 def _known(service: str) -> str:
@@ -123,26 +137,50 @@ async def _show(parked_id: str) -> dict[str, Any]:
 
 
 async def _ask(parked_id: str, action: str) -> dict[str, Any]:
-    """Leaves the request and waits until the owning worker has carried it out."""
-    service, number = _split(parked_id)
-    connection = await connect(get_settings().dsn(service), service)
-    try:
-        state = await connection.fetchval("select state from parked where id = $1", number)
-        if state is None:
-            raise StackError(f"nothing is parked under {parked_id} (`larder parked list`)")
-        if state != "parked":
-            raise StackError(f"{parked_id} is {state} already")
-        await connection.execute(ASK, number, action)
-        for _ in range(int(PATIENCE_S / PAUSE_S)):
-            state = await connection.fetchval("select state from parked where id = $1", number)
-            if state != "parked":
-                return {"id": parked_id, "state": state}
-            await asyncio.sleep(PAUSE_S)
-    finally:
-        await connection.close()
-    raise StackError(
-        f"asked {service} to {action} {parked_id}, but nothing happened within {PATIENCE_S} s; the request stays, and "
-        "is carried out when the worker of its shard runs (`larder status`)"
+    """Leaves a request and waits until the owning worker has carried it out."""
+    (answer,) = await _ask_all([parked_id], action)
+    if isinstance(answer, StackError):
+        raise answer
+    return answer
+
+
+async def _ask_all(parked_ids: Sequence[str], action: str) -> list[dict[str, Any] | StackError]:
+    """Leaves all requests before it waits, so that the workers carry them out together."""
+    places = [_split(parked_id) for parked_id in parked_ids]
+    async with AsyncExitStack() as closing:
+        connections: dict[str, asyncpg.Connection] = {}
+        for service in dict.fromkeys(service for service, _ in places):
+            connections[service] = await connect(get_settings().dsn(service), service)
+            closing.push_async_callback(connections[service].close)
+        wrong = {place: await _leave_request(connections[place[0]], *place, action) for place in places}
+        return [wrong[place] or await _carried_out(connections[place[0]], *place, action) for place in places]
+
+
+async def _leave_request(connection: asyncpg.Connection, service: str, number: int, action: str) -> StackError | None:
+    state = await connection.fetchval("select state from parked where id = $1", number)
+    if state is None:
+        return StackError(f"nothing is parked under {service}:{number} (`larder parked list`)")
+    if state != "parked":
+        return StackError(f"{service}:{number} is {state} already")
+    await connection.execute(ASK, number, action)
+    return None
+
+
+async def _carried_out(
+    connection: asyncpg.Connection, service: str, number: int, action: str
+) -> dict[str, Any] | StackError:
+    for _ in range(int(PATIENCE_S / PAUSE_S)):
+        (row,) = await connection.fetch(STATE, number)
+        if row["state"] != "parked":
+            return {"id": f"{service}:{number}", "state": row["state"]}
+        if not row["asked"]:
+            return StackError(
+                f"{service}:{number} was handled again, and parks as before: {row['code']}: {row['reason']}"
+            )
+        await asyncio.sleep(PAUSE_S)
+    return StackError(
+        f"asked {service} to {action} {service}:{number}, but nothing happened within {PATIENCE_S} s; the request "
+        "stays, and is carried out when the worker of its shard runs (`larder status`)"
     )
 
 

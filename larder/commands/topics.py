@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from larder.stack.home import Home
 from larder.stack.topics import news
-from shared.settings import get_settings
+from shared.settings import get_settings, settings_without_stack
 
 
 def add_to(app: typer.Typer) -> None:
@@ -16,8 +17,20 @@ def add_to(app: typer.Typer) -> None:
     app.command()(topics)
 
 
-def topics(as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False) -> None:
+def topics(
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt",
+            help="For a broker that lost its log for good, with the services stopped: give it what the outboxes hold.",
+        ),
+    ] = False,
+) -> None:
     """List the topics: partitions, records ever written, and who has not read them all."""
+    if adopt:
+        asyncio.run(_adopt())
+        return
     told = asyncio.run(news(get_settings().bootstrap()))
     if as_json:
         typer.echo(json.dumps([asdict(topic) for topic in told]))
@@ -27,3 +40,11 @@ def topics(as_json: Annotated[bool, typer.Option("--json", help="One line of JSO
         ends = ",".join(map(str, topic.end_offsets))
         behind = ", ".join(f"{group} {lag}" for group, lag in topic.lag.items()) or "-"
         typer.echo(f"{topic.name:<22} {len(topic.end_offsets):>10} {ends:>14}  {behind}")
+
+
+async def _adopt() -> None:
+    from larder.stack.adopt import adopt, parts_of  # it imports every decider: only who adopts loads them
+
+    settings = settings_without_stack()
+    async with parts_of(Home.at(settings.home), settings, typer.echo) as there:
+        await adopt(there, typer.echo)

@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.text import Text
 
 from larder.load.figures import Figures
-from larder.load.robots import Robots, Step
+from larder.load.order import Step
+from larder.load.robots import Robots
 
 PLAIN_EVERY_S = 2.0
 LIVE_EVERY_S = 0.5
@@ -89,7 +90,8 @@ class OneLine:
     def tick(self, now: float, robots: Robots, figures: Figures, orders: int) -> None:
         if now >= self._next:
             self._next = now + LIVE_EVERY_S
-            self._live.update(Text(standing(now, robots, figures, orders)), refresh=True)
+            line = Text(standing(now, robots, figures, orders), no_wrap=True, overflow="ellipsis")
+            self._live.update(line, refresh=True)
 
     def __enter__(self) -> Self:
         self._live.start()

@@ -17,13 +17,17 @@ from rich.table import Table
 from rich.text import Text
 
 from larder.load.figures import End, Figures
+from larder.load.order import Order, Step
 from larder.load.play import Ready
-from larder.load.robots import Order, Robots, Step
+from larder.load.robots import Robots
 from larder.load.shelves import Names
 
 FRAME_EVERY_S = 0.25
 LINE_EVERY_S = 0.3
-LINES = 9
+LINES_MAX = 9
+LINES_MIN = 3
+ROWS_ABOVE = 15
+"""Rows of the display above the story, with one to spare: a terminal that is not high shows less of the story."""
 GOODS_TOLD = 3
 
 WORDS = {
@@ -44,12 +48,12 @@ WORDS = {
 class Evening:
     """A Display that fills the terminal; `tell` goes to the robots."""
 
-    def __init__(self, names: Names, currency: str) -> None:
+    def __init__(self, names: Names, currency: str, console: Console | None = None) -> None:
         self._names = names
         self._currency = currency
-        self._console = Console(highlight=False)
+        self._console = console or Console(highlight=False)
         self._live = Live(console=self._console, auto_refresh=False)
-        self._story: deque[Text] = deque(maxlen=LINES)
+        self._story: deque[Text] = deque(maxlen=LINES_MAX)
         self._next_frame = self._next_line = 0.0
 
     def say(self, line: str) -> None:
@@ -97,8 +101,11 @@ class Evening:
         both.add_column(ratio=3)
         both.add_column(ratio=2)
         both.add_row(self._phases(robots), self._numbers(now, figures))
-        story = Panel(Group(*self._story), title="what happened last", title_align="left", height=LINES + 2)
-        return Group(head, both, story)
+        lines = min(LINES_MAX, self._console.height - ROWS_ABOVE - 2)
+        if lines < LINES_MIN:
+            return Group(head, both)
+        last = Group(*list(self._story)[-lines:])
+        return Group(head, both, Panel(last, title="what happened last", title_align="left", height=lines + 2))
 
     def _phases(self, robots: Robots) -> RenderableType:
         table = Table.grid(expand=True, padding=(0, 1))

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 
 from larder.load.errors import LoadError
 from shared.runtime.envelope import Wire
@@ -92,7 +92,7 @@ class Sender:
             try:
                 done = await self._producer.send_batch(batch, line[0], partition=line[1])
                 break
-            except (KafkaTimeoutError, KafkaConnectionError) as error:
+            except (KafkaTimeoutError, KafkaConnectionError, UnknownTopicOrPartitionError) as error:
                 log.debug("%s/%d: %r; trying again", *line, error)
                 await asyncio.sleep(RETRY_PAUSE_S)
         done.add_done_callback(partial(self._settled, line, sent))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from enum import IntEnum
 from typing import Protocol
 
 import msgspec
 
 from larder.load.figures import End, Figures
 from larder.load.mix import LATE_BY_S, Tail
+from larder.load.order import RESTING, Order, Step
 from larder.load.play import Ready
 from larder.load.shelves import NOWHERE
 from larder.load.wire import Stencil, link_of, type_of
@@ -23,7 +23,7 @@ from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.topics import partition_for
 from shared.runtime.envelope import Wire
 
-RESEND_S = 10.0
+RESEND_S = 20.0
 """A command without its event is sent again after so long; then after twice as long, and so on."""
 RESENDS_DOUBLED_MAX = 3
 ORDER_COMMANDS, STORE_COMMANDS = PlaceOrder.TOPIC, StartPicking.TOPIC
@@ -32,39 +32,6 @@ CARD, BAD_CARD, TWICE_CARD = "tok_ok", "tok_declined", "tok_twice"
 Send = Callable[[str, int, Wire], None]
 """Takes a record for a topic and partition; it goes out with the next batch."""
 
-
-class Step(IntEnum):
-    """How far an order is, as the robots know it."""
-
-    PLACING = 0
-    AWAITING_PAYMENT = 1
-    PAYING = 2
-    PAYING_LATE = 3
-    CANCELLING = 4
-    AWAITING_PICKING = 5
-    PICKING = 6
-    PACKING = 7
-    AWAITING_SHIPMENT = 8
-    IN_DELIVERY = 9
-    DELIVERED = 10
-
-
-AWAITED = {
-    Step.PLACING: "OrderPayable",
-    Step.AWAITING_PAYMENT: "OrderCancelled, at the end of the payment window",
-    Step.PAYING: "OrderPaid and FulfilmentQueued",
-    Step.PAYING_LATE: "OrderPayable again, after the gateway's timeout",
-    Step.CANCELLING: "OrderCancelled",
-    Step.AWAITING_PICKING: "PickingStarted",
-    Step.PICKING: "PickingFinished",
-    Step.PACKING: "FulfilmentPacked",
-    Step.AWAITING_SHIPMENT: "FulfilmentHandedOver",
-    Step.IN_DELIVERY: "OrderDelivered",
-    Step.DELIVERED: "OrderClosed, at the end of the after-sales window",
-}
-"""What an order at this step waits for."""
-RESTING = frozenset({Step.AWAITING_PAYMENT, Step.PAYING_LATE, Step.DELIVERED})
-"""Steps that only wait for a clock: such orders take no room in the window."""
 
 # The store's work: at this event, this step, this command, by this robot, the end of its id, and what else it says.
 WORK = {
@@ -88,47 +55,6 @@ class Heard(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
-
-
-class Order:
-    """One order under way."""
-
-    __slots__ = (
-        "account",
-        "attempt",
-        "basket",
-        "id",
-        "moved_at",
-        "payable_link",
-        "pieces",
-        "placed_at",
-        "resend_at",
-        "resends",
-        "step",
-        "store",
-        "tail",
-        "total",
-        "wires",
-    )
-
-    def __init__(self, id_: bytes, basket: Ready, tail: Tail, now: float) -> None:
-        self.id = id_
-        self.store = basket.store
-        self.account = basket.account
-        self.pieces = basket.pieces
-        self.basket: Ready | None = None
-        """Kept only for somebody who is told of events: it is the largest part of an order."""
-        self.tail = tail
-        self.step = Step.PLACING
-        self.attempt = 0
-        self.total = 0
-        self.payable_link = 0
-        """The link number of the last OrderPayable: larder may say it again, and the log may hold it twice."""
-        self.placed_at = self.moved_at = now
-        self.resend_at = now + RESEND_S
-        self.resends = 0
-        self.wires: list[tuple[str, int, Wire]] = []
-        """What it sent last and waits for the event of."""
 
 
 class _Total(msgspec.Struct):
@@ -207,6 +133,7 @@ class Robots:
         self.placed += 1
         id_ = b"%b%d" % (self._prefix, self.placed)
         order = Order(id_, basket, tail, now)
+        order.resend_at = now + RESEND_S
         self.orders[id_] = order
         if self._tell is not None:
             order.basket = basket

@@ -19,8 +19,9 @@ from larder.load.errors import LoadError
 from larder.load.figures import Figures
 from larder.load.lines import Listener, Sender
 from larder.load.mix import WAIT_MAX_S, Chooser, Mix
+from larder.load.order import AWAITED, Step
 from larder.load.play import Play
-from larder.load.robots import AWAITED, Robots, Step, Tell
+from larder.load.robots import Robots, Tell
 from larder.load.shelves import Names, fill, tell_catalogue
 from larder.load.wire import time_now
 from shared.settings import Settings
@@ -28,6 +29,9 @@ from shared.settings import Settings
 PATIENCE_S = 60.0
 """So long may nothing move, beside the windows that orders wait for."""
 WATCH_EVERY_S = 1.0
+WINDOW_MIN, WINDOW_MAX = 50, 3_000
+"""The window, unless it is given: a fifth of the orders, within these."""
+WINDOW_AT_A_RATE = 20_000
 WAIT_MS = 200
 PACE_MS = 10
 """At a rate, orders are placed at least so often; a finer pace would only make smaller batches."""
@@ -47,9 +51,17 @@ class Options:
     seed: int = 1
     rate: float | None = None
     """Orders placed a second; None: as fast as the window has room."""
-    window: int = 3_000
+    window: int | None = None
     """Most orders under way at once; those that only wait for a clock are not counted."""
     mix: Mix = field(default_factory=Mix)
+
+    @property
+    def most_under_way(self) -> int:
+        """The window. When all orders are under way at once they end in one burst, which says nothing of the speed: a
+        small load has a small window. At a rate the window only bounds memory: a queue must show in the times."""
+        if self.window or self.rate:
+            return self.window or WINDOW_AT_A_RATE
+        return max(WINDOW_MIN, min(WINDOW_MAX, self.orders // 5))
 
 
 class Load:
@@ -95,10 +107,13 @@ class Load:
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(50_000, 20, 20)
+                cpu_s = time.process_time()
                 try:
                     await self._play_all(listener)
                 finally:
                     gc.unfreeze()
+                cpu_us = (time.process_time() - cpu_s) / max(1, self.robots.placed) * 1e6
+                self._display.say(f"the load itself took {cpu_us:.0f} µs of CPU an order")
         if self.robots.late_until and not self.stuck:
             wait_s = self.robots.late_until + LATE_GRACE_S - time.monotonic()
             if wait_s > 0:
@@ -140,6 +155,7 @@ class Load:
         robots, sender = self.robots, self._sender
         now = self.figures.began_at = self._progress_at = time.monotonic()
         next_watch = now
+        many = False
         while True:
             robots.time = time_now()
             self._place(now)
@@ -152,9 +168,10 @@ class Load:
             self._display.tick(now, robots, self.figures, self.options.orders)
             if self.stuck or (not robots.orders and robots.placed >= self.options.orders):
                 return
-            records = await listener.hear(self._wait_ms(now))
-            if len(records) >= MANY:
+            if many and self.options.rate is None:
                 await asyncio.sleep(BEAT_S)
+            records = await listener.hear(self._wait_ms(now))
+            many = len(records) >= MANY
             now = time.monotonic()
             robots.time = time_now()
             if records and robots.hear(records, now):
@@ -162,7 +179,7 @@ class Load:
 
     def _place(self, now: float) -> None:
         robots, options = self.robots, self.options
-        room = min(options.window - robots.busy, options.orders - robots.placed)
+        room = min(options.most_under_way - robots.busy, options.orders - robots.placed)
         if options.rate is not None:
             room = min(room, int((now - self.figures.began_at) * options.rate) + 1 - robots.placed)
         if room > 0:

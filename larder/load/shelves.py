@@ -31,7 +31,7 @@ PRODUCTS_MAX = 4_000
 CALLS_AT_ONCE = 8
 CALL_PATIENCE_S = 30
 RECEIPTS_UNDER_WAY_MAX = 500
-RESEND_S = 10.0
+RESEND_S = 20.0
 GIVE_UP_S = 60.0
 CELLS = 2_000
 """Store areas lie on a grid of so many cells each way, in the South Atlantic, where nobody else's stores are."""

@@ -10,13 +10,13 @@ from typing import Any
 from larder.simulation.clock import NOON
 from larder.simulation.people import Desk
 from larder.simulation.shop import Shop
-from shared.contracts.base import Slot
+from shared.contracts.base import Message, Slot
 from shared.contracts.order import CancelOrder, Delivery, OrderPayable, PayOrder, PlaceOrder
 from shared.runtime.envelope import Delivery as Record
 
-ORDERS = (10, 18)
+ORDERS = (9, 16)
 """Least and most orders of an evening."""
-PLACING_S = 60.0
+PLACING_S = 15.0
 """All baskets are placed within this time: they meet at the shelf."""
 OTHER_METHODS = (
     "tok_declined",
@@ -27,6 +27,7 @@ OTHER_METHODS = (
     "tok_late:0.5",
     "tok_late:30",
     "tok_late:700",
+    "tok_late:250000",
     "tok_twice",
     "tok_twice",
     "beads",
@@ -78,10 +79,27 @@ class Customers:
         if dice.random() < 0.1:
             pay = PayOrder(order_id=order_id, method="tok_ok", expected_total=dice.choice((0, 250)))
             desk.send(pay, actor, after_s=placed_s + dice.random() * 2)  # before there is anything to pay
+        if dice.random() < 0.15:
+            self._meddle(order, actor, placed_s)
         methods = ["tok_ok" if dice.random() < 0.55 else dice.choice(OTHER_METHODS) for _ in range(4)]
         if dice.random() < 0.12:
             methods = methods[: dice.randint(0, 1)]  # never pays, or tries once
         self.plans[order_id] = Plan(order_id, actor, methods, dice.random() < 0.1, dice.random() < 0.1)
+
+    def _meddle(self, order: PlaceOrder, actor: str, placed_s: float) -> None:
+        """Clicks at any time on whatever there is; most of it is refused, whatever the order is doing."""
+        dice = self.dice
+        for _ in range(dice.randint(1, 3)):
+            click: Message = dice.choice(
+                (
+                    CancelOrder(order_id=order.order_id, reason="why not"),
+                    PayOrder(order_id=order.order_id, method="tok_ok", expected_total=dice.choice((1, 100, 250))),
+                    order.model_copy(update={"spus": ("moon-cheese",), "quantities": (1,)}),
+                    order.model_copy(update={"slot": dice.choice([_odd_slot(dice), *self.slots])}),
+                )
+            )
+            later_s = dice.choice((3.0, 60.0, 1000.0, 200_000.0)) * dice.random()
+            self.desk.send(click, actor, after_s=placed_s + later_s)
 
     def _basket(self) -> dict[str, Any]:
         """Few kinds of goods, so that customers meet; one of them is in no catalogue."""
@@ -105,8 +123,10 @@ class Customers:
     def _extras(self) -> dict[str, Any]:
         dice = self.dice
         extras: dict[str, Any] = {}
-        if dice.random() < 0.25:
-            extras["slot"] = dice.choice(self.slots) if self.slots and dice.random() < 0.9 else _odd_slot(dice)
+        if self.slots and dice.random() < 0.3:
+            extras["slot"] = dice.choice(self.slots)
+        elif dice.random() < 0.03:
+            extras["slot"] = _odd_slot(dice)
         if dice.random() < 0.3:
             extras["device"] = f"d-{dice.randint(0, 3)}"
         if dice.random() < 0.05:
@@ -130,7 +150,7 @@ class Customers:
         payable = OrderPayable.from_json(record.value)
         method = plan.methods.pop(0)
         waits_s = dice.choice((0.05, 0.5, 2.0, 20.0, 100.0)) * dice.random()
-        if dice.random() < 0.1:  # at the very end of the window, or just after it
+        if dice.random() < 0.15:  # at the very end of the window, or just after it
             left_s = (payable.payable_until - self.desk.around.clock.now).total_seconds()
             waits_s = max(0.0, left_s - dice.choice((0.5, 5.0, 50.0)) * (dice.random() - 0.1))
         if plan.mistakes:
@@ -142,9 +162,9 @@ class Customers:
         desk.send(pay, plan.actor, after_s=waits_s)
         if plan.in_a_hurry:
             desk.send(pay, plan.actor, after_s=waits_s)
-        if dice.random() < 0.12:
+        if dice.random() < 0.2:
             cancel = CancelOrder(order_id=plan.order_id)
-            desk.send(cancel, plan.actor, after_s=waits_s + dice.choice((0.0, 0.1, 1.0, 12.0)) * dice.random())
+            desk.send(cancel, plan.actor, after_s=waits_s + dice.choice((0.1, 1.0, 12.0, 100.0)) * dice.random())
 
 
 def _odd_slot(dice: Random) -> Slot:

@@ -19,6 +19,10 @@ Facts = Callable[[Key, datetime], Any]
 """What people have written straight into the tables, as it is now."""
 
 
+def nobody_listens(shard: int) -> None:
+    """Where requests go before the evening begins and after it ended."""
+
+
 class GateShut(Exception):
     """Somebody else owns the shard."""
 
@@ -51,7 +55,7 @@ class Database:
         self.parked: list[ParkedRow] = []
         self.outbox: dict[tuple[int, str], list[OutboxRow]] = {}
         self.requests: dict[int, str] = {}
-        self.ring: Callable[[int], None] = lambda shard: None
+        self.ring: Callable[[int], None] = nobody_listens
         """Tells a shard's owners that an operator asked for something."""
         self._facts = facts
         self._fact_kinds = decider.facts
@@ -151,11 +155,25 @@ class Database:
                     and {row.code, asked.code} <= BLOCKING
                 )
                 if row.shard == shard and row.state == "parked" and (row.id == asked_id or taken_along):
-                    found[row.id] = action
+                    # One that is dropped may wait behind one that is replayed: then it is not taken along.
+                    found[row.id] = "drop" if "drop" in (action, found.get(row.id)) else action
         return [(self.parked[row_id - 1], action) for row_id, action in sorted(found.items())]
 
-    def settle(self, rows: Iterable[ParkedRow], dropped: Iterable[ParkedRow], replayed: Iterable[ParkedRow]) -> None:
-        """The requests are done with."""
+    def is_epoch(self, shard: int, epoch: int) -> bool:
+        """The other gate, for what is written without a batch: `where epoch = mine`."""
+        return self.progress[shard].epoch == epoch
+
+    def settle(
+        self,
+        shard: int,
+        epoch: int,
+        rows: Iterable[ParkedRow],
+        dropped: Iterable[ParkedRow],
+        replayed: Iterable[ParkedRow],
+    ) -> None:
+        """The requests are done with; raises GateShut when it is somebody else who has to serve them."""
+        if not self.is_epoch(shard, epoch):
+            raise GateShut(f"{self.decider.service}/{shard}")
         for row in rows:
             self.requests.pop(row.id, None)
         for row in dropped:

@@ -123,6 +123,10 @@ class Gateway:
         self._hear_news()
 
 
+def _drop(answered: EffectAnswered) -> None:
+    """Nobody is there to hear it."""
+
+
 class Calls:
     """The effects of one owner (the rules of `shared.runtime.effects`): dropped when it dies."""
 
@@ -141,6 +145,7 @@ class Calls:
     def close(self) -> None:
         """Drops what is under way."""
         self._closed = True
+        self._deliver = _drop
 
     def _step(self, effect: Effect, call: Coroutine[Any, Any, Told], answer: Any, error: Exception | None) -> None:
         if self._closed:

@@ -44,6 +44,12 @@ class Log:
         """The reader is gone."""
         self._readers[place].remove(reader)
 
+    def end(self) -> None:
+        """Nobody reads or watches any more."""
+        for readers in self._readers.values():
+            readers.clear()
+        self._watchers.clear()
+
     def watch(self, type_: str, watcher: Callable[[Delivery], None]) -> None:
         """Tells the people of every message of a type, repeats too."""
         self._watchers[type_] = watcher

@@ -17,12 +17,14 @@ from larder.simulation.gateway import Calls
 from larder.simulation.link import Around, Link
 from shared.contracts.topics import commands_of
 from shared.runtime.commit import Commit, OutboxRow
-from shared.runtime.decider import Windows
+from shared.runtime.decider import NotLoaded, Windows
 from shared.runtime.envelope import Delivery
-from shared.runtime.shard import EFFECTS, EffectAnswered, Replay, Shard, Work
+from shared.runtime.shard import EFFECTS, Due, EffectAnswered, Replay, Shard, Work
 
 REWIND_MAX = 6
 """Most records that a consumer hands out again."""
+COLD_POLLS_MAX = 3
+"""Most polls that come back empty before a consumer that has just begun gets its first records."""
 PAUSE_S = (0.0, 40.0)
 """A worker that is stopped in the middle of a batch stands still for so long."""
 
@@ -69,6 +71,8 @@ class Owner:
         self._alarm: datetime | None = None
         self._awake = False
         self._paused = False
+        self._has_more = False
+        self._cold = around.dice.randint(0, COLD_POLLS_MAX)
         for topic in post.topics:
             around.log.read_by((topic, self.number), self)
         self._resume()
@@ -109,7 +113,7 @@ class Owner:
             do()
             if self.gone or self._paused:
                 return
-        if self._carried or self._answered or self._snapshot or self._has_more():
+        if self._carried or self._answered or self._snapshot or self._has_more:
             self.wake()
         around = self.around
         if around.weather.takeovers and around.is_hit(around.weather.takeover):
@@ -123,13 +127,16 @@ class Owner:
             self.around.clock.after(seconds, self._go_again)
 
     def _go_again(self) -> None:
+        self._cold = self.around.dice.randint(0, COLD_POLLS_MAX)
         self._paused = self._awake = False
         self.wake()
 
     def _fetch(self) -> list[Delivery]:
         """The next records of all topics, as the consumer hands them out: none yet, or some of them again."""
         around = self.around
-        if around.is_hit(around.weather.slow_fetch):
+        self._has_more = self._cold > 0 or around.is_hit(around.weather.slow_fetch)
+        if self._has_more:
+            self._cold -= 1
             return []
         records, dice = around.log.records, around.dice
         room = dice.randint(1, around.weather.batch_max)
@@ -140,18 +147,18 @@ class Owner:
         items: list[Delivery] = []
         for topic in topics:
             position, partition = self.positions[topic], records[topic, self.number]
-            if position < len(partition) and room > 0:
+            if position < len(partition):
+                if room <= 0:
+                    self._has_more = True
+                    break
                 if around.is_hit(around.weather.rewind):
                     position = max(0, position - dice.randint(1, REWIND_MAX))
                 some = partition[position : position + room]
-                self.positions[topic] = max(self.positions[topic], position + len(some))
+                self.positions[topic] = position = max(self.positions[topic], position + len(some))
+                self._has_more = self._has_more or position < len(partition)
                 room -= len(some)
                 items += some
         return items
-
-    def _has_more(self) -> bool:
-        records, number = self.around.log.records, self.number
-        return any(position < len(records[topic, number]) for topic, position in self.positions.items())
 
     # -- timers ----------------------------------------------------------------------------------------------------
 
@@ -192,7 +199,7 @@ class Owner:
     # -- what operators ask for ------------------------------------------------------------------------------------
 
     def _serve_requests(self) -> None:
-        rows = self.database.requested(self.number)
+        rows = self.database.requested(self.number) if self.database.requests else None
         if not rows:
             return
         replays = [row for row, action in rows if action == "replay"]
@@ -209,7 +216,12 @@ class Owner:
 
     def _settle_requests(self, rows: Sequence[tuple[ParkedRow, str]], effects: Sequence[ParkedRow]) -> None:
         dropped = [row for row, action in rows if action == "drop"]
-        self.database.settle(rows=[row for row, _ in rows], dropped=dropped, replayed=effects)
+        epoch = self.shard.progress.epoch
+        try:
+            self.database.settle(self.number, epoch, [row for row, _ in rows], dropped, effects)
+        except GateShut:
+            self.retire()
+            return
         self.shard.blocked = self.database.blocked(self.number)
         self.wake()
 
@@ -220,9 +232,7 @@ class Owner:
         if ids := shard.outside_ids(works):
             shard.known(database.known(ids))
         now = around.clock.now
-        while missing := shard.missing(works):
-            shard.learn(database.load(sorted(missing), now))
-        commit = shard.decide(works, now)
+        commit = self._decide(works, now)
         if weather.crashes and around.is_hit(weather.crash):
             self._crash(None if around.dice.random() < 0.5 else commit)
         elif weather.takeovers and around.is_hit(weather.takeover):
@@ -234,6 +244,16 @@ class Owner:
         else:
             self._finish(works, commit, then)
 
+    def _decide(self, works: Sequence[Work], now: datetime) -> Commit:
+        shard, database = self.shard, self.database
+        while True:
+            while missing := shard.missing(works):
+                shard.learn(database.load(sorted(missing), now))
+            try:
+                return shard.decide(works, now)
+            except NotLoaded as absent:
+                shard.learn(database.load([absent.key], now))
+
     def _come_back(self, works: Sequence[Work], commit: Commit, then: Callable[[], None]) -> None:
         self._paused = self._awake = False
         if not self.gone:
@@ -244,7 +264,7 @@ class Owner:
         try:
             self.database.save(commit)
         except GateShut:
-            self._leave()
+            self.retire()
             return
         self.shard.committed(commit)
         for row in commit.outbox:
@@ -256,7 +276,9 @@ class Owner:
             if due is not None and (self.next_due is None or due < self.next_due):
                 self.next_due = due
         if commit.decided < len(works):
-            self._carried = [*works[commit.decided :], *self._carried]
+            # Timers are not carried: they are in their table, and may be cancelled by then.
+            left_over = [work for work in works[commit.decided :] if not isinstance(work.item, Due)]
+            self._carried = [*left_over, *self._carried]
         then()
 
     def _publish(self, rows: Sequence[OutboxRow]) -> None:
@@ -283,10 +305,11 @@ class Owner:
                 pass
         for link in self._links.values():
             link.abandon()
-        self._leave()
+        self.retire()
         self.post.claim_after(self.around.dice.expovariate(1.0), self.post)
 
-    def _leave(self) -> None:
+    def retire(self) -> None:
+        """The evening is over, or this owner is."""
         self.gone = True
         for topic in self.post.topics:
             self.around.log.left_by((topic, self.number), self)

@@ -40,7 +40,7 @@ class Desk:
         self.around = around
         self.dice = dice
         self.sent: dict[str, Sent] = {}
-        self.expected_parked: dict[tuple[str, str, int, int], str] = {}
+        self.expected_parked: dict[tuple[str, str, int, int], tuple[str, ...]] = {}
 
     def after(self, seconds: float, act: Callable[[], None]) -> None:
         """Somebody will do something."""
@@ -66,7 +66,10 @@ class Desk:
             amount=report.amount,
             at=report.at,
         )
-        self.send(message, "gateway:", id=f"webhook-{report.reference}", after_s=self.dice.expovariate(1.0))
+        id_ = f"webhook-{report.reference}"
+        self.send(message, "gateway:", id=id_, after_s=self.dice.expovariate(1.0))
+        if self.dice.random() < 0.2:  # again, when the id is forgotten long since
+            self.send(message, "gateway:", id=f"{id_}-again", after_s=self.dice.expovariate(0.05))
 
     def _arrive(self, sent: Sent) -> None:
         message = sent.message
@@ -82,9 +85,9 @@ class Desk:
         partition = partition_for(key, self.around.weather.shards)
         return self.around.log.append(topic, partition, key.encode(), value, headers)
 
-    def expect_parked(self, delivery: Delivery, service: str, code: str) -> None:
-        """This record will be parked by that service, for that reason."""
-        self.expected_parked[service, delivery.topic, delivery.partition, delivery.offset] = code
+    def expect_parked(self, delivery: Delivery, service: str, *codes: str) -> None:
+        """This record will be parked by that service, for one of these reasons (`ignored`: or for none)."""
+        self.expected_parked[service, delivery.topic, delivery.partition, delivery.offset] = codes
 
     def put_poison(self, service: str, key: str, value: bytes | None, headers: Headers, code: str) -> None:
         """Puts something onto a service's command topic that it will park."""

@@ -11,11 +11,12 @@ from functools import partial
 from larder.simulation.clock import NOON
 from larder.simulation.database import Database
 from larder.simulation.people import Desk
+from larder.simulation.shop import Shop
 from shared.contracts.base import Message
-from shared.contracts.inventory import ReverseIssue, VerifyStock
+from shared.contracts.inventory import HoldStock, ReverseIssue, StockShort, VerifyStock
 from shared.contracts.payment import RefundPayment
 from shared.contracts.topics import SERVICES, events_of
-from shared.runtime.envelope import Headers, from_outside
+from shared.runtime.envelope import Delivery, Headers, from_outside
 
 WITHIN_S = 700.0
 """Poison comes within this time."""
@@ -37,12 +38,15 @@ COMMANDS = {
 class Poisoner:
     """Plants a few bad records, in one evening of two."""
 
-    def __init__(self, desk: Desk, databases: dict[str, Database], orders: list[str]) -> None:
+    def __init__(self, desk: Desk, shop: Shop, databases: dict[str, Database], orders: list[str]) -> None:
         self.desk = desk
+        self.stores = shop.areas
         self.dice = desk.dice
         self.databases = databases
         self.orders = orders
         self._count = 0
+        self._victim = ""
+        desk.around.log.watch(HoldStock.TYPE, self._answer_first)
 
     def begin(self) -> None:
         """Plans what is planted when."""
@@ -52,7 +56,8 @@ class Poisoner:
                 plant = dice.choice((self._spoiled, self._spoiled, self._without_order, self._junk_event))
                 self.desk.after(dice.random() * WITHIN_S, plant)
             if self.orders and dice.random() < 0.4:
-                self.desk.after(dice.random() * 20, partial(self._stuck_order, dice.choice(self.orders)))
+                get_stuck = dice.choice((self._money_stuck, self._stock_stuck, self._saga_stuck))
+                self.desk.after(dice.random() * 12, partial(get_stuck, dice.choice(self.orders)))
 
     def _headers(self, type_: str, subject: str) -> Headers:
         self._count += 1
@@ -107,28 +112,50 @@ class Poisoner:
 
     # -- an order that gets stuck ----------------------------------------------------------------------------------
 
-    def _stuck_order(self, order_id: str) -> None:
+    def _money_stuck(self, order_id: str) -> None:
         """A refund of money that never came makes the decider raise: all about this order's money parks behind it."""
         refund = RefundPayment(
             order_id=order_id, refund=999, amount=1, reference="none", reason="mischief", liable="store"
         )
         delivery = self.desk.put(refund.TOPIC, order_id, refund.to_json(), self._headers(refund.TYPE, order_id))
         self.desk.expect_parked(delivery, "payment", "decider_raised")
-        self._look_later(order_id, LOOKS_MAX)
+        self._look_later("payment", order_id, LOOKS_MAX)
 
-    def _look_later(self, order_id: str, looks: int) -> None:
+    def _stock_stuck(self, order_id: str) -> None:
+        """A hold without lines makes the decider raise, unless the order has its hold already, or had it."""
+        store = self.dice.choice(list(self.stores))
+        hold = HoldStock(order_id=order_id, store=store, mode="lock", spus=(), quantities=())
+        delivery = self.desk.put(hold.TOPIC, store, hold.to_json(), self._headers(hold.TYPE, order_id))
+        self.desk.expect_parked(delivery, "inventory", "decider_raised", "no_cell", "ignored")
+        self._look_later("inventory", order_id, LOOKS_MAX)
+
+    def _saga_stuck(self, order_id: str) -> None:
+        """Once the order's stock is asked for, somebody else answers, and makes no sense: the order itself is stuck."""
+        self._victim = order_id
+
+    def _answer_first(self, record: Delivery) -> None:
+        if record.subject == self._victim:
+            self._victim = ""
+            short = StockShort(order_id=record.subject, spus=("nothing",), missing=())
+            delivery = self.desk.put(
+                short.TOPIC, record.subject, short.to_json(), self._headers(short.TYPE, short.order_id)
+            )
+            self.desk.expect_parked(delivery, "order", "decider_raised", "no_cell", "ignored")
+            self._look_later("order", record.subject, LOOKS_MAX)
+
+    def _look_later(self, service: str, order_id: str, looks: int) -> None:
         if looks:
-            self.desk.after(self.dice.uniform(*OPERATOR_S), partial(self._look_after, order_id, looks - 1))
+            self.desk.after(self.dice.uniform(*OPERATOR_S), partial(self._look_after, service, order_id, looks - 1))
 
-    def _look_after(self, order_id: str, looks: int) -> None:
+    def _look_after(self, service: str, order_id: str, looks: int) -> None:
         """The operator drops what raised and has what waits behind it replayed, and comes back until nothing waits."""
-        database = self.databases["payment"]
+        database = self.databases[service]
         about = [row for row in database.parked if row.subject == order_id]
         waiting = [row for row in about if row.state == "parked"]
         if about and not waiting:
             return
         if waiting:
-            raised = [row for row in waiting if row.code == "decider_raised"]
+            raised = [row for row in waiting if row.code != "behind"]
             database.requests[(raised or waiting)[0].id] = "drop" if raised else "replay"
             database.ring(waiting[0].shard)
-        self._look_later(order_id, looks)
+        self._look_later(service, order_id, looks)

@@ -73,8 +73,8 @@ def rows_of(world: World) -> Rows:
         for sent in world.desk.sent.values()
     ]
     rows["people.poison"] = [
-        {"service": service, "topic": topic, "kafka_partition": partition, "kafka_offset": offset, "code": code}
-        for (service, topic, partition, offset), code in world.desk.expected_parked.items()
+        {"service": service, "topic": topic, "kafka_partition": partition, "kafka_offset": offset, "codes": codes}
+        for (service, topic, partition, offset), codes in world.desk.expected_parked.items()
     ]
     return rows
 

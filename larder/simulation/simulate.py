@@ -17,8 +17,8 @@ from larder.simulation.story import story
 from larder.simulation.wiring import audit_wiring
 from larder.simulation.world import World
 
-COLLECT_EVERY = 20
-"""Seeds between two collections of garbage: each evening is one knot of objects that dies at once."""
+COLLECT_EVERY = 200
+"""Seeds between two collections of garbage: an evening that has ended leaves next to none."""
 VIOLATIONS_TOLD = 10
 """Most violations of one seed that are told."""
 
@@ -85,7 +85,9 @@ def play(seed: int) -> Outcome:
         rows = rows_of(world)
         violations = audit(rows) + audit_wiring(rows)
     told = story(world, violations[0].subject) if violations else []
-    return Outcome(seed, violations, told, len(world.databases["order"].states), world.log.count)
+    orders = len(world.databases["order"].states)
+    world.end()
+    return Outcome(seed, violations, told, orders, world.log.count)
 
 
 def simulate(seeds: Iterable[int], tell: Callable[[Outcome], None] = lambda outcome: None) -> Report:

@@ -27,12 +27,13 @@ from shared.contracts.logistics import (
     SlotPlaces,
     StartPicking,
 )
+from shared.contracts.order import OrderPaid
 from shared.contracts.risk import DecideReview, OrderReferred
 from shared.runtime.envelope import Delivery as Record
 
 EVENING_S = 900.0
 """Prices, shelves and lists change within this time."""
-PLACING_TIME_S = 60.0
+PLACING_TIME_S = 15.0
 """Changes are most trying while baskets are placed."""
 VERDICTS: tuple[Literal["clear", "restrict", "refuse"], ...] = ("clear", "restrict", "refuse")
 STEPS: dict[type[Message], tuple[str, Callable[..., Message]]] = {
@@ -56,13 +57,15 @@ class Staff:
         self._accounts: dict[str, str] = {}
         for event, (actor, command) in STEPS.items():
             desk.around.log.watch(event.TYPE, partial(self._work, event, actor, command))
+        desk.around.log.watch(OrderPaid.TYPE, self._be_early)
         desk.around.log.watch(OrderReferred.TYPE, self._review)
 
     def begin(self) -> None:
         """Fills the shelves, opens the slots, and plans the evening's changes."""
         dice = self.dice
+        pieces = dice.choice(((0, 1, 2, 4), (3, 8, 20), (20, 40)))
         for store in self.shop.areas:
-            self._receive(store, 0.0, (0, 2, 4, 8, 20, 20))
+            self._receive(store, 0.0, pieces)
             if self.slots:
                 self._set_slots(store, 0.0, (0, 1, 2, 5))
             for _ in range(dice.randint(0, 2)):
@@ -93,6 +96,15 @@ class Staff:
             _, other = dice.choice(list(STEPS.values()))  # whatever comes to mind
             store = dice.choice([*self.shop.areas, "nowhere"])
             desk.send(other(order_id=told.order_id, store=store), actor, after_s=dice.random())
+
+    def _be_early(self, record: Record) -> None:
+        """Somebody saw the order on a screen and begins before there is anything to begin with."""
+        dice = self.dice
+        if dice.random() < 0.15 and record.value is not None:
+            paid = OrderPaid.from_json(record.value)
+            actor, command = dice.choice(list(STEPS.values()))
+            step = command(order_id=paid.order_id, store=paid.store)
+            self.desk.send(step, actor, after_s=dice.choice((0.1, 2.0, 60.0)) * dice.random())
 
     def _receive(self, store: str, after_s: float, pieces: tuple[int, ...]) -> None:
         dice = self.dice

@@ -48,13 +48,13 @@ class Weather:
             shards=dice.choice((1, 1, 2, 3)),
             batch_max=dice.choice((1, 3, 10, 1000)),
             cache_max=dice.choice((4, 12, 60_000, 60_000)),
-            beat_s=dice.choice((0.002, 0.02, 0.2, 1.0)),
+            beat_s=dice.choice((0.01, 0.1, 0.5, 2.0)),
             latency_s=dice.choice((0.002, 0.05, 0.5)),
         )
         if dice.random() < 0.125:
             return weather
         weather.slow_send = dice.choice((0.0, 0.01, 0.05))
-        weather.slow_fetch = dice.choice((0.0, 0.05, 0.5))
+        weather.slow_fetch = dice.choice((0.0, 0.1, 0.5))
         weather.lost_send = dice.choice((0.0, 0.03, 0.15))
         weather.late_ack = dice.choice((0.0, 0.1, 0.3))
         weather.rewind = dice.choice((0.0, 0.02, 0.1))

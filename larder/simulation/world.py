@@ -8,8 +8,8 @@ from functools import partial
 from random import Random
 
 from larder.simulation.clock import NOON, Clock
-from larder.simulation.customers import Customers
-from larder.simulation.database import Database
+from larder.simulation.customers import PLACING_S, Customers
+from larder.simulation.database import Database, nobody_listens
 from larder.simulation.gateway import Calls, Gateway
 from larder.simulation.link import Around
 from larder.simulation.log import Log
@@ -32,6 +32,8 @@ from shared.runtime.decider import Windows
 DECIDERS = {decider.service: decider for decider in (ORDER, INVENTORY, RISK, PAYMENT, LOGISTICS, AFTERSALES)}
 STEPS_MAX = 300_000
 """An evening that takes more steps than this will not come to rest."""
+WINDOWS = Windows()
+"""How long things wait: as they are set by default."""
 SLOT_STARTS_S = (30, 900, 3600)
 """When slots begin: while baskets are placed, after the payment window, later."""
 
@@ -49,13 +51,14 @@ class World:
         self.shop = Shop(
             prices={f"spu-{n}": dice.choice((100, 250, 999)) for n in range(dice.randint(2, 4))},
             areas={f"s-{n}": Area(n, n + 0.9) for n in range(dice.randint(1, 3))},
-            risk_is_on=dice.random() < 0.8,
+            risk_is_on=dice.random() < 0.7,
         )
         self.desk = Desk(self.around, dice)
         facts = {"order": self.shop.order_fact, "risk": self.shop.risk_fact}
         self.databases = {s: Database(DECIDERS[s], facts.get(s, no_facts)) for s in SERVICES}
         self.gateway = Gateway(self.around, self.desk.report_money)
         self.owners: dict[tuple[str, int], Owner] = {}
+        self.everybody: list[Owner] = []
         self.slots = _slots(dice)
         for service in SERVICES:
             for partition in range(weather.shards):
@@ -69,20 +72,33 @@ class World:
         database = self.databases[service]
         database.ring = partial(self._ring, service)
         make_calls: Callable[..., Calls] | None = partial(Calls, self.gateway) if service == "payment" else None
-        return Post(database, number, topics_of(database), Windows(), make_calls, self._claim_after)
+        return Post(database, number, topics_of(database), WINDOWS, make_calls, self._claim_after)
 
     def _claim_after(self, seconds: float, post: Post) -> None:
         self.clock.after(seconds, self._claim, post)
 
     def _claim(self, post: Post) -> None:
-        self.owners[post.database.decider.service, post.number] = Owner(self.around, post)
+        owner = Owner(self.around, post)
+        self.owners[post.database.decider.service, post.number] = owner
+        self.everybody.append(owner)
 
     def _ring(self, service: str, shard: int) -> None:
-        self.owners[service, shard].wake()
+        """Requests are found by whoever looks, zombies too."""
+        for owner in self.everybody:
+            if owner.number == shard and owner.database is self.databases[service]:
+                owner.wake()
 
-    def _stop_somebody(self, seconds: float) -> None:
-        owners = list(self.owners.values())
-        self.weather_dice.choice(owners).stand_still(seconds)
+    def _plan_outage(self) -> None:
+        """Somebody will stand still for a while: anybody at any time, or the saga when time to pay runs out."""
+        dice = self.weather_dice
+        service, number = dice.choice(list(self.owners))
+        begins_s = dice.random() * EVENING_S
+        if dice.random() < 0.5:
+            service, begins_s = "order", WINDOWS.payment_window_s + dice.random() * 2 * PLACING_S
+        self.clock.after(begins_s, self._stop, service, number, dice.random() * dice.choice(OUTAGE_S))
+
+    def _stop(self, service: str, number: int, seconds: float) -> None:
+        self.owners[service, number].stand_still(seconds)
 
     def run(self) -> None:
         """Plays the evening; raises NeverRests when it does not end."""
@@ -93,11 +109,21 @@ class World:
         for sent in list(self.desk.sent.values()):
             if account := getattr(sent.message, "account", ""):
                 staff.know_account(sent.message.subject, account)
-        Poisoner(self.desk, self.databases, list(customers.plans)).begin()
+        Poisoner(self.desk, self.shop, self.databases, list(customers.plans)).begin()
         for _ in range(self.weather.outages):
-            dice = self.weather_dice
-            self.clock.after(dice.random() * EVENING_S, self._stop_somebody, dice.random() * dice.choice(OUTAGE_S))
+            self._plan_outage()
         self.clock.run(STEPS_MAX)
+
+    def end(self) -> None:
+        """Lets go of everybody who holds on to the evening, so that its memory is free without a search for knots."""
+        for owner in self.everybody:
+            if not owner.gone:
+                owner.retire()
+        self.owners.clear()
+        self.everybody.clear()
+        self.log.end()
+        for database in self.databases.values():
+            database.ring = nobody_listens
 
 
 def _slots(dice: Random) -> list[Slot]:

@@ -122,6 +122,8 @@ class Docker:
             "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
             "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
             "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": "2000",
+            "KAFKA_BROKER_SESSION_TIMEOUT_MS": "3000",
+            "KAFKA_BROKER_HEARTBEAT_INTERVAL_MS": "500",
             "KAFKA_MESSAGE_MAX_BYTES": "2097152",
             "KAFKA_HEAP_OPTS": "-Xms256m -Xmx512m",
         }

@@ -1,6 +1,7 @@
 """Brings a stack up in the background, and down: what the command line, the demo and the tests use."""
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
@@ -30,6 +31,8 @@ def run_in_front(home: Home) -> None:
     def say(line: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
+    # The supervisor tells what it waits for; the client would tell each try.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     asyncio.run(Supervisor(home, settings_without_stack(), say).run())
 
 

@@ -27,6 +27,7 @@ class Parts:
     """PostgreSQL and the broker of one home; those named by `LARDER_DATABASE` and `LARDER_KAFKA` are left to others."""
 
     def __init__(self, home: Home, settings: Settings, say: Say) -> None:
+        self._home = home
         self._settings = settings
         self.broker: Broker = choose_broker(home, settings.kafka, say)
         self.postgres = None if settings.database else Postgres(home, say)
@@ -42,8 +43,8 @@ class Parts:
         busy = [f"{port} (kept for {name})" for name, port in ports.items() if not port_is_free(port)]
         if busy:
             raise StackError(
-                f"somebody else listens on port {', '.join(busy)}: stop that program, or write other ports into "
-                "ports.json in LARDER_HOME"
+                f"somebody else listens on port {', '.join(busy)}: stop that program, or remove "
+                f"{self._home.root / 'ports.json'} to have other ports chosen"
             )
 
     async def prepare(self) -> list[Part]:

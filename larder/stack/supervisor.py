@@ -20,7 +20,7 @@ from larder.stack.postgres import Postgres
 from larder.stack.process import Identity, Program, bury, wait_until
 from larder.stack.state import Stack, http_status
 from larder.stack.topics import ensure_topics
-from shared.settings import SERVICES, Settings
+from shared.settings import SERVICES, WINDOWS, Settings
 
 Say = Callable[[str], None]
 
@@ -139,8 +139,12 @@ class Supervisor:
         own = self._settings
         ports = {f"{name}_port": own.port(name) for name in SERVICES}
         secret = {} if own.token_secret else {"token_secret_file": str(self._secret_file())}
-        kafka = {"kafka": parts.broker.bootstrap, "database": parts.database}
-        return {**kafka, "shards": own.shards, "host": own.host, **ports, **secret}
+        kafka: dict[str, object] = {"kafka": parts.broker.bootstrap, "database": parts.database}
+        if parts.broker.kind == "tansu":
+            kafka["kafka_idempotence"] = False
+        # A load has to know how long the services wait: it waits with them.
+        waits = {name: getattr(own, name) for name in (*WINDOWS, "gateway_timeout_s", "currency")}
+        return {**kafka, "shards": own.shards, "host": own.host, **waits, **ports, **secret}
 
     def _secret_file(self) -> object:
         return self._settings.token_secret_file or self._home.token_secret_file

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.order import catalogue
 from services.order.pages import OrderPage, OrderRow, Orders
-from services.order.state import ENDS, Phase
+from services.order.state import ENDS
 from shared.contracts.base import LINES_MAX, QUANTITY_MAX, Moment, Money, Name, Quantity, Slot, Text
 from shared.contracts.order import CancelOrder, Delivery, PayOrder, PlaceOrder
 from shared.http.asked import Asked, asking, order_id_for
@@ -41,6 +41,35 @@ register(
         "cancel_under_way": (409, "The order is being cancelled already"),
     }
 )
+
+PhaseName = Literal[
+    "screening",
+    "in_review",
+    "holding",
+    "reserving_slot",
+    "awaiting_payment",
+    "verifying",
+    "paying",
+    "paying_cancel_wanted",
+    "deducting",
+    "deducting_cancel_wanted",
+    "awaiting_picking",
+    "picking",
+    "short",
+    "substituting",
+    "awaiting_shipment",
+    "in_delivery",
+    "delivered",
+    "releasing",
+    "stopping",
+    "intercepting",
+    "returning",
+    "refunding",
+    "closed",
+    "cancelled",
+    "rejected",
+]
+"""All phases that DESIGN §3 names; nothing is in some of them yet."""
 
 STREAM_LOOK_S = 2.0
 """A stream looks again after this long when no bell rings: another worker may have moved the order."""
@@ -161,7 +190,7 @@ def _orders(parts: Parts, orders: Orders) -> APIRouter:
     async def some(
         caller: Reader,
         paging: Paged,
-        phase: Annotated[Phase | None, Query(description="a phase of DESIGN §3")] = None,
+        phase: PhaseName | None = None,
         account: Name | None = None,
         store: Name | None = None,
     ) -> Page[OrderRow]:

@@ -44,5 +44,5 @@ async def check_partitions(bootstrap: str, topics: Iterable[str], shards: int) -
     wrong = [f"{topic} has {found.get(topic, 0)}" for topic in topics if found.get(topic) != shards]
     if wrong:
         raise WrongBroker(
-            f"every topic needs {shards} partitions (LARDER_SHARDS), but {', '.join(wrong)}: run `larder topics`"
+            f"every topic needs {shards} partitions (LARDER_SHARDS), but {', '.join(wrong)}: run `larder migrate`"
         )

@@ -24,6 +24,7 @@ from shared.runtime.statement import Connection, Store, Write, execute
 from shared.runtime.table import Key
 
 WORKER_SETTINGS = {
+    "application_name": "larder worker",
     # A worker touches rows by key, in sets of up to some thousands: these keep the planner from reading a whole table
     # when its statistics are old.
     "enable_seqscan": "off",
@@ -39,6 +40,11 @@ OUTBOX_PAGE = 200
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[tuple[bytes, bytes, list[tuple[str, bytes]]]]).decode
+
+
+async def cluster_ids(connection: Connection) -> list[str]:
+    """The Kafka clusters that the shards of this database go with: one, unless an adoption was cut short."""
+    return [r["cluster_id"] for r in await connection.fetch("select distinct cluster_id from progress")]
 
 
 class GateShut(Exception):
@@ -63,11 +69,13 @@ class Database:
         self.store = store
         self._retention_s = outbox_retention_s
         self._id_memory_s = id_memory_s
+        self._epochs: dict[int, int] = {}
 
     async def claim(self, shard: int, cluster_id: str) -> Progress:
         """Takes the shard: bumps its epoch, so that whoever had it before writes nothing any more."""
         row = await self.connection.fetchrow(_CLAIM, shard, cluster_id)
         assert row is not None
+        self._epochs[shard] = row["epoch"]
         return Progress(
             shard, row["epoch"], row["version"], row["cluster_id"], *(json.loads(row[c]) for c in _COUNTERS)
         )
@@ -165,8 +173,15 @@ class Database:
     async def settle_requests(
         self, shard: int, asked: Sequence[int], dropped: Sequence[int], replayed: Sequence[int]
     ) -> None:
-        """The requests are done with. Dropped messages do not come back; effects asked again count as replayed."""
-        await self.connection.execute(_SETTLE_REQUESTS, shard, list(asked), list(dropped), list(replayed))
+        """The requests are done with. Dropped messages do not come back; effects asked again count as replayed.
+
+        Raises GateShut when the shard is somebody else's by now: what was done here is lost, and he has to do it.
+        """
+        epoch = self._epochs[shard]
+        try:
+            await self.connection.fetchval(_SETTLE_REQUESTS, shard, list(asked), list(dropped), list(replayed), epoch)
+        except asyncpg.DivisionByZeroError:
+            raise GateShut(f"shard {shard}: epoch {epoch} is over") from None
 
 
 # -- the gate ----------------------------------------------------------------------------------------------------------
@@ -177,7 +192,8 @@ insert into progress as p (shard, epoch, version, cluster_id, offsets, received,
 values ($1, 1, 0, $2, '{}', '{}', '{}', '{}')
 on conflict (shard) do update set epoch = p.epoch + 1
 returning epoch, version, cluster_id, offsets, received, sent, acked"""
-_GATE = """update progress set version = version + 1, cluster_id = $4, offsets = $5, received = $6, sent = $7, acked = $8
+_GATE = """
+update progress set version = version + 1, cluster_id = $4, offsets = $5, received = $6, sent = $7, acked = $8
 where shard = $1 and epoch = $2 and version = $3 returning shard"""
 
 
@@ -289,6 +305,9 @@ join parked p on p.state = 'parked' and p.shard = r.shard
     and (p.id = a.id or (r.action = 'replay' and a.code = any($2::text[]) and p.subject = a.subject
                          and p.code = any($2::text[]) and p.id > a.id))
 where r.shard = $1 order by p.id"""
-_SETTLE_REQUESTS = """with settled as (delete from parked_requests where shard = $1 and parked_id = any($2::bigint[]))
-update parked set state = case when id = any($3::bigint[]) then 'dropped' else 'replayed' end
-where id = any($3::bigint[]) or id = any($4::bigint[])"""
+# Behind the gate of the epoch, like every write of a shard.
+_SETTLE_REQUESTS = """with mine as (select shard from progress where shard = $1 and epoch = $5 for update),
+settled as (delete from parked_requests r using mine where r.shard = mine.shard and r.parked_id = any($2::bigint[])),
+done as (update parked p set state = case when p.id = any($3::bigint[]) then 'dropped' else 'replayed' end
+    from mine where p.shard = mine.shard and (p.id = any($3::bigint[]) or p.id = any($4::bigint[])))
+select 1 / count(*) from mine"""

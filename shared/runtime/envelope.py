@@ -54,23 +54,20 @@ def read(
     """Reads an envelope. Never raises: what cannot be read stays empty, and the message parks for it."""
     d = Delivery(topic, partition, offset, key, value, headers=headers)
     try:
-        for name, content in headers:
-            if name == "ce_type":
-                d.type = content.decode()
-            elif name == "ce_id":
-                d.id = content.decode()
-            elif name == "ce_source":
-                d.source = content.decode()
-            elif name == "ce_subject":
-                d.subject = content.decode()
-            elif name == "link":
-                d.link = int(content)
-            elif name == "ce_actor":
-                d.actor = content.decode()
-            elif name == "fingerprint":
-                d.fingerprint = content.decode()
-            elif name == "traceparent" and len(content) <= TRACEPARENT_MAX:
-                d.traceparent = content
+        found = dict(headers)
+        get = found.get
+        d.type = get("ce_type", b"").decode()
+        d.id = get("ce_id", b"").decode()
+        d.source = get("ce_source", b"").decode()
+        d.subject = get("ce_subject", b"").decode()
+        if (link := get("link")) is not None:
+            d.link = int(link)
+        else:
+            d.actor = get("ce_actor", b"").decode()
+            d.fingerprint = get("fingerprint", b"").decode()
+        trace = get("traceparent")
+        if trace and len(trace) <= TRACEPARENT_MAX:
+            d.traceparent = trace
     except (ValueError, AttributeError, TypeError):
         d.type = ""
     if d.link and (d.source not in _senders or d.link < 0):

@@ -17,7 +17,7 @@ from shared.runtime.decider import Decider, NotLoaded, Windows
 from shared.runtime.effects import EffectRunner, Run
 from shared.runtime.metrics import BATCHES, LINK_GAPS, MESSAGES, PARKED
 from shared.runtime.publisher import Publisher
-from shared.runtime.shard import EFFECTS, EffectAnswered, Item, Replay, Shard, Work
+from shared.runtime.shard import EFFECTS, Due, EffectAnswered, Item, Replay, Shard, Work
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -146,14 +146,16 @@ class Owner:
         rows = await self.database.parked_requests(number)
         if not rows:
             return
-        replays = [r for r in rows if r.action == "replay"]
+        dropped = {r.id for r in rows if r.action == "drop"}
+        # One that is dropped may wait behind one that is replayed: then it is not taken along.
+        replays = [r for r in rows if r.action == "replay" and r.id not in dropped]
         for row in (r for r in replays if r.delivery.topic == EFFECTS):
             await self._ask_again(row.delivery.id)
         if messages := [Replay(r.id, r.delivery) for r in replays if r.delivery.topic != EFFECTS]:
             await self._commit(self.shard.read(messages))
         asked = [r.id for r in rows]
         again = [r.id for r in replays if r.delivery.topic == EFFECTS]
-        await self.database.settle_requests(number, asked, [r.id for r in rows if r.action == "drop"], again)
+        await self.database.settle_requests(number, asked, list(dropped), again)
         self.shard.blocked = await self.database.blocked(number)
 
     async def _ask_again(self, effect_id: str) -> None:
@@ -175,7 +177,7 @@ class Owner:
         shard.committed(commit)
         self._after(commit)
         if commit.decided < len(works):
-            self._carried = [*works[commit.decided :], *self._carried]
+            self._carried = [*_left_over(works[commit.decided :]), *self._carried]
             self._wake()
 
     async def _decide(self, works: Sequence[Work], now: datetime) -> Commit:
@@ -199,11 +201,12 @@ class Owner:
             return
         half = len(works) // 2
         await self._commit(works[:half])
+        rest = _left_over(works[half:])
         if self._carried:
             # What was left over comes first: the second half would move the offsets past it, and so lose it.
-            self._carried = [*self._carried, *works[half:]]
-            return
-        await self._commit(works[half:])
+            self._carried = [*self._carried, *rest]
+        elif rest:
+            await self._commit(rest)
 
     def _after(self, commit: Commit) -> None:
         service = self.shard.decider.service
@@ -229,3 +232,8 @@ class Owner:
         if self.runner:
             await self.runner.close()
         await self.publisher.close(FLUSH_S)
+
+
+def _left_over(works: Sequence[Work]) -> list[Work]:
+    """What another commit is to decide. Timers are not: they are in their table, and may be cancelled by then."""
+    return [work for work in works if not isinstance(work.item, Due)]

@@ -40,6 +40,7 @@ BLOCKING = frozenset({"decider_raised", "behind"})
 """Codes of parked messages that hold back later ones of their subject."""
 TIMERS = "timers"
 """Stands for the topic of a timer that was parked."""
+_SPECVERSION = ("ce_specversion", b"1.0")
 EFFECTS = "effects"
 """Stands for the topic of an effect's answer that was parked."""
 
@@ -245,10 +246,11 @@ class _Step:
         self.answered: set[str] = set()
         self.blocked = set(shard.blocked)
         self.stuck: set[str] = set()
-        self.rows: dict[str, OutboxRow] = {}
+        self.rows: dict[tuple[str, int], OutboxRow] = {}
+        self.prefixes: dict[tuple[str, int], bytes] = {}
         self.source = f"{self.decider.service}/{p.shard}"
-        self.source_bytes = self.source.encode()
-        self.time = now.isoformat().encode()
+        self.source_header = ("ce_source", self.source.encode())
+        self.time_header = ("ce_time", now.isoformat().encode())
 
     def look(self, key: Key) -> Any:
         try:
@@ -257,13 +259,15 @@ class _Step:
             return self.shard._look(key)
 
     def run(self, works: Sequence[Work]) -> Commit:
+        offsets = self.progress.offsets
         for work in works:
             item = work.item
             try:
                 if isinstance(item, Delivery):
-                    if self._is_new(item):
-                        self._deliver(work, item)
-                    self.progress.offsets[item.topic] = max(item.offset + 1, self.progress.offsets.get(item.topic, 0))
+                    if item.offset >= offsets.get(item.topic, 0):
+                        if self._is_new(item):
+                            self._deliver(work, item)
+                        offsets[item.topic] = item.offset + 1
                 elif isinstance(item, Due):
                     self._fire(work, item)
                 elif isinstance(item, EffectAnswered):
@@ -275,13 +279,13 @@ class _Step:
                     raise
                 break  # the rest goes into the next batch, which loads it
             self.commit.decided += 1
+        for row in self.rows.values():
+            self.progress.sent[row.link] = row.last_link
         self.commit.outbox = list(self.rows.values())
         return self.commit
 
     def _is_new(self, d: Delivery) -> bool:
-        """Step 1 of DESIGN §5: below the offset, seen on its link, or ahead of its link means it is dropped."""
-        if d.offset < self.progress.offsets.get(d.topic, 0):
-            return False
+        """Step 1 of DESIGN §5: seen on its link, or ahead of its link, means it is dropped."""
         if not d.link:
             return not (d.id and (d.id in self.answered or d.id in self.shard._known))
         link = f"{d.source} {d.topic}"
@@ -349,7 +353,11 @@ class _Step:
         elif due.subject in self.blocked:
             self._park(stand_in, due.subject, "behind", "an earlier message about the same subject is parked")
         else:
-            self._try(work.message, stand_in, due.subject, self.context)
+            try:
+                self._try(work.message, stand_in, due.subject, self.context)
+            except NotLoaded:
+                del self.commit.timers[due.subject, due.name]  # not yet: its row stays until it has fired
+                raise
 
     def _settle(self, work: Work, answered: EffectAnswered) -> None:
         """The answer to an effect closes its row, unless the answer parks: then a replay asks once more."""
@@ -368,20 +376,27 @@ class _Step:
         if work.message is None or work.message.subject in self.stuck:
             return
         context = replace(self.context, actor=d.actor)
-        parked_before = len(self.commit.parked)
+        parked_before, answers_before = len(self.commit.parked), len(self.commit.answers)
         if self._try(work.message, d, work.message.subject, context, d.traceparent) is not None:
             self.commit.replayed.append(replay.parked_id)
         else:
             self.stuck.add(work.message.subject)
-        del self.commit.parked[parked_before:]
+        del self.commit.parked[parked_before:], self.commit.answers[answers_before:]
 
     # -- what was said ---------------------------------------------------------------------------------------------
 
     def _take(self, outcome: Moved, trace: bytes) -> None:
         # What can fail (writing a body) comes first, so that a message that fails leaves nothing behind.
-        wires = [(m, m.key, m.to_json()) for m in outcome.said if isinstance(m, Message)]
-        commit = self.commit
+        commit, wires = self.commit, []
+        others: list[Any] = []
         for item in outcome.said:
+            if isinstance(item, Record):  # first: it is the cheapest to ask, and the most frequent
+                others.append(item)
+            elif isinstance(item, Message):
+                wires.append((item, item.key, item.subject, item.to_json()))
+            else:
+                others.append(item)
+        for item in others:
             if isinstance(item, Record):
                 commit.records.setdefault(type(item), []).append(item)
             elif isinstance(item, SetTimer):
@@ -390,32 +405,32 @@ class _Step:
                 commit.timers[item.subject, item.name] = None
             elif isinstance(item, Effect):
                 commit.effects_opened.append(item)
-        for key, state in outcome.states:
-            self.states[key] = state
-        for message, to, body in wires:
-            self._send(message.TOPIC, message.TYPE, to, message.subject, body, trace)
+        self.states.update(outcome.states)
+        for message, to, subject, body in wires:
+            self._send(message.TOPIC, message.TYPE, to, subject, body, trace)
 
     def _send(self, topic: str, type_: str, key: str, subject: str, body: bytes, trace: bytes) -> None:
         partition = partition_for(key, self.shard._shards)
-        name = f"{topic}/{partition}"
-        row = self.rows.get(name)
+        row = self.rows.get((topic, partition))
         if row is None:
-            first = self.progress.sent.get(name, 0) + 1
-            row = self.rows[name] = OutboxRow(topic, partition, first, first - 1, [])
-        row.last_link = link = row.last_link + 1
-        self.progress.sent[name] = link
+            first = self.progress.sent.get(f"{topic}/{partition}", 0) + 1
+            row = self.rows[topic, partition] = OutboxRow(topic, partition, first, first - 1, [])
+            self.prefixes[topic, partition] = f"{self.source}:{topic}/{partition}:".encode()
+        row.last_link += 1
+        link = b"%d" % row.last_link
+        subject_bytes = subject.encode()
         headers: Headers = [
-            ("ce_specversion", b"1.0"),
-            ("ce_id", f"{self.source}:{name}:{link}".encode()),
+            _SPECVERSION,
+            ("ce_id", self.prefixes[topic, partition] + link),
             ("ce_type", type_.encode()),
-            ("ce_source", self.source_bytes),
-            ("ce_time", self.time),
-            ("ce_subject", subject.encode()),
-            ("link", b"%d" % link),
+            self.source_header,
+            self.time_header,
+            ("ce_subject", subject_bytes),
+            ("link", link),
         ]
         if trace:
             headers.append(("traceparent", trace))
-        row.records.append((key.encode(), body, headers))
+        row.records.append((subject_bytes if key == subject else key.encode(), body, headers))
 
     def _answer(self, d: Delivery, subject: str, refused: Refused | None) -> None:
         """Tells the sender: a row for the one who waits, an event for everybody else."""

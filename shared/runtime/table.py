@@ -98,7 +98,9 @@ _SHAPES: dict[type, tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]] = {
 def _shape(cls: type) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]:
     if cls not in _SHAPES:
         names = [f.name for f in fields(cls)]
-        _SHAPES[cls] = attrgetter(*names), {name: n for n, name in enumerate(names)}
+        one = attrgetter(names[0])  # of a single name, attrgetter answers the bare value
+        values_of = attrgetter(*names) if len(names) > 1 else lambda state: (one(state),)
+        _SHAPES[cls] = values_of, {name: n for n, name in enumerate(names)}
     return _SHAPES[cls]
 
 

@@ -21,7 +21,7 @@ from shared.contracts.topics import ALL_TOPICS, commands_of
 from shared.runtime import envelope
 from shared.runtime.broker import WrongBroker, check_partitions, check_same_cluster, cluster_id
 from shared.runtime.commit import Commit
-from shared.runtime.database import WORKER_SETTINGS, Database
+from shared.runtime.database import WORKER_SETTINGS, Database, cluster_ids
 from shared.runtime.decider import Decider
 from shared.runtime.effects import Run
 from shared.runtime.envelope import Delivery
@@ -65,11 +65,14 @@ class Worker:
         self.saved = saved
         self.owners: dict[int, Owner] = {}
         self.topics = sorted({commands_of(decider.service), *(m.TOPIC for m in decider.listens)})
-        self.producer = make_producer(settings.bootstrap(), f"{decider.service}-{settings.worker}")
+        self.producer = make_producer(
+            settings.bootstrap(), f"{decider.service}-{settings.worker}", idempotent=settings.kafka_idempotence
+        )
         self.assigned = asyncio.Event()
         self._wake = asyncio.Event()
         self._owning = asyncio.Lock()
         self._stopping = False
+        self._failure: Exception | None = None
         self._cluster = ""
         self._snapshots: dict[int, tuple[datetime, dict[str, int]]] = {}
         self._watchdog = Watchdog(decider.service)
@@ -78,10 +81,12 @@ class Worker:
         """Works until `stop` is called; raises what ended it otherwise."""
         bootstrap = self.settings.bootstrap()
         self._cluster = await cluster_id(bootstrap)
-        await check_partitions(bootstrap, ALL_TOPICS, self.settings.shards)
         self._connection = await asyncpg.connect(
             self.settings.dsn(self.decider.service), server_settings=WORKER_SETTINGS
         )
+        for known in await cluster_ids(self._connection):
+            check_same_cluster(known, self._cluster)
+        await check_partitions(bootstrap, ALL_TOPICS, self.settings.shards)
         await self.producer.start()
         self._consumer = consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
@@ -121,6 +126,11 @@ class Worker:
         self._stopping = True
         self._wake.set()
 
+    def fail(self, error: Exception) -> None:
+        """Ends `run` with this error."""
+        self._failure = self._failure or error
+        self._wake.set()
+
     @property
     def lag(self) -> int:
         """Records of the own shards that are not read yet, as far as the last fetch knows."""
@@ -140,6 +150,8 @@ class Worker:
         while not self._stopping:
             if housekeeping.done():
                 housekeeping.result()
+            if self._failure:
+                raise self._failure
             if fetch is None:
                 fetch = asyncio.create_task(
                     self._consumer.getmany(timeout_ms=self._patience_ms(), max_records=self.settings.max_batch)
@@ -285,7 +297,8 @@ class Worker:
                 UNPUBLISHED.labels(service).set(sum(o.publisher.waiting for o in self.owners.values()))
                 EFFECTS_RUNNING.labels(service).set(sum(o.runner.running for o in self.owners.values() if o.runner))
                 await self._check_cluster()
-                await asyncio.gather(self._commit_offsets(), return_exceptions=True)
+                # Without a coordinator it would wait for one, and so keep the look at the cluster from its beat.
+                await asyncio.gather(asyncio.wait_for(self._commit_offsets(), HOUSEKEEPING_S), return_exceptions=True)
                 for owner in list(self.owners.values()):
                     swept = Database(sweeper, self.store, self.settings.outbox_retention_s, self.settings.id_memory_s)
                     await swept.sweep(owner.shard.progress, datetime.now(UTC))
@@ -312,11 +325,19 @@ class Worker:
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
+    """The client only logs what its listener raises, and goes on without the shard: it must end the worker."""
+
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        await self._worker.take(assigned)
+        try:
+            await self._worker.take(assigned)
+        except Exception as error:
+            self._worker.fail(error)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        await self._worker.leave(revoked)
+        try:
+            await self._worker.leave(revoked)
+        except Exception as error:
+            self._worker.fail(error)

@@ -33,7 +33,7 @@ async def world(books: Settings) -> AsyncIterator[World]:
     async with AsyncExitStack() as ending:
         connections = {}
         for name in DATABASES:
-            connections[name] = await asyncpg.connect(books.dsn(name))
+            connections[name] = await asyncpg.connect(books.dsn(name), server_settings={"synchronous_commit": "off"})
             ending.push_async_callback(connections[name].close)
         world = World(books, connections)
         await world.write()

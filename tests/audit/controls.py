@@ -92,10 +92,7 @@ class World:
 
     async def write(self) -> None:
         """Empties the books and writes the healthy world."""
-        for connection in self.of.values():
-            tables = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
-            names = [row["tablename"] for row in tables if row["tablename"] not in ("schema_version", "switch")]
-            await connection.execute(f"truncate {', '.join(names)} restart identity cascade")
+        await self.empty()
         self._rows.clear()
         self._cells.clear()
         self._receive_goods()
@@ -106,6 +103,16 @@ class World:
         self._write_links()
         for (name, table), rows in self._rows.items():
             await self._insert(name, table, rows)
+
+    async def empty(self) -> None:
+        """Empties the books. Deleting few rows is quicker than truncating many tables; numbers begin again at 1."""
+        for name, connection in self.of.items():
+            tables = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
+            names = [row["tablename"] for row in tables if row["tablename"] not in ("schema_version", "switch")]
+            numbered = {"inventory": [("ledger", "seq")], "order": [("parked", "id")]}.get(name, [])
+            statements = [f"delete from {table}" for table in sorted(names, reverse=True)]
+            statements += [f"select setval(pg_get_serial_sequence('{t}', '{c}'), 1, false)" for t, c in numbered]
+            await connection.execute("; ".join(statements))
 
     async def _insert(self, name: str, table: str, rows: list[tuple[Any, ...]]) -> None:
         columns = COLUMNS.get(table, "")

@@ -31,6 +31,21 @@ async def test_audit_waits_for_a_message_on_its_way(world: World):
     assert report.seconds < 20
 
 
+async def test_link_that_moves_is_in_flight(world: World, monkeypatch: pytest.MonkeyPatch):
+    """A receiver that is behind but gets on is no gap: its link is listed apart."""
+    monkeypatch.setattr(run, "STILL_S", 0.0)
+    await world.break_("inventory", "update progress set received = $1", '{"order/0 inventory.commands": 15}')
+
+    async def look_after_a_while(books: Books) -> Look:
+        await world.break_("inventory", "update progress set received = $1", BEHIND)
+        return await look(books)
+
+    monkeypatch.setattr(run, "look", look_after_a_while)
+    report = await world.audit()
+    assert report.is_clean
+    assert report.in_flight.links == ["order/0 inventory.commands/0: 19 of 20"]
+
+
 async def test_effect_under_way_excuses_its_order(world: World):
     """While the gateway is asked, it may know of money that we have not heard of yet."""
     await world.add("gateway", "captures", "cap_o-payable:1", "o-payable:1", "o-payable", 5, "EUR", NOON)
@@ -85,9 +100,11 @@ async def test_order_that_keeps_changing_is_listed_apart(world: World, monkeypat
     monkeypatch.setattr(run, "SETTLE_PAUSE_S", 0.0)
     await world.break_("inventory", "update holds set quantities = '[40]' where order_id = 'o-checked'")
 
+    pieces = iter(range(41, 100))
+
     async def look_and_change(books: Books) -> Look:
-        await world.break_("inventory", "update holds set quantities = '[4' || quantities::json ->> 0 || ']' "
-                           "where order_id = 'o-checked'")  # fmt: skip
+        held = f"[{next(pieces)}]"
+        await world.break_("inventory", "update holds set quantities = $1 where order_id = 'o-checked'", held)
         return await look(books)
 
     monkeypatch.setattr(run, "look", look_and_change)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.parts
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing moves in these books: the second look need not wait."""
     monkeypatch.setattr(run, "SETTLE_PAUSE_S", 0.0)
+    monkeypatch.setattr(run, "STILL_S", 0.0)
 
 
 Broken = Callable[[World], Awaitable[None]]

@@ -23,8 +23,6 @@ from services.payment import decider as payment
 from services.payment import state as money
 from services.risk import decider as risk
 from services.risk import state as screening
-from shared.contracts import aftersales as _aftersales
-from shared.contracts import base as _base
 from shared.contracts import inventory as _inventory
 from shared.contracts import logistics as _logistics
 from shared.contracts import order as _order
@@ -41,8 +39,9 @@ from shared.contracts.aftersales import (
     SettleTicket,
     SubstituteChosen,
 )
+from shared.contracts.asyncapi import FROM_OUTSIDE, messages
 from shared.contracts.base import CommandAccepted, CommandRefused, Message
-from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, ReceiveGoods, VerifyStock
+from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, VerifyStock
 from shared.contracts.logistics import (
     FulfilOrder,
     HandOver,
@@ -50,7 +49,6 @@ from shared.contracts.logistics import (
     ReportPacked,
     ReportPicked,
     ReserveSlot,
-    SetSlots,
     StartPicking,
 )
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
@@ -58,8 +56,6 @@ from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused, Refu
 from shared.contracts.risk import DecideReview, ScreenOrder
 from shared.runtime.decider import Decider
 from shared.runtime.table import Table
-
-CONTRACTS: tuple[ModuleType, ...] = (_base, _order, _inventory, _risk, _payment, _logistics, _aftersales)
 
 MODULES: Mapping[str, ModuleType] = {
     "order": order,
@@ -166,27 +162,7 @@ OF_EFFECTS: Mapping[str, tuple[type, ...]] = {
 }
 """Columns that come of the answers to effects."""
 
-PEOPLE: frozenset[type[Message]] = frozenset(
-    {
-        PlaceOrder,
-        PayOrder,
-        CancelOrder,
-        DecideReview,
-        ReceiveGoods,
-        AdjustStock,
-        ReportMoney,
-        SetSlots,
-        StartPicking,
-        ReportPicked,
-        ReportPacked,
-        HandOver,
-        ReportDelivered,
-        OpenTicket,
-        RecordCall,
-        ApproveTicket,
-        RejectTicket,
-    }
-)
+PEOPLE = FROM_OUTSIDE
 """Commands that come from outside: people over HTTP, robots, the gateway's webhook."""
 
 HEARD_OUTSIDE: frozenset[type[Message]] = frozenset(
@@ -207,27 +183,6 @@ HEARD_OUTSIDE: frozenset[type[Message]] = frozenset(
     }
 )
 """Events that no service listens to: robots, integrators and the console do."""
-
-
-@cache
-def messages() -> tuple[type[Message], ...]:
-    """Every message there is: the classes that have a topic and no subclasses."""
-    classes = [found for module in CONTRACTS for found in vars(module).values() if inspect.isclass(found)]
-    whole = [c for c in classes if issubclass(c, Message) and hasattr(c, "TOPIC") and not c.__subclasses__()]
-    return tuple(dict.fromkeys(whole))
-
-
-@cache
-def modules_of(service: str) -> tuple[ModuleType, ...]:
-    """The decider, and what it imports of its own service: all that decides."""
-    package, found = f"services.{service}.", [MODULES[service]]
-    for module in found:  # grows while it is walked
-        for node in ast.walk(ast.parse(inspect.getsource(module))):
-            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(package):
-                names = [str(node.module), *(f"{node.module}.{name.name}" for name in node.names)]
-                modules = [sys.modules[name] for name in names if name in sys.modules and f"{name}." != package]
-                found += [m for m in modules if m not in found]
-    return tuple(found)
 
 
 @cache

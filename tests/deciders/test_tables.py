@@ -23,6 +23,7 @@ from services.order.state import CancelWanted as CancelOrderWanted
 from services.risk.decider import SCREENING
 from services.risk.state import Phase as ScreeningPhase
 from services.risk.state import ReviewCleared, ReviewRefused, ReviewRestricted
+from shared.contracts.asyncapi import messages, sends
 from shared.contracts.base import CommandAccepted, CommandRefused, Message
 from shared.contracts.logistics import HandOver, ReportDelivered, ReportPacked, ReportPicked, StartPicking
 from shared.contracts.order import PayOrder
@@ -38,8 +39,6 @@ from tests.deciders.everybody import (
     PEOPLE,
     READ_AS,
     TABLES,
-    messages,
-    modules_of,
     register_codes,
     said_by,
 )
@@ -111,6 +110,12 @@ def test_commands_go_to_who_decides_them(service: str) -> None:
         if message.TOPIC == events_of(service):
             assert [s for s in SERVICES if message in said_by(s)] == [service], message
     assert all(m.TOPIC in ALL_TOPICS for m in DECIDERS[service].listens)
+
+
+@each_service
+def test_what_is_sent_is_what_the_document_says(service: str) -> None:
+    """AsyncAPI draws from the topics' names what the deciders' source says as well."""
+    assert set(sends(service)) == said_by(service) | {CommandAccepted, CommandRefused}
 
 
 def test_only_the_order_tells_others_what_to_do() -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from larder.load.figures import End, Figures
 from larder.load.mix import Tail
+from larder.load.order import Step
 from larder.load.play import Ready
-from larder.load.robots import RESEND_S, Robots, Step
+from larder.load.robots import RESEND_S, Robots
 from larder.load.shelves import NOWHERE
 from shared.contracts.base import CommandRefused, Message
 from shared.contracts.logistics import (

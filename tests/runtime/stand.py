@@ -10,6 +10,7 @@ from typing import Any
 
 from shared.contracts.base import Message
 from shared.runtime.commit import Answer, Commit, Parked
+from shared.runtime.decider import NotLoaded
 from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.said import Effect, Record
@@ -87,10 +88,17 @@ class Stand:
         """Up to the commit, and no further."""
         works = self.shard.read(items)
         self.shard.known([i for i in self.shard.outside_ids(works) if i in self.answers])
-        while missing := self.shard.missing(works):
-            self.loaded.append(missing)
-            self.shard.learn({key: self.rows.get(key) for key in missing})
-        return self.shard.decide(works, self.now)
+        while True:
+            while missing := self.shard.missing(works):
+                self._load(missing)
+            try:
+                return self.shard.decide(works, self.now)
+            except NotLoaded as absent:
+                self._load({absent.key})
+
+    def _load(self, keys: set[Key]) -> None:
+        self.loaded.append(keys)
+        self.shard.learn({key: self.rows.get(key) for key in keys})
 
     def do(self, *items: Item) -> list[Commit]:
         """One batch; what a cut leaves over is a batch of its own, except timers, which the table still has."""

@@ -53,11 +53,11 @@ class Mumble(JarCommand):
 
 
 class Wander(JarCommand):
-    """Looks at a jar that it did not say it needs."""
+    """Looks at a jar that it did not say it needs, and takes what is in there."""
 
 
 class Stumble(JarCommand):
-    """Raises as soon as it is asked what it needs."""
+    """Raises as soon as it is asked what it needs, and again when it is decided."""
 
 
 class Shake(JarCommand):
@@ -121,7 +121,7 @@ class Thank(Message):
 
 @dataclass(frozen=True, slots=True)
 class LidOff:
-    """The timer: the lid came off, and ten pieces fell in."""
+    """The timer: the lid came off, and ten pieces fell in. That of the neighbour stays on, then."""
 
     subject: str
 
@@ -164,7 +164,7 @@ SCALE: Key = ("scale",)
 def needs(message: Any, look: Look) -> Iterator[Key]:
     """The jar; its neighbour to pour; the scale to weigh."""
     if isinstance(message, Stumble):
-        raise LookupError("stumbled over its own feet")
+        raise OSError("stumbled")
     yield ("jar", message.subject)
     if isinstance(message, PourOver) and (jar := look(("jar", message.subject))) and jar.neighbour:
         yield ("jar", jar.neighbour)
@@ -192,13 +192,15 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
             return Refused("no_neighbour")
         case PointAt():
             return Moved(((key, replace(jar, neighbour=message.other)),), ())
-        case Smash() | Stumble():
+        case Smash():
             raise ZeroDivisionError("smashed")
+        case Stumble():
+            raise OSError("stumbled")
         case Vanish():
             raise NoCell("jar", "any", "Vanish")
         case Wander():
-            look(("jar", "elsewhere"))
-            raise AssertionError("it was not loaded")
+            elsewhere: Jar | None = look(("jar", "elsewhere"))
+            return _filled(jar, elsewhere.pieces if elsewhere else 0, context)
         case Mumble():
             moved = _filled(jar, 1000, context)
             effect = Effect(f"{jar.name}:mumble", "call", {})
@@ -220,7 +222,9 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
         case Rained() | Answered():
             return _filled(jar, message.pieces, context)
         case LidOff():
-            return _filled(jar, 10, context)
+            moved = _filled(jar, 10, context)
+            stays_on = [CancelTimer(jar.neighbour, LID)] if jar.neighbour else []
+            return Moved(moved.states, (*moved.said, *stays_on))
     raise NoCell("jar", "any", type(message).__name__)
 
 

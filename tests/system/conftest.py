@@ -13,8 +13,8 @@ from tests.parts import why_not
 from tests.system.driver import Stack
 from tests.system.shop import Shop
 
-WINDOWS = {"payment_window_s": 8, "after_sales_window_s": 2, "review_window_s": 3, "gateway_timeout_s": 1.5}
-LAG_BOUND = 3_000
+WINDOWS = {"payment_window_s": 8, "after_sales_window_s": 2, "review_window_s": 3, "gateway_timeout_s": 2.5}
+LAG_BOUND = 1_500
 LAST = "test_afterwards.py"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
+import asyncpg
 import httpx
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
@@ -160,13 +161,22 @@ class Stack:
         answers = await asyncio.gather(*(self.ask("GET", s, "/readyz", by=None) for s in SERVICES))
         return all(answer.status_code == 200 for answer in answers)
 
+    async def parked(self, service: str) -> list[dict[str, Any]]:
+        """What is parked, from the service's own table: the command line says the same, and takes a second."""
+        connection = await asyncpg.connect(self.settings.dsn(service))
+        try:
+            rows = await connection.fetch("select * from parked where state = 'parked' order by id")
+        finally:
+            await connection.close()
+        return [{**row, "id": f"{service}:{row['id']}"} for row in rows]
+
     # -- topics ----------------------------------------------------------------------------------------------------
 
     async def producer(self) -> AIOKafkaProducer:
         """A producer that takes records of any size that the broker takes."""
         if self._producer is None:
             self._producer = AIOKafkaProducer(
-                bootstrap_servers=self.settings.bootstrap(), max_request_size=4_000_000, linger_ms=5
+                bootstrap_servers=self.settings.bootstrap(), max_request_size=4_000_000, max_batch_size=900_000
             )
             await self._producer.start()
         return self._producer
@@ -182,6 +192,19 @@ class Stack:
         """Puts one record on a topic."""
         producer = await self.producer()
         return await producer.send_and_wait(topic, value, key=key.encode(), headers=headers or [])
+
+    async def flood(self, topic: str, value: bytes, type_: str, records: int) -> None:
+        """Puts many commands on a topic, faster than anybody can decide them."""
+        producer = await self.producer()
+        batches = [producer.create_batch()]
+        for n in range(records):
+            headers = [("ce_id", f"flood-{n}".encode()), ("ce_type", type_.encode())]
+            if batches[-1].append(key=b"x", value=value, timestamp=None, headers=headers) is None:
+                batches.append(producer.create_batch())
+        for batch in batches:
+            batch.close()
+        sent = [await producer.send_batch(batch, topic, partition=0) for batch in batches]
+        await asyncio.gather(*sent)
 
 
 def good(answer: httpx.Response) -> Any:

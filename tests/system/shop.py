@@ -19,7 +19,10 @@ APPLE, MILK = 250, 199
 def square(west: float, south: float, size: float = 0.05) -> dict[str, Any]:
     """A GeoJSON Polygon."""
     east, north = west + size, south + size
-    return {"type": "Polygon", "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]]}
+    return {
+        "type": "Polygon",
+        "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]],
+    }
 
 
 def lines(wanted: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -41,7 +44,9 @@ class Shop:
 
     async def open(self, stock: int = 100) -> Shop:
         """Tells larder of the store and its goods, and has them delivered."""
-        await self.stack.put("order", f"/stores/{self.store}", {"name": self.store, "area": square(self.west, self.south)})
+        await self.stack.put(
+            "order", f"/stores/{self.store}", {"name": self.store, "area": square(self.west, self.south)}
+        )
         await self.price(self.apple, APPLE)
         await self.price(self.milk, MILK)
         if stock:
@@ -81,7 +86,13 @@ class Shop:
     # -- orders ----------------------------------------------------------------------------------------------------
 
     async def place(
-        self, wanted: Mapping[str, int] | list[dict[str, Any]], *, by: str = "", wait: int = 0, key: str = "", **more: Any
+        self,
+        wanted: Mapping[str, int] | list[dict[str, Any]],
+        *,
+        by: str = "",
+        wait: int = 0,
+        key: str = "",
+        **more: Any,
     ) -> httpx.Response:
         """Places an order, however it goes."""
         body: dict[str, Any] = {"lines": wanted if isinstance(wanted, list) else lines(wanted), **more}
@@ -127,7 +138,9 @@ class Shop:
     async def cancel(self, order: Mapping[str, Any], **more: Any) -> httpx.Response:
         """The wish to cancel, however it goes."""
         more.setdefault("by", f"customer:{order['account']}")
-        return await self.stack.post("order", f"/orders/{order['order_id']}/cancel", {"reason": "changed my mind"}, **more)
+        return await self.stack.post(
+            "order", f"/orders/{order['order_id']}/cancel", {"reason": "changed my mind"}, **more
+        )
 
     async def paid(self, wanted: Mapping[str, int], **more: Any) -> dict[str, Any]:
         """An order that the store may begin with."""
@@ -186,10 +199,24 @@ class Shop:
         """Sets a slot that begins so many seconds from now."""
         start = datetime.now(UTC) + timedelta(seconds=in_s)
         slot = {"start": start.isoformat(), "end": (start + timedelta(seconds=length_s)).isoformat()}
-        await self.stack.put("logistics", f"/stores/{self.store}/slots", {"slots": [{**slot, "places": places}]}, "storekeeper")
+        await self.stack.put(
+            "logistics", f"/stores/{self.store}/slots", {"slots": [{**slot, "places": places}]}, "storekeeper"
+        )
         return slot
 
     async def reserved(self) -> int:
         """Reserved places over all of the store's slots."""
         page = await self.stack.get("logistics", f"/stores/{self.store}/slots", by=self.customer)
         return sum(slot["reserved"] for slot in page["items"])
+
+
+async def attempts(shop: Shop, order_id: str) -> list[str]:
+    """How each click ended, as payment tells it."""
+    page = await shop.stack.get("payment", f"/orders/{order_id}/payments", "customer_service")
+    return [attempt["phase"] for attempt in page["attempts"]]
+
+
+async def block(shop: Shop, treatment: str, kind: str = "account", value: str = "", **more: object) -> None:
+    """Puts the shop's account, or a device or an address, on the blocklist."""
+    body = {"reason": "seen before", "treatment": treatment, **more}
+    await shop.stack.put("risk", f"/blocklist/{kind}/{value or shop.account}", body, "risk_analyst")

@@ -1,0 +1,85 @@
+"""One order under way, as the robots know it: how far it is, and what it waits for."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from larder.load.mix import Tail
+from larder.load.play import Ready
+from shared.runtime.envelope import Wire
+
+
+class Step(IntEnum):
+    """How far an order is, as the robots know it."""
+
+    PLACING = 0
+    AWAITING_PAYMENT = 1
+    PAYING = 2
+    PAYING_LATE = 3
+    CANCELLING = 4
+    AWAITING_PICKING = 5
+    PICKING = 6
+    PACKING = 7
+    AWAITING_SHIPMENT = 8
+    IN_DELIVERY = 9
+    DELIVERED = 10
+
+
+AWAITED = {
+    Step.PLACING: "OrderPayable",
+    Step.AWAITING_PAYMENT: "OrderCancelled, at the end of the payment window",
+    Step.PAYING: "OrderPaid and FulfilmentQueued",
+    Step.PAYING_LATE: "OrderPayable again, after the gateway's timeout",
+    Step.CANCELLING: "OrderCancelled",
+    Step.AWAITING_PICKING: "PickingStarted",
+    Step.PICKING: "PickingFinished",
+    Step.PACKING: "FulfilmentPacked",
+    Step.AWAITING_SHIPMENT: "FulfilmentHandedOver",
+    Step.IN_DELIVERY: "OrderDelivered",
+    Step.DELIVERED: "OrderClosed, at the end of the after-sales window",
+}
+"""What an order at this step waits for."""
+RESTING = frozenset({Step.AWAITING_PAYMENT, Step.PAYING_LATE, Step.DELIVERED})
+"""Steps that only wait for a clock: such orders take no room in the window."""
+
+
+class Order:
+    """One order under way."""
+
+    __slots__ = (
+        "account",
+        "attempt",
+        "basket",
+        "id",
+        "moved_at",
+        "payable_link",
+        "pieces",
+        "placed_at",
+        "resend_at",
+        "resends",
+        "step",
+        "store",
+        "tail",
+        "total",
+        "wires",
+    )
+
+    def __init__(self, id_: bytes, basket: Ready, tail: Tail, now: float) -> None:
+        self.id = id_
+        self.store = basket.store
+        self.account = basket.account
+        self.pieces = basket.pieces
+        self.basket: Ready | None = None
+        """Kept only for somebody who is told of events: it is the largest part of an order."""
+        self.tail = tail
+        self.step = Step.PLACING
+        self.attempt = 0
+        self.total = 0
+        self.payable_link = 0
+        """The link number of the last OrderPayable: larder may say it again, and the log may hold it twice."""
+        self.placed_at = self.moved_at = now
+        self.resend_at = 0.0
+        """When its last commands are sent again."""
+        self.resends = 0
+        self.wires: list[tuple[str, int, Wire]] = []
+        """What it sent last and waits for the event of."""

@@ -1,0 +1,1 @@
+"""What dies under load, and what must be true afterwards."""

@@ -1,0 +1,189 @@
+"""One canonical message of every contract, with all its fields, and the script that keeps them on disk.
+
+    python -m tests.contracts.controls      writes tests/contracts/samples/<Message>.json
+
+A sample on disk is what may be waiting in a log, an outbox or a table of parked messages. Written anew, it says that
+the wire has changed: look at the difference, and decide whether yesterday's messages can still be read.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from shared.contracts.aftersales import OpenWindow, WindowShut
+from shared.contracts.base import CommandAccepted, CommandRefused, Message, Slot
+from shared.contracts.inventory import (
+    AdjustStock,
+    DeductStock,
+    GoodsReceived,
+    HoldStock,
+    IssueReversed,
+    ReceiveGoods,
+    ReleaseStock,
+    ReverseIssue,
+    StockAdjusted,
+    StockDeducted,
+    StockGone,
+    StockHeld,
+    StockReleased,
+    StockShort,
+    StockSoldOut,
+    StockVerified,
+    VerifyStock,
+)
+from shared.contracts.logistics import (
+    FreeSlot,
+    FulfilmentDelivered,
+    FulfilmentHandedOver,
+    FulfilmentPacked,
+    FulfilmentQueued,
+    FulfilOrder,
+    HandOver,
+    PickingFinished,
+    PickingStarted,
+    ReportDelivered,
+    ReportPacked,
+    ReportPicked,
+    ReserveSlot,
+    SetSlots,
+    SlotPlaces,
+    SlotRefused,
+    SlotReserved,
+    SlotsSet,
+    StartPicking,
+)
+from shared.contracts.order import (
+    CancelOrder,
+    Delivery,
+    OrderCancelled,
+    OrderClosed,
+    OrderDelivered,
+    OrderPaid,
+    OrderPayable,
+    OrderRejected,
+    PayOrder,
+    PlaceOrder,
+)
+from shared.contracts.payment import (
+    MoneyUnasked,
+    PaymentDeclined,
+    PaymentGivenUp,
+    PaymentRefunded,
+    PaymentTaken,
+    RefundPayment,
+    ReportMoney,
+    TakePayment,
+)
+from shared.contracts.risk import (
+    DecideReview,
+    OrderCleared,
+    OrderReferred,
+    OrderRefused,
+    OrderRestricted,
+    ScreenOrder,
+    WithdrawScreening,
+)
+
+SAMPLES = Path(__file__).parent / "samples"
+AT = datetime(2026, 11, 22, 18, 30, 15, 250_000, tzinfo=UTC)
+SLOT = Slot(start=AT.replace(minute=0, second=0, microsecond=0) + timedelta(hours=2), end=AT + timedelta(hours=3))
+DOOR = Delivery(lat=52.520008, lon=13.404954, address="Grocer's Lane 7, 3rd floor", phone="+49 30 555", note="ring ü")
+
+_ORDER: dict[str, Any] = {"order_id": "o-7f3a"}
+_IN_STORE: dict[str, Any] = {**_ORDER, "store": "s-mitte"}
+_OF_ACCOUNT: dict[str, Any] = {**_IN_STORE, "account": "a-42"}
+_SCREENED: dict[str, Any] = {**_ORDER, "account": "a-42"}
+_LINES: dict[str, Any] = {"spus": ("milk-1l", "bread"), "quantities": (2, 1)}
+_SHORT: dict[str, Any] = {"spus": ("milk-1l",), "missing": (1,)}
+_REQUEST: dict[str, Any] = {"request_id": "r-1", "store": "s-mitte"}
+_ANSWER: dict[str, Any] = {"command_id": "c-1", "command": "PayOrder", "subject_id": "o-7f3a"}
+
+CONTROLS: tuple[Message, ...] = (
+    CommandAccepted(**_ANSWER),
+    CommandRefused(**_ANSWER, code="total_changed"),
+    PlaceOrder(
+        **_OF_ACCOUNT,
+        **_LINES,
+        delivery=DOOR,
+        slot=SLOT,
+        expected_total=607,
+        device="d-1",
+    ),
+    PayOrder(**_ORDER, method="tok_ok", expected_total=607),
+    CancelOrder(**_ORDER, reason="changed my mind"),
+    OrderPayable(**_OF_ACCOUNT, total=607, payable_until=AT),
+    OrderPaid(**_OF_ACCOUNT, total=607),
+    OrderDelivered(**_OF_ACCOUNT),
+    OrderClosed(**_OF_ACCOUNT),
+    OrderCancelled(**_OF_ACCOUNT, reason="payment_expired"),
+    OrderRejected(**_OF_ACCOUNT, **_SHORT, reason="out_of_stock"),
+    HoldStock(**_IN_STORE, **_LINES, mode="on_payment"),
+    VerifyStock(**_IN_STORE),
+    DeductStock(**_IN_STORE),
+    ReleaseStock(**_IN_STORE),
+    ReverseIssue(**_IN_STORE),
+    ReceiveGoods(**_REQUEST, **_LINES),
+    AdjustStock(**_REQUEST, spus=("milk-1l", "bread"), deltas=(-2, 1), reason="counted"),
+    StockHeld(**_ORDER, mode="lock"),
+    StockShort(**_ORDER, **_SHORT),
+    StockVerified(**_ORDER),
+    StockGone(**_ORDER, **_SHORT),
+    StockDeducted(**_ORDER, **_LINES, document="SI-o-7f3a"),
+    StockSoldOut(**_ORDER, **_SHORT),
+    StockReleased(**_ORDER),
+    IssueReversed(**_ORDER, **_LINES, document="IR-o-7f3a"),
+    GoodsReceived(store="s-mitte", document="GR-r-1", at=AT),
+    StockAdjusted(store="s-mitte", document="AD-r-1", at=AT),
+    ScreenOrder(**_SCREENED, device="d-1", address="Grocer's Lane 7", total=607),
+    WithdrawScreening(**_SCREENED),
+    DecideReview(**_SCREENED, verdict="restrict", note="second look"),
+    OrderCleared(**_ORDER, reason="review_cleared"),
+    OrderRestricted(**_ORDER, reason="device_restricted"),
+    OrderReferred(**_ORDER, reason="account_referred"),
+    OrderRefused(**_ORDER, reason="account_blocked"),
+    TakePayment(**_ORDER, attempt=1, amount=607, currency="EUR", method="tok_ok"),
+    RefundPayment(**_ORDER, refund=1, amount=607, reference="cap-1", reason="sold_out", liable="store"),
+    ReportMoney(**_ORDER, reference="cap-1", attempt_key="o-7f3a:1", amount=607, at=AT),
+    PaymentTaken(**_ORDER, attempt=1, amount=607, reference="cap-1", at=AT),
+    PaymentDeclined(**_ORDER, attempt=1, code="card_declined"),
+    PaymentGivenUp(**_ORDER, attempt=1),
+    MoneyUnasked(**_ORDER, amount=607, reference="cap-2", at=AT),
+    PaymentRefunded(**_ORDER, refund=1, amount=607, reference="ref-1", reason="sold_out", liable="store", at=AT),
+    ReserveSlot(**_IN_STORE, slot=SLOT),
+    FreeSlot(**_IN_STORE),
+    FulfilOrder(**_IN_STORE, **_LINES, slot=SLOT, delivery=DOOR),
+    StartPicking(**_IN_STORE),
+    ReportPicked(**_IN_STORE),
+    ReportPacked(**_IN_STORE),
+    HandOver(**_IN_STORE, courier="c-9"),
+    ReportDelivered(**_IN_STORE),
+    SetSlots(store="s-mitte", slots=(SlotPlaces(start=SLOT.start, end=SLOT.end, places=12),)),
+    SlotReserved(**_IN_STORE),
+    SlotRefused(**_IN_STORE, code="slot_full"),
+    FulfilmentQueued(**_IN_STORE),
+    PickingStarted(**_IN_STORE),
+    PickingFinished(**_IN_STORE),
+    FulfilmentPacked(**_IN_STORE),
+    FulfilmentHandedOver(**_IN_STORE, courier="c-9"),
+    FulfilmentDelivered(**_IN_STORE),
+    SlotsSet(store="s-mitte", slots=1),
+    OpenWindow(**_OF_ACCOUNT),
+    WindowShut(**_ORDER),
+)
+
+
+def write() -> None:
+    """Puts the samples on disk, one line each, and takes away those of messages that are no more."""
+    SAMPLES.mkdir(exist_ok=True)
+    names = {f"{message.TYPE}.json" for message in CONTROLS}
+    for old in SAMPLES.glob("*.json"):
+        if old.name not in names:
+            old.unlink()
+    for message in CONTROLS:
+        (SAMPLES / f"{message.TYPE}.json").write_bytes(message.to_json() + b"\n")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,122 @@
+"""Whole loads on a real broker, against a stand-in for the services."""
+
+import zlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from larder.load.baskets import read_baskets
+from larder.load.display import Plain
+from larder.load.errors import LoadError
+from larder.load.figures import End
+from larder.load.mix import Mix
+from larder.load.play import Play
+from larder.load.run import Load, Options, refuse_far_hosts
+from larder.load.sample import BASKETS, read_names
+from shared.settings import Settings
+from tests.load.peer import Peer
+
+ORDERS = 60
+NOBODY = Mix(0, 0, 0, 0, 0, 0)
+SOME = Mix(unpaid=0, cancel=0.1, declined=0.1, late=0, twice=0, short=0.1)
+
+pytestmark = pytest.mark.parts
+
+
+class Shop:
+    """A stand-in that answers, and loads against it."""
+
+    def __init__(self, peer: Peer, settings: Settings) -> None:
+        self.peer = peer
+        self._settings = settings
+
+    def load(self, mix: Mix = NOBODY, **options: float) -> Load:
+        play = Play.of(read_baskets(BASKETS), 25)
+        asked = Options(ORDERS, mix=mix, **options)  # type: ignore[arg-type]
+        return Load(self._settings, asked, play, read_names(), Plain())
+
+
+@pytest.fixture
+async def shop(migrated: Settings) -> AsyncIterator[Shop]:
+    """A stand-in on the real broker."""
+    peer = Peer(migrated.bootstrap())
+    async with peer.answering() as port:
+        windows = {"payment_window_s": 5, "after_sales_window_s": 1, "gateway_timeout_s": 1}
+        yield Shop(peer, migrated.model_copy(update={"order_port": port, **windows}))
+
+
+async def test_all_baskets_become_orders_and_end(shop: Shop):
+    """More orders than baskets, a small window, some tails: each order ends in one of three ways."""
+    load = shop.load(SOME, window=7)
+    await load.run()
+    told = load.figures.summary(load.robots.placed, None, "b", "d")
+    assert load.stuck == []
+    assert told["orders"] == ORDERS == told["completed"] + told["cancelled"] + told["rejected"]
+    assert min(told["completed"], told["cancelled"], told["rejected"]) > 0
+    assert told["place_to_payable_ms"]["p99"] > 0
+    assert "/products" in shop.peer.puts
+    assert len([path for path in shop.peer.puts if path.startswith("/stores/")]) > 1
+
+
+async def test_lost_commands_are_sent_again_and_doubled_events_change_nothing(shop: Shop, monkeypatch):
+    """At least once in both directions: a load still ends, and every command has been decided once."""
+    lost: set[str] = set()
+
+    def loses(id_: str, type_: str) -> bool:
+        first_time = id_ not in lost
+        lost.add(id_)
+        return first_time and type_ != "ReceiveGoods" and zlib.crc32(id_[-9:].encode()) % 5 == 0
+
+    shop.peer.loses, shop.peer.says_twice = loses, True
+    monkeypatch.setattr("larder.load.robots.RESEND_S", 0.3)
+    monkeypatch.setattr("larder.load.run.WATCH_EVERY_S", 0.1)
+    load = shop.load()
+    await load.run()
+    assert load.figures.counts[End.COMPLETED] == ORDERS
+    assert load.robots.resends > 0
+    assert len([id_ for id_ in shop.peer.decided if id_.startswith(f"l-{load.run_id}-") and "-pay-" in id_]) == ORDERS
+
+
+async def test_a_load_that_stands_still_says_who_waits_for_what(shop: Shop, monkeypatch):
+    """Nothing moves any more: the load ends, and names the phase and some orders."""
+    shop.peer.loses = lambda id_, type_: type_ == "ReportPacked"
+    monkeypatch.setattr("larder.load.run.PATIENCE_S", 0.5)
+    monkeypatch.setattr("larder.load.run.WATCH_EVERY_S", 0.1)
+    load = shop.load(window=ORDERS)
+    await load.run()
+    assert f"{ORDERS} orders have not ended" in load.stuck[0]
+    assert f"{ORDERS} wait for FulfilmentPacked: l-{load.run_id}-1, " in load.stuck[1]
+
+
+async def test_a_rate_is_kept(shop: Shop):
+    """Orders are placed at the rate that was asked for, not as fast as can be."""
+    load = shop.load(rate=100)
+    await load.run()
+    assert load.figures.seconds >= (ORDERS - 1) / 100
+    assert load.figures.counts[End.COMPLETED] == ORDERS
+
+
+async def test_two_loads_share_no_id(shop: Shop):
+    """The same seed twice makes the same customers, and orders of their own."""
+    first, second = shop.load(), shop.load()
+    assert first.run_id != second.run_id
+
+
+@pytest.mark.parametrize("bootstrap", ["localhost:1", "127.0.0.1:9092", "127.9.9.9:1", "[::1]:9092"])
+def test_this_machine_may_be_loaded(bootstrap):
+    """Loopback addresses are taken."""
+    refuse_far_hosts(bootstrap)
+
+
+@pytest.mark.parametrize("bootstrap", ["kafka:9092", "10.0.0.1:9092", "127.0.0.1:1,example.com:9092", "0.0.0.0:9092"])
+def test_other_machines_are_refused(bootstrap):
+    """A load never fills somebody else's shop."""
+    with pytest.raises(LoadError, match="this machine only"):
+        refuse_far_hosts(bootstrap)
+
+
+def test_a_small_load_has_a_small_window():
+    """Else all its orders would end in one burst, and the rate of the burst would be taken for larder's speed."""
+    assert [Options(orders).most_under_way for orders in (10, 1_000, 50_000)] == [50, 200, 3_000]
+    assert Options(50_000, window=4_000).most_under_way == 4_000
+    assert Options(100, rate=10).most_under_way == 20_000

@@ -1,0 +1,391 @@
+"""The runtime's tables on real PostgreSQL: the gate, answers, timers, effects, the outbox and what is parked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared.runtime.database import OUTBOX_PAGE, GateShut
+from shared.runtime.envelope import read
+from shared.runtime.shard import Due, EffectAnswered, Replay
+from tests.runtime.ground import CLUSTER, ID_MEMORY_S, OUTBOX_RETENTION_S, Ground
+from tests.runtime.toy import LID, Answered, Call, Put, Rained, SetLid, Smash, Vanish
+
+pytestmark = pytest.mark.parts
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+# -- the gate ----------------------------------------------------------------------------------------------------------
+
+
+async def test_first_claim_makes_the_row(ground: Ground) -> None:
+    """Epoch 1, nothing read, nothing sent; the cluster's id is kept from the start."""
+    progress = (await ground.worker()).shard.progress
+    assert (progress.epoch, progress.version, progress.cluster_id) == (1, 0, CLUSTER)
+    assert (progress.offsets, progress.received, progress.sent, progress.acked) == ({}, {}, {}, {})
+
+
+async def test_next_claim_goes_on_from_the_row(ground: Ground) -> None:
+    """A new epoch with all that was committed: offsets and links both ways."""
+    first = await ground.worker()
+    await first.tell(Rained(jar="a", pieces=2))
+    first.shard.acked["toy.events/0"] = 1
+    await first.tell(Rained(jar="a", pieces=2))
+    progress = (await ground.worker()).shard.progress
+    assert (progress.epoch, progress.version) == (2, 2)
+    assert progress.offsets == {"sky.events": 2}
+    assert progress.received == {"sky/0 sky.events": 2}
+    assert progress.sent == {"toy.events/0": 2, "sky.commands/0": 2}
+    assert progress.acked == {"toy.events/0": 1}
+
+
+async def test_claim_keeps_the_cluster_that_the_database_goes_with(ground: Ground) -> None:
+    """Another broker does not become the right one by being asked."""
+    await ground.worker()
+    assert (await (await ground.database()).claim(0, "cluster-2")).cluster_id == CLUSTER
+
+
+async def test_shards_are_claimed_apart(ground: Ground) -> None:
+    """Each has its own row and its own gate."""
+    one, other = await ground.worker(0), await ground.worker(1)
+    await one.tell(Rained(jar="a"))
+    await other.do(ground.log.told(Rained(jar="b"), 1, source="sky/1"))
+    assert await ground.rows("select shard, epoch, version from progress order by 1") == [(0, 1, 1), (1, 1, 1)]
+
+
+async def test_second_claim_shuts_out_the_first(ground: Ground) -> None:
+    """A zombie that wakes up with a full batch writes nothing of it: no state, no timer, no answer, no message."""
+    zombie = await ground.worker()
+    await zombie.tell(Rained(jar="a"))
+    before = await ground.counts()
+    log = ground.log
+    commit = await zombie.decide(
+        log.told(Rained(jar="a")),
+        log.asked(Put(jar="a", pieces=1)),
+        log.told(SetLid(jar="a", seconds=1), 1, "sky/9"),
+        log.told(Call(jar="a"), 2, "sky/9"),
+        log.told(Vanish(jar="a"), 3, "sky/9"),
+    )
+    assert all((commit.states, commit.records, commit.timers, commit.effects_opened, commit.answers, commit.parked))
+    heir = await ground.worker()
+    with pytest.raises(GateShut, match="epoch 1 is over"):
+        await zombie.database.save(commit)
+    assert await ground.counts() == before
+    assert await ground.pieces("a") == 1
+    await heir.tell(Rained(jar="b"))
+
+
+async def test_gate_is_shut_for_commits_without_a_word(ground: Ground) -> None:
+    """Every commit passes it, also one that moves only an offset."""
+    zombie = await ground.worker()
+    repeat = ground.log.told(Rained(jar="a"), 0)
+    commit = await zombie.decide(ground.log.told(Rained(jar="a"), 9), repeat)
+    await ground.worker()
+    with pytest.raises(GateShut):
+        await zombie.database.save(commit)
+
+
+async def test_same_commit_is_written_once(ground: Ground) -> None:
+    """A worker that does not know whether its commit went through cannot write it twice."""
+    worker = await ground.worker()
+    commit = await worker.decide(ground.log.told(Rained(jar="a")))
+    await worker.database.save(commit)
+    with pytest.raises(GateShut):
+        await worker.database.save(commit)
+    assert await ground.pieces("a") == 1
+
+
+async def test_claim_that_overtakes_a_commit_under_way_wins(ground: Ground) -> None:
+    """The commit waits for the row, finds another epoch in it, and is gone."""
+    zombie, rival = await ground.worker(), await ground.database()
+    commit = await zombie.decide(ground.log.told(Rained(jar="a")))
+    async with rival.connection.transaction():
+        await rival.claim(0, CLUSTER)
+        saving = asyncio.create_task(zombie.database.save(commit))
+        await waits_for_a_lock(ground)
+    with pytest.raises(GateShut):
+        await saving
+    assert await ground.counts() == {"progress": 1}
+
+
+async def test_claim_that_comes_after_a_commit_sees_it(ground: Ground) -> None:
+    """Whoever claims while the other one commits goes on behind that commit, and repeats nothing."""
+    first, second = await ground.worker(), await ground.database()
+    commit = await first.decide(ground.log.told(Rained(jar="a")))
+    async with first.database.connection.transaction():
+        await first.database.save(commit)
+        claiming = asyncio.create_task(second.claim(0, CLUSTER))
+        await waits_for_a_lock(ground)
+    progress = await claiming
+    assert (progress.epoch, progress.version, progress.offsets) == (2, 1, {"sky.events": 1})
+
+
+async def waits_for_a_lock(ground: Ground) -> None:
+    """Until somebody in this database waits for somebody else."""
+    sql = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with asyncio.timeout(10):
+        while not await ground.connection.fetchval(sql):
+            await asyncio.sleep(0.005)
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+async def test_answers_are_remembered(ground: Ground) -> None:
+    """Accepted, refused and parked, with code, detail and fingerprint; other ids are not known."""
+    worker, log = await ground.worker(), ground.log
+    await worker.do(
+        log.asked(Put(jar="a", pieces=1), "c-1"),
+        log.asked(Put(jar="a", pieces=-5), "c-2"),
+        log.asked(Vanish(jar="a"), "c-3"),
+    )
+    assert await ground.rows("select id, accepted, code, subject, fingerprint, detail from answers order by id") == [
+        ("c-1", True, None, "a", "of c-1", ""),
+        ("c-2", False, "jar_too_empty", "a", "of c-2", "there are 1 pieces in a"),
+        ("c-3", False, "parked", "a", "of c-3", ""),
+    ]
+    assert sorted(await worker.database.known(["c-1", "c-2", "c-3", "c-4"])) == ["c-1", "c-2", "c-3"]
+
+
+async def test_repeat_of_an_answered_command_is_dropped(ground: Ground) -> None:
+    """By another worker as well."""
+    log = ground.log
+    first = log.asked(Put(jar="a", pieces=1), "c-1")
+    await (await ground.worker()).do(first)
+    commit = await (await ground.worker()).do(log.again(first))
+    assert commit.is_empty
+    assert await ground.pieces("a") == 1
+
+
+async def test_ids_are_forgotten_after_a_while(ground: Ground) -> None:
+    """Memory is bounded by time; the younger ones stay."""
+    worker, log = await ground.worker(), ground.log
+    await worker.do(log.asked(Put(jar="a", pieces=1), "old"), now=NOW)
+    await worker.do(log.asked(Put(jar="a", pieces=1), "young"), now=NOW + timedelta(seconds=10))
+    await worker.database.sweep(worker.shard.progress, NOW + timedelta(seconds=ID_MEMORY_S + 5))
+    assert await ground.rows("select id from answers") == [("young",)]
+
+
+# -- timers ------------------------------------------------------------------------------------------------------------
+
+
+async def test_timers_are_set_moved_and_cancelled_in_one_commit(ground: Ground) -> None:
+    """New ones, one that moves and one that goes: one statement."""
+    worker = await ground.worker()
+    await worker.tell(SetLid(jar="a", seconds=10), SetLid(jar="b", seconds=20), now=NOW)
+    await worker.tell(SetLid(jar="a"), SetLid(jar="b", seconds=5), SetLid(jar="c", seconds=7), SetLid(jar="d"), now=NOW)
+    assert await ground.rows("select subject, name, shard, due_at from timers order by 1") == [
+        ("b", LID, 0, NOW + timedelta(seconds=5)),
+        ("c", LID, 0, NOW + timedelta(seconds=7)),
+    ]
+
+
+async def test_timers_are_due_in_their_order(ground: Ground) -> None:
+    """First due first, none before its time, none of another shard; a timer that fired is gone."""
+    worker, other = await ground.worker(), await ground.worker(1)
+    await worker.tell(*(SetLid(jar=jar, seconds=n) for jar, n in (("a", 30), ("b", 10), ("c", 20))), now=NOW)
+    await other.do(ground.log.told(SetLid(jar="x", seconds=1), 1, "sky/1"), now=NOW)
+    assert await worker.database.next_due(0) == NOW + timedelta(seconds=10)
+    due = await worker.database.due(0, NOW + timedelta(seconds=20))
+    assert due == [Due("b", LID), Due("c", LID)]
+    await worker.do(*due)
+    assert await worker.database.next_due(0) == NOW + timedelta(seconds=30)
+    assert await ground.pieces("b") == 10
+
+
+async def test_no_timer_no_next_one(ground: Ground) -> None:
+    """Nothing is due."""
+    assert await (await ground.worker()).database.next_due(0) is None
+
+
+# -- effects -----------------------------------------------------------------------------------------------------------
+
+
+async def test_effects_stay_open_until_their_answer_is_decided(ground: Ground) -> None:
+    """Whoever owns the shard then finds them, with their arguments."""
+    worker = await ground.worker()
+    await worker.tell(Call(jar="a"), Call(jar="b", number=2))
+    await worker.do(EffectAnswered("a:1", Answered("a", 3)))
+    (left,) = await (await ground.worker()).database.open_effects(0)
+    assert (left.id, left.kind, left.arguments) == ("b:2", "call", {"jar": "b"})
+
+
+async def test_effect_is_opened_once(ground: Ground) -> None:
+    """Its id is its name: said twice, in one batch or in two, it is one call."""
+    worker = await ground.worker()
+    await worker.tell(Call(jar="a"), Call(jar="a"))
+    await worker.tell(Call(jar="a"))
+    assert await ground.counts() == {"progress": 1, "effects": 1, "jars": 1}
+
+
+# -- outbox ------------------------------------------------------------------------------------------------------------
+
+
+async def test_outbox_row_is_what_was_sent(ground: Ground) -> None:
+    """Key, body and headers come back byte for byte."""
+    worker = await ground.worker()
+    commit = await worker.tell(Rained(jar="a", pieces=2), Rained(jar="b", pieces=2))
+    for row in commit.outbox:
+        (kept,) = await worker.database.outbox_after(0, row.topic, row.partition, 0)
+        assert (kept.link, kept.first_link, kept.last_link) == (row.link, row.first_link, row.last_link)
+        assert [(k, v, [tuple(h) for h in headers]) for k, v, headers in kept.records] == row.records
+
+
+async def test_outbox_is_read_in_order_a_page_at_a_time(ground: Ground) -> None:
+    """From behind a link number, this link only, in rising order, without a gap between pages."""
+    worker = await ground.worker()
+    rows = [(0, "sky.commands", 0, n, n, NOW, b"\x90") for n in range(1, OUTBOX_PAGE + 51)]
+    rows += [(0, "sky.commands", 1, 1, 9, NOW, b"\x90"), (1, "sky.commands", 0, 1, 9, NOW, b"\x90")]
+    await ground.connection.copy_records_to_table("outbox", records=reversed(rows))
+    first = await worker.database.outbox_after(0, "sky.commands", 0, 30)
+    assert [r.first_link for r in first] == list(range(31, 31 + OUTBOX_PAGE))
+    rest = await worker.database.outbox_after(0, "sky.commands", 0, first[-1].last_link)
+    assert [r.first_link for r in rest] == list(range(31 + OUTBOX_PAGE, OUTBOX_PAGE + 51))
+
+
+async def test_outbox_row_that_is_acknowledged_in_part_is_read_again(ground: Ground) -> None:
+    """A row goes out whole: the receiver drops what it has seen of it."""
+    worker = await ground.worker()
+    await worker.tell(Rained(jar="a"), Rained(jar="b"), Rained(jar="c"))
+    (row,) = await worker.database.outbox_after(0, "toy.events", 0, 2)
+    assert (row.first_link, row.last_link) == (1, 3)
+
+
+async def test_sweep_forgets_what_the_broker_has_for_long_enough(ground: Ground) -> None:
+    """Past its retention and acknowledged, in the committed row: only then is a message of no use any more."""
+    worker = await ground.worker()
+    old, young = NOW, NOW + timedelta(seconds=30)
+    for now in (old, old, young):
+        await worker.tell(Rained(jar="a", pieces=2), now=now)
+    worker.shard.acked |= {"toy.events/0": 1, "sky.commands/0": 3}
+    await worker.tell(SetLid(jar="a"), now=young)
+    await worker.database.sweep(worker.shard.progress, old + timedelta(seconds=OUTBOX_RETENTION_S + 1))
+    assert await ground.rows("select topic, last_link from outbox order by 1, 2") == [
+        ("sky.commands", 3),  # young
+        ("toy.events", 2),  # old, but the broker may not have it
+        ("toy.events", 3),
+    ]
+
+
+async def test_sweep_of_another_shard_takes_nothing(ground: Ground) -> None:
+    """Links of two shards have the same names."""
+    worker, other = await ground.worker(), await ground.worker(1)
+    await worker.tell(Rained(jar="a", pieces=2), now=NOW)
+    other.shard.progress.acked["toy.events/0"] = 99
+    await other.database.sweep(other.shard.progress, NOW + timedelta(days=1))
+    assert len(await worker.database.outbox_after(0, "toy.events", 0, 0)) == 1
+
+
+# -- parked ------------------------------------------------------------------------------------------------------------
+
+NASTY: list[tuple[bytes | None, Sequence[tuple[str, Any]]]] = [
+    (b"\x00\x01\xff" * 100, [("ce_type", b"Put"), ("ce_subject", b"a\x00b")]),
+    (b'{"jar":"a\\u0000"}', [("ce_type", b"P\x00t"), ("ce_id", b"\x00")]),
+    (None, [("ce_type", b"Put"), ("ce_id", b"c-1"), ("ce_subject", b"a")]),
+    (b"", []),
+    (b"x" * 1_000_000, [("ce_type", b"Put"), ("ce_id", b"i" * 10_000), ("ce_subject", b"s" * 100_000)]),
+    (b"{}", [("ce_type", None), ("odd \x00 name", b"\xff"), ("empty", b"")]),
+    (b"{}", [("ce_type", b"\xff\xfe"), ("ce_type", b"twice")]),
+    (b"{}", [("ce_type", b"T" * 50_000), ("fingerprint", b"\x00"), ("ce_actor", b"\x00"), ("link", b"1" * 30)]),
+]
+
+
+@pytest.mark.parametrize("nasty", NASTY, ids=range(len(NASTY)))
+async def test_whatever_comes_can_be_parked(ground: Ground, nasty: Any) -> None:
+    """Bytes that are no text, NUL, headers without a value, a megabyte: kept as they came, and the shard goes on."""
+    value, headers = nasty
+    worker = await ground.worker()
+    await worker.do(read("toy.commands", 0, 0, b"\x00key", value, headers))
+    (row,) = await ground.connection.fetch("select body, key, code, state from parked")
+    assert tuple(row) == (value, b"\x00key", row["code"], "parked")
+    assert row["code"] in ("malformed", "unknown_type")
+    assert (await ground.worker()).shard.progress.offsets == {"toy.commands": 1}
+
+
+async def test_blocked_subjects_are_known_to_the_next_owner(ground: Ground) -> None:
+    """Those with a message that raised, or that waits behind one; not those with one that parked alone."""
+    worker = await ground.worker()
+    await worker.tell(Smash(jar="a"), Rained(jar="a"), Vanish(jar="b"))
+    assert await worker.database.blocked(0) == {"a"}
+    assert await worker.database.blocked(1) == set()
+
+
+async def ask(ground: Ground, action: str, *ids: int) -> None:
+    """What `larder parked` leaves."""
+    sql = "insert into parked_requests (parked_id, action, shard) select unnest($1::bigint[]), $2, 0"
+    await ground.connection.execute(sql, ids, action)
+
+
+async def test_replay_takes_along_what_waits_behind(ground: Ground) -> None:
+    """Of the same subject, in order; not what came before it, and no other subject."""
+    worker = await ground.worker()
+    await worker.tell(Smash(jar="a"), Rained(jar="a"), Rained(jar="a"), Smash(jar="b"), Vanish(jar="c"))
+    await ask(ground, "replay", 2)
+    rows = await worker.database.parked_requests(0)
+    assert [(r.id, r.subject, r.action, r.delivery.type) for r in rows] == [
+        (2, "a", "replay", "Rained"),
+        (3, "a", "replay", "Rained"),
+    ]
+    assert await worker.database.parked_requests(1) == []
+
+
+async def test_replay_of_one_that_parked_alone_takes_nobody_along(ground: Ground) -> None:
+    """Nobody waits behind it."""
+    worker = await ground.worker()
+    await worker.tell(Vanish(jar="a"), Vanish(jar="a"))
+    await ask(ground, "replay", 1)
+    assert [r.id for r in await worker.database.parked_requests(0)] == [1]
+
+
+async def test_parked_message_comes_back_as_it_was(ground: Ground) -> None:
+    """Body, actor and trace, so that it is decided as it would have been."""
+    worker, log = await ground.worker(), ground.log
+    sent = log.asked(Smash(jar="a"), "c-1", actor="picker:p-7")
+    headers = [("ce_type", b"Smash"), ("ce_actor", b"picker:p-7"), ("traceparent", b"00-abc"), ("odd", b"\x00\xff")]
+    await worker.do(read(sent.topic, 0, sent.offset, b"k", sent.value, [*headers, ("ce_id", b"c-1")]))
+    await ask(ground, "replay", 1)
+    (row,) = await worker.database.parked_requests(0)
+    d = row.delivery
+    assert (d.value, d.key, d.actor, d.traceparent, d.id, d.link) == (
+        sent.value, b"k", "picker:p-7", b"00-abc", "c-1", 0,
+    )  # fmt: skip
+    assert list(d.headers) == [*headers, ("ce_id", b"c-1")]
+
+
+async def test_settled_requests_are_gone(ground: Ground) -> None:
+    """Dropped ones will not come back, replayed ones are marked by their commit."""
+    worker = await ground.worker()
+    await worker.tell(Vanish(jar="a"), Smash(jar="b"), Put(jar="b", pieces=4))
+    await ask(ground, "drop", 1, 2)
+    await worker.database.settle_requests(0, [1, 2], [1, 2], [])
+    await ask(ground, "replay", 3)
+    (row,) = await worker.database.parked_requests(0)
+    await worker.do(Replay(row.id, row.delivery))
+    await worker.database.settle_requests(0, [3], [], [])
+    assert await ground.rows("select id, state from parked order by id") == [
+        (1, "dropped"),
+        (2, "dropped"),
+        (3, "replayed"),
+    ]
+    assert await ground.rows("select * from parked_requests") == []
+    assert await ground.pieces("b") == 4
+    assert await worker.database.blocked(0) == set()
+
+
+async def test_drop_takes_nobody_along(ground: Ground) -> None:
+    """What waited behind is decided on its own."""
+    worker = await ground.worker()
+    await worker.tell(Smash(jar="a"), Rained(jar="a"))
+    await ask(ground, "drop", 1)
+    assert [(r.id, r.action) for r in await worker.database.parked_requests(0)] == [(1, "drop")]
+
+
+async def test_a_value_that_no_table_takes_is_an_error_with_a_class(ground: Ground) -> None:
+    """What the owner of a shard halves its batches for."""
+    worker = await ground.worker()
+    with pytest.raises(asyncpg.DataError):
+        await worker.database.known(["a\x00b"])

@@ -1,0 +1,66 @@
+"""The worker on a real broker: what takes the ground away from under it ends it, with its reason."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from services.aftersales.decider import DECIDER
+from services.aftersales.store import AftersalesStore
+from shared.runtime.broker import WrongBroker
+from shared.runtime.worker import Worker
+from shared.settings import Settings
+
+pytestmark = pytest.mark.parts
+PATIENCE_S = 40
+
+
+@pytest.fixture
+async def books(migrated: Settings) -> AsyncIterator[asyncpg.Connection]:
+    """The database of the service, without any progress."""
+    connection = await asyncpg.connect(migrated.dsn("aftersales"))
+    await connection.execute("delete from progress")
+    yield connection
+    await connection.execute("delete from progress")
+    await connection.close()
+
+
+def worker(settings: Settings) -> Worker:
+    """One that has not started."""
+    return Worker(DECIDER, AftersalesStore(), settings, beat_ms=0)
+
+
+async def progress_with(books: asyncpg.Connection, cluster: str) -> None:
+    """The shard's progress goes with that cluster."""
+    await books.execute("insert into progress values (0, 1, 0, $1, '{}', '{}', '{}', '{}')", cluster)
+
+
+async def test_progress_of_another_cluster_stops_the_worker_at_once(migrated: Settings, books) -> None:
+    """It says which cluster it knows, and never takes the shard."""
+    await progress_with(books, "lost-cluster")
+    with pytest.raises(WrongBroker, match="lost-cluster"):
+        await asyncio.wait_for(worker(migrated).run(), PATIENCE_S)
+    assert await books.fetchval("select epoch from progress") == 1
+
+
+async def test_a_shard_that_cannot_be_claimed_ends_the_worker(migrated: Settings, books) -> None:
+    """The Kafka client only logs what its listener raises: without care the worker would live on without a shard."""
+    await books.execute("alter table timers rename to timers_gone")
+    try:
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await asyncio.wait_for(worker(migrated).run(), PATIENCE_S)
+    finally:
+        await books.execute("alter table timers_gone rename to timers")
+
+
+async def test_a_worker_that_is_told_to_stop_ends_without_an_error(migrated: Settings, books) -> None:
+    """And it leaves its shard's row as it was claimed."""
+    one = worker(migrated)
+    running = asyncio.create_task(one.run())
+    await asyncio.wait_for(one.assigned.wait(), PATIENCE_S)
+    one.stop()
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert await books.fetchval("select epoch from progress") == 1

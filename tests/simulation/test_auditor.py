@@ -1,0 +1,200 @@
+"""The auditor finds what is wrong in plain rows, names it, and shares no code with what it audits."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import larder.simulation.auditor
+import larder.simulation.wiring
+from larder.simulation.auditor import audit
+from larder.simulation.rows import rows_of
+from larder.simulation.wiring import audit_wiring
+from larder.simulation.world import World
+
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]
+Spoil = Callable[[Rows], object]
+
+
+@pytest.fixture(scope="module")
+def clean() -> Rows:
+    """The rows of the first evening with closed, cancelled and rejected orders, refunds, slots, holds and poison."""
+    for seed in range(1, 200):
+        world = World(seed)
+        world.run()
+        rows = rows_of(world)
+        wanted = (
+            ("order.orders", {"closed", "cancelled", "rejected"}),
+            ("inventory.holds", {"deducted", "released"}),
+            ("logistics.reservations", {"freed"}),
+            ("risk.screenings", {"cleared", "restricted"}),
+        )
+        if all({row["phase"] for row in rows[table]} >= phases for table, phases in wanted) and (
+            rows["gateway.refunds"] and rows["people.poison"]
+        ):
+            return rows
+    raise AssertionError("no evening has everything")
+
+
+def broken_rules(rows: Rows) -> set[str]:
+    """The names of the rules that are broken."""
+    return {violation.rule for violation in [*audit(rows), *audit_wiring(rows)]}
+
+
+def order(rows: Rows, phase: str) -> Row:
+    """Some order in a phase."""
+    return some(rows, "order.orders", phase=phase)
+
+
+def some(rows: Rows, table: str, **where: object) -> Row:
+    """Some row of a table."""
+    return next(row for row in rows[table] if all(row[c] == v for c, v in where.items()))
+
+
+def without_movement(rows: Rows) -> None:
+    rows["inventory.ledger"].remove(some(rows, "inventory.ledger", kind="sales_issue"))
+
+
+def second_timeline_end(rows: Rows) -> None:
+    closed = order(rows, "closed")
+    entry = {"order_id": closed["order_id"], "at": None, "phase": "cancelled", "message": "StockReleased", "actor": ""}
+    rows["order.timeline"].append(entry)
+
+
+def twice_in_log(rows: Rows) -> None:
+    told = rows["log.answers"][0]
+    rows["log.answers"].append({**told, "id": "another"})
+
+
+def without_issue(rows: Rows) -> None:
+    rows["inventory.documents"].remove(some(rows, "inventory.documents", kind="sales_issue"))
+
+
+def other_issue(rows: Rows) -> None:
+    some(rows, "inventory.documents", kind="sales_issue").update(spus=("x",), quantities=(1,))
+
+
+def other_id_in_log(rows: Rows) -> None:
+    links = next(row["links"] for row in rows["log.partitions"] if row["links"])
+    source, number, _ = links[0]
+    links.append((source, number, "another"))
+
+
+def unheard_command(rows: Rows) -> None:
+    rows["people.sent"].append({"id": "unheard", "type": "PayOrder", "subject": "o-1", "at": None})
+
+
+def nothing_parked(rows: Rows) -> None:
+    for service in larder.simulation.wiring.SERVICES:
+        rows[f"{service}.parked"] = []
+
+
+SPOILS: list[tuple[str, Spoil]] = [
+    ("stock_is_ledger", lambda rows: rows["inventory.cells"][0].update(on_hand=999)),
+    ("stock_never_negative", lambda rows: rows["inventory.ledger"].sort(key=lambda m: m["on_hand"])),
+    ("document_moves_its_lines", without_movement),
+    ("document_numbers", lambda rows: rows["inventory.documents"].append(rows["inventory.documents"][0])),
+    ("movement_has_document", lambda rows: rows["inventory.documents"].pop()),
+    ("hold_is_ledger", lambda rows: some(rows, "inventory.holds", phase="deducted").update(phase="locked")),
+    ("hold_outlives_order", lambda rows: some(rows, "inventory.holds", phase="released").update(phase="checked")),
+    ("one_live_issue", without_issue),
+    ("issue_has_lines", other_issue),
+    ("no_move_after_end", second_timeline_end),
+    ("life_in_order", lambda rows: rows["order.timeline"].remove(some(rows, "order.timeline", message="PickingStarted"))),
+    ("timeline_is_phase", lambda rows: order(rows, "closed").update(phase="delivered")),
+    ("every_order_ends", lambda rows: order(rows, "closed").update(phase="delivered")),
+    ("end_has_reason", lambda rows: order(rows, "cancelled").update(reason="")),
+    ("total_is_lines", lambda rows: order(rows, "closed").update(total=1)),
+    ("money_is_gateways", lambda rows: order(rows, "closed").update(paid=1)),
+    ("money_is_on_page", lambda rows: rows["order.papers"].remove(some(rows, "order.papers", kind="payment"))),
+    ("money_fits_end", lambda rows: rows["gateway.refunds"].clear()),
+    ("journal_is_gateways", lambda rows: rows["payment.journal"].pop()),
+    ("refund_within_capture", lambda rows: rows["gateway.refunds"].extend([rows["gateway.refunds"][0]] * 2)),
+    ("refunds_done", lambda rows: rows["payment.refunds"][0].update(phase="refused")),
+    ("attempts_over", lambda rows: rows["payment.payments"][0].update(phase="asking")),
+    ("slot_is_reservations", lambda rows: rows["logistics.slots"][0].update(reserved=77)),
+    ("slot_fits_end", lambda rows: some(rows, "logistics.reservations", phase="freed").update(phase="reserved")),
+    ("fulfilment_fits_end", lambda rows: rows["logistics.fulfilments"][0].update(phase="packed")),
+    ("pick_list_has_lines", lambda rows: rows["logistics.pick_lists"].append(rows["logistics.pick_lists"][0])),
+    ("steps_in_order", lambda rows: rows["logistics.fulfilments"][0].update(picking_at=None)),
+    ("reviews_end", lambda rows: rows["risk.screenings"][0].update(phase="in_review")),
+    ("mode_is_verdict", lambda rows: some(rows, "risk.screenings", phase="restricted").update(phase="cleared")),
+    ("window_fits_end", lambda rows: rows["aftersales.windows"][0].update(phase="open")),
+    ("link_received", lambda rows: rows["order.progress"][0]["received"].popitem()),
+    ("outbox_without_gap", lambda rows: rows["order.outbox"].pop()),
+    ("link_without_gap", lambda rows: [row["links"].pop(0) for row in rows["log.partitions"] if row["links"]]),
+    ("link_numbers", other_id_in_log),
+    ("log_is_read", lambda rows: [row.update(offsets={}) for row in rows["order.progress"]]),
+    ("no_timer_left", lambda rows: rows["risk.timers"].append({"subject": "o-1", "name": "review", "due_at": None})),
+    ("no_effect_left", lambda rows: rows["payment.effects"].append({"id": "o-1:1", "kind": "charge"})),
+    ("answered_once", twice_in_log),
+    ("answered_once", unheard_command),
+    ("nothing_parked_unseen", lambda rows: rows["people.poison"].clear()),
+    ("poison_parks_once", nothing_parked),
+    ("parked_with_reason", lambda rows: [row.update(codes=("behind",)) for row in rows["people.poison"]]),
+    ("placed_as_asked", lambda rows: order(rows, "closed").update(account="somebody else")),
+]  # fmt: skip
+"""A rule, and how it gets broken."""
+
+
+def test_a_clean_evening_breaks_no_rule(clean: Rows) -> None:
+    """What the others spoil is clean to begin with."""
+    assert broken_rules(clean) == set()
+
+
+@pytest.mark.parametrize(("rule", "spoil"), SPOILS, ids=[f"{n}-{rule}" for n, (rule, _) in enumerate(SPOILS)])
+def test_a_broken_rule_is_named(clean: Rows, rule: str, spoil: Spoil) -> None:
+    """Rows that were tampered with break the rule that is about them."""
+    rows: Any = copy.deepcopy(clean)
+    spoil(rows)
+    assert rule in broken_rules(rows)
+
+
+def test_violations_name_ids(clean: Rows) -> None:
+    """A violation says which order or cell, and what was found."""
+    rows: Any = copy.deepcopy(clean)
+    order(rows, "closed")["paid"] = 1
+    (violation,) = [v for v in audit(rows) if v.rule == "money_is_gateways"]
+    assert violation.subject == order(rows, "closed")["order_id"]
+    assert "captured" in str(violation)
+
+
+@pytest.mark.parametrize("module", [larder.simulation.auditor, larder.simulation.wiring])
+def test_the_auditor_shares_no_code(module: Any) -> None:
+    """It imports nothing of the services, of what they share, or of the simulation but its own first half."""
+    tree = ast.parse(Path(module.__file__).read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    ours = {name for name in imported if str(name).split(".")[0] in ("services", "shared", "larder", "tests")}
+    assert ours <= {"larder.simulation.auditor"}
+
+
+def test_a_late_expiry_is_seen(clean: Rows) -> None:
+    """A click that stood in the log in time, and was refused since the expiry went first, is a violation."""
+    rows: Any = copy.deepcopy(clean)
+    expired = order(rows, "closed")
+    click = next(s for s in rows["people.sent"] if s["type"] == "PayOrder" and s["subject"] == expired["order_id"])
+    answer = some(rows, "order.answers", id=click["id"])
+    answer.update(accepted=False, code="order_not_payable")
+    rows["order.timeline"].append(
+        {"order_id": expired["order_id"], "phase": "releasing", "message": "PaymentExpired", "at": click["at"]}
+    )
+    expired["payable_until"] = click["at"]
+    assert "paid_in_time" in broken_rules(rows)
+
+
+def test_answers_say_the_same_in_table_and_event(clean: Rows) -> None:
+    """An event that says accepted where the table says refused is a violation."""
+    rows: Any = copy.deepcopy(clean)
+    told = next(row for row in rows["log.answers"] if json.loads(row["body"])["command"] == "PlaceOrder")
+    other = {**told, "accepted": not told["accepted"]}
+    # It may stand in the log more than once.
+    rows["log.answers"] = [other, *(row for row in rows["log.answers"] if row["id"] != told["id"])]
+    assert "answered_once" in broken_rules(rows)

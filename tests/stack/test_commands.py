@@ -1,0 +1,69 @@
+"""The command line as people meet it: plain lines for what goes wrong, no traceback, the promised last line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared import tokens
+from shared.settings import Settings
+
+SECRET = "a secret of more than 32 characters"
+
+
+def larder(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Runs one command to its end."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "larder.cli", *arguments],
+        env={**os.environ, "LARDER_HOME": str(home), **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_a_token_is_the_last_line(tmp_path: Path) -> None:
+    """Scripts take the last line as it is."""
+    done = larder(tmp_path, "token", "--role", "courier", "--store", "s-1", LARDER_TOKEN_SECRET=SECRET)
+    claims = tokens.read(Settings(token_secret=SECRET), done.stdout.splitlines()[-1])
+    assert (claims.role, claims.store) == ("courier", "s-1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("token", "--role", "king"), "there is no role 'king'; the roles are customer"),
+        (("token", "--role", "customer"), "names its account"),
+        (("topics",), "no broker is known: run `larder up`"),
+        (("parked", "list"), "no database is known: run `larder up`"),
+        (("parked", "show", "nonsense"), "is no id of a parked message"),
+        (("migrate",), "no database is known"),
+    ],
+)
+def test_what_goes_wrong_is_told_in_a_line(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+    """The reader must learn what to do, on standard error, with exit code 1 and without a traceback."""
+    done = larder(tmp_path, *arguments, LARDER_TOKEN_SECRET=SECRET)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["status", "down", "doctor"])
+def test_looking_makes_nothing(tmp_path: Path, command: str) -> None:
+    """A question about a stack that never was must not leave a home behind in the folder it was asked in."""
+    home = tmp_path / "home"
+    assert larder(home, command).returncode == (1 if command == "status" else 0)
+    assert not home.exists()
+
+
+def test_a_setting_that_makes_no_sense_is_told_in_lines(tmp_path: Path) -> None:
+    """The setting and what is wrong with it must be named."""
+    done = larder(tmp_path, "doctor", LARDER_SHARDS="none")
+    assert done.returncode == 1
+    assert "LARDER_SHARDS" in done.stderr
+    assert "Traceback" not in done.stderr
