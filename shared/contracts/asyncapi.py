@@ -83,7 +83,7 @@ def sends(service: str) -> list[type[Message]]:
     """What a service says: its events, the answers to commands, and, if it is the saga, what others shall do."""
     found = [m for m in messages() if m.TOPIC == events_of(service)]
     if service == SAGA:
-        theirs = {commands_of(other) for other in SERVICES if other != service}
+        theirs = {*(commands_of(other) for other in SERVICES if other != service), ACTIVITY}
         found += [m for m in messages() if m.TOPIC in theirs and m not in FROM_OUTSIDE]
     return [*found, *_ANSWERS]
 
