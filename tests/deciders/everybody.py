@@ -26,8 +26,6 @@ from services.risk import state as screening
 from shared.contracts import inventory as _inventory
 from shared.contracts import logistics as _logistics
 from shared.contracts import order as _order
-from shared.contracts import payment as _payment
-from shared.contracts import risk as _risk
 from shared.contracts.aftersales import (
     ApproveTicket,
     CancelChosen,
@@ -183,6 +181,19 @@ HEARD_OUTSIDE: frozenset[type[Message]] = frozenset(
     }
 )
 """Events that no service listens to: robots, integrators and the console do."""
+
+
+@cache
+def modules_of(service: str) -> tuple[ModuleType, ...]:
+    """The decider, and what it imports of its own service: all that decides."""
+    package, found = f"services.{service}.", [MODULES[service]]
+    for module in found:  # grows while it is walked
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(package):
+                names = [str(node.module), *(f"{node.module}.{name.name}" for name in node.names)]
+                modules = [sys.modules[name] for name in names if name in sys.modules and f"{name}." != package]
+                found += [m for m in modules if m not in found]
+    return tuple(found)
 
 
 @cache

@@ -135,9 +135,7 @@ SUBSTITUTED = StockSubstituted(
         Paper(number="SI-o-1~2", kind="sales_issue", spus=("oat",), quantities=(1,)),
     ),
 )
-REFUND_REFUSED = PaymentRefundRefused(
-    order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", code="charge_disputed"
-)
+REFUND_REFUSED = PaymentRefundRefused(order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", code="charge_disputed")
 CUSTOMER = "customer:a-1"
 
 

@@ -137,9 +137,7 @@ def test_second_intercept_is_told_of_the_first(phase: Phase) -> None:
     before = order(scene)
     second = ASKED.model_copy(update={"ticket_id": "t-100"})
     (answer,) = messages(scene.says(second))
-    assert answer == SettleTicket(
-        order_id="o-1", ticket_id="t-100", phase="rejected", note="under_way_already"
-    )
+    assert answer == SettleTicket(order_id="o-1", ticket_id="t-100", phase="rejected", note="under_way_already")
     assert order(scene) == before
 
 
@@ -205,9 +203,7 @@ def test_refunded_in_full_whatever_came_back(called_back: bool, reason: str, ins
             missing=inspected.missing,
             reason=reason,
         ),
-        RefundPayment(
-            order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason=reason, liable="customer"
-        ),
+        RefundPayment(order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason=reason, liable="customer"),
     ]
     assert CancelTimer("o-1", RETURN_WINDOW) in said
     assert order(scene).phase is Phase.REFUNDING
@@ -280,7 +276,9 @@ def test_written_off_when_nobody_brought_them_back_in_time(called_back: bool, re
     assert messages(scene.says(refunded(1, "goods_overdue")))[0] == cancelled(reason)
 
 
-@pytest.mark.parametrize("answer", [refunded(1, "goods_overdue"), REFUND_REFUSED, None], ids=["paid", "refused", "none"])
+@pytest.mark.parametrize(
+    "answer", [refunded(1, "goods_overdue"), REFUND_REFUSED, None], ids=["paid", "refused", "none"]
+)
 def test_goods_that_come_late_are_taken_in_and_move_no_money(answer: Any) -> None:
     """What came is restocked or reported damaged; what did not has been written off already, and is not again."""
     scene = coming_back(called_back=False)

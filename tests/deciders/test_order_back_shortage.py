@@ -58,9 +58,7 @@ from tests.deciders.scene import NOON
 MILK, BREAD = 129, 349
 WINDOW = timedelta(seconds=600)
 DROPPED = DropShort(order_id="o-1", store="s-1", spus=("milk",), missing=(1,))
-MILK_BACK = RefundPayment(
-    order_id="o-1", refund=1, amount=MILK, reference="cap-1", reason="short", liable="store"
-)
+MILK_BACK = RefundPayment(order_id="o-1", refund=1, amount=MILK, reference="cap-1", reason="short", liable="store")
 STOP = StopFulfilment(order_id="o-1", store="s-1")
 
 
@@ -192,7 +190,10 @@ def test_nothing_left_after_a_second_shortage() -> None:
     scene = at(Phase.SHORT)
     scene.says(DROP)
     scene.says(short_of(("milk", 1), ("bread", 1)))
-    assert messages(scene.says(DROP.model_copy(update={"ticket_id": "t-o-1-2"}))) == [STOP, settled("dropped", "t-o-1-2")]
+    assert messages(scene.says(DROP.model_copy(update={"ticket_id": "t-o-1-2"}))) == [
+        STOP,
+        settled("dropped", "t-o-1-2"),
+    ]
     (reverse,) = messages(scene.says(STOPPED))
     assert reverse == ReverseIssue(order_id="o-1", store="s-1", short_spus=("milk", "bread"), short=(1, 1))
     refund = only(RefundPayment, scene.says(REVERSED))
@@ -309,9 +310,7 @@ def test_substitute_that_cannot_be_needs_another_call(chosen: Any, why: str) -> 
     assert only(DropShort, scene.says(NOBODY_CALLED)) == DROPPED
 
 
-@pytest.mark.parametrize(
-    ("price", "fits"), [(103, False), (104, True), (129, True), (154, True), (155, False)]
-)
+@pytest.mark.parametrize(("price", "fits"), [(103, False), (104, True), (129, True), (154, True), (155, False)])
 def test_similar_is_within_twenty_percent_of_what_was_paid(price: int, fits: bool) -> None:
     """Both ways: much dearer is our loss, much cheaper is the customer's."""
     scene = at(Phase.SHORT)

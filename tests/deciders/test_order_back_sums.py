@@ -12,7 +12,14 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from services.order.state import ENDS, Amendment, Order, Phase, Product
-from shared.contracts.aftersales import CancelChosen, DropChosen, RaiseTicket, ReopenCall, SettleTicket, SubstituteChosen
+from shared.contracts.aftersales import (
+    CancelChosen,
+    DropChosen,
+    RaiseTicket,
+    ReopenCall,
+    SettleTicket,
+    SubstituteChosen,
+)
 from shared.contracts.inventory import DropShort, ReverseIssue, StockSubstituted, SubstituteStock, TakeBack
 from shared.contracts.logistics import AmendFulfilment, GoodsInspected, PiecesShort
 from shared.contracts.payment import RefundPayment
@@ -146,14 +153,13 @@ def play_shortage(evening: Evening, data: st.DataObject) -> None:
     missing += Counter()
     if not missing:
         return
-    evening.hears(
-        PiecesShort(order_id="o-1", store="s-1", spus=tuple(missing), missing=tuple(missing.values()))
-    )
+    evening.hears(PiecesShort(order_id="o-1", store="s-1", spus=tuple(missing), missing=tuple(missing.values())))
     call = f"t-o-1-{evening.now.tickets}"
     while evening.now.phase is Phase.SHORT:
         before = evening.now.given_back
         word = data.draw(
-            st.sampled_from(["drop", "nobody", "substitute", "substitute", "stale", "no_thanks", "cancel"]), label="word"
+            st.sampled_from(["drop", "nobody", "substitute", "substitute", "stale", "no_thanks", "cancel"]),
+            label="word",
         )
         event(word)
         if word == "substitute":
@@ -174,7 +180,9 @@ def play_shortage(evening: Evening, data: st.DataObject) -> None:
 def play_substitutes(evening: Evening, data: st.DataObject, missing: Counter[str], call: str) -> None:
     """The customer takes something else, sensible or not; inventory has it or not."""
     anything = st.tuples(st.sampled_from([*PRICES, "unknown"]), st.integers(1, 3), st.sampled_from(sorted(ORDERED)))
-    sensible = st.tuples(st.sampled_from(sorted(set(PRICES) - set(missing))), st.just(1), st.sampled_from(sorted(missing)))
+    sensible = st.tuples(
+        st.sampled_from(sorted(set(PRICES) - set(missing))), st.just(1), st.sampled_from(sorted(missing))
+    )
     one = sensible if set(missing) < set(PRICES) and data.draw(st.booleans(), label="sensible") else anything
     chosen = data.draw(st.lists(one, min_size=1, max_size=3), label="substitutes")
     before, given_back = evening.now.lots, evening.now.given_back
