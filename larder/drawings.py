@@ -1,5 +1,5 @@
-"""Draws the tables of the deciders: a grid and a state diagram for each in docs/tables, beside them the cancel policy and
-the ways to the end, and one order's life in README.
+"""Draws the tables of the deciders: a grid and a state diagram for each in docs/tables, the cancel policy and the ways
+to the end beside them, and one order's life in README.
 
 The tables are the only truth; a test fails when a drawing on disk is not what the tables say.
 """

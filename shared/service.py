@@ -18,8 +18,10 @@ from typing import Any
 import asyncpg
 import uvicorn
 import uvloop
+from aiokafka.errors import KafkaConnectionError
 from fastapi import APIRouter
 
+from shared import logs
 from shared.http.app import make_app, refuse_when_behind
 from shared.http.commands import CommandDesk
 from shared.http.sse import stop_streams
@@ -42,8 +44,10 @@ CONNECT_S, QUERY_S = 5, 10
 """How long an HTTP request waits for a connection, and for a query."""
 GC_THRESHOLD = 50_000
 """New objects between two looks of the garbage collector: batches make many that die at once."""
-LEFT_EXIT, WRONG_BROKER_EXIT = 75, 78
-"""Exit statuses: another worker owns the shard; the broker is another one."""
+GONE_EXIT, LEFT_EXIT, WRONG_BROKER_EXIT = 69, 75, 78
+"""Exit statuses: the database or the broker went away; another worker owns the shard; the broker is another one."""
+GONE = (OSError, KafkaConnectionError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+"""What is raised when the database or the broker goes away, or is not there at the start."""
 
 
 @dataclass(slots=True)
@@ -81,10 +85,7 @@ class Service:
 def serve(service: Service) -> None:
     """Runs the service until it is told to stop; exits with a status that says why otherwise."""
     settings = get_settings()
-    logging.basicConfig(
-        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every second that a broker takes to start
+    logs.set_up(settings.log_level)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
     try:
@@ -95,6 +96,11 @@ def serve(service: Service) -> None:
     except WrongBroker as wrong:
         log.critical("%s", wrong)
         sys.exit(WRONG_BROKER_EXIT)
+    except GONE as gone:
+        log.error(
+            "the database or the broker is gone (%s: %s), exiting; the next start goes on", type(gone).__name__, gone
+        )
+        sys.exit(GONE_EXIT)
 
 
 async def _run(service: Service, settings: Settings) -> None:

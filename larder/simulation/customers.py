@@ -24,7 +24,7 @@ from shared.contracts.logistics import (
 from shared.contracts.order import CancelOrder, Delivery, OrderPaid, OrderPayable, PayOrder, PlaceOrder
 from shared.runtime.envelope import Delivery as Record
 
-ORDERS = (9, 16)
+ORDERS = (8, 15)
 """Least and most orders of an evening."""
 PLACING_S = 15.0
 """All baskets are placed within this time: they meet at the shelf."""
@@ -113,7 +113,7 @@ class Customers:
         if dice.random() < 0.1:
             pay = PayOrder(order_id=order_id, method="tok_ok", expected_total=dice.choice((0, 250)))
             desk.send(pay, actor, after_s=placed_s + dice.random() * 2)  # before there is anything to pay
-        if dice.random() < 0.15:
+        if dice.random() < 0.1:
             self._meddle(order, actor, placed_s)
         methods = [self.usual if dice.random() < 0.6 else dice.choice(OTHER_METHODS) for _ in range(4)]
         if dice.random() < 0.12:

@@ -72,7 +72,7 @@ class Owner:
         self._awake = False
         self._paused = False
         self._has_more = False
-        self._cold = around.dice.randint(0, COLD_POLLS_MAX)
+        self._cold = around.dice.randint(0, COLD_POLLS_MAX) if around.clock.now_us else 0
         for topic in post.topics:
             around.log.read_by((topic, self.number), self)
         self._resume()
@@ -139,10 +139,10 @@ class Owner:
             self._cold -= 1
             return []
         records, dice = around.log.records, around.dice
-        room = dice.randint(1, around.weather.batch_max)
+        room = 1 + int(dice.random() * around.weather.batch_max)
         topics = self.post.topics
         if len(topics) > 1:
-            first = dice.randrange(len(topics))
+            first = int(dice.random() * len(topics))
             topics = topics[first:] + topics[:first]
         items: list[Delivery] = []
         for topic in topics:

@@ -77,6 +77,7 @@ def rows_of(world: World) -> Rows:
         }
         for sent in world.desk.sent.values()
     ]
+    rows["people.prices"] = [{"at": at, "spu": spu, "price": price} for at, spu, price in world.shop.changes]
     rows["people.poison"] = [
         {"service": service, "topic": topic, "kafka_partition": partition, "kafka_offset": offset, "codes": codes}
         for (service, topic, partition, offset), codes in world.desk.expected_parked.items()
@@ -183,5 +184,11 @@ def _log_rows(world: World) -> Rows:
             for _, records in places
             for d in records
             if d.type in ("CommandAccepted", "CommandRefused")
+        ],
+        "log.parked": [
+            {"id": d.id, "service": topic.split(".")[0], "body": d.value}
+            for (topic, _), records in places
+            if topic.endswith(".parked")
+            for d in records
         ],
     }

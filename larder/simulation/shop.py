@@ -33,6 +33,13 @@ class Shop:
     not_accepting: set[str] = field(default_factory=set)
     blocklist: dict[tuple[str, str], Blocked] = field(default_factory=dict)
     risk_is_on: bool = True
+    changes: list[tuple[datetime, str, int]] = field(default_factory=list)
+    """Every price that there was, and since when."""
+
+    def set_price(self, spu: str, price: int, now: datetime) -> None:
+        """From now on it costs that much."""
+        self.prices[spu] = price
+        self.changes.append((now, spu, price))
 
     def order_fact(self, key: Key, now: datetime) -> Any:
         """A fact of the order service."""

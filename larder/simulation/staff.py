@@ -174,7 +174,8 @@ class Staff:
 
     def _change_price(self) -> None:
         spu = self.dice.choice(list(self.shop.prices))
-        self.shop.prices[spu] += self.dice.choice((-10, 10, 25))
+        price = self.shop.prices[spu] + self.dice.choice((-10, 10, 25))
+        self.shop.set_price(spu, price, self.desk.around.clock.now)
 
     def _open_or_shut(self) -> None:
         self.shop.not_accepting ^= {self.dice.choice(list(self.shop.areas))}

@@ -54,7 +54,7 @@ class Weather:
         if dice.random() < 0.125:
             return weather
         weather.slow_send = dice.choice((0.0, 0.01, 0.05))
-        weather.slow_fetch = dice.choice((0.0, 0.1, 0.5))
+        weather.slow_fetch = dice.choice((0.0, 0.0, 0.1, 0.4))
         weather.lost_send = dice.choice((0.0, 0.03, 0.15))
         weather.late_ack = dice.choice((0.0, 0.1, 0.3))
         weather.rewind = dice.choice((0.0, 0.02, 0.1))

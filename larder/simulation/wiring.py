@@ -19,7 +19,19 @@ def audit_wiring(rows: Rows) -> list[Violation]:
     """All rules about what runs between and beneath the services."""
     return [
         violation
-        for rule in (links, outboxes, log, leftovers, answers, parked, placed_as_asked, paid_in_time)
+        for rule in (
+            links,
+            outboxes,
+            log,
+            leftovers,
+            answers,
+            parked,
+            parked_is_told,
+            placed_as_asked,
+            priced_as_told,
+            never_early,
+            paid_in_time,
+        )
         for violation in rule(rows)
     ]
 
@@ -145,6 +157,23 @@ def parked(rows: Rows) -> Iterator[Violation]:
             yield Violation("poison_parks_once", "/".join(map(str, place)), f"{codes}: parked {seen[place]} times")
 
 
+def parked_is_told(rows: Rows) -> Iterator[Violation]:
+    """Whatever was parked was told once on the service's parked topic, with where it came from and why."""
+    told: Counter[Any] = Counter()
+    for id_, record in {record["id"]: record for record in rows["log.parked"]}.items():
+        body = json.loads(record["body"])
+        if id_:
+            place = (record["service"], body["topic"], body["partition"], body["offset"])
+            told[*place, body["subject_id"], body["code"]] += 1
+    kept: Counter[Any] = Counter()
+    for service in SERVICES:
+        for row in rows[f"{service}.parked"]:
+            kept[*_place(service, row), row["subject"], row["code"]] += 1
+    for what in sorted(told.keys() | kept.keys()):
+        if told[what] != kept[what]:
+            yield Violation("parked_is_told", str(what[4]), f"{what}: parked {kept[what]} times, told {told[what]}")
+
+
 def _place(service: str, row: Row) -> tuple[str, str, int, int]:
     return (service, row["topic"], row["kafka_partition"], row["kafka_offset"])
 
@@ -164,6 +193,32 @@ def placed_as_asked(rows: Rows) -> Iterator[Violation]:
     for order_id in orders:
         if placed[order_id] != 1:
             yield Violation("placed_as_asked", order_id, f"{placed[order_id]} accepted baskets")
+
+
+def priced_as_told(rows: Rows) -> Iterator[Violation]:
+    """A price that was changed is what the next basket is priced at, not what a worker remembers."""
+    orders = {order["order_id"]: order for order in rows["order.orders"]}
+    first = {basket["order_id"]: basket for basket in reversed(rows["order.baskets"])}
+    for order_id, basket in first.items():
+        placed_at = orders[order_id]["placed_at"]
+        told = {change["spu"]: change["price"] for change in rows["people.prices"] if change["at"] <= placed_at}
+        expected = [told[spu] for spu in basket["spus"]]
+        if list(basket["prices"]) != expected:
+            found = f"{list(basket['prices'])} at {placed_at}, when it was {expected}"
+            yield Violation("priced_as_told", order_id, found)
+
+
+def never_early(rows: Rows) -> Iterator[Violation]:
+    """No time runs out before it is over: not the customer's to pay, not the analyst's to decide."""
+    orders = {order["order_id"]: order for order in rows["order.orders"]}
+    for entry in rows["order.timeline"]:
+        until = orders[entry["order_id"]]["payable_until"] if entry["message"] == "PaymentExpired" else None
+        if until and entry["at"] < until:
+            yield Violation("never_early", entry["order_id"], f"expired at {entry['at']}, payable until {until}")
+    for screening in rows["risk.reviews"]:
+        review = screening["review"]
+        if review.verdict == "restrict" and not review.decided_by and review.decided_at < review.due_at:
+            yield Violation("never_early", screening["order_id"], f"overdue before {review.due_at}")
 
 
 def paid_in_time(rows: Rows) -> Iterator[Violation]:

@@ -28,7 +28,7 @@ from services.order.decider import DECIDER as ORDER
 from services.payment.decider import DECIDER as PAYMENT
 from services.risk.decider import DECIDER as RISK
 from shared.contracts.base import Slot
-from shared.contracts.topics import ACTIVITY, SERVICES, commands_of, events_of
+from shared.contracts.topics import ALL_TOPICS, SERVICES
 from shared.runtime.decider import Windows
 
 DECIDERS = {decider.service: decider for decider in (ORDER, INVENTORY, RISK, PAYMENT, LOGISTICS, AFTERSALES)}
@@ -51,10 +51,11 @@ class World:
         self.weather = weather = Weather.of(self.weather_dice)
         self.around = Around(self.clock, self.log, weather, self.weather_dice)
         self.shop = Shop(
-            prices={f"spu-{n}": dice.choice((100, 100, 110, 250, 999)) for n in range(dice.randint(2, 4))},
             areas={f"s-{n}": Area(n, n + 0.9) for n in range(dice.randint(1, 3))},
             risk_is_on=dice.random() < 0.7,
         )
+        for number in range(dice.randint(2, 4)):
+            self.shop.set_price(f"spu-{number}", dice.choice((100, 100, 110, 250, 999)), self.clock.now)
         self.desk = Desk(self.around, dice)
         facts = {"order": self.shop.order_fact, "risk": self.shop.risk_fact}
         self.databases = {s: Database(DECIDERS[s], facts.get(s, no_facts)) for s in SERVICES}
@@ -63,7 +64,7 @@ class World:
         self.owners: dict[tuple[str, int], Owner] = {}
         self.everybody: list[Owner] = []
         self.slots = _slots(dice)
-        for topic in (*(of(service) for service in SERVICES for of in (commands_of, events_of)), ACTIVITY):
+        for topic in ALL_TOPICS:
             for partition in range(weather.shards):
                 self.log.add_place((topic, partition))
         for service in SERVICES:

@@ -319,4 +319,6 @@ DECIDER = Decider(
     needs=needs,
     decide=decide,
     facts=frozenset({"holders"}),
+    # Cells are small, and each order touches ten: what an order has held should be in memory still when it is paid.
+    cache_max=80_000,
 )

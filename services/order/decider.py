@@ -156,6 +156,8 @@ def everywhere(rows: Rows) -> Rows:
             InterceptAsked: to(phase, back.decline_intercept),
             # What came of a call after its deadline, and of a count after the hold was used.
             **_late(DropChosen, SubstituteChosen, CancelChosen, OtherCall, ShortageUnanswered, StockLost),
+            # Parked behind the payment, and replayed after it.
+            PaymentExpired: IGNORE,
             CancelRefused: refuse("cancel_not_allowed"),
             CancelNeedsTicket: refuse("cancel_needs_ticket"),
             **dict.fromkeys(PLACED_AGAIN, refuse("order_exists")),

@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.contracts import aftersales, base, inventory, logistics, order, payment, risk
 from shared.contracts.aftersales import ApproveTicket, OpenTicket, RecordCall, RejectTicket
-from shared.contracts.base import CommandAccepted, CommandRefused, Message
+from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
 from shared.contracts.inventory import AdjustStock, ReceiveGoods
 from shared.contracts.logistics import (
     BringGoodsBack,
@@ -29,7 +29,7 @@ from shared.contracts.logistics import (
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.payment import ReportMoney
 from shared.contracts.risk import DecideReview
-from shared.contracts.topics import ACTIVITY, SERVICES, commands_of, events_of
+from shared.contracts.topics import ACTIVITY, SERVICES, commands_of, events_of, parked_of
 
 Listens = Mapping[str, Collection[type[Message]]]
 """What each service listens to, by its name."""
@@ -80,12 +80,13 @@ def _is_whole(message: type[Message]) -> bool:
 
 
 def sends(service: str) -> list[type[Message]]:
-    """What a service says: its events, the answers to commands, and, if it is the saga, what others shall do."""
+    """What a service says: its events, the answers to commands, what it parked, and, if it is the saga, what others
+    shall do."""
     found = [m for m in messages() if m.TOPIC == events_of(service)]
     if service == SAGA:
         theirs = {*(commands_of(other) for other in SERVICES if other != service), ACTIVITY}
         found += [m for m in messages() if m.TOPIC in theirs and m not in FROM_OUTSIDE]
-    return [*found, *_ANSWERS]
+    return [*found, *_ANSWERS, MessageParked]
 
 
 def document(listens: Listens) -> dict[str, Any]:
@@ -109,16 +110,23 @@ def document(listens: Listens) -> dict[str, Any]:
     }
 
 
+_KINDS = {
+    "commands": "Orders to",
+    "events": "Facts told by",
+    "parked": "What could not be handled by",
+    "activity": "What accounts did, for",
+}
+
+
 def _topics() -> list[str]:
-    return [*(topic for service in SERVICES for topic in (commands_of(service), events_of(service))), ACTIVITY]
+    of_service = (commands_of, events_of, parked_of)
+    return [*(topic(service) for service in SERVICES for topic in of_service), ACTIVITY]
 
 
 def _channel(topic: str) -> dict[str, Any]:
     service, _, kind = topic.partition(".")
-    what = "Orders to" if kind == "commands" else "Facts told by"
-    names = [m.TYPE for m in messages() if m.TOPIC == topic]
-    if kind == "events":
-        names += [m.TYPE for m in _ANSWERS]
+    what = _KINDS[kind]
+    names = [m.TYPE for m in messages() if m.TOPIC in (topic, f"*.{kind}")]
     return {
         "address": topic,
         "description": f"{what} the {service} service.",
@@ -192,7 +200,7 @@ def _operations(listens: Listens) -> dict[str, Any]:
     for service in SERVICES:
         for action, found in (("receive", listens[service]), ("send", sends(service))):
             for topic in _topics():
-                names = [m.TYPE for m in found if topic in (m.TOPIC, _answers_topic(m, service))]
+                names = [m.TYPE for m in found if topic in (m.TOPIC, m.TOPIC.replace("*", service))]
                 if names:
                     refs = [{"$ref": f"#/channels/{_escaped(topic)}/messages/{name}"} for name in names]
                     operations[f"{service}.{action}.{topic}"] = {
@@ -203,10 +211,6 @@ def _operations(listens: Listens) -> dict[str, Any]:
                         "messages": refs,
                     }
     return operations
-
-
-def _answers_topic(message: type[Message], service: str) -> str:
-    return events_of(service) if message in _ANSWERS else ""
 
 
 def _escaped(name: str) -> str:

@@ -101,3 +101,20 @@ class CommandRefused(Message):
     command: str
     subject_id: str
     code: str
+
+
+class MessageParked(Message):
+    """Nobody could handle a message: what it was and why it was parked. Its body stays in the service's database, where
+    `larder parked` shows it; topic, partition and offset say where it came from (of a timer or an effect: none)."""
+
+    TOPIC = "*.parked"
+    KEY = "subject_id"
+    SUBJECT = "subject_id"
+    subject_id: str
+    code: str
+    reason: str
+    message_id: str
+    message_type: str
+    topic: str
+    partition: int
+    offset: int

@@ -19,7 +19,7 @@ from shared.runtime.commit import Commit, OutboxRow
 from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.said import Effect
-from shared.runtime.shard import BLOCKING, Due
+from shared.runtime.shard import BLOCKING, EFFECTS, Due
 from shared.runtime.statement import Connection, Store, Write, execute
 from shared.runtime.table import Key
 
@@ -115,11 +115,10 @@ class Database:
         rows = await self.connection.fetch(_DUE, shard, now, DUE_MAX)
         return [Due(r["subject"], r["name"]) for r in rows]
 
-    async def open_effects(self, shard: int) -> list[Effect]:
-        """Calls to the outside world that nobody has decided the answer of."""
-        rows = await self.connection.fetch(
-            "select id, kind, arguments from effects where shard = $1 order by id", shard
-        )
+    async def open_effects(self, shard: int, *, with_parked: bool = True) -> list[Effect]:
+        """Calls to the outside world that nobody has decided the answer of; those whose answer is parked wait for an
+        operator, and may be left out."""
+        rows = await self.connection.fetch(_OPEN_EFFECTS, shard, with_parked, EFFECTS)
         return [Effect(r["id"], r["kind"], json.loads(r["arguments"])) for r in rows]
 
     # -- outbox ----------------------------------------------------------------------------------------------------
@@ -293,6 +292,9 @@ def _attributes(headers: list[list[str]]) -> dict[str, Any]:
 
 _BLOCKED = "select distinct subject from parked where shard = $1 and state = 'parked' and code = any($2::text[])"
 _DUE = "select subject, name from timers where shard = $1 and due_at <= $2 order by due_at limit $3"
+_OPEN_EFFECTS = """select id, kind, arguments from effects e where shard = $1 and ($2 or not exists (
+    select from parked p where p.shard = e.shard and p.state = 'parked' and p.topic = $3 and p.message_id = e.id))
+order by id"""
 _OUTBOX_AFTER = """select first_link, last_link, records from outbox
 where shard = $1 and topic = $2 and kafka_partition = $3 and last_link > $4 order by first_link limit $5"""
 _SWEEP_OUTBOX = """delete from outbox o using unnest($2::text[], $3::int[], $4::bigint[]) u (t, p, l)

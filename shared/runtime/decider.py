@@ -61,6 +61,7 @@ class Decider:
     `decide(message, look, context)` answers with an outcome; it raises NoCell to park the message.
     `timers` makes the message of a timer by its name, from the subject.
     `facts` are the kinds of key that somebody else writes: they are loaded afresh for every batch.
+    `cache_max` bounds how many aggregates a shard keeps in memory; the ones changed longest ago go first.
     """
 
     service: str
@@ -69,3 +70,4 @@ class Decider:
     decide: Callable[[Any, Look, Context], Outcome]
     timers: Mapping[str, Callable[[str], Inner]] = field(default_factory=dict)
     facts: frozenset[str] = frozenset()
+    cache_max: int = 20_000

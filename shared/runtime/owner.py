@@ -111,7 +111,7 @@ class Owner:
                 last = rows[-1].last_link
                 await self.publisher.room()
         if self.runner:
-            for effect in await self.database.open_effects(progress.shard):
+            for effect in await self.database.open_effects(progress.shard, with_parked=False):
                 self.runner.start(effect, resumed=True)
         self.next_due = await self.database.next_due(progress.shard)
 

@@ -21,8 +21,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from shared.contracts.base import CommandAccepted, CommandRefused, Message
-from shared.contracts.topics import commands_of, events_of, partition_for
+from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
+from shared.contracts.topics import commands_of, events_of, parked_of, partition_for
 from shared.runtime.commit import Answer, Commit, OutboxRow, Parked
 from shared.runtime.decider import Context, Decider, Inner, NotLoaded, Windows
 from shared.runtime.envelope import Delivery, Headers
@@ -30,8 +30,6 @@ from shared.runtime.progress import Progress
 from shared.runtime.said import CancelTimer, Effect, Record, SetTimer
 from shared.runtime.table import Key, Moved, NoCell, Outcome, Refused
 
-CACHE_MAX = 60_000
-"""Most aggregates that a shard keeps in memory; the ones changed longest ago go first."""
 REASON_MAX = 500
 """Most characters of a reason that are kept with a parked message."""
 NAME_MAX = 64
@@ -95,7 +93,7 @@ class Shard:
         currency: str = "EUR",
         similar_price_percent: float = 20,
         blocked: Iterable[str] = (),
-        cache_max: int = CACHE_MAX,
+        cache_max: int | None = None,
     ) -> None:
         self.decider = decider
         self.progress = progress
@@ -105,7 +103,7 @@ class Shard:
         self._windows = windows or Windows()
         self._currency = currency
         self._similar_price_percent = similar_price_percent
-        self._cache_max = cache_max
+        self._cache_max = cache_max or decider.cache_max
         self._cache: dict[Key, Any] = {}
         self._facts: dict[Key, Any] = {}
         self._known: dict[str, bool] = {}
@@ -120,12 +118,12 @@ class Shard:
 
     def _read(self, item: Item) -> Work:
         if isinstance(item, Due):
-            return Work(item, self.decider.timers[item.name](item.subject))
+            return self._read_timer(item, item.name, item.subject)
         if isinstance(item, EffectAnswered):
             return Work(item, item.message)
         d = item.delivery if isinstance(item, Replay) else item
         if d.topic == TIMERS:
-            return Work(item, self.decider.timers[d.type](d.subject))
+            return self._read_timer(item, d.type, d.subject)
         if d.fault:
             return Work(item, None, "malformed", d.fault)
         contract = self._listens.get(d.type)
@@ -149,6 +147,11 @@ class Shard:
                 if not _can_be_a_key(getattr(message, field)):
                     return Work(item, None, "malformed", f"{field}: 1 to {NAME_MAX} characters, none of them NUL")
         return Work(item, message)
+
+    def _read_timer(self, item: Item, name: str, subject: str) -> Work:
+        if make := self.decider.timers.get(name):
+            return Work(item, make(subject))
+        return Work(item, None, "unknown_type", f"{self.decider.service} has no timer {name}")
 
     def outside_ids(self, works: Iterable[Work]) -> list[str]:
         """The ids of messages that came without a link: the store says which of them were answered already."""
@@ -279,6 +282,8 @@ class _Step:
                     raise
                 break  # the rest goes into the next batch, which loads it
             self.commit.decided += 1
+        for parked in self.commit.parked:
+            self._tell_parked(parked)
         for row in self.rows.values():
             self.progress.sent[row.link] = row.last_link
         self.commit.outbox = list(self.rows.values())
@@ -451,3 +456,18 @@ class _Step:
         if d.id and not d.link and d.topic == self.shard._commands:
             self.answered.add(d.id)
             self.commit.answers.append(Answer(d.id, False, "parked", subject, d.fingerprint))
+
+    def _tell_parked(self, parked: Parked) -> None:
+        """Tells whoever watches what is parked and why; the body stays in the database."""
+        d, subject = parked.delivery, parked.subject
+        said = MessageParked(
+            subject_id=subject,
+            code=parked.code,
+            reason=parked.reason,
+            message_id=d.id[:REASON_MAX],
+            message_type=d.type[:REASON_MAX],
+            topic=d.topic,
+            partition=d.partition,
+            offset=d.offset,
+        )
+        self._send(parked_of(self.decider.service), said.TYPE, subject, subject, said.to_json(), d.traceparent)

@@ -74,6 +74,7 @@ class Worker:
         self._stopping = False
         self._failure: Exception | None = None
         self._cluster = ""
+        self._silent = False
         self._snapshots: dict[int, tuple[datetime, dict[str, int]]] = {}
         self._watchdog = Watchdog(decider.service)
 
@@ -300,6 +301,7 @@ class Worker:
                 # Without a coordinator it would wait for one, and so keep the look at the cluster from its beat.
                 await asyncio.gather(asyncio.wait_for(self._commit_offsets(), HOUSEKEEPING_S), return_exceptions=True)
                 for owner in list(self.owners.values()):
+                    owner.publisher.check()  # an idle worker has no batch to notice it by
                     swept = Database(sweeper, self.store, self.settings.outbox_retention_s, self.settings.id_memory_s)
                     await swept.sweep(owner.shard.progress, datetime.now(UTC))
         finally:
@@ -309,8 +311,14 @@ class Worker:
         try:
             found = await asyncio.wait_for(cluster_id(self.settings.bootstrap()), HOUSEKEEPING_S)
         except (KafkaError, OSError, TimeoutError):
-            return  # it does not answer: that is silence, not another cluster
+            if not self._silent:
+                log.warning("the broker at %s does not answer; waiting for it", self.settings.bootstrap())
+            self._silent = True  # that is silence, not another cluster
+            return
         check_same_cluster(self._cluster, found)
+        if self._silent:
+            log.info("the broker answers again")
+        self._silent = False
 
     async def _commit_offsets(self) -> None:
         """For the ordinary lag tools; larder itself starts from its progress row."""

@@ -19,7 +19,7 @@ from tests.chaos.reaper import (
 )
 
 pytestmark = pytest.mark.stack
-AGAIN_S = 3.0
+AGAIN_S = 5.0
 """How long a killed worker may take from its new start to its first commit. Measured in docs/benchmarks.md: under one
 second; a test machine has other things to do."""
 SERVICE = "inventory"

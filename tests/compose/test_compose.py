@@ -1,6 +1,6 @@
 """The composed stack, for real: built, brought up, an order delivered through it, taken down again.
 
-With a Docker engine and an image registry at hand it is plain `docker compose`. Without them the workshop's rehearsal makes
+With a Docker engine and an image registry at hand it is plain `docker compose`. Without them the rehearsal makes
 stand-in images under the public names, so that the very same files are tried.
 """
 
@@ -140,9 +140,11 @@ def test_an_order_is_delivered_and_closed_through_the_composed_stack(composed: C
         ("delivered", "on_the_road"),
     )
     for verb, phase in steps:
-        composed.until(
-            phase, lambda p=phase: call("GET", "logistics", f"/fulfilments/{order_id}").json().get("phase") == p
-        )  # type: ignore[misc]
+
+        def there(wanted: str = phase) -> bool:
+            return bool(call("GET", "logistics", f"/fulfilments/{order_id}").json().get("phase") == wanted)
+
+        composed.until(phase, there)
         body = {"courier": "c-1"} if verb == "handed-over" else {}
         answer = call("POST", "logistics", f"/fulfilments/{order_id}/{verb}", body)
         assert answer.status_code == 202, answer.text

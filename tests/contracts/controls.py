@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.contracts.aftersales import OpenWindow, WindowShut
-from shared.contracts.base import CommandAccepted, CommandRefused, Message, Slot
+from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked, Slot
 from shared.contracts.inventory import (
     AdjustStock,
     DeductStock,
@@ -103,6 +103,16 @@ _ANSWER: dict[str, Any] = {"command_id": "c-1", "command": "PayOrder", "subject_
 CONTROLS: tuple[Message, ...] = (
     CommandAccepted(**_ANSWER),
     CommandRefused(**_ANSWER, code="total_changed"),
+    MessageParked(
+        subject_id="o-7f3a",
+        code="no_cell",
+        reason="sales order: no cell for WindowShut in phase picking",
+        message_id="aftersales/0:order.events/0:7",
+        message_type="WindowShut",
+        topic="aftersales.events",
+        partition=0,
+        offset=41,
+    ),
     PlaceOrder(
         **_OF_ACCOUNT,
         **_LINES,

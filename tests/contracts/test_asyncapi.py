@@ -10,7 +10,7 @@ import pytest
 
 from larder.drawings import LISTENS
 from shared.contracts.asyncapi import FROM_OUTSIDE, document, messages
-from shared.contracts.topics import SERVICES
+from shared.contracts.topics import ALL_TOPICS, SERVICES
 from tests.contracts.controls import SAMPLES
 
 DOCUMENT = document(LISTENS)
@@ -46,13 +46,14 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_every_topic_is_a_channel_with_its_messages() -> None:
-    """Commands and events of six services; each message on its own topic."""
-    assert len(DOCUMENT["channels"]) == 2 * len(SERVICES)
+    """Commands and events of six services, and what they parked; each message on its own topic."""
+    assert set(DOCUMENT["channels"]) == set(ALL_TOPICS)
     for message in messages():
         if not message.TOPIC.startswith("*"):
             assert message.TYPE in DOCUMENT["channels"][message.TOPIC]["messages"]
     assert "CommandRefused" in DOCUMENT["channels"]["risk.events"]["messages"]
     assert "CommandRefused" not in DOCUMENT["channels"]["risk.commands"]["messages"]
+    assert list(DOCUMENT["channels"]["risk.parked"]["messages"]) == ["MessageParked"]
 
 
 def test_operations_name_messages_of_their_channel() -> None:

@@ -39,13 +39,17 @@ from shared.contracts.aftersales import (
 )
 from shared.contracts.asyncapi import FROM_OUTSIDE, messages
 from shared.contracts.base import CommandAccepted, CommandRefused, Message
-from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, VerifyStock
+from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, SubstituteStock, VerifyStock
 from shared.contracts.logistics import (
+    AmendFulfilment,
+    BringGoodsBack,
     FulfilOrder,
     HandOver,
+    InspectGoods,
     ReportDelivered,
     ReportPacked,
     ReportPicked,
+    ReportUndeliverable,
     ReserveSlot,
     StartPicking,
 )
@@ -77,7 +81,7 @@ ALL_TABLES = tuple(table for tables in TABLES.values() for table in tables)
 
 ENDS: Mapping[str, frozenset[StrEnum]] = {
     "sales order": sale.ENDS,
-    "hold": frozenset({stock.Phase.RELEASED, stock.Phase.REVERSED}),
+    "hold": frozenset({stock.Phase.RELEASED, stock.Phase.REVERSED, stock.Phase.TAKEN_BACK}),
     "storekeeper's request": frozenset({stock.RequestPhase.WRITTEN}),
     "screening": frozenset(
         {
@@ -89,7 +93,7 @@ ENDS: Mapping[str, frozenset[StrEnum]] = {
     ),
     "payment": frozenset({money.Phase.TAKEN}),
     "refund": frozenset({money.RefundPhase.REFUNDED, money.RefundPhase.REFUSED}),
-    "fulfilment": frozenset({store_work.Phase.DELIVERED}),
+    "fulfilment": frozenset({store_work.Phase.DELIVERED, store_work.Phase.STOPPED, store_work.Phase.INSPECTED}),
     "reservation": frozenset({store_work.ReservationPhase.REFUSED, store_work.ReservationPhase.FREED}),
     "slot": frozenset({store_work.SlotPhase.SET}),
     "customer's cancel": frozenset({screening.CancelPhase.COUNTED}),
@@ -114,7 +118,14 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     HoldStock: (HoldStock, stock.LockFits, stock.CheckFits, stock.HoldFallsShort),
     VerifyStock: (VerifyStock, stock.CheckStillFits, stock.CheckFitsNoMore),
     DeductStock: (DeductStock, stock.CheckedGoodsThere, stock.CheckedGoodsSoldOut),
-    AdjustStock: (AdjustStock, stock.CountFits, stock.CountBelowZero, stock.CountChangesNothing),
+    SubstituteStock: (stock.SubstitutesThere, stock.SubstitutesShort),
+    AdjustStock: (
+        AdjustStock,
+        stock.CountFits,
+        stock.CountBelowZero,
+        stock.CountChangesNothing,
+        stock.CountTakesHold,
+    ),
     ScreenOrder: (
         screening.FoundNothing,
         screening.FoundRestriction,
@@ -142,8 +153,23 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     RejectTicket: (complaint.Denied, complaint.ApprovalUnneeded),
     **{
         asked: (asked, store_work.AskedInOtherStore)
-        for asked in (StartPicking, ReportPicked, ReportPacked, HandOver, ReportDelivered)
+        for asked in (StartPicking, ReportPacked, HandOver, ReportDelivered, ReportUndeliverable, BringGoodsBack)
     },
+    ReportPicked: (
+        ReportPicked,
+        store_work.PiecesMissing,
+        store_work.MoreShortThanListed,
+        store_work.LineUnknown,
+        store_work.AskedInOtherStore,
+    ),
+    AmendFulfilment: (store_work.ListAmended,),
+    InspectGoods: (
+        InspectGoods,
+        store_work.GoodsSorted,
+        store_work.MoreThanSent,
+        store_work.LineUnknown,
+        store_work.AskedInOtherStore,
+    ),
 }
 """What a message is read into before its table decides it; every other message is decided as it is."""
 

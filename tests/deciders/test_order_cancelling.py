@@ -14,7 +14,7 @@ from shared.contracts.order import OrderCancelled
 from shared.contracts.payment import RefundPayment
 from shared.contracts.risk import CustomerCancelled, WithdrawScreening
 from shared.runtime.said import CancelTimer
-from shared.runtime.table import IGNORED, Refused
+from shared.runtime.table import IGNORED, NoCell, Refused
 from tests.deciders.orders import (
     CANCEL,
     CLEARED,
@@ -217,3 +217,23 @@ def test_ignored_when_the_verified_stock_would_cost_another_total() -> None:
     scene.states.pop(("product", "milk"))
     scene.states["product", "milk"] = type(scene.states["product", "bread"])(1)
     assert scene.when(VERIFIED) == IGNORED
+
+
+@pytest.mark.parametrize(
+    ("phase", "message"),
+    [
+        *((phase, CLEARED) for phase in (Phase.HOLDING, Phase.RELEASING, Phase.CLOSED, Phase.REJECTED)),
+        *((phase, RESERVED) for phase in (Phase.SCREENING, Phase.RELEASING, Phase.CLOSED, Phase.REJECTED)),
+        *((phase, RELEASED) for phase in (Phase.AWAITING_PICKING, Phase.DELIVERED, Phase.CLOSED, Phase.REJECTED)),
+        *(
+            (phase, message)
+            for phase in (Phase.REFUNDING, Phase.CANCELLED)
+            for message in (HELD, SHORT, VERIFIED, GONE)
+        ),
+        *((phase, TAKEN) for phase in (Phase.AWAITING_PAYMENT, Phase.RELEASING, Phase.REFUNDING, Phase.CANCELLED)),
+    ],
+)
+def test_parked_when_it_cannot_be_late(phase: Phase, message: Any) -> None:
+    """Links keep their order, so this was never on its way: somebody has to look at it, and nothing is swallowed."""
+    with pytest.raises(NoCell):
+        at(phase).when(message)

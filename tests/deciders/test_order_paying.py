@@ -14,7 +14,7 @@ from shared.contracts.logistics import FreeSlot
 from shared.contracts.order import OrderCancelled, OrderPayable, OrderRejected
 from shared.contracts.payment import RefundPayment, TakePayment
 from shared.runtime.said import CancelTimer, SetTimer
-from shared.runtime.table import IGNORED, Refused
+from shared.runtime.table import IGNORED, NoCell, Refused
 from tests.deciders.orders import (
     BASKET,
     CHECKED,
@@ -109,10 +109,24 @@ def test_expiry_ignored_while_the_answer_is_awaited(phase: Phase) -> None:
     assert order(scene).phase is phase
 
 
-@pytest.mark.parametrize("phase", [Phase.RELEASING, Phase.REFUNDING, Phase.CANCELLED, Phase.REJECTED, Phase.CLOSED])
-def test_expiry_ignored_when_the_order_is_over(phase: Phase) -> None:
-    """A timer that fires late changes nothing."""
-    assert at(phase).when(EXPIRED) == IGNORED
+BEFORE_THE_WINDOW = (Phase.RESERVING_SLOT, Phase.SCREENING, Phase.IN_REVIEW, Phase.HOLDING)
+
+
+@pytest.mark.parametrize("phase", [p for p in WAY_TO if p not in (*BEFORE_THE_WINDOW, Phase.AWAITING_PAYMENT)])
+def test_expiry_ignored_when_it_comes_too_late(phase: Phase) -> None:
+    """A timer may be parked behind the payment or the wish to cancel, and is replayed after it: it must not park
+    again there, or nothing else could be said about the order any more."""
+    scene = at(phase)
+    before = order(scene)
+    assert scene.when(EXPIRED) == IGNORED
+    assert order(scene) is before
+
+
+@pytest.mark.parametrize("phase", BEFORE_THE_WINDOW)
+def test_parked_when_a_window_ends_that_was_never_opened(phase: Phase) -> None:
+    """That cannot be."""
+    with pytest.raises(NoCell):
+        at(phase).when(EXPIRED)
 
 
 @pytest.mark.parametrize("late", [DECLINED, GIVEN_UP])

@@ -14,6 +14,7 @@ from services.aftersales.decider import TICKET
 from services.aftersales.state import Approved, CancelWanted, Denied, DropWanted, SubstituteWanted, TicketPhase
 from services.inventory.state import Phase as HoldPhase
 from services.logistics.decider import FULFILMENT
+from services.logistics.state import GoodsSorted, PiecesMissing
 from services.logistics.state import Phase as StorePhase
 from services.order.decider import SALES_ORDER
 from services.order.policy import CANCEL_POLICY, Policy
@@ -24,8 +25,16 @@ from services.risk.decider import SCREENING
 from services.risk.state import Phase as ScreeningPhase
 from services.risk.state import ReviewCleared, ReviewRefused, ReviewRestricted
 from shared.contracts.asyncapi import messages, sends
-from shared.contracts.base import CommandAccepted, CommandRefused, Message
-from shared.contracts.logistics import HandOver, ReportDelivered, ReportPacked, ReportPicked, StartPicking
+from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
+from shared.contracts.logistics import (
+    BringGoodsBack,
+    HandOver,
+    ReportDelivered,
+    ReportPacked,
+    ReportPicked,
+    ReportUndeliverable,
+    StartPicking,
+)
 from shared.contracts.order import PayOrder
 from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of
 from shared.http.problems import CODES
@@ -39,6 +48,7 @@ from tests.deciders.everybody import (
     PEOPLE,
     READ_AS,
     TABLES,
+    modules_of,
     register_codes,
     said_by,
 )
@@ -91,7 +101,7 @@ def test_every_column_can_come(service: str) -> None:
 @pytest.mark.parametrize("message", messages(), ids=lambda m: m.__name__)
 def test_every_message_has_a_sender_and_a_listener(message: type[Message]) -> None:
     """Nobody waits for what is never said, and nothing is said to nobody."""
-    if message in (CommandAccepted, CommandRefused):
+    if message in (CommandAccepted, CommandRefused, MessageParked):
         return  # said by the runtime, for every service
     senders = {service for service in SERVICES if message in said_by(service)}
     listeners = {service for service in SERVICES if message in DECIDERS[service].listens}
@@ -115,7 +125,7 @@ def test_commands_go_to_who_decides_them(service: str) -> None:
 @each_service
 def test_what_is_sent_is_what_the_document_says(service: str) -> None:
     """AsyncAPI draws from the topics' names what the deciders' source says as well."""
-    assert set(sends(service)) == said_by(service) | {CommandAccepted, CommandRefused}
+    assert set(sends(service)) == said_by(service) | {CommandAccepted, CommandRefused, MessageParked}
 
 
 def test_only_the_order_tells_others_what_to_do() -> None:
@@ -168,9 +178,9 @@ def test_every_phase_has_a_way_to_an_end(table: Table) -> None:
 
 
 def test_deducted_goods_stay_deducted_unless_reversed() -> None:
-    """The one phase of a hold that good orders rest in leads only to the reversal."""
+    """The one phase of a hold that good orders rest in leads only back: the goods never left, or came from the road."""
     (hold,) = (t for t in ALL_TABLES if t.name == "hold")
-    assert targets(hold)[HoldPhase.DEDUCTED] == {HoldPhase.REVERSED}
+    assert targets(hold)[HoldPhase.DEDUCTED] == {HoldPhase.REVERSED, HoldPhase.TAKEN_BACK}
 
 
 OFFERED: list[tuple[Table, StrEnum, set[type]]] = [
@@ -179,10 +189,12 @@ OFFERED: list[tuple[Table, StrEnum, set[type]]] = [
     (SCREENING, ScreeningPhase.IN_REVIEW, {ReviewCleared, ReviewRestricted, ReviewRefused}),
     (TICKET, TicketPhase.OPEN, {SubstituteWanted, DropWanted, CancelWanted, Approved, Denied}),
     (FULFILMENT, StorePhase.QUEUED, {StartPicking}),
-    (FULFILMENT, StorePhase.PICKING, {ReportPicked}),
+    (FULFILMENT, StorePhase.PICKING, {ReportPicked, PiecesMissing}),
     (FULFILMENT, StorePhase.PICKED, {ReportPacked}),
     (FULFILMENT, StorePhase.PACKED, {HandOver}),
-    (FULFILMENT, StorePhase.ON_THE_ROAD, {ReportDelivered}),
+    (FULFILMENT, StorePhase.ON_THE_ROAD, {ReportDelivered, ReportUndeliverable}),
+    (FULFILMENT, StorePhase.RETURNING, {BringGoodsBack}),
+    (FULFILMENT, StorePhase.RETURNED, {GoodsSorted}),
 ]
 """Phases that wait for a person, and all that this person may do."""
 

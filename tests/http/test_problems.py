@@ -86,7 +86,7 @@ async def test_a_value_that_only_a_later_step_refuses_is_still_422(shop: Shop, h
 def test_the_status_of_a_refusal_follows_its_code() -> None:
     """Most refusals come at the wrong time; what is unknown is 404, a wrong value 422, the rest stands in the table."""
     assert meaning_of("order_not_payable")[0] == 409
-    assert meaning_of("store_unknown")[0] == 404
+    assert meaning_of("parcel_unknown")[0] == 404
     assert meaning_of("coupon_invalid")[0] == 422
     assert meaning_of("overloaded")[0] == 503
     assert refusal("order_unknown").title == "Order unknown"

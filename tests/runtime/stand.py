@@ -14,7 +14,7 @@ from shared.runtime.decider import NotLoaded
 from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.said import Effect, Record
-from shared.runtime.shard import BLOCKING, CACHE_MAX, Due, Item, Replay, Shard
+from shared.runtime.shard import BLOCKING, Due, Item, Replay, Shard
 from shared.runtime.table import Key
 from tests.runtime.toy import SCALE, TOY, Jar
 
@@ -59,7 +59,7 @@ class Log:
 class Stand:
     """One shard and its database. `do` is a batch from poll to commit, as the owner of a shard does it."""
 
-    def __init__(self, *, shards: int = 1, cache_max: int = CACHE_MAX, scale: int = 5) -> None:
+    def __init__(self, *, shards: int = 1, cache_max: int | None = None, scale: int = 5) -> None:
         self.shards, self.cache_max = shards, cache_max
         self.log = Log()
         self.now = NOON

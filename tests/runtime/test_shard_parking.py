@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.contracts.base import Message
+from shared.contracts.base import Message, MessageParked
 from shared.runtime.envelope import read
 from shared.runtime.shard import EFFECTS, REASON_MAX, TIMERS, EffectAnswered
 from tests.runtime.stand import Stand
@@ -167,9 +167,30 @@ def test_nothing_is_left_of_a_message_whose_words_cannot_be_written() -> None:
     stand.tell(Rained(jar="a"))
     before = stand.outcome()
     (commit,) = stand.tell(Mumble(jar="a"))
-    assert (commit.states, commit.records, commit.timers, commit.effects_opened, commit.outbox) == ({}, {}, {}, [], [])
+    assert (commit.states, commit.records, commit.timers, commit.effects_opened) == ({}, {}, {}, [])
+    assert [row.topic for row in commit.outbox] == ["toy.parked"]
     after = stand.outcome()
-    assert {k for k in after if after[k] != before[k]} == {"parked", "offsets", "received"}
+    assert {k for k in after if after[k] != before[k]} == {"parked", "offsets", "received", "sent", "links"}
+
+
+def test_what_is_parked_is_told() -> None:
+    """What it was, where it came from and why; its body stays in the database. A replay that fails says it no more."""
+    stand = Stand()
+    stand.do(stand.log.asked(Smash(jar="a"), id="c-1"), stand.log.raw(b"secret", type="Put", id="c-2", subject="b"))
+    (first, second) = (MessageParked.from_json(body) for _, _, body, _ in stand.sent["toy.parked/0"])
+    assert first == MessageParked(
+        subject_id="a",
+        code="decider_raised",
+        reason="ZeroDivisionError: smashed",
+        message_id="c-1",
+        message_type="Smash",
+        topic="toy.commands",
+        partition=0,
+        offset=0,
+    )
+    assert (second.code, second.subject_id, second.offset) == ("malformed", "b", 1)
+    stand.replay(0)
+    assert len(stand.sent["toy.parked/0"]) == 2
 
 
 def test_timers_and_answers_from_outside_wait_behind_as_well() -> None:

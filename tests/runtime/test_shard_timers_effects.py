@@ -74,6 +74,17 @@ def test_timer_keeps_its_row_until_it_has_fired() -> None:
     assert commit.timers == {}
 
 
+def test_timer_that_this_service_does_not_know_parks() -> None:
+    """Set by another version of it: its row must not end every worker that looks at it. Others fire."""
+    stand = Stand()
+    stand.tell(SetLid(jar="a", seconds=60))
+    stand.timers["a", "alarm"] = stand.now
+    stand.wait(61)
+    assert stand.parked_as() == [("a", "unknown_type")]
+    assert (stand.pieces("a"), stand.timers) == (10, {})
+    assert stand.replay(0).is_empty
+
+
 def test_timer_of_a_decider_that_raises_parks_and_is_gone() -> None:
     """It is kept with its subject and its name, so that it can be replayed; it does not fire again and again."""
     stand = Stand()

@@ -62,6 +62,10 @@ def without_movement(rows: Rows) -> None:
     rows["inventory.ledger"].remove(some(rows, "inventory.ledger", kind="sales_issue"))
 
 
+def never_picked(rows: Rows) -> None:
+    rows["order.timeline"] = [entry for entry in rows["order.timeline"] if entry["phase"] != "picking"]
+
+
 def second_timeline_end(rows: Rows) -> None:
     closed = order(rows, "closed")
     entry = {"order_id": closed["order_id"], "at": None, "phase": "cancelled", "message": "StockReleased", "actor": ""}
@@ -71,6 +75,17 @@ def second_timeline_end(rows: Rows) -> None:
 def twice_in_log(rows: Rows) -> None:
     told = rows["log.answers"][0]
     rows["log.answers"].append({**told, "id": "another"})
+
+
+def expired_early(rows: Rows) -> None:
+    closed = order(rows, "closed")
+    entry = {
+        "order_id": closed["order_id"],
+        "at": closed["placed_at"],
+        "phase": "releasing",
+        "message": "PaymentExpired",
+    }
+    rows["order.timeline"].append(entry)
 
 
 def without_issue(rows: Rows) -> None:
@@ -107,7 +122,7 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("one_live_issue", without_issue),
     ("issue_has_lines", other_issue),
     ("no_move_after_end", second_timeline_end),
-    ("life_in_order", lambda rows: rows["order.timeline"].remove(some(rows, "order.timeline", message="PickingStarted"))),
+    ("life_in_order", never_picked),
     ("timeline_is_phase", lambda rows: order(rows, "closed").update(phase="delivered")),
     ("every_order_ends", lambda rows: order(rows, "closed").update(phase="delivered")),
     ("end_has_reason", lambda rows: order(rows, "cancelled").update(reason="")),
@@ -139,6 +154,9 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("nothing_parked_unseen", lambda rows: rows["people.poison"].clear()),
     ("poison_parks_once", nothing_parked),
     ("parked_with_reason", lambda rows: [row.update(codes=("behind",)) for row in rows["people.poison"]]),
+    ("priced_as_told", lambda rows: [row.update(price=7) for row in rows["people.prices"]]),
+    ("never_early", expired_early),
+    ("parked_is_told", lambda rows: rows["log.parked"].clear()),
     ("placed_as_asked", lambda rows: order(rows, "closed").update(account="somebody else")),
 ]  # fmt: skip
 """A rule, and how it gets broken."""

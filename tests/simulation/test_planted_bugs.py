@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import Any
@@ -177,6 +178,24 @@ def parked_in_silence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(shard._Step, "_park", lambda self, d, subject, code, reason: None)
 
 
+def facts_remembered(patch: pytest.MonkeyPatch) -> None:
+    """Prices and lists are kept over batches like aggregates."""
+    committed = shard.Shard.committed
+
+    def keeping(self: shard.Shard, commit: Any) -> None:
+        facts = dict(self._facts)
+        committed(self, commit)
+        self._facts.update(facts)
+
+    patch.setattr(shard.Shard, "committed", keeping)
+
+
+def timers_fire_early(patch: pytest.MonkeyPatch) -> None:
+    """Whatever timer is set fires with the first that is due."""
+    due = Database.due
+    patch.setattr(Database, "due", lambda self, shard, before: due(self, shard, before + timedelta(minutes=5)))
+
+
 def one_bad_message_blocks_all(patch: pytest.MonkeyPatch) -> None:
     """Whatever comes after a message that made its decider raise parks behind it, of other orders too."""
     is_blocked = type("Everything", (set,), {"__contains__": lambda self, item: len(self) > 0})
@@ -216,6 +235,8 @@ PLANTS: list[Plant] = [
     answer_forgotten,
     ids_forgotten,
     parked_in_silence,
+    facts_remembered,
+    timers_fire_early,
     one_bad_message_blocks_all,
 ]
 

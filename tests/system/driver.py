@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from shared import tokens
@@ -192,6 +192,22 @@ class Stack:
         """Puts one record on a topic."""
         producer = await self.producer()
         return await producer.send_and_wait(topic, value, key=key.encode(), headers=headers or [])
+
+    async def consume(self, topic: str) -> list[dict[str, Any]]:
+        """The bodies of all that is on a topic by now."""
+        place = TopicPartition(topic, 0)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.bootstrap(), auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            consumer.assign([place])
+            end = (await consumer.end_offsets([place]))[place]
+            bodies: list[dict[str, Any]] = []
+            while await consumer.position(place) < end:
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    bodies += [json.loads(record.value) for record in records]
+            return bodies
+        finally:
+            await consumer.stop()
 
     async def flood(self, topic: str, value: bytes, type_: str, records: int) -> None:
         """Puts many commands on a topic, faster than anybody can decide them."""

@@ -109,6 +109,11 @@ async def test_bad_records_park_alone(shop: Shop) -> None:
     assert {name: rows[at]["code"] for name, at in sent.items()} == {name: code for name, (*_, code) in SPOILED.items()}
     assert set(rows) == set(sent.values())
     assert all(row["reason"] and row["state"] == "parked" for row in rows.values())
+    told = await until(lambda: stack.consume("order.parked"), "order.parked to tell of them")
+    assert {(m["topic"], m["offset"]): m["code"] for m in told}.items() >= {
+        a: r["code"] for a, r in rows.items()
+    }.items()
+    assert all(m["reason"] for m in told)
     row = await stack.larder_json("parked", "show", rows[sent["no JSON"]]["id"])
     assert row["body"] == {"base64": "//4gbm8gSlNPTg=="}
     assert ["ce_type", "PayOrder"] in row["headers"]
