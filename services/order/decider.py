@@ -113,15 +113,12 @@ _UNDER_WAY: dict[type, Cell] = {
     PaidAtOtherTotal: refuse("payment_under_way"),
     PaymentExpired: IGNORE,  # expiry waits for the answer; when no money came, the window is looked at again
 }
-_BEING_CANCELLED: dict[type, Cell] = {**_NOT_PAYABLE, CancelWanted: refuse("cancel_under_way")}
-_HELD_ONCE = _late(PaymentExpired, StockHeld, StockShort, TotalHolds, TotalChanged, StockGone, SlotReserved)
-_TOO_LATE_FOR_STORE = _late(StopMissed, InterceptMissed)
-_ENDED: dict[type, Cell] = {
+_PAID: dict[type, Cell] = {
     **_NOT_PAYABLE,
-    **_TOO_LATE_FOR_STORE,
-    **_late(OrderCleared, OrderRestricted, OrderReferred, OrderRefused),
-    **_late(SlotReserved, SlotRefused, StockReleased, PaymentExpired, GoodsOverdue),
+    PaymentExpired: IGNORE,  # parked behind the payment, and replayed after it
 }
+_BEING_CANCELLED: dict[type, Cell] = {**_PAID, CancelWanted: refuse("cancel_under_way")}
+_TOO_LATE_FOR_STORE = _late(StopMissed, InterceptMissed)
 
 PLACED_AGAIN = (
     BasketPriced,
@@ -156,8 +153,6 @@ def everywhere(rows: Rows) -> Rows:
             InterceptAsked: to(phase, back.decline_intercept),
             # What came of a call after its deadline, and of a count after the hold was used.
             **_late(DropChosen, SubstituteChosen, CancelChosen, OtherCall, ShortageUnanswered, StockLost),
-            # Parked behind the payment, and replayed after it.
-            PaymentExpired: IGNORE,
             CancelRefused: refuse("cancel_not_allowed"),
             CancelNeedsTicket: refuse("cancel_needs_ticket"),
             **dict.fromkeys(PLACED_AGAIN, refuse("order_exists")),
@@ -245,7 +240,7 @@ SALES_ORDER = Table(
                 StockDeducted: to(Phase.AWAITING_PICKING, forward.fulfil),
                 StockSoldOut: to(Phase.REFUNDING, back.refund_sold_out),
                 CancelWanted: to(Phase.DEDUCTING_CANCEL_WANTED, back.keep_wish),
-                **_NOT_PAYABLE,
+                **_PAID,
             },
             Phase.DEDUCTING_CANCEL_WANTED: {
                 StockDeducted: to(Phase.RELEASING, back.reverse_as_wished),
@@ -255,13 +250,13 @@ SALES_ORDER = Table(
             Phase.AWAITING_PICKING: {
                 PickingStarted: to(Phase.PICKING),
                 CancelWanted: to(Phase.STOPPING, back.stop),
-                **_NOT_PAYABLE,
+                **_PAID,
             },
             Phase.PICKING: {
                 FulfilmentPacked: to(Phase.AWAITING_SHIPMENT),
                 PiecesShort: to(Phase.SHORT, short.ask_to_call),
                 CancelWanted: to(Phase.STOPPING, back.stop),
-                **_NOT_PAYABLE,
+                **_PAID,
             },
             Phase.SHORT: {
                 ShortageSettled: to(Phase.PICKING, short.drop),
@@ -270,30 +265,30 @@ SALES_ORDER = Table(
                 SubstituteUnfit: to(Phase.SHORT, short.call_again_unfit),
                 CancelChosen: to(Phase.STOPPING, short.stop_as_chosen),
                 CancelWanted: to(Phase.STOPPING, short.stop_short),
-                **_NOT_PAYABLE,
+                **_PAID,
             },
             Phase.SUBSTITUTING: {
                 StockSubstituted: to(Phase.PICKING, short.amend),
                 SubstituteShort: to(Phase.SHORT, short.call_again),
-                **_NOT_PAYABLE,
+                **_PAID,
             },
             Phase.AWAITING_SHIPMENT: {
                 FulfilmentHandedOver: to(Phase.IN_DELIVERY),
                 CancelWanted: to(Phase.STOPPING, back.stop),
-                **_NOT_PAYABLE,
+                **_PAID,
             },
             Phase.IN_DELIVERY: {
                 FulfilmentDelivered: to(Phase.DELIVERED, forward.open_window),
                 InterceptAsked: to(Phase.INTERCEPTING, back.intercept),
                 DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
                 StopMissed: IGNORE,
-                **_NOT_PAYABLE,
+                **_PAID,
             },
             Phase.DELIVERED: {
                 WindowShut: to(Phase.CLOSED, forward.tell_closed),
                 InterceptAsked: to(Phase.DELIVERED, back.miss_intercept),
                 **_TOO_LATE_FOR_STORE,
-                **_NOT_PAYABLE,
+                **_PAID,
             },
             Phase.STOPPING: {
                 FulfilmentStopped: to(Phase.RELEASING, back.reverse_stopped),
@@ -309,36 +304,45 @@ SALES_ORDER = Table(
                 DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
                 InterceptAsked: to(Phase.INTERCEPTING, back.decline_second_intercept),
                 StopMissed: IGNORE,
-                **_NOT_PAYABLE,
+                **_PAID,
             },
             Phase.RETURNING: {
                 GoodsInspected: to(Phase.REFUNDING, back.take_back),
                 GoodsOverdue: to(Phase.REFUNDING, back.write_off),
                 InterceptAsked: to(Phase.RETURNING, back.decline_second_intercept),
                 **_TOO_LATE_FOR_STORE,
-                **_NOT_PAYABLE,
+                **_PAID,
             },
             Phase.RELEASING: {
                 StockReleased: to(Phase.CANCELLED, back.tell_cancelled),
                 IssueReversed: to(Phase.REFUNDING, back.refund_reversed),
-                **_HELD_ONCE,
                 **_BEING_CANCELLED,
+                # What inventory said before it heard that the order wants out.
+                **_late(StockHeld, StockShort, TotalHolds, TotalChanged, StockGone),
             },
             Phase.REFUNDING: {
                 PaymentRefunded: to(Phase.CANCELLED, back.tell_refunded),
                 PaymentRefundRefused: to(Phase.CANCELLED, back.tell_refund_failed),
                 GoodsInspected: to(Phase.REFUNDING, back.take_back_late),
-                **_late(StockReleased, GoodsOverdue),
-                **_HELD_ONCE,
+                StockReleased: IGNORE,  # a wish while paying: the hold is given back while the money is
+                GoodsOverdue: IGNORE,
                 **_TOO_LATE_FOR_STORE,
                 **_BEING_CANCELLED,
             },
-            Phase.CLOSED: _ENDED,
-            Phase.CANCELLED: {
-                **_ENDED,
-                GoodsInspected: to(Phase.CANCELLED, back.take_back_late),
+            Phase.CLOSED: {
+                **_TOO_LATE_FOR_STORE,
+                **_PAID,
             },
-            Phase.REJECTED: _ENDED,
+            Phase.CANCELLED: {
+                GoodsInspected: to(Phase.CANCELLED, back.take_back_late),
+                GoodsOverdue: IGNORE,
+                **_TOO_LATE_FOR_STORE,
+                **_PAID,
+                # Said before it was heard that the order wants out; and the hold, if the money was faster.
+                **_late(OrderCleared, OrderRestricted, OrderReferred, OrderRefused, SlotReserved, SlotRefused),
+                **_late(StockReleased),
+            },
+            Phase.REJECTED: _PAID,
         }
     ),
 )

@@ -227,8 +227,9 @@ ENDINGS: dict[str, tuple[Phase, tuple[Any, ...], str]] = {
 def test_risk_hears_of_the_customer_s_own_doing_once(phase: Phase, way: tuple[Any, ...], reason: str) -> None:
     """Cancelled, or not at the door; never of what was our own fault, and never twice, whatever comes afterwards."""
     scene = at(phase)
-    afterwards = (RELEASED, EXPIRED, OVERDUE, NOBODY_CALLED, STRAY, ASKED)
-    outcomes = [scene.when(message) for message in (*way, *afterwards)]
+    outcomes = [scene.when(message) for message in way]
+    late = (RELEASED, OVERDUE) if order(scene).phase is Phase.CANCELLED else ()
+    outcomes += [scene.when(message) for message in (EXPIRED, *late, NOBODY_CALLED, STRAY, ASKED)]
     said = [item for outcome in outcomes if isinstance(outcome, Moved) for item in outcome.said]
     assert order(scene).phase in ENDS
     assert order(scene).reason == reason

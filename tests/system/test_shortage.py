@@ -99,6 +99,8 @@ async def test_substitutes_that_cannot_be(shop: Shop) -> None:
     await shop.price(gone, APPLE)
     await shop.receive({dear: 5, gone: 1})
     order_id, ticket = await short(shop, {shop.apple: 3, shop.milk: 1}, {shop.apple: 2})
+    path = f"/tickets/{ticket['ticket_id']}/approve"
+    refused(await shop.stack.post("aftersales", path, {}, by="customer_service"), 409, "ticket_needs_no_approval")
     refused(await shop.call(ticket, "substitute", (gone, 3, shop.apple)), 422, "substitutes_do_not_fit")
     refused(await shop.call(ticket, "substitute", (gone, 1, shop.milk)), 422, "substitutes_do_not_fit")
     for spu, pieces, note in (

@@ -175,7 +175,7 @@ async def test_a_courier_who_is_called_back_in_time(shop: Shop) -> None:
     await shop.until(order_id, "returning")
     refused(await called_back(shop, "o-nobody" + order_id[-4:], by="courier"), 403)
     path = f"/tickets/{opened['ticket_id']}/approve"
-    refused(await shop.stack.post("aftersales", path, {}, by="customer_service"), 409, "ticket_needs_no_approval")
+    refused(await shop.stack.post("aftersales", path, {}, by="customer_service"), 409, "ticket_closed")
     late = await shop.stack.post("logistics", f"/fulfilments/{order_id}/delivered", {}, by="courier")
     refused(late, 409, "fulfilment_not_on_the_road")
     refused(await shop.cancel(order), 409, "cancel_not_allowed")
