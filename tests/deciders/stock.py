@@ -173,7 +173,8 @@ class Shelves:
             self.movements += commit.records.get(Movement, [])
             self.documents += commit.records.get(Document, [])
             self.parked += [parked.reason for parked in commit.parked]
-            for row in commit.outbox:
+            # What is told of parked messages travels on a link of its own: its place among the others means nothing.
+            for row in (r for r in commit.outbox if not r.topic.endswith(".parked")):
                 for _, _, headers in row.records:
                     told = dict(headers)
                     self.said.append(f"{told['ce_type'].decode()} {told['ce_subject'].decode()}")
