@@ -26,8 +26,8 @@ def audit_command(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
     wait_s: Annotated[float, typer.Option(min=0, help="How long to wait until nothing is on its way.")] = WAIT_S,
 ) -> None:
-    """Check stock, money, papers, phases and links of all services against each other. Reads only. Exit code 1: a
-    violation was found; 2: the databases could not be read."""
+    """Check the books of all services against each other. Stock, money, papers, phases and links; reads only. Exit code
+    1: a violation was found; 2: the databases could not be read."""
     try:
         report = uvloop.run(audit(get_settings(), wait_s))
     except (CannotLook, NotConfiguredError) as error:

@@ -36,7 +36,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end, to look around in it.")] = False,
     baskets: Annotated[Path, typer.Option(metavar="FILE", help="Other baskets than the sample.")] = BASKETS,
 ) -> None:
-    """Bring the stack up, play an evening of real baskets with robots, audit, take the stack down again."""
+    """Play an evening of real baskets on a stack of its own. Robots buy, pick and deliver; the audit ends it."""
     home = Home.at(settings_without_stack().home)
     refuse_running(home)
     for name, value in WINDOWS.items():

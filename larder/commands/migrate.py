@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def migrate() -> None:
-    """Bring the tables of all databases, and the topics, to the state of this checkout."""
+    """Bring databases and topics up to date with this checkout."""
     asyncio.run(_migrate())
 
 

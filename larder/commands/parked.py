@@ -37,9 +37,7 @@ STATE = """
 select state, code, reason, exists (select from parked_requests where parked_id = id) as asked
 from parked where id = $1"""
 
-group = typer.Typer(
-    help="Messages that nobody could handle: look at them, replay them, drop them.", no_args_is_help=True
-)
+group = typer.Typer(help="What nobody could handle: list it, show it, replay it, drop it.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -18,7 +18,7 @@ def simulate(
     seeds: Annotated[str, typer.Option(metavar="A..B", help="The seeds to play, both ends included.")] = "1..200",
     as_json: Annotated[bool, typer.Option("--json", help="The last line is one line of JSON.")] = False,
 ) -> None:
-    """Play whole evenings in memory under faults of every kind, and audit each. Exit code 1 on a violation."""
+    """Play evenings in memory, under faults, and audit each. Exit code 1 on a violation."""
     # It loads all six services: only who simulates pays for that.
     from larder.simulation.simulate import Outcome
     from larder.simulation.simulate import simulate as play_all

@@ -27,7 +27,7 @@ def topics(
         ),
     ] = False,
 ) -> None:
-    """List the topics: partitions, records ever written, and who has not read them all."""
+    """List the topics, and who lags behind. Partitions, records ever written, and who has not read them all."""
     if adopt:
         asyncio.run(_adopt())
         return

@@ -24,7 +24,8 @@ from shared.runtime.shard import EFFECTS, Due, EffectAnswered, Replay, Shard, Wo
 REWIND_MAX = 6
 """Most records that a consumer hands out again."""
 COLD_POLLS_MAX = 3
-"""Most polls that come back empty before a consumer that has just begun gets its first records."""
+"""Most polls that come back empty before a consumer that has just begun gets its first records; twice as many for one
+whose connections are gone since it stood still."""
 PAUSE_S = (0.0, 40.0)
 """A worker that is stopped in the middle of a batch stands still for so long."""
 
@@ -127,7 +128,7 @@ class Owner:
             self.around.clock.after(seconds, self._go_again)
 
     def _go_again(self) -> None:
-        self._cold = self.around.dice.randint(0, COLD_POLLS_MAX)
+        self._cold = self.around.dice.randint(1, 2 * COLD_POLLS_MAX)
         self._paused = self._awake = False
         self.wake()
 

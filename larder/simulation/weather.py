@@ -66,5 +66,5 @@ class Weather:
         weather.gateway_silent = dice.choice((0.0, 0.1, 0.3))
         weather.effect_breaks = dice.choice((0.0, 0.05))
         weather.said_twice = dice.choice((0.0, 0.1, 0.3))
-        weather.outages = dice.choice((0, 0, 1, 3))
+        weather.outages = dice.choice((0, 1, 2, 4))
         return weather

@@ -96,7 +96,7 @@ class World:
         dice = self.weather_dice
         service, number = dice.choice(list(self.owners))
         begins_s = dice.random() * EVENING_S
-        if dice.random() < 0.5:
+        if dice.random() < 0.7:
             service, begins_s = "order", WINDOWS.payment_window_s + dice.random() * 2 * PLACING_S
         self.clock.after(begins_s, self._stop, service, number, dice.random() * dice.choice(OUTAGE_S))
 

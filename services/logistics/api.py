@@ -143,9 +143,14 @@ SlotList = Annotated[list[SlotIn], Field(max_length=SLOTS_MAX)]
 
 
 class SlotsIn(BaseModel):
-    """The slots to set; a slot that is not named is left as it is."""
+    """The slots to set; a slot that is not named is left as it is. The bare list will do as well."""
 
     slots: Annotated[SlotList, Field(validation_alias=AliasChoices("slots", "items"))]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_will_do(cls, body: object) -> object:
+        return {"slots": body} if isinstance(body, list) else body
 
 
 def routes(parts: Parts) -> list[APIRouter]:
@@ -276,10 +281,9 @@ def _slots(parts: Parts) -> APIRouter:
         return paging.page(rows, last=lambda r: (r.start,), item=lambda r: r)
 
     @router.put("/stores/{store}/slots")
-    async def put(store: Name, body: SlotsIn | SlotList, asked: Keeper) -> Page[SlotRow]:
+    async def put(store: Name, body: SlotsIn, asked: Keeper) -> Page[SlotRow]:
         asked.caller.must_work_at(store)
-        wanted = body.slots if isinstance(body, SlotsIn) else body
-        places = tuple(SlotPlaces(start=utc(s.start), end=utc(s.end), places=s.places) for s in wanted)
+        places = tuple(SlotPlaces(start=utc(s.start), end=utc(s.end), places=s.places) for s in body.slots)
         await parts.desk.send(SetSlots(store=store, slots=places), asked)
         return Page(items=await slots.at(store, [s.start for s in places]))
 

@@ -106,11 +106,9 @@ def _late(*messages: type) -> dict[type, Cell]:
 
 _NOT_PAYABLE: dict[type, Cell] = {
     PayOrder: refuse("order_not_payable"),
-    PaidAtOtherTotal: refuse("order_not_payable"),
 }
 _UNDER_WAY: dict[type, Cell] = {
     PayOrder: refuse("payment_under_way"),
-    PaidAtOtherTotal: refuse("payment_under_way"),
     PaymentExpired: IGNORE,  # expiry waits for the answer; when no money came, the window is looked at again
 }
 _PAID: dict[type, Cell] = {
@@ -176,7 +174,6 @@ SALES_ORDER = Table(
                 SlotOver: refuse("slot_over"),
                 PlacedAtOtherTotal: refuse("total_changed"),
                 PayOrder: refuse("order_unknown"),
-                PaidAtOtherTotal: refuse("order_unknown"),
                 CancelOrder: refuse("order_unknown"),
                 InterceptAsked: to(Phase.NEW, back.decline_unknown),
                 **_late(TicketOpened, TicketEnded),

@@ -129,8 +129,8 @@ def _point(m: PlaceOrder) -> tuple[str, str]:
 
 def _read_click(order: Order, m: PayOrder, look: Look, c: Context) -> Any:
     """A click on the total that the order shows is fair, even if prices have changed since: then the order comes back
-    with the new total. Any other total was never offered."""
-    if m.expected_total == order.total:
+    with the new total. Any other total was never offered. Of an order that cannot be paid, no total is told."""
+    if order.phase is not Phase.AWAITING_PAYMENT or m.expected_total == order.total:
         return m
     return PaidAtOtherTotal(f"the total is {order.total}, not {m.expected_total}")
 

@@ -144,7 +144,7 @@ def _from_pydantic(errors: Iterable[Mapping[str, Any]], where: str | None = None
         if error["type"] == "json_invalid":
             return Problem(400, "malformed_json", str(error.get("ctx", {}).get("error", error["msg"])))
         source = where or (place.pop(0) if place else "body")
-        told.append({"in": source, "path": ".".join(place), "message": str(error["msg"])})
+        told.append({"in": source, "path": ".".join(place), "message": str(error["msg"]).removeprefix("Value error, ")})
     return _invalid(told)
 
 
@@ -175,7 +175,8 @@ def problem_of(error: Exception) -> Problem | None:
 def _from_starlette(error: HTTPException) -> Problem:
     codes = {400: "malformed_json", 404: "no_such_route", 405: "method_not_allowed", 413: "body_too_large"}
     code = codes.get(error.status_code) or ("bad_request" if error.status_code < 500 else "internal_error")
-    return Problem(error.status_code, code, headers=error.headers)
+    detail = "/docs tells what there is" if code in ("no_such_route", "method_not_allowed") else None
+    return Problem(error.status_code, code, detail, headers=error.headers)
 
 
 def _is_away(error: Exception) -> bool:

@@ -256,7 +256,9 @@ class Worker:
                     log.info("%s owns shard %s, epoch %s", self.decider.service, number, owner.shard.progress.epoch)
                 for tp in partitions:
                     if tp.partition == number:
-                        await self._go_to(tp, owner)
+                        # To the beginning as well, without asking the broker where that is: it would answer after its
+                        # fetches, half a second for each topic, and the group waits for no member so long.
+                        self._consumer.seek(tp, owner.shard.progress.offsets.get(tp.topic, 0))
             self.assigned.set()
             self._wake.set()
 
@@ -269,13 +271,6 @@ class Worker:
                 "was cut before it was read (see its retention)"
             )
         self._consumer.seek(tp, expected)
-
-    async def _go_to(self, tp: TopicPartition, owner: Owner) -> None:
-        offset = owner.shard.progress.offsets.get(tp.topic)
-        if offset is None:
-            await self._consumer.seek_to_beginning(tp)
-        else:
-            self._consumer.seek(tp, offset)
 
     async def leave(self, partitions: set[TopicPartition]) -> None:
         """Lets go of shards that are to be somebody else's."""

@@ -93,7 +93,7 @@ IN_FLIGHT = {"awaiting_payment": 2, "awaiting_picking": 1, "delivered": 1, "in_r
 
 LINKS = {
     "order/0": {"inventory.commands/0": 20, "risk.commands/0": 13, "payment.commands/0": 9, "logistics.commands/0": 8,
-                "aftersales.commands/0": 3, "order.events/0": 30, "risk.activity/0": 2},
+                "aftersales.commands/0": 3, "order.events/0": 30, "risk.activity/0": 4},
     "inventory/0": {"inventory.events/0": 21},
     "risk/0": {"risk.events/0": 13},
     "payment/0": {"payment.events/0": 10},

@@ -70,7 +70,17 @@ class Mortal(Stack):
 
     async def decided(self, service: str) -> int:
         """How many batches the service's shard has ever committed; waits for the database."""
-        return int(await self.ask_book(service, "select version + 1 from progress")) - 1
+        return int(await self.ask_book(service, "select sum(version) + 1 from progress")) - 1
+
+    async def first_commit_s(self, service: str, process: Identity) -> float:
+        """How long it took a service from the start of this process to its first commit."""
+        port = self.settings.port(service)
+        await until_ready(port, service)
+
+        async def moment() -> float:
+            return await counter(port, "larder_batches_created")
+
+        return await until(moment, f"{service} to commit", BACK_S) - started_at(process)
 
     async def ask_book(self, service: str, sql: str) -> Any:
         """One value from a service's database; waits until it answers with something."""
@@ -172,10 +182,10 @@ class Playing:
 
 
 @asynccontextmanager
-async def load(stack: Mortal, orders: int, rate: float, seed: int = 1) -> AsyncIterator[Playing]:
-    """A load that runs while the block does."""
+async def load(stack: Mortal, orders: int, rate: float, *more: object, seed: int = 1) -> AsyncIterator[Playing]:
+    """A load that runs while the block does, with more options of the command if wanted."""
     log = stack.home / "logs" / f"load-{seed}.log"
-    command = ("load", "--orders", orders, "--rate", rate, "--seed", seed, "--no-audit", "--json")
+    command = ("load", "--orders", orders, "--rate", rate, "--seed", seed, "--no-audit", "--json", *more)
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             LARDER,

@@ -27,7 +27,7 @@ async def test_a_lost_log_is_given_again_from_the_outboxes(stack: Mortal, long: 
     """In the midst of a load the broker comes back empty, as another cluster, while one service still has much to read.
     The services stop and say so. Adopted, the new broker gets all that was under way between them; the orders whose
     robots went home stay where they are, and another load comes to its end."""
-    orders, rate = (3_000, 100) if long else (400, 80)
+    orders, rate = (3_000, 100) if long else (300, 80)
     async with load(stack, orders, rate, seed=3) as playing:
         await stack.goes_on("order")
         sleeper = await stack.there("inventory")
@@ -49,7 +49,7 @@ async def test_a_lost_log_is_given_again_from_the_outboxes(stack: Mortal, long: 
     assert not re.search(r"order/0: .* 0 of them not received yet", adopted.out), adopted.out
     assert "are lost" in adopted.out
     await stack.up_again()
-    async with load(stack, 100, 50, seed=4) as playing:
+    async with load(stack, 60, 60, "--unpaid-share", 0, "--late-share", 0, seed=4) as playing:
         await playing.ended_well()
     await nothing_wrong(stack)
 

@@ -169,3 +169,14 @@ async def until(condition: Any, patience_s: float = 10) -> None:
     async with asyncio.timeout(patience_s):
         while not condition():
             await asyncio.sleep(0.001)
+
+
+async def drained(owner: Owner) -> None:
+    """Everything that the owner still has to do is done."""
+    while owner.has_work:
+        await owner.run_batch([])
+
+
+async def parked(ground: Ground) -> list[tuple[Any, ...]]:
+    """Subject and code of all that is parked."""
+    return await ground.rows("select subject, code from parked where state = 'parked' order by id")

@@ -11,26 +11,13 @@ import pytest
 from shared.runtime.broker import WrongBroker
 from shared.runtime.commit import Commit
 from shared.runtime.database import GateShut
-from shared.runtime.owner import Owner
 from shared.runtime.said import Effect
-from shared.runtime.shard import EFFECTS
 from tests.runtime.fake_producer import FakeProducer, Send
-from tests.runtime.ground import Ground, until
-from tests.runtime.toy import Answered, Call, PointAt, PourOver, Put, Rained, SetLid, Shake, Smash, Vanish
+from tests.runtime.ground import Ground, drained, parked, until
+from tests.runtime.toy import Answered, Call, PointAt, PourOver, Put, Rained, SetLid, Shake, Smash
 
 pytestmark = pytest.mark.parts
 SOON = timedelta(seconds=5)
-
-
-async def drained(owner: Owner) -> None:
-    """Everything that the owner still has to do is done."""
-    while owner.has_work:
-        await owner.run_batch([])
-
-
-async def parked(ground: Ground) -> list[tuple[Any, ...]]:
-    """Subject and code of all that is parked."""
-    return await ground.rows("select subject, code from parked where state = 'parked' order by id")
 
 
 # -- what the database cannot keep -------------------------------------------------------------------------------------
@@ -106,71 +93,6 @@ async def test_another_broker_is_refused(ground: Ground) -> None:
     await ground.connection.execute("update progress set cluster_id = 'another'")
     with pytest.raises(WrongBroker, match="another"):
         await ground.owner()
-
-
-# -- requests ----------------------------------------------------------------------------------------------------------
-
-
-async def ask(ground: Ground, action: str, *ids: int) -> None:
-    """What `larder parked` leaves."""
-    sql = "insert into parked_requests (parked_id, action, shard) select unnest($1::bigint[]), $2, 0"
-    await ground.connection.execute(sql, ids, action)
-
-
-async def test_replayed_after_the_first_one_was_dropped(ground: Ground) -> None:
-    """The one that raises is given up, those behind it are decided in order, and the jar is free again."""
-    owner, log = await ground.owner(), ground.log
-    await owner.run_batch([log.told(m) for m in (Smash(jar="a"), Put(jar="a", pieces=5), Put(jar="a", pieces=-5))])
-    await ask(ground, "drop", 1)
-    await owner.serve_requests()
-    assert owner.shard.blocked == {"a"}
-    await ask(ground, "replay", 2)
-    await owner.serve_requests()
-    await drained(owner)
-    assert await ground.rows("select id, state from parked order by id") == [
-        (1, "dropped"), (2, "replayed"), (3, "replayed"),
-    ]  # fmt: skip
-    assert owner.shard.blocked == set()
-    assert await ground.rows("select count(*) from parked_requests") == [(0,)]
-    await owner.run_batch([log.told(Rained(jar="a"))])
-    assert await ground.pieces("a") == 1
-
-
-async def test_stays_parked_when_it_fails_again(ground: Ground) -> None:
-    """The request is done with, the row is still there once, and it can be asked for again."""
-    owner, log = await ground.owner(), ground.log
-    await owner.run_batch([log.told(Smash(jar="a")), log.told(Rained(jar="a"))])
-    for _ in range(2):
-        await ask(ground, "replay", 1)
-        await owner.serve_requests()
-    assert await parked(ground) == [("a", "decider_raised"), ("a", "behind")]
-    assert await ground.rows("select count(*) from parked_requests") == [(0,)]
-    assert await ground.rows("select * from answers") == []
-
-
-async def test_dropped_is_not_taken_along_by_a_replay(ground: Ground) -> None:
-    """It waits behind one that is replayed, and was given up: it is not decided after all."""
-    owner, log = await ground.owner(), ground.log
-    await owner.run_batch([log.told(m) for m in (Smash(jar="b"), Put(jar="b", pieces=5), Put(jar="b", pieces=1))])
-    await ask(ground, "replay", 2)
-    await ask(ground, "drop", 3)
-    await owner.serve_requests()
-    await drained(owner)
-    assert await ground.rows("select state from parked order by id") == [("parked",), ("replayed",), ("dropped",)]
-    assert await ground.pieces("b") == 5
-
-
-async def test_replay_that_cannot_be_kept_stays_parked(ground: Ground) -> None:
-    """The database refuses it now as it did then; others of the same request go on."""
-    owner, log = await ground.owner(), ground.log
-    await owner.run_batch([log.told(m) for m in (Smash(jar="a"), Put(jar="a", pieces=1))])
-    await owner.run_batch([log.told(Shake(jar="b")), log.told(Vanish(jar="c"))])
-    await ask(ground, "drop", 1)
-    await ask(ground, "replay", 2, 3, 4)
-    await owner.serve_requests()
-    await drained(owner)
-    assert await parked(ground) == [("b", "unwritable"), ("c", "no_cell")]
-    assert await ground.pieces("a") == 1
 
 
 # -- timers ------------------------------------------------------------------------------------------------------------
@@ -267,75 +189,3 @@ async def test_open_effects_are_resumed_by_the_next_owner(ground: Ground) -> Non
     assert calls == [("a:1", True), ("b:1", False)]
     assert await ground.rows("select * from effects") == []
     assert await ground.pieces("b") == 7
-
-
-async def test_effect_whose_answer_parked_is_asked_again_by_a_replay(ground: Ground) -> None:
-    """Nonsense came back and parked; the replay calls once more, and the new answer settles it."""
-    answers = [-1, 7]
-
-    async def run(effect: Effect, resumed: bool) -> Answered:
-        return Answered(effect.arguments["jar"], answers.pop(0))
-
-    owner = await ground.owner(run)
-    await owner.run_batch([ground.log.told(Call(jar="a"))])
-    await until(lambda: owner.has_work)
-    await owner.run_batch([])
-    assert await ground.rows("select topic, message_id, code from parked") == [(EFFECTS, "a:1", "decider_raised")]
-    await ask(ground, "replay", 1)
-    await owner.serve_requests()
-    await until(lambda: owner.has_work)
-    await owner.run_batch([])
-    assert await ground.pieces("a") == 7
-    assert await parked(ground) == []
-    assert await ground.rows("select * from effects") == []
-
-
-async def test_effect_whose_answer_parked_waits_for_an_operator_over_restarts(ground: Ground) -> None:
-    """Every new owner would ask, and park the answer behind the first one: one row is enough to look at."""
-    calls: list[str] = []
-    answers = {"a": [-1, 7], "b": [7, 7]}
-
-    async def run(effect: Effect, resumed: bool) -> Answered:
-        calls.append(effect.id)
-        jar = effect.arguments["jar"]
-        return Answered(jar, answers[jar].pop(0))
-
-    owner = await ground.owner(run)
-    await owner.run_batch([ground.log.told(Call(jar="a"))])
-    await until(lambda: owner.has_work)
-    await owner.run_batch([ground.log.told(Call(jar="b"))])
-    heir = await ground.owner(run)
-    await until(lambda: heir.has_work)
-    await heir.run_batch([])
-    assert (calls.count("a:1"), await parked(ground)) == (1, [("a", "decider_raised")])
-    assert await ground.pieces("b") == 7
-    await ask(ground, "replay", 1)
-    await heir.serve_requests()
-    await until(lambda: heir.has_work)
-    await heir.run_batch([])
-    assert (await ground.pieces("a"), await parked(ground)) == (7, [])
-
-
-@pytest.mark.xfail(
-    strict=True, reason="a replay asks the effect again, and decides what waits behind it before the answer"
-)
-async def test_what_waits_behind_an_effect_s_answer_is_replayed_after_it(ground: Ground) -> None:
-    """Pieces come from outside, then some are taken out: in this order, also when the first answer was nonsense."""
-    answers = [-1, 7]
-
-    async def run(effect: Effect, resumed: bool) -> Answered:
-        return Answered(effect.arguments["jar"], answers.pop(0))
-
-    owner = await ground.owner(run)
-    await owner.run_batch([ground.log.told(Call(jar="a"))])
-    await until(lambda: owner.has_work)
-    await owner.run_batch([])
-    await owner.run_batch([ground.log.told(Put(jar="a", pieces=-5))])
-    assert await parked(ground) == [("a", "decider_raised"), ("a", "behind")]
-    await ask(ground, "replay", 1)
-    await owner.serve_requests()
-    await until(lambda: owner.has_work)
-    await owner.run_batch([])
-    await owner.serve_requests()
-    assert await ground.pieces("a") == 2
-    assert await parked(ground) == []

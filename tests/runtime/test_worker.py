@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from aiokafka import TopicPartition
 
 from services.aftersales.decider import DECIDER
 from services.aftersales.store import AftersalesStore
@@ -64,3 +65,27 @@ async def test_a_worker_that_is_told_to_stop_ends_without_an_error(migrated: Set
     one.stop()
     await asyncio.wait_for(running, PATIENCE_S)
     assert await books.fetchval("select epoch from progress") == 1
+
+
+class Seeks:
+    """A consumer of which nothing but a place may be asked: everything else would ask the broker."""
+
+    def __init__(self) -> None:
+        self.places: dict[TopicPartition, int] = {}
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        """From there."""
+        self.places[tp] = offset
+
+
+async def test_a_shard_is_taken_without_a_question_to_the_broker(migrated: Settings, books) -> None:
+    """The broker answers behind its fetches, half a second for each topic: with many topics that nobody has written to
+    the group would lose patience, and begin again and again."""
+    await books.execute("insert into progress values (0, 1, 0, '', $1, '{}', '{}', '{}')", '{"order.events": 7}')
+    one = worker(migrated)
+    one._connection = books
+    one._consumer = seeks = Seeks()
+    topics = {"order.events", "aftersales.commands"}
+    await one.take({TopicPartition(topic, 0) for topic in topics})
+    assert {tp.topic: place for tp, place in seeks.places.items()} == {"order.events": 7, "aftersales.commands": 0}
+    await one.leave({TopicPartition(topic, 0) for topic in topics})
