@@ -242,9 +242,13 @@ class Life:
         return pieces
 
     @property
-    def worth(self) -> int:
-        """What was paid for the lots; the total, unless something was dropped."""
-        return sum(quantity * price for _, quantity, price in self.lots)
+    def dropped(self) -> int:
+        """What was paid for pieces that are not to be delivered any more (minor units)."""
+        if self.order is None or not listed(self.order.lots):
+            return 0
+        ordered = zip(listed(self.order.quantities), listed(self.order.prices), strict=True)
+        paid: int = sum(quantity * price for quantity, price in ordered)
+        return paid - sum(quantity * price for _, quantity, price in self.lots)
 
 
 # -- lines and lists ---------------------------------------------------------------------------------------------------

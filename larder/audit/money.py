@@ -27,7 +27,7 @@ def money_of_phase(life: Life) -> str | None:
     if order.phase in _NOTHING_KEPT:
         due = 0
     elif order.phase in _TOTAL_KEPT:
-        due = life.worth if order.kind == "sales" else 0
+        due = order.total - life.dropped if order.kind == "sales" else 0
     else:
         return None
     due += sum(refund[2] for refund in _refunds(life) if refund[1] == "refused")
@@ -61,7 +61,7 @@ def refunds_fit_lines(life: Life) -> str | None:
             return f"a lot of {quantity} {spu} at {price}, the line was paid {prices.get(spu)} per piece"
     asked = sum(refund[2] for refund in own)
     parts = sum(refund[2] for refund in own if refund[0] != order.closing_refund)
-    dropped = order.total - life.worth
+    dropped = life.dropped
     if not parts <= dropped or not asked <= order.total:
         return f"{parts} was asked back for pieces worth {dropped}, in all {asked} of {order.total}"
     if order.given_back not in (dropped, order.total):

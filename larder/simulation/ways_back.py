@@ -127,6 +127,7 @@ def returns(rows: Rows) -> Iterator[Violation]:
     out, and each once, unless it was written off and came after all."""
     documents, holds = by(rows["inventory.documents"], "order_id"), by(rows["inventory.holds"], "order_id")
     works, told = by(rows["logistics.fulfilments"], "order_id"), happened(rows)
+    inspected = {step["order_id"]: step for step in rows["logistics.steps_back"] if step["entered"] == "inspected"}
     for order in rows["order.orders"]:
         order_id, net = order["order_id"], Net(documents[order["order_id"]])
         hold = holds[order_id][0]["phase"] if holds[order_id] else None
@@ -139,6 +140,13 @@ def returns(rows: Rows) -> Iterator[Violation]:
             if net.back or net.missing:
                 yield Violation("returned_is_taken_back", order_id, f"hold {hold}, taken back {dict(net.back)}")
             continue
+        came: Counter[str] = Counter()
+        if step := inspected.get(order_id):
+            for spu, quantity, found in zip(step["spus"], step["quantities"], step["found"], strict=True):
+                came[spu] += quantity if found != "missing" else 0
+        if +came != +net.back:
+            what = f"the store found {dict(+came)}, the documents take {dict(+net.back)} back"
+            yield Violation("inspected_is_taken_back", order_id, what)
         overdue = "GoodsOverdue" in told.get(order_id, ())
         for spu in {*net.issued, *net.back, *net.missing}:
             out, back, missing = net.stands.get(spu, 0), net.back[spu], net.missing[spu]

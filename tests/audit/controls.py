@@ -89,7 +89,15 @@ TALES = (
     Tale("o-way-back", "returning", {"milk": 1}),
 )
 ORDERS = len(TALES)
-IN_FLIGHT = {"awaiting_payment": 2, "awaiting_picking": 1, "delivered": 1, "in_review": 1, "picking": 1, "returning": 1, "short": 1}
+IN_FLIGHT = {
+    "awaiting_payment": 2,
+    "awaiting_picking": 1,
+    "delivered": 1,
+    "in_review": 1,
+    "picking": 1,
+    "returning": 1,
+    "short": 1,
+}
 
 LINKS = {
     "order/0": {"inventory.commands/0": 20, "risk.commands/0": 13, "payment.commands/0": 9, "logistics.commands/0": 8,
@@ -188,7 +196,11 @@ class World:
         if t.mode is None:
             return
         phase = {"released": "released", "reversed": "reversed", "sold_out": "short", "short": "short"}.get(t.way)
-        phase = "taken_back" if t.way == "not_reachable" else phase or ("deducted" if t.deducted else {"lock": "locked", "on_payment": "checked"}[t.mode])
+        phase = (
+            "taken_back"
+            if t.way == "not_reachable"
+            else phase or ("deducted" if t.deducted else {"lock": "locked", "on_payment": "checked"}[t.mode])
+        )
         lines = {} if t.way == "short" else t.lines
         document = f"IR-{t.order_id}" if t.way == "reversed" else f"SI-{t.order_id}" if t.deducted else ""
         columns = json.dumps(list(lines)), json.dumps(list(lines.values()))
@@ -345,10 +357,13 @@ class World:
             self._paper(t, "document", {"number": f"IR-{t.order_id}", "kind": "issue_reversal", "lines": of_page})
         if t.way == "not_reachable":
             self._paper(t, "document", {"number": f"RR-{t.order_id}", "kind": "return_receipt", "lines": of_page})
-        for kind, number, sign in (("issue_reversal", f"IR-{t.order_id}", 1), ("adjustment", f"AD-{t.order_id}~1", -1)):
+        for kind, document, sign in (
+            ("issue_reversal", f"IR-{t.order_id}", 1),
+            ("adjustment", f"AD-{t.order_id}~1", -1),
+        ):
             if t.dropped:
                 page = [{"spu": spu, "quantity": sign * quantity} for spu, quantity in t.dropped]
-                self._paper(t, "document", {"number": number, "kind": kind, "lines": page})
+                self._paper(t, "document", {"number": document, "kind": kind, "lines": page})
         answer = (f"c-{t.order_id}", 0, NOON, True, None, t.order_id, "", "")
         self._rows["order", "answers"].append(answer)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.order.goods import is_similar
 from services.order.pages import _substitutes
 from services.order.short import SHORTAGE_WINDOW
 from services.order.state import Amendment, GoodsOverdue, Lot, Paper, Phase, Substitution
@@ -319,6 +320,12 @@ def test_similar_is_within_twenty_percent_of_what_was_paid(price: int, fits: boo
     assert order(scene).phase is (Phase.SUBSTITUTING if fits else Phase.SHORT)
 
 
+@pytest.mark.parametrize(("price", "similar"), [(79, False), (80, True), (100, True), (120, True), (121, False)])
+def test_just_twenty_percent_is_similar(price: int, similar: bool) -> None:
+    """The bound itself is within."""
+    assert is_similar(price, 100, 20) is similar
+
+
 def test_similar_to_what_was_paid_and_not_to_the_price_of_now() -> None:
     """Milk has doubled since: the customer's price is the one that he paid."""
     scene = at(Phase.SHORT)
@@ -447,6 +454,22 @@ def test_substitute_that_is_on_the_list_already() -> None:
     said = scene.says(NOBODY_CALLED)
     assert only(RefundPayment, said).amount == MILK
     assert only(AmendFulfilment, said) == picks(("milk", 1), ("bread", 1))
+
+
+def test_pieces_that_were_paid_differently_are_not_substituted() -> None:
+    """Nobody can say at which price: somebody calls again, and they can be dropped, each at its own price."""
+    scene = shop(bread=130)
+    for message in at_picking(130):
+        scene.says(message)
+    scene.says(ONE_SHORT)
+    scene.says(substitutes(("bread", 1, "milk")))
+    scene.says(SUBSTITUTED)
+    scene.says(short_of(("bread", 2)))
+    before = order(scene)
+    said = scene.says(substitutes(("oat", 2, "bread"), ticket_id="t-o-1-2"))
+    assert messages(said) == [reopened("substitute_price_differs", "t-o-1-2")]
+    assert order(scene) == before
+    assert only(RefundPayment, scene.says(NOBODY_CALLED)).amount == MILK + 130
 
 
 def at_picking(bread: int) -> tuple[Any, ...]:

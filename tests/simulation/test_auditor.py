@@ -174,6 +174,7 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("returned_is_taken_back", lambda rows: some(rows, "inventory.holds", phase="taken_back").update(phase="reversed")),
     ("stopped_is_reversed", lambda rows: some(rows, "logistics.fulfilments", phase="stopped").update(phase="packed")),
     ("returned_is_issued", lambda rows: rows["inventory.documents"].remove(back_document(rows))),
+    ("inspected_is_taken_back", lambda rows: rows["inventory.documents"].remove(back_document(rows))),
     ("steps_back_are_phase", lambda rows: rows["logistics.steps_back"].pop()),
     ("inspected_is_sent", inspected_more),
     ("refund_is_line", lambda rows: amended(rows).update(closing_refund=1)),
