@@ -112,8 +112,8 @@ def _without_paper(row: Any) -> str:
         whose, of = row["document"], (row["d_store"], row["d_spus"], row["d_quantities"])
     store, spus, quantities = of
     on_hand_sign, locked_sign = _SIGNS[kind]
-    if kind in _ISSUES and row["h_mode"] == "lock" and (spus, quantities) == (row["h_spus"], row["h_quantities"]):
-        locked_sign = -1  # substitutes were never locked: theirs are other lines
+    if kind in _ISSUES and row["h_mode"] == "lock" and row["document"].partition("~")[2] == "":
+        locked_sign = -1  # an order's later issues are of substitutes, which were never locked
     pieces = listed(quantities)
     if (
         store != row["store"]
