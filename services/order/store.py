@@ -13,7 +13,7 @@ from services.order.state import ENDS, Basket, Order, Paper, Phase, Product, Sto
 from shared.contracts.base import Slot
 from shared.contracts.order import Delivery
 from shared.runtime.commit import Commit
-from shared.runtime.statement import Connection, Write
+from shared.runtime.statement import Connection, Write, columns
 from shared.runtime.table import Key
 
 _ORDERS = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, b.device
@@ -98,24 +98,20 @@ class OrderStore:
         baskets: list[Basket] = commit.records.get(Basket, [])
         placed = {o.order_id for o in orders if o.placed_at == commit.at} if baskets else set()
         if new := [o for o in orders if o.order_id in placed]:
-            writes.append(Write("orders_new", _INSERT, _columns([_placed_row(o) for o in new])))
+            writes.append(Write("orders_new", _INSERT, columns([_placed_row(o) for o in new])))
         if old := [o for o in orders if o.order_id not in placed]:
-            writes.append(Write("orders_step", _UPDATE, _columns([_step_row(o) for o in old])))
+            writes.append(Write("orders_step", _UPDATE, columns([_step_row(o) for o in old])))
         if baskets:
             latest = {b.order_id: b for b in baskets}
-            writes.append(Write("baskets", _BASKETS, _columns([_basket_row(b) for b in latest.values()])))
+            writes.append(Write("baskets", _BASKETS, columns([_basket_row(b) for b in latest.values()])))
         if entries := commit.records.get(TimelineEntry):
             rows = [(e.order_id, e.at, e.phase, e.message, e.actor) for e in entries]
-            writes.append(Write("timeline", _TIMELINE, _columns(rows)))
+            writes.append(Write("timeline", _TIMELINE, columns(rows)))
         if papers := commit.records.get(Paper):
             writes.append(
-                Write("papers", _PAPERS, _columns([(p.order_id, p.kind, p.at, json.dumps(p.body)) for p in papers]))
+                Write("papers", _PAPERS, columns([(p.order_id, p.kind, p.at, json.dumps(p.body)) for p in papers]))
             )
         return writes
-
-
-def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _step_row(o: Order) -> list[Any]:

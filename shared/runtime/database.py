@@ -20,7 +20,7 @@ from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.said import Effect
 from shared.runtime.shard import BLOCKING, EFFECTS, Due
-from shared.runtime.statement import Connection, Store, Write, execute
+from shared.runtime.statement import Connection, Store, Write, columns, execute
 from shared.runtime.table import Key
 
 WORKER_SETTINGS = {
@@ -233,29 +233,25 @@ def _runtime_writes(commit: Commit) -> list[Write]:
     writes = []
     if rows := commit.outbox:
         packed = [_pack(r.records) for r in rows]
-        columns = [[r.topic for r in rows], [r.partition for r in rows], [r.first_link for r in rows]]
-        writes.append(Write("outbox", _OUTBOX, [shard, at, *columns, [r.last_link for r in rows], packed]))
+        where = [[r.topic for r in rows], [r.partition for r in rows], [r.first_link for r in rows]]
+        writes.append(Write("outbox", _OUTBOX, [shard, at, *where, [r.last_link for r in rows], packed]))
     if timers := commit.timers:
         if set_ := [(s, n, due) for (s, n), due in timers.items() if due is not None]:
-            writes.append(Write("timers_set", _TIMERS_SET, [shard, *_columns(set_)]))
+            writes.append(Write("timers_set", _TIMERS_SET, [shard, *columns(set_)]))
         if done := [key for key, due in timers.items() if due is None]:
-            writes.append(Write("timers_done", _TIMERS_DONE, _columns(done)))
+            writes.append(Write("timers_done", _TIMERS_DONE, columns(done)))
     closed = set(commit.effects_closed)
     if opened := [(e.id, e.kind, json.dumps(e.arguments)) for e in commit.effects_opened if e.id not in closed]:
-        writes.append(Write("effects_opened", _EFFECTS_OPENED, [shard, at, *_columns(opened)]))
+        writes.append(Write("effects_opened", _EFFECTS_OPENED, [shard, at, *columns(opened)]))
     if closed:
         writes.append(Write("effects_closed", _EFFECTS_CLOSED, [list(closed)]))
     if answers := [(a.id, a.code, a.subject, a.fingerprint, a.detail) for a in commit.answers]:
-        writes.append(Write("answers", _ANSWERS, [shard, at, *_columns(answers)]))
+        writes.append(Write("answers", _ANSWERS, [shard, at, *columns(answers)]))
     if commit.parked:
-        writes.append(Write("parked", _PARKED, [shard, at, *_columns([_parked_row(p) for p in commit.parked])]))
+        writes.append(Write("parked", _PARKED, [shard, at, *columns([_parked_row(p) for p in commit.parked])]))
     if commit.replayed:
         writes.append(Write("replayed", _REPLAYED, [commit.replayed]))
     return writes
-
-
-def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _parked_row(p: Any) -> tuple[Any, ...]:

@@ -32,6 +32,11 @@ class Write:
     arguments: Sequence[Any]
 
 
+def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Rows turned into the arrays that `unnest` takes; at least one row."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
 class Store(Protocol):
     """A service's tables: what the runtime asks of `store.py`."""
 
