@@ -41,6 +41,7 @@ BEAT_S = 0.004
 LATE_GRACE_S = 2.0
 """Late money comes by webhook, and goes back, within so long after its time."""
 IDS_TOLD = 5
+HEARD = ("order.events", "logistics.events", "order.answers", "logistics.answers")
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,7 @@ class Load:
         self._say_remarks()
         async with self._sender:
             await self._fill_shelves()
-            async with Listener(
-                self.settings.bootstrap(), ("order.events", "logistics.events"), self.settings.shards
-            ) as listener:
+            async with Listener(self.settings.bootstrap(), HEARD, self.settings.shards) as listener:
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(50_000, 20, 20)
@@ -143,7 +142,7 @@ class Load:
         )
         began = time.monotonic()
         await tell_catalogue(settings, play, self._names)
-        async with Listener(settings.bootstrap(), ("inventory.events",), settings.shards) as listener:
+        async with Listener(settings.bootstrap(), ("inventory.answers",), settings.shards) as listener:
             self.figures.received = await fill(
                 self._sender, listener, self.run_id, play, plays, settings.shards, self._display.say
             )

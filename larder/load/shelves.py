@@ -116,7 +116,7 @@ def receipts(run: str, play: Play, plays: int) -> Iterator[tuple[str, ReceiveGoo
 async def fill(sender: Sender, listener: Listener, run: str, play: Play, plays: int, shards: int, say: Say) -> int:
     """Receives the goods, and waits until every receipt is written. Returns the pieces.
 
-    The listener hears `inventory.events`. A receipt whose answer does not come is sent again under the same id.
+    The listener hears `inventory.answers`. A receipt whose answer does not come is sent again under the same id.
     """
     stencil, coming = Stencil(ReceiveGoods.TYPE), receipts(run, play, plays)
     waiting: dict[str, tuple[float, int, tuple[bytes, bytes, Any]]] = {}

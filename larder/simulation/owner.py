@@ -8,9 +8,11 @@ what it remembers until the gate is shut in its face.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+
+from msgspec.structs import replace
 
 from larder.simulation.database import Database, GateShut, ParkedRow
 from larder.simulation.gateway import Calls

@@ -7,7 +7,6 @@ databases can say the same; lines are lists instead of JSON. What only the simul
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -90,11 +89,10 @@ _FIELDS: dict[type, list[str]] = {}
 
 
 def _plain(thing: Any) -> Row:
-    """A dataclass as a row; what it holds stays as it is."""
+    """A struct as a row; what it holds stays as it is."""
     names = _FIELDS.get(type(thing))
     if names is None:
-        assert is_dataclass(thing), thing
-        names = _FIELDS[type(thing)] = [field.name for field in fields(thing)]
+        names = _FIELDS[type(thing)] = list(type(thing).__struct_fields__)
     return {name: getattr(thing, name) for name in names}
 
 

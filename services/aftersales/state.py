@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Phase(StrEnum):
@@ -15,8 +16,7 @@ class Phase(StrEnum):
     SHUT = "shut"
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """The after-sales window of one order; `shuts_at` is its planned end, from the delivery on."""
 
     order_id: str
@@ -26,8 +26,7 @@ class Window:
     shuts_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WindowPassed:
+class WindowPassed(Struct, frozen=True):
     """The timer: the time for complaints is over."""
 
     order_id: str

@@ -7,10 +7,11 @@ the sums of the ledger's deltas.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from shared.contracts.inventory import HoldMode
 from shared.runtime.said import Record
@@ -51,8 +52,7 @@ EMPTY = Cell(0, 0)
 """A cell that no goods were ever received for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """What an order has on the stock of one store. `spus` (each once) and `quantities` (pieces) are parallel.
 
     `document` is the number of the last document written for it, empty before the first.
@@ -67,8 +67,7 @@ class Hold:
     document: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
+class StoreRequest(Struct, frozen=True):
     """A storekeeper's request, known by the number of the one document that comes of it."""
 
     number: str
@@ -96,8 +95,7 @@ UNLOCK = "unlock"
 """Kind of a movement without a document: a hold is given back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Movement(Record):
+class Movement(Record, frozen=True):
     """One row of the ledger: what one step did to the cells of a store.
 
     `spus`, `on_hand` and `locked` (deltas in pieces) are parallel. It names its document (`kind` is then the
@@ -114,8 +112,7 @@ class Movement(Record):
     locked: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Document(Record):
+class Document(Record, frozen=True):
     """A numbered document with its lines: pieces, or in an adjustment the signed difference.
 
     `reverses` is the number of the document that this one takes back; `actor` who asked for it (`role:id`), when it

@@ -9,9 +9,10 @@ back, and nothing else counts.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from services.logistics.state import (
     AskedInOtherStore,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from shared.contracts.base import Slot
 from shared.contracts.order import Delivery
@@ -42,8 +43,7 @@ class ReservationPhase(StrEnum):
     FREED = "freed"
 
 
-@dataclass(frozen=True, slots=True)
-class Fulfilment:
+class Fulfilment(Struct, frozen=True):
     """One order in one store. Its lines, which never change, are apart (`PickList`)."""
 
     order_id: str
@@ -61,8 +61,7 @@ class Fulfilment:
     delivered_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SlotState:
+class SlotState(Struct, frozen=True):
     """A slot of a store. `reserved` is the number of reservations in phase `reserved`; a store that takes places away
     may leave fewer than that, and then nobody gets one."""
 
@@ -74,8 +73,7 @@ class SlotState:
     reserved: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True):
     """An order's place in the slot that begins at `start`. `code` says why it got none."""
 
     order_id: str
@@ -98,8 +96,7 @@ def slot_key(store: str, start: datetime) -> Key:
 # -- what is written down, never to be changed -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PickList(Record):
+class PickList(Record, frozen=True):
     """What to pick and where to bring it. `spus` and `quantities` (pieces) are parallel."""
 
     order_id: str

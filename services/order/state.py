@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from shared.contracts.base import Slot
 from shared.contracts.inventory import HoldMode
@@ -53,8 +54,7 @@ RESTING = ENDS | {
 """Phases that wait for a person, a timer or nothing; the others wait for a service."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """One sales order. Money in minor units; `spus`, `quantities` (pieces) and `prices` (per piece) are parallel.
 
     `attempt` counts clicks on pay, `refunds` the refunds asked for; `closing_refund` is the one that the phase
@@ -101,8 +101,7 @@ class StoreFact(NamedTuple):
 # -- what is kept ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineEntry(Record):
+class TimelineEntry(Record, frozen=True):
     """Something happened to the order: the phase it entered, the message that did it, and who sent it."""
 
     order_id: str
@@ -112,8 +111,7 @@ class TimelineEntry(Record):
     actor: str
 
 
-@dataclass(frozen=True, slots=True)
-class Basket(Record):
+class Basket(Record, frozen=True):
     """The order's lines as they are priced now; written at placing, and again when the total changes."""
 
     order_id: str
@@ -125,8 +123,7 @@ class Basket(Record):
     device: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Paper(Record):
+class Paper(Record, frozen=True):
     """Something that the order's page shows: a document, a payment, a refund, or the short lines."""
 
     order_id: str
@@ -138,8 +135,7 @@ class Paper(Record):
 # -- messages that never leave the service -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentExpired:
+class PaymentExpired(Struct, frozen=True):
     """The time to pay is over."""
 
     order_id: str
@@ -150,8 +146,7 @@ class PaymentExpired:
         return self.order_id
 
 
-@dataclass(frozen=True, slots=True)
-class BasketPriced:
+class BasketPriced(Struct, frozen=True):
     """PlaceOrder, read with the catalogue: everything is known, and the total is what the customer expected."""
 
     order_id: str
@@ -166,68 +161,62 @@ class BasketPriced:
     device: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class BasketPricedForSlot(BasketPriced):
+class BasketPricedForSlot(BasketPriced, frozen=True):
     """The same, for an agreed hour."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unplaceable:
+class Unplaceable(Struct, frozen=True):
     """PlaceOrder, read with the catalogue: it cannot be placed. `detail` names what is wrong, for the customer."""
 
     detail: str
 
 
-class OutsideEveryArea(Unplaceable):
+class OutsideEveryArea(Unplaceable, frozen=True):
     """No store serves the delivery point, or not the store that was asked for."""
 
 
-class UnknownStore(Unplaceable):
+class UnknownStore(Unplaceable, frozen=True):
     """There is no such store."""
 
 
-class StoreNotAccepting(Unplaceable):
+class StoreNotAccepting(Unplaceable, frozen=True):
     """The store takes no new orders."""
 
 
-class UnknownProduct(Unplaceable):
+class UnknownProduct(Unplaceable, frozen=True):
     """An SPU that is not in the catalogue."""
 
 
-class QuantityTooLarge(Unplaceable):
+class QuantityTooLarge(Unplaceable, frozen=True):
     """More pieces of one SPU than an order may hold, summed over its lines."""
 
 
-class SlotOver(Unplaceable):
+class SlotOver(Unplaceable, frozen=True):
     """The slot has begun already, or ends before it starts."""
 
 
-class PlacedAtOtherTotal(Unplaceable):
+class PlacedAtOtherTotal(Unplaceable, frozen=True):
     """The total is not the one that the customer expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class PaidAtOtherTotal:
+class PaidAtOtherTotal(Struct, frozen=True):
     """PayOrder with a total that this order never had: nothing happens before the customer has seen the right one."""
 
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class TotalHolds:
+class TotalHolds(Struct, frozen=True):
     """StockVerified, read with the catalogue: the total is still the one that was clicked on."""
 
 
-@dataclass(frozen=True, slots=True)
-class TotalChanged:
+class TotalChanged(Struct, frozen=True):
     """StockVerified, read with the catalogue: prices have changed since the click."""
 
     prices: tuple[int, ...]
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class StrayMoneyReturned:
+class StrayMoneyReturned(Struct, frozen=True):
     """PaymentRefunded for money that nobody waited for."""
 
     refund: int

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from services.order.areas import covers, serving
@@ -13,7 +14,7 @@ from services.order.state import ENDS, Basket, Order, Paper, Phase, Product, Sto
 from shared.contracts.base import Slot
 from shared.contracts.order import Delivery
 from shared.runtime.commit import Commit
-from shared.runtime.statement import Connection, Write, columns
+from shared.runtime.statement import Connection, Write, columns, to_text
 from shared.runtime.table import Key
 
 _ORDERS = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, b.device
@@ -43,6 +44,8 @@ _CHANGING = {
 }
 _PLACED = {"account": "text", "store": "text", "placed_at": "timestamptz"}
 _NAMES = list(_CHANGING)
+_step_of = attrgetter("order_id", *_CHANGING)
+_placing_of = attrgetter("order_id", *_PLACED, *_CHANGING)
 
 
 def _unnest(columns: Mapping[str, str], alias: str = "u") -> str:
@@ -109,25 +112,25 @@ class OrderStore:
             writes.append(Write("timeline", _TIMELINE, columns(rows)))
         if papers := commit.records.get(Paper):
             writes.append(
-                Write("papers", _PAPERS, columns([(p.order_id, p.kind, p.at, json.dumps(p.body)) for p in papers]))
+                Write("papers", _PAPERS, columns([(p.order_id, p.kind, p.at, to_text(p.body)) for p in papers]))
             )
         return writes
 
 
-def _step_row(o: Order) -> list[Any]:
-    return [o.order_id, *(getattr(o, name) for name in _NAMES), o.phase in ENDS]
+def _step_row(o: Order) -> tuple[Any, ...]:
+    return (*_step_of(o), o.phase in ENDS)
 
 
-def _placed_row(o: Order) -> list[Any]:
-    return [o.order_id, o.account, o.store, o.placed_at, *(getattr(o, name) for name in _NAMES), o.phase in ENDS]
+def _placed_row(o: Order) -> tuple[Any, ...]:
+    return (*_placing_of(o), o.phase in ENDS)
 
 
 def _basket_row(b: Basket) -> tuple[Any, ...]:
     return (
         b.order_id,
-        json.dumps(b.spus),
-        json.dumps(b.quantities),
-        json.dumps(b.prices),
+        to_text(b.spus),
+        to_text(b.quantities),
+        to_text(b.prices),
         b.delivery.model_dump_json(exclude_none=True) if b.delivery else None,
         b.slot.model_dump_json() if b.slot else None,
         b.device,

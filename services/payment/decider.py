@@ -15,8 +15,10 @@ phase of the payment.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from services.payment.state import (
     Attempt,
@@ -60,40 +62,34 @@ class MoneyMistake(ValueError):
 # What a message turns out to be, seen with the payment. ---------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitedMoney:
+class AwaitedMoney(Struct, frozen=True):
     """The money of the live attempt."""
 
     money: ReportMoney | GatewayTook
 
 
-@dataclass(frozen=True, slots=True)
-class StrayMoney:
+class StrayMoney(Struct, frozen=True):
     """Money that nobody waits for."""
 
     money: ReportMoney | GatewayTook
 
 
-@dataclass(frozen=True, slots=True)
-class KnownMoney:
+class KnownMoney(Struct, frozen=True):
     """Money that is in the books."""
 
 
-@dataclass(frozen=True, slots=True)
-class LateAnswer:
+class LateAnswer(Struct, frozen=True):
     """An answer about an attempt that is over: its money was reported before the answer came."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnansweredLate:
+class UnansweredLate(Struct, frozen=True):
     """The charge of an attempt that is over got no answer. Money of it was reported meanwhile, but the gateway may have
     taken more than that."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class SameAttempt:
+class SameAttempt(Struct, frozen=True):
     """A repeat of a `TakePayment` that is under way or over."""
 
 

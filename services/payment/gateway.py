@@ -11,13 +11,13 @@ Amounts are integer minor units; times are aware datetimes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+
+class Captured(Struct, frozen=True):
     """Money was taken; `reference` is the gateway's own name for it."""
 
     reference: str
@@ -25,25 +25,21 @@ class Captured:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(Struct, frozen=True):
     """The gateway said no, for good under this key. `code` says why."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoMoney:
+class NoMoney(Struct, frozen=True):
     """The gateway knows the key and holds no money for it (it may still take some, and then reports it)."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownKey:
+class UnknownKey(Struct, frozen=True):
     """The gateway never booked a charge with this key: charging with the same key is safe."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refunded:
+class Refunded(Struct, frozen=True):
     """`amount` of a capture went back; `reference` is the gateway's own name for the refund."""
 
     reference: str
@@ -51,15 +47,13 @@ class Refunded:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class RefundRefused:
+class RefundRefused(Struct, frozen=True):
     """Nothing went back. `code`: `unknown_capture`, `exceeds_capture`, `invalid_amount`."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureReported:
+class CaptureReported(Struct, frozen=True):
     """A webhook's news: money was taken under `key` for an order. It may come late, twice, or for money known."""
 
     reference: str

@@ -5,10 +5,11 @@ Amounts are integer minor units. A *capture* is money that the gateway took; it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from shared.contracts.payment import Liable
 from shared.runtime.said import Record
@@ -62,8 +63,7 @@ class Capture(NamedTuple):
         return self.amount - self.given_back
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(Struct, frozen=True):
     """The money of one order. In a live phase it is the last attempt that is live."""
 
     order_id: str
@@ -81,8 +81,7 @@ class Payment:
         return next((c for c in self.captures if c.reference == reference), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(Struct, frozen=True):
     """Money of one capture on its way back. `reference` and `at` are the gateway's, once it is done; `code` says why
     the gateway refused."""
 
@@ -109,8 +108,7 @@ def refund_key(order_id: str, refund: int) -> str:
     return f"{order_id}:refund-{refund}"
 
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry(Record):
+class JournalEntry(Record, frozen=True):
     """A line of the money journal: `captured` or `refunded`, with the gateway's reference. Never changed."""
 
     order_id: str
@@ -125,8 +123,7 @@ class JournalEntry(Record):
 # What the gateway answered: messages that never leave the service. ----------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class OfOrder:
+class OfOrder(Struct, frozen=True):
     """About one order's money."""
 
     order_id: str
@@ -137,15 +134,13 @@ class OfOrder:
         return self.order_id
 
 
-@dataclass(frozen=True, slots=True)
-class OfAttempt(OfOrder):
+class OfAttempt(OfOrder, frozen=True):
     """About the attempt with this key."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayTook(OfAttempt):
+class GatewayTook(OfAttempt, frozen=True):
     """The money was taken."""
 
     reference: str
@@ -153,25 +148,21 @@ class GatewayTook(OfAttempt):
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayDeclined(OfAttempt):
+class GatewayDeclined(OfAttempt, frozen=True):
     """The gateway said no."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayTimedOut(OfAttempt):
+class GatewayTimedOut(OfAttempt, frozen=True):
     """No answer: the money may have moved."""
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayKnowsNoMoney(OfAttempt):
+class GatewayKnowsNoMoney(OfAttempt, frozen=True):
     """Asked about the attempt, the gateway knows of no money."""
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayRefunded(OfOrder):
+class GatewayRefunded(OfOrder, frozen=True):
     """The money of a refund went back."""
 
     refund: int
@@ -180,8 +171,7 @@ class GatewayRefunded(OfOrder):
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayRefusedRefund(OfOrder):
+class GatewayRefusedRefund(OfOrder, frozen=True):
     """The gateway will not give this back, however often it is asked."""
 
     refund: int

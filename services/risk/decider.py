@@ -10,9 +10,10 @@ is told to nobody outside.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from services.risk.state import (
     STRENGTH,

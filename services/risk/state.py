@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 
 class Phase(StrEnum):
@@ -55,8 +56,7 @@ def normalised(kind: Kind, value: str) -> str:
     return " ".join(value.split()).casefold() if kind is Kind.ADDRESS else value
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(Struct, frozen=True):
     """What a person gets to see of an order (`total` in minor units), and what came of it once `decided_at` is there.
 
     `verdict` is clear, restrict or refuse, or withdrawn when the order ended first; `decided_by` is an actor, or empty
@@ -75,8 +75,7 @@ class Review:
     decided_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Screening:
+class Screening(Struct, frozen=True):
     """Risk's look at one order. `reason` is the code that was said with the verdict, empty when it was clear."""
 
     order_id: str
@@ -89,8 +88,7 @@ class Screening:
 # Messages that never leave the service. ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class OfOrder:
+class OfOrder(Struct, frozen=True):
     """About one order."""
 
     order_id: str
@@ -101,20 +99,17 @@ class OfOrder:
         return self.order_id
 
 
-@dataclass(frozen=True, slots=True)
-class FoundNothing(OfOrder):
+class FoundNothing(OfOrder, frozen=True):
     """Nothing speaks against the order."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundRestriction(OfOrder):
+class FoundRestriction(OfOrder, frozen=True):
     """The switch is off, or an entry restricts."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class FoundReferral(OfOrder):
+class FoundReferral(OfOrder, frozen=True):
     """An entry wants a person to look."""
 
     reason: str
@@ -123,35 +118,29 @@ class FoundReferral(OfOrder):
     address: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class FoundRefusal(OfOrder):
+class FoundRefusal(OfOrder, frozen=True):
     """An entry refuses."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewDecision(OfOrder):
+class ReviewDecision(OfOrder, frozen=True):
     """What a person decided."""
 
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewCleared(ReviewDecision):
+class ReviewCleared(ReviewDecision, frozen=True):
     """A person cleared the order."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewRestricted(ReviewDecision):
+class ReviewRestricted(ReviewDecision, frozen=True):
     """A person restricted the order."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewRefused(ReviewDecision):
+class ReviewRefused(ReviewDecision, frozen=True):
     """A person refused the order."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewOverdue(OfOrder):
+class ReviewOverdue(OfOrder, frozen=True):
     """The timer: nobody decided in time."""

@@ -18,7 +18,7 @@ from shared.contracts.logistics import HandOver, ReportDelivered, ReportPacked, 
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.payment import ReportMoney
 from shared.contracts.risk import DecideReview
-from shared.contracts.topics import SERVICES, commands_of, events_of, parked_of
+from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of
 
 Listens = Mapping[str, Collection[type[Message]]]
 """What each service listens to, by its name."""
@@ -83,7 +83,7 @@ def document(listens: Listens) -> dict[str, Any]:
             "partitioner. Changes are additive: readers ignore fields that they do not know.",
         },
         "defaultContentType": "application/json",
-        "channels": {topic: _channel(topic) for topic in _topics()},
+        "channels": {topic: _channel(topic) for topic in ALL_TOPICS},
         "operations": _operations(listens),
         "components": {
             "messages": {m.TYPE: _message(m) for m in messages()},
@@ -92,13 +92,14 @@ def document(listens: Listens) -> dict[str, Any]:
     }
 
 
-def _topics() -> list[str]:
-    return [topic for service in SERVICES for topic in (commands_of(service), events_of(service), parked_of(service))]
-
-
 def _channel(topic: str) -> dict[str, Any]:
     service, _, kind = topic.partition(".")
-    what = {"commands": "Orders to", "events": "Facts told by", "parked": "What could not be handled by"}[kind]
+    what = {
+        "commands": "Orders to",
+        "events": "Facts told by",
+        "answers": "Answers to people's commands by",
+        "parked": "What could not be handled by",
+    }[kind]
     names = [m.TYPE for m in messages() if m.TOPIC in (topic, f"*.{kind}")]
     return {
         "address": topic,
@@ -172,7 +173,7 @@ def _operations(listens: Listens) -> dict[str, Any]:
     operations = {}
     for service in SERVICES:
         for action, found in (("receive", listens[service]), ("send", sends(service))):
-            for topic in _topics():
+            for topic in ALL_TOPICS:
                 names = [m.TYPE for m in found if topic in (m.TOPIC, m.TOPIC.replace("*", service))]
                 if names:
                     refs = [{"$ref": f"#/channels/{_escaped(topic)}/messages/{name}"} for name in names]

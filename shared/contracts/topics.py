@@ -22,12 +22,17 @@ def events_of(service: str) -> str:
     return f"{service}.events"
 
 
+def answers_of(service: str) -> str:
+    """The topic of a service's answers to people's commands, apart from its facts: no other service hears them."""
+    return f"{service}.answers"
+
+
 def parked_of(service: str) -> str:
     """The topic that tells what nobody could handle, and why."""
     return f"{service}.parked"
 
 
-ALL_TOPICS = tuple(topic(s) for s in SERVICES for topic in (commands_of, events_of, parked_of))
+ALL_TOPICS = tuple(topic(s) for s in SERVICES for topic in (commands_of, events_of, answers_of, parked_of))
 
 
 def partition_for(key: str, shards: int) -> int:

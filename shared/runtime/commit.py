@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
+
 from shared.runtime.envelope import Delivery, Wire
 from shared.runtime.progress import Progress
 from shared.runtime.said import Effect, Record
 from shared.runtime.table import Key
 
 
-@dataclass(slots=True)
-class OutboxRow:
+class OutboxRow(Struct):
     """The messages of one batch to one partition, on the link from `first_link` to `last_link`."""
 
     topic: str
@@ -28,8 +29,7 @@ class OutboxRow:
         return f"{self.topic}/{self.partition}"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The answer to a person's command."""
 
     id: str
@@ -40,8 +40,7 @@ class Answer:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(Struct, frozen=True):
     """A message that nobody could handle.
 
     `code`: malformed, unknown_type, no_cell, decider_raised, behind, unwritable.

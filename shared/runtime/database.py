@@ -20,7 +20,7 @@ from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.said import Effect
 from shared.runtime.shard import BLOCKING, EFFECTS, Due
-from shared.runtime.statement import Connection, Store, Write, columns, execute
+from shared.runtime.statement import Connection, Store, Write, columns, execute, to_text
 from shared.runtime.table import Key
 
 WORKER_SETTINGS = {
@@ -198,7 +198,7 @@ where shard = $1 and epoch = $2 and version = $3 returning shard"""
 
 def _gate(commit: Commit) -> Write:
     p = commit.progress
-    counters = [json.dumps(c) for c in (p.offsets, p.received, p.sent, p.acked)]
+    counters = [to_text(c) for c in (p.offsets, p.received, p.sent, p.acked)]
     return Write("gate", _GATE, [p.shard, commit.epoch, commit.expected_version, p.cluster_id, *counters])
 
 
@@ -241,7 +241,7 @@ def _runtime_writes(commit: Commit) -> list[Write]:
         if done := [key for key, due in timers.items() if due is None]:
             writes.append(Write("timers_done", _TIMERS_DONE, columns(done)))
     closed = set(commit.effects_closed)
-    if opened := [(e.id, e.kind, json.dumps(e.arguments)) for e in commit.effects_opened if e.id not in closed]:
+    if opened := [(e.id, e.kind, to_text(e.arguments)) for e in commit.effects_opened if e.id not in closed]:
         writes.append(Write("effects_opened", _EFFECTS_OPENED, [shard, at, *columns(opened)]))
     if closed:
         writes.append(Write("effects_closed", _EFFECTS_CLOSED, [list(closed)]))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from shared.contracts.base import Message
 from shared.runtime.table import Key, Outcome
@@ -23,8 +24,7 @@ Look = Callable[[Key], Any]
 """The state of a key, None when there is none; raises NotLoaded when nobody asked the store for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
+class Windows(Struct, frozen=True):
     """How long things wait, in seconds (settings of the same names)."""
 
     payment_window_s: float = 600
@@ -34,8 +34,7 @@ class Windows:
     return_window_s: float = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """What surrounds a message: the clock's reading for its batch, who sent it, and the settings that are facts."""
 
     now: datetime
@@ -51,8 +50,7 @@ class Inner(Protocol):
     def subject(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Decider:
+class Decider(Struct, frozen=True):
     """A service as the runtime sees it. Pure: no clock, no chance, no I/O.
 
     `needs(message, look)` names the keys that deciding this message takes. It is asked again after each load, so a key

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from shared.contracts.topics import SERVICES
 
@@ -18,8 +19,7 @@ Wire = tuple[bytes, bytes, Headers]
 """A record to be sent: key, value, headers."""
 
 
-@dataclass(slots=True)
-class Delivery:
+class Delivery(Struct):
     """A record from the log, with the attributes of its envelope; absent ones are empty.
 
     `link` is the number on the link from `source` to this partition, 0 for a message from outside. `fault` says what

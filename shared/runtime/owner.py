@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
+from msgspec.structs import replace
 
 from shared.runtime.broker import check_same_cluster
 from shared.runtime.commit import Commit

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """Epoch and version are the gate: a commit moves the row only `where epoch = mine and version = expected`.
 
     `offsets`: next offset to read, by topic. `received`: last link number by "source topic". `sent` and `acked`: last

@@ -6,13 +6,13 @@ All of it is data. The runtime writes it in the transaction of the decision; not
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class SetTimer:
+
+class SetTimer(Struct, frozen=True):
     """Fire `name` for `subject` at `due_at`. One timer of a name per subject: setting it again moves it."""
 
     subject: str
@@ -20,16 +20,14 @@ class SetTimer:
     due_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTimer:
+class CancelTimer(Struct, frozen=True):
     """The timer is not needed any more. Cancelling one that is not set is no error."""
 
     subject: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Struct, frozen=True):
     """A call to the outside world. `id` is unique and doubles as the idempotency key of the call.
 
     The runner calls out after the commit and puts the answer back as a message; the row is closed only by the
@@ -41,10 +39,8 @@ class Effect:
     arguments: Mapping[str, Any]
 
 
-class Record:
+class Record(Struct, frozen=True):
     """Something to be kept as it is and never changed: a document, a movement, a timeline entry.
 
-    Each service defines its own as frozen dataclasses; its `store.py` says to which table they go.
+    Each service defines its own; its `store.py` says to which table they go.
     """
-
-    __slots__ = ()

@@ -15,14 +15,16 @@ database refuses can be decided again in halves.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
-from shared.contracts.topics import commands_of, events_of, parked_of, partition_for
+from shared.contracts.topics import answers_of, commands_of, parked_of, partition_for
 from shared.runtime.commit import Answer, Commit, OutboxRow, Parked
 from shared.runtime.decider import Context, Decider, Inner, NotLoaded, Windows
 from shared.runtime.envelope import Delivery, Headers
@@ -38,29 +40,28 @@ BLOCKING = frozenset({"decider_raised", "behind"})
 """Codes of parked messages that hold back later ones of their subject."""
 TIMERS = "timers"
 """Stands for the topic of a timer that was parked."""
+_ABSENT: Any = object()
+"""Not loaded, where None means that there is none."""
 _SPECVERSION = ("ce_specversion", b"1.0")
 EFFECTS = "effects"
 """Stands for the topic of an effect's answer that was parked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """A timer whose time has come."""
 
     subject: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class EffectAnswered:
+class EffectAnswered(Struct, frozen=True):
     """What the outside world said to an effect, as a message of the service."""
 
     effect_id: str
     message: Inner
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(Struct, frozen=True):
     """A parked message that an operator wants decided again, whatever its link number."""
 
     parked_id: int
@@ -70,8 +71,7 @@ class Replay:
 Item = Delivery | Due | EffectAnswered | Replay
 
 
-@dataclass(slots=True)
-class Work:
+class Work(Struct):
     """An item, with its message when it could be read, else the code and reason for which it will be parked."""
 
     item: Item
@@ -183,13 +183,12 @@ class Shard:
             (self._facts if key[0] in self.decider.facts else self._cache)[key] = state
 
     def _look(self, key: Key) -> Any:
-        try:
-            return self._cache[key]
-        except KeyError:
-            try:
-                return self._facts[key]
-            except KeyError:
-                raise NotLoaded(key) from None
+        found = self._cache.get(key, _ABSENT)
+        if found is _ABSENT:
+            found = self._facts.get(key, _ABSENT)
+            if found is _ABSENT:
+                raise NotLoaded(key)
+        return found
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
@@ -215,6 +214,12 @@ class Shard:
     def cached(self) -> int:
         """How many aggregates are in memory."""
         return len(self._cache)
+
+
+@cache
+def _type_header(type_: str) -> tuple[str, bytes]:
+    """One for each contract, so bounded by the code."""
+    return "ce_type", type_.encode()
 
 
 def _can_be_a_key(value: str) -> bool:
@@ -254,10 +259,8 @@ class _Step:
         self.time_header = ("ce_time", now.isoformat().encode())
 
     def look(self, key: Key) -> Any:
-        try:
-            return self.states[key]
-        except KeyError:
-            return self.shard._look(key)
+        found = self.states.get(key, _ABSENT)
+        return self.shard._look(key) if found is _ABSENT else found
 
     def run(self, works: Sequence[Work]) -> Commit:
         offsets = self.progress.offsets
@@ -266,8 +269,7 @@ class _Step:
             try:
                 if isinstance(item, Delivery):
                     if item.offset >= offsets.get(item.topic, 0):
-                        if self._is_new(item):
-                            self._deliver(work, item)
+                        self._receive(work, item)
                         offsets[item.topic] = item.offset + 1
                 elif isinstance(item, Due):
                     self._fire(work, item)
@@ -287,36 +289,35 @@ class _Step:
         self.commit.outbox = list(self.rows.values())
         return self.commit
 
+    def _receive(self, work: Work, d: Delivery) -> None:
+        if self._is_new(d):
+            self._deliver(work, d)
+            if d.link:  # only now: a message that is not loaded yet raises, and comes again
+                self.progress.received[f"{d.source} {d.topic}"] = d.link
+
     def _is_new(self, d: Delivery) -> bool:
         """Step 1 of DESIGN §5: seen on its link, or ahead of its link, means it is dropped."""
         if not d.link:
             return not (d.id and (d.id in self.answered or d.id in self.shard._known))
         link = f"{d.source} {d.topic}"
         last = self.progress.received.get(link, 0)
-        if d.link != last + 1:
-            if d.link > last:
-                self.commit.gaps.append(f"{link}: {d.link} came after {last}")
-            return False
-        return True
-
-    def _received(self, d: Delivery) -> None:
-        if d.link:
-            self.progress.received[f"{d.source} {d.topic}"] = d.link
+        if d.link == last + 1:
+            return True
+        if d.link > last:
+            self.commit.gaps.append(f"{link}: {d.link} came after {last}")
+        return False
 
     def _deliver(self, work: Work, d: Delivery) -> None:
         message = work.message
         if message is None:
-            self._received(d)
             if work.code:
                 self._park(d, d.subject, work.code, work.reason)
             return
         subject = message.subject
         if subject in self.blocked:
-            self._received(d)
             self._park(d, subject, "behind", "an earlier message about the same subject is parked")
             return
         self._judge(message, d, subject)
-        self._received(d)
 
     def _judge(self, message: Any, d: Delivery, subject: str) -> None:
         """Decides a message from the log and answers it; parks it when that fails."""
@@ -393,12 +394,10 @@ class _Step:
         commit, wires = self.commit, []
         others: list[Any] = []
         for item in outcome.said:
-            if isinstance(item, Record):  # first: it is the cheapest to ask, and the most frequent
+            if isinstance(item, Struct):  # first: on a model this question costs more, and it is asked of everything
                 others.append(item)
             elif isinstance(item, Message):
-                wires.append((item, item.key, item.subject, item.to_json()))
-            else:
-                others.append(item)
+                wires.append((item, item.to_json()))
         for item in others:
             if isinstance(item, Record):
                 commit.records.setdefault(type(item), []).append(item)
@@ -409,8 +408,8 @@ class _Step:
             elif isinstance(item, Effect):
                 commit.effects_opened.append(item)
         self.states.update(outcome.states)
-        for message, to, subject, body in wires:
-            self._send(message.TOPIC, message.TYPE, to, subject, body, trace)
+        for message, body in wires:
+            self._send(message.TOPIC, message.TYPE, message.key, message.subject, body, trace)
 
     def _send(self, topic: str, type_: str, key: str, subject: str, body: bytes, trace: bytes) -> None:
         partition = partition_for(key, self.shard._shards)
@@ -425,7 +424,7 @@ class _Step:
         headers: Headers = [
             _SPECVERSION,
             ("ce_id", self.prefixes[topic, partition] + link),
-            ("ce_type", type_.encode()),
+            _type_header(type_),
             self.source_header,
             self.time_header,
             ("ce_subject", subject_bytes),
@@ -436,7 +435,7 @@ class _Step:
         row.records.append((subject_bytes if key == subject else key.encode(), body, headers))
 
     def _answer(self, d: Delivery, subject: str, refused: Refused | None) -> None:
-        """Tells the sender: a row for the one who waits, an event for everybody else."""
+        """Tells the sender: a row for the one who waits, a message for everybody else."""
         command_id = d.id or f"{d.topic}/{d.partition}@{d.offset}"
         self.answered.add(command_id)
         said: CommandAccepted | CommandRefused
@@ -446,7 +445,7 @@ class _Step:
         else:
             self.commit.answers.append(Answer(command_id, False, refused.code, subject, d.fingerprint, refused.detail))
             said = CommandRefused(command_id=command_id, command=d.type, subject_id=subject, code=refused.code)
-        self._send(events_of(self.decider.service), said.TYPE, subject, subject, said.to_json(), d.traceparent)
+        self._send(answers_of(self.decider.service), said.TYPE, subject, subject, said.to_json(), d.traceparent)
 
     def _park(self, d: Delivery, subject: str, code: str, reason: str) -> None:
         subject = subject.replace("\x00", "?")[:200]

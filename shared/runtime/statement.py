@@ -2,7 +2,7 @@
 
 Each write is SQL with its own $1..$n over arrays (`insert ... select from unnest($1::text[], ...)`,
 `update ... from unnest(...)`). PostgreSQL runs all of them in one transaction and one round trip, over one snapshot:
-two writes of a commit must not touch the same row.
+two writes of a commit must not touch the same row. Arrays travel as text (`array_text`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import asyncpg
+import msgspec
 
+from shared.runtime.array_text import over_text, writers
 from shared.runtime.commit import Commit
 from shared.runtime.table import Key
 
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+_to_json = msgspec.json.Encoder().encode
 _PARAMETER = re.compile(r"\$(\d+)")
 
 
@@ -30,6 +33,11 @@ class Write:
     name: str
     sql: str
     arguments: Sequence[Any]
+
+
+def to_text(value: Any) -> str:
+    """JSON for a text column, at a tenth of what `json.dumps` takes."""
+    return _to_json(value).decode()
 
 
 def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
@@ -54,7 +62,8 @@ def _compose(gate: tuple[str, str, int], parts: tuple[tuple[str, str, int], ...]
     """The statement for this combination of writes; asyncpg keeps it prepared."""
     ctes, shift = [], 0
     for name, sql, count in (gate, *parts):
-        ctes.append(f"{name} as ({_PARAMETER.sub(lambda m, by=shift: f'${int(m[1]) + by}', sql)})")  # type: ignore[misc]
+        moved = _PARAMETER.sub(lambda m, by=shift: f"${int(m[1]) + by}", over_text(sql))  # type: ignore[misc]
+        ctes.append(f"{name} as ({moved})")
         shift += count
     # The gate moves one row, or the whole statement dies of a division by zero and nothing of it is written.
     return f"with {', '.join(ctes)} select 1 / count(*) from {gate[0]}"
@@ -63,5 +72,10 @@ def _compose(gate: tuple[str, str, int], parts: tuple[tuple[str, str, int], ...]
 async def execute(connection: Connection, gate: Write, writes: Sequence[Write]) -> None:
     """Runs gate and writes as one statement; raises asyncpg.DivisionByZeroError when the gate is shut."""
     sql = _compose((gate.name, gate.sql, len(gate.arguments)), tuple((w.name, w.sql, len(w.arguments)) for w in writes))
-    arguments = [a for w in (gate, *writes) for a in w.arguments]
+    arguments: list[Any] = list(gate.arguments)
+    for write in writes:
+        arguments += [
+            as_text(value) if as_text else value
+            for as_text, value in zip(writers(write.sql), write.arguments, strict=True)
+        ]
     await connection.fetchval(sql, *arguments)

@@ -46,13 +46,13 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_every_topic_is_a_channel_with_its_messages() -> None:
-    """Commands and events of six services, and what they parked; each message on its own topic."""
+    """Commands, events, answers of six services, and what they parked; each message on its own topic."""
     assert set(DOCUMENT["channels"]) == set(ALL_TOPICS)
     for message in messages():
         if not message.TOPIC.startswith("*"):
             assert message.TYPE in DOCUMENT["channels"][message.TOPIC]["messages"]
-    assert "CommandRefused" in DOCUMENT["channels"]["risk.events"]["messages"]
-    assert "CommandRefused" not in DOCUMENT["channels"]["risk.commands"]["messages"]
+    assert "CommandRefused" in DOCUMENT["channels"]["risk.answers"]["messages"]
+    assert "CommandRefused" not in DOCUMENT["channels"]["risk.events"]["messages"]
     assert list(DOCUMENT["channels"]["risk.parked"]["messages"]) == ["MessageParked"]
 
 

@@ -82,7 +82,9 @@ class Peer:
             service = record.topic.partition(".")[0]
             subject = body.get("order_id") or body["request_id"]
             told = {"command_id": id_, "command": type_, "subject_id": subject}
-            for event, topic, said in [("CommandAccepted", service, told), *self._decide(type_, body)]:
+            accepted = ("CommandAccepted", f"{service}.answers", told)
+            facts = [(event, f"{of}.events", said) for event, of, said in self._decide(type_, body)]
+            for event, topic, said in (accepted, *facts):
                 self._link += 1
                 key = said.get("order_id") or subject
                 attributes = [
@@ -92,7 +94,7 @@ class Peer:
                     ("link", b"%d" % self._link),
                 ]
                 for _ in range(1 + self.says_twice):
-                    await producer.send(f"{topic}.events", msgspec.json.encode(said), key.encode(), headers=attributes)
+                    await producer.send(topic, msgspec.json.encode(said), key.encode(), headers=attributes)
 
     def _decide(self, type_: str, body: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
         if type_ == "ReceiveGoods":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from services.order.state import Order, Phase
 from shared.runtime.table import IGNORE, IGNORED, NoCell, Refused, Table, evolve, refuse, to
@@ -21,8 +22,7 @@ class Light(StrEnum):
     GREEN = "green"
 
 
-@dataclass(frozen=True, slots=True)
-class Lamp:
+class Lamp(Struct, frozen=True):
     """A lamp."""
 
     phase: Light = Light.RED
@@ -124,27 +124,16 @@ CHANGES = st.fixed_dictionaries(
 
 
 @given(CHANGES)
-def test_evolve_is_dataclasses_replace(changes: dict[str, Any]) -> None:
-    """Only faster."""
+def test_evolve_changes_what_it_is_told_and_nothing_else(changes: dict[str, Any]) -> None:
+    """The state before stays as it was."""
     order = Order("o-1", Phase.NEW, account="a-1", total=5, slot=None, reference="cap-1")
-    assert evolve(order, changes) == replace(order, **changes)
+    before = asdict(order)
+    assert asdict(evolve(order, changes)) == before | changes
     assert order == Order("o-1", Phase.NEW, account="a-1", total=5, slot=None, reference="cap-1")
-
-
-@given(st.integers())
-def test_evolve_of_a_state_with_one_field(value: int) -> None:
-    """`attrgetter` of one name answers no tuple; a state with a single field is a state as well."""
-
-    @dataclass(frozen=True, slots=True)
-    class Single:
-        value: int = 0
-
-    assert evolve(Single(), {"value": value}) == Single(value)
-    assert evolve(Single(7), {}) == Single(7)
 
 
 def test_evolve_refuses_a_field_that_there_is_not() -> None:
     """A slip in an action raises, and the message parks."""
-    with pytest.raises(KeyError):
+    with pytest.raises(TypeError):
         evolve(Lamp(), {"colour": "blue"})
-    assert {f.name for f in fields(Lamp)} == {"phase", "turns", "seen"}
+    assert set(Lamp.__struct_fields__) == {"phase", "turns", "seen"}

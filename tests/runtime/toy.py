@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.contracts.base import Message, Name
 from shared.runtime.decider import Context, Decider, Look
@@ -119,15 +121,13 @@ class Thank(Message):
     jar: str
 
 
-@dataclass(frozen=True, slots=True)
-class LidOff:
+class LidOff(Struct, frozen=True):
     """The timer: the lid came off, and ten pieces fell in. That of the neighbour stays on, then."""
 
     subject: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """The outside world answered with so many pieces; fewer than none is nonsense."""
 
     subject: str
@@ -137,8 +137,7 @@ class Answered:
 # -- what it keeps -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Jar:
+class Jar(Struct, frozen=True):
     """A jar."""
 
     name: str
@@ -146,8 +145,7 @@ class Jar:
     neighbour: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Note(Record):
+class Note(Record, frozen=True):
     """Something happened to a jar."""
 
     jar: str
