@@ -7,14 +7,14 @@ same answers. References are made of keys, never of chance: what happens twice h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from services.payment.gateway import CaptureReported, Charged, GivenBack, Known
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True):
     """A call: take money."""
 
     key: str
@@ -24,15 +24,13 @@ class Charge:
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """A call: what became of a charge?"""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(Struct, frozen=True):
     """A call: give money of a capture back."""
 
     key: str
@@ -44,8 +42,7 @@ class Refund:
 Call = Charge | Ask | Refund
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What a charge comes to. The caller is told `delay_s` after the call; never, where there is no answer."""
 
     answer: Charged | None
@@ -61,8 +58,7 @@ class Reply:
 Answer = Reply | Known | GivenBack
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """A charge that was booked; `declined` is the code of a refusal."""
 
     charge: Charge
@@ -70,8 +66,7 @@ class Intent:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(Struct, frozen=True):
     """Money taken."""
 
     reference: str
@@ -82,16 +77,14 @@ class Capture:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class PendingCapture:
+class PendingCapture(Struct, frozen=True):
     """Money that will be taken at a time, whoever may have given up on it."""
 
     key: str
     due_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class BookedRefund:
+class BookedRefund(Struct, frozen=True):
     """Money given back, of a capture and so of an order."""
 
     refund: Refund
@@ -101,8 +94,7 @@ class BookedRefund:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedRefund:
+class RefusedRefund(Struct, frozen=True):
     """A refund that was refused, kept so that its key gets the same answer again."""
 
     refund: Refund
@@ -110,8 +102,7 @@ class RefusedRefund:
     at: datetime
 
 
-@dataclass(slots=True)
-class Changes:
+class Changes(Struct):
     """What calls wrote into a book since it was last drained; `made` are the keys of pending captures that came due."""
 
     intents: list[Intent] = field(default_factory=list)
