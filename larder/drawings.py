@@ -1,4 +1,5 @@
-"""Draws the tables of the deciders: a grid and a state diagram for each in docs/tables, and one order's life in README.
+"""Draws the tables of the deciders: a grid and a state diagram for each in docs/tables, the cancel policy and the ways
+to the end beside them, and one order's life in README.
 
 The tables are the only truth; a test fails when a drawing on disk is not what the tables say.
 """
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from services.aftersales.decider import AFTER_SALES
+from larder.ways import cancel_policy, ways_to_the_end
+from services.aftersales.decider import AFTER_SALES, TICKET
 from services.aftersales.decider import DECIDER as AFTERSALES
 from services.inventory.decider import DECIDER as INVENTORY
 from services.inventory.decider import HOLD, REQUEST
@@ -18,15 +20,28 @@ from services.logistics.decider import DECIDER as LOGISTICS
 from services.logistics.decider import FULFILMENT, RESERVATION, SLOT
 from services.order.decider import DECIDER as ORDER
 from services.order.decider import SALES_ORDER
-from services.order.state import ENDS, Phase
+from services.order.state import Phase
 from services.payment.decider import DECIDER as MONEY
 from services.payment.decider import PAYMENT, REFUND
+from services.risk.decider import CANCEL, SCREENING
 from services.risk.decider import DECIDER as RISK
-from services.risk.decider import SCREENING
 from shared.contracts import asyncapi
 from shared.runtime.table import Refuse, Table, To
 
-TABLES = (SALES_ORDER, SCREENING, HOLD, REQUEST, PAYMENT, REFUND, FULFILMENT, SLOT, RESERVATION, AFTER_SALES)
+TABLES = (
+    SALES_ORDER,
+    SCREENING,
+    HOLD,
+    REQUEST,
+    PAYMENT,
+    REFUND,
+    FULFILMENT,
+    SLOT,
+    RESERVATION,
+    AFTER_SALES,
+    TICKET,
+    CANCEL,
+)
 LISTENS = {d.service: d.listens for d in (ORDER, INVENTORY, RISK, MONEY, LOGISTICS, AFTERSALES)}
 """What each service receives, for the AsyncAPI document."""
 
@@ -45,6 +60,8 @@ FORWARD = (
     Phase.CLOSED,
 )
 """The way of a good order; the README's picture shows it whole, and the other phases as where it may go from there."""
+LEFT_OUT = frozenset({Phase.NEW, Phase.RESERVING_SLOT, Phase.IN_REVIEW}) | {p for p in Phase if "cancel_wanted" in p}
+"""What the picture leaves out: side-steps before the money, and wishes kept for a moment."""
 
 BEGIN, END = "<!-- order's life: drawn by `larder docs` -->", "<!-- /order's life -->"
 HEADER = "<!-- Drawn by `larder docs` from the table; do not edit. -->\n"
@@ -79,18 +96,17 @@ def grid(table: Table) -> str:
 
 
 def life() -> str:
-    """One order's life for the README: the way forward in full, and where it may leave it."""
+    """One order's life for the README: the way forward in full, and dotted where it may leave it."""
     lines = ["```mermaid", "flowchart LR"]
     for source, target, messages in _moves(SALES_ORDER):
         if source in FORWARD and target in FORWARD and FORWARD.index(target) == FORWARD.index(source) + 1:
             lines.append(f"    {source} -->|{' or '.join(messages)}| {target}")
-    exits = {
-        (s, t) for s, t, _ in _moves(SALES_ORDER) if s in FORWARD and t in (Phase.RELEASING, Phase.REFUNDING, *ENDS)
-    }
-    for source, target in sorted(exits):
-        if target not in FORWARD:
-            lines.append(f"    {source} -.-> {target}")
-    lines += [f"    {s} -.-> {t}" for s, t, _ in _moves(SALES_ORDER) if s in (Phase.RELEASING, Phase.REFUNDING)]
+    # One dotted line for all phases that lead to the same place, so that the picture stays one.
+    exits: dict[StrEnum, list[str]] = {}
+    for source, target, _ in _moves(SALES_ORDER):
+        if LEFT_OUT.isdisjoint((source, target)) and not (source in FORWARD and target in FORWARD):
+            exits.setdefault(target, []).append(source)
+    lines += [f"    {' & '.join(sources)} -.-> {target}" for target, sources in exits.items()]
     return "\n".join([*lines, "```"])
 
 
@@ -118,6 +134,8 @@ def drawings(root: Path) -> dict[Path, str]:
     """Every drawn file with what should stand in it."""
     drawn = {root / "docs" / "tables" / file_name(table): page(table) for table in TABLES}
     drawn[root / "docs" / "asyncapi.json"] = json.dumps(asyncapi.document(LISTENS), indent=2) + "\n"
+    drawn[root / "docs" / "tables" / "cancel-policy.md"] = HEADER + cancel_policy()
+    drawn[root / "docs" / "tables" / "ways-to-the-end.md"] = HEADER + ways_to_the_end()
     readme = root / "README.md"
     before, _, rest = readme.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)

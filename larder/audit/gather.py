@@ -12,6 +12,7 @@ from typing import Any
 
 from larder.audit.books import Books, Connection
 from larder.audit.life import (
+    Cancelled,
     Captured,
     Documents,
     Fulfilment,
@@ -25,6 +26,7 @@ from larder.audit.life import (
     Refunds,
     Reservation,
     Screening,
+    Tickets,
     Window,
 )
 from shared.settings import GATEWAY_BOOK
@@ -34,8 +36,9 @@ FETCHED = 2_000
 
 _ORDERS = """
 select o.order_id, o.kind, o.phase, o.account, o.store, o.total, o.hold_mode, o.paid, o.refunded,
-    b.spus, b.quantities, (b.slot::json ->> 'start')::timestamptz
-from orders o left join baskets b using (order_id)
+    b.spus, b.quantities, (b.slot::json ->> 'start')::timestamptz, b.prices, o.given_back, o.reason, a.lots,
+    o.closing_refund, a.owed
+from orders o left join baskets b using (order_id) left join amendments a using (order_id)
 where {asked} order by o.order_id collate "C\""""
 _PAPERS = """
 select order_id, '[' || string_agg('["' || kind || '",' || body || ']', ',') || ']'
@@ -45,12 +48,13 @@ select order_id, store, phase, mode, spus, quantities
 from holds o where {asked} order by order_id collate "C\""""
 _DOCUMENTS = """
 select order_id, '[' || string_agg('[' || to_json(number) || ',"' || kind || '",' || to_json(store) || ','
-    || coalesce(to_json(reverses)::text, 'null') || ',' || spus || ',' || quantities || ']', ',') || ']'
+    || coalesce(to_json(reverses)::text, 'null') || ',' || spus || ',' || quantities || ','
+    || coalesce(to_json(reason)::text, 'null') || ']', ',' order by at, number) || ']'
 from documents o where order_id is not null and {asked} group by order_id order by order_id collate "C\""""
 _PAYMENTS = 'select order_id, phase, captures from payments o where {asked} order by order_id collate "C"'
 _REFUNDS = """
-select order_id, '[' || string_agg('[' || number || ',"' || phase || '",' || amount || ',' || to_json(capture) || ']',
-    ',') || ']'
+select order_id, '[' || string_agg('[' || number || ',"' || phase || '",' || amount || ',' || to_json(capture) || ','
+    || to_json(reason) || ',' || coalesce(to_json(code)::text, 'null') || ']', ',') || ']'
 from refunds o where {asked} group by order_id order by order_id collate "C\""""
 _JOURNAL = """
 select order_id, '[' || string_agg('["' || kind || '",' || to_json(reference) || ',' || amount || ']', ',') || ']'
@@ -67,7 +71,13 @@ select o.order_id, o.store, o.phase, p.spus, p.quantities
 from fulfilments o left join pick_lists p using (order_id) where {asked} order by o.order_id collate "C\""""
 _RESERVATIONS = """
 select order_id, store, phase, starts_at from reservations o where {asked} order by order_id collate "C\""""
-_WINDOWS = 'select order_id, phase, store, account from windows o where {asked} order by order_id collate "C"'
+_WINDOWS = """
+select order_id, phase, store, account, open_tickets from windows o where {asked} order by order_id collate "C\""""
+_TICKETS = """
+select order_id, '[' || string_agg('[' || to_json(ticket_id) || ',"' || kind || '","' || phase || '",' || to_json(note)
+    || ',' || to_json(opened_by) || ']', ',' order by ticket_id) || ']'
+from tickets o where {asked} group by order_id order by order_id collate "C\""""
+_CANCELS = 'select order_id, account, reason from cancels o where {asked} order by order_id collate "C"'
 _SCREENINGS = """
 select o.order_id, o.phase, o.account, r.order_id is not null and r.decided_at is null
 from screenings o left join reviews r using (order_id) where {asked} order by o.order_id collate "C\""""
@@ -89,7 +99,9 @@ SOURCES: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     "fulfilment": ("logistics", _FULFILMENTS, Fulfilment._make),
     "reservation": ("logistics", _RESERVATIONS, Reservation._make),
     "window": ("aftersales", _WINDOWS, Window._make),
+    "tickets": ("aftersales", _TICKETS, Tickets._make),
     "screening": ("risk", _SCREENINGS, Screening._make),
+    "cancelled": ("risk", _CANCELS, Cancelled._make),
 }
 
 

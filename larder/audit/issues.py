@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from larder.audit.life import (
+    BROUGHT_BACK,
     CALLED_OFF,
     DEDUCTED,
     ENDS,
@@ -19,55 +21,83 @@ from larder.audit.life import (
 
 ISSUES = {"sales": "sales_issue", "replacement": "replacement_issue"}
 """The document with which goods leave, by the kind of order."""
-REVERSAL = "issue_reversal"
+REVERSAL, RECEIPT, DAMAGE = "issue_reversal", "return_receipt", "damage_report"
+INITIALS = {"sales_issue": "SI", "replacement_issue": "RI"}
+"""How the number of an order's first issue begins."""
+NOT_RETURNED = "not_returned"
+"""Why goods that nobody brought back are written off."""
 _JUDGED = DEDUCTED | UNPAID | CALLED_OFF
 _HOLD_KNOWN = HOLDING | DEDUCTED
-_ABOUT_ISSUES = frozenset({*ISSUES.values(), REVERSAL})
 LIVE_HOLD = {"lock": "locked", "on_payment": "checked"}
 """The phase of a hold that is neither deducted nor given back, by its mode."""
 
 
-def one_live_issue(life: Life) -> str | None:
-    """A deducted order has exactly one issue that is not reversed, with exactly its lines; one that came to nothing, or
-    has not paid yet, has none."""
+def issued_is_wanted(life: Life) -> str | None:
+    """What an order's issues cover and no reversal took back is what is to be delivered, as long as the goods are the
+    order's; one that came to nothing before the hand-over, or has not paid yet, has nothing. The first issue has
+    exactly the order's lines; all documents are of its store."""
     order, phase = life.order, life.phase
-    documents = listed(life.documents.documents) if life.documents else []
+    documents = _documents(life)
     if (order and phase not in _JUDGED) or not (order or documents):
         return None
-    reversed_ = {document[3] for document in documents if document[1] == REVERSAL}
-    live = [d for d in documents if d[1] in ISSUES.values() and d[0] not in reversed_]
-    if order is None or phase not in DEDUCTED:
-        if not live:
+    stands = _net(documents, {"sales_issue": 1, "replacement_issue": 1, REVERSAL: -1})
+    issues = [document for document in documents if document[1] in ISSUES.values()]
+    first = next((d for d in issues if d[0] == f"{INITIALS[d[1]]}-{life.order_id}"), None)
+    if order is None or (phase not in DEDUCTED and not _was_handed_over(life)):
+        if not stands:
             return ""
-        known = f"the order is {phase}" if order else "nobody knows the order"
-        return f"{known}, but {_numbers(live)} stands"
-    if len(live) != 1:
-        return f"the order is {phase} with {len(live)} live issues: {_numbers(live) or 'none'}"
-    number, kind, store, _, spus, quantities = live[0]
-    if kind != ISSUES.get(order.kind) or store != order.store:
+        return f"{f'the order is {phase}' if order else 'nobody knows the order'}, but {in_words(stands)} are issued"
+    if phase == "stopping" and life.fulfilment and life.fulfilment.phase == "stopped":
+        return None
+    if first is None:
+        return f"the order is {phase}, and has no issue"
+    number, kind, store, _, spus, quantities, _ = first
+    if kind != ISSUES.get(order.kind) or any(document[2] != order.store for document in documents):
         return f"{number} is a {kind} of store {store}, the order is a {order.kind} order of store {order.store}"
     issued, ordered = summed(spus, quantities), lines(order.spus, order.quantities)
     if issued is None or issued != ordered:
         return f"{number} issues {in_words(issued)}, the order is for {in_words(ordered)}"
+    if stands != life.wanted:
+        return f"the documents leave {in_words(stands)} issued, the order is for {in_words(life.wanted)}"
     return ""
 
 
 def reversals_fit(life: Life) -> str | None:
-    """An issue reversal takes back one issue of its order, whole, and no issue is taken back twice."""
-    documents = {d[0]: d for d in listed(life.documents.documents)} if life.documents else {}
-    reversals = [d for d in documents.values() if d[1] == REVERSAL]
-    if not reversals:
-        return None
-    taken_back: set[str] = set()
-    for number, _, store, reverses, spus, quantities in reversals:
-        issue = documents.get(reverses)
-        if issue is None or issue[1] not in ISSUES.values():
+    """A reversal or return receipt names an issue of its order; never more goes back than went out; what an order's
+    adjustment writes off as short was reversed first."""
+    documents = _documents(life)
+    known = {d[0] for d in documents if d[1] in ISSUES.values()}
+    for number, kind, _, reverses, *_ in documents:
+        if kind in (REVERSAL, RECEIPT) and reverses not in known:
             return f"{number} reverses {reverses}, which is no issue of this order"
-        if reverses in taken_back:
-            return f"{number} reverses {reverses}, which was reversed already"
-        if store != issue[2] or summed(spus, quantities) != summed(issue[4], issue[5]):
-            return f"{number} takes back {in_words(summed(spus, quantities))} in {store}, not what {reverses} issued"
-        taken_back.add(reverses)
+    if not any(d[1] not in ISSUES.values() for d in documents):
+        return None
+    issued = _net(documents, {"sales_issue": 1, "replacement_issue": 1})
+    reversed_ = _net(documents, {REVERSAL: 1})
+    adjusted = _net(documents, {"adjustment": -1})
+    for spu, pieces in {**reversed_, **adjusted}.items():
+        if not adjusted.get(spu, 0) <= reversed_.get(spu, 0) <= issued.get(spu, 0) or pieces < 0:
+            told = f"issued {issued.get(spu, 0)} {spu}, reversed {reversed_.get(spu, 0)}"
+            return f"{told}, written off as short {adjusted.get(spu, 0)}"
+    return ""
+
+
+def returns_fit(life: Life) -> str | None:
+    """What was handed over and did not stay came back to the shelf, is reported damaged, or is written off as not
+    returned: no piece more than went out, none forgotten once the order is called off."""
+    documents = _documents(life)
+    back = _net([d for d in documents if d[6] != NOT_RETURNED], {RECEIPT: 1, DAMAGE: 1})
+    missing = _net([d for d in documents if d[6] == NOT_RETURNED], {DAMAGE: 1})
+    out = _net(documents, {"sales_issue": 1, "replacement_issue": 1, REVERSAL: -1})
+    is_over = life.phase == "cancelled" and _was_handed_over(life)
+    if not (back or missing or is_over):
+        return None
+    if not _was_handed_over(life):
+        return f"{in_words(back or missing)} came back of an order whose goods are not on their way back"
+    for spu in {**out, **back, **missing}:
+        sent, came, lost = out.get(spu, 0), back.get(spu, 0), missing.get(spu, 0)
+        if came > sent or lost > sent or (is_over and came + lost < sent):
+            return f"{sent} {spu} went out, {came} came back, {lost} are written off"
     return ""
 
 
@@ -75,14 +105,14 @@ def papers_show_documents(life: Life) -> str | None:
     """The order's page shows the documents that inventory wrote for it, no others, and with the same lines."""
     if life.order is None:
         return None
-    written = {d[0]: d for d in listed(life.documents.documents) if d[1] in _ABOUT_ISSUES} if life.documents else {}
+    written = {document[0]: document for document in _documents(life)}
     papers = listed(life.papers.papers) if life.papers else []
     shown: list[dict[str, Any]] = [body for kind, body in papers if kind == "document"]
     numbers = [body["number"] for body in shown]
     if sorted(numbers) != sorted(written):
         return f"the page shows {', '.join(numbers) or 'nothing'}, inventory wrote {', '.join(written) or 'nothing'}"
     for body in shown:
-        _, kind, _, _, spus, quantities = written[body["number"]]
+        _, kind, _, _, spus, quantities, _ = written[body["number"]]
         of_page = {line["spu"]: line["quantity"] for line in body["lines"]}
         if body["kind"] != kind or of_page != summed(spus, quantities):
             return f"the page shows {body['number']} as a {body['kind']} of {in_words(of_page)}"
@@ -108,6 +138,8 @@ def waiting_order_holds(life: Life) -> str | None:
     if hold is None:
         return f"the order is {order.phase} without a hold"
     phase = "deducted" if order.phase in DEDUCTED else LIVE_HOLD.get(order.hold_mode or "")
+    if hold.phase == "lost" and order.phase in HOLDING and order.phase != "awaiting_payment":
+        return ""  # a count took it away; the order hears of it when it asks
     if (hold.phase, hold.mode, hold.store) != (phase, order.hold_mode, order.store):
         return (
             f"the order is {order.phase} in mode {order.hold_mode} in {order.store}, its hold is {hold.phase} in mode "
@@ -122,5 +154,19 @@ def _held(life: Life) -> str:
     return in_words(lines(life.hold.spus, life.hold.quantities)) if life.hold else "nothing"
 
 
-def _numbers(documents: list[Any]) -> str:
-    return ", ".join(str(document[0]) for document in documents)
+def _documents(life: Life) -> list[Any]:
+    return listed(life.documents.documents) if life.documents else []
+
+
+def _was_handed_over(life: Life) -> bool:
+    return life.fulfilment is not None and life.fulfilment.phase in ("on_the_road", "delivered", *BROUGHT_BACK)
+
+
+def _net(documents: list[Any], signs: Mapping[str, int]) -> Mapping[str, int]:
+    """Pieces per SPU of the documents of some kinds, without zeros."""
+    pieces: dict[str, int] = {}
+    for document in documents:
+        if sign := signs.get(document[1]):
+            for spu, quantity in zip(document[4], document[5], strict=True):
+                pieces[spu] = pieces.get(spu, 0) + sign * quantity
+    return {spu: quantity for spu, quantity in pieces.items() if quantity}

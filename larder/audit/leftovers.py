@@ -13,16 +13,22 @@ TIMER_GRACE_S = 10
 CALL_GRACE_S = 60
 """An effect or a webhook may be open this long, and some gateway timeouts more: calls are repeated with pauses."""
 
-# The wait that must have a timer, by service: what it is, the orders that wait, the timer's name.
+# The waits that must have a timer, by service: what it is, the orders that wait, the timer's name.
 WAITS = {
-    "order": ("awaits payment", "select order_id from orders where phase = 'awaiting_payment'", "payment_window"),
-    "risk": ("is in review", "select order_id from screenings where phase = 'in_review'", "review"),
-    "logistics": (
-        "waits for its slot",
-        "select order_id from fulfilments where phase = 'waiting_for_slot'",
-        "slot_begins",
+    "order": (
+        ("awaits payment", "select order_id from orders where phase = 'awaiting_payment'", "payment_window"),
+        ("is short", "select order_id from orders where phase = 'short'", "shortage_window"),
+        ("waits for its goods", "select order_id from orders where phase = 'returning'", "return_window"),
     ),
-    "aftersales": ("has an open window", "select order_id from windows where phase = 'open'", "window"),
+    "risk": (("is in review", "select order_id from screenings where phase = 'in_review'", "review"),),
+    "logistics": (
+        (
+            "waits for its slot",
+            "select order_id from fulfilments where phase = 'waiting_for_slot'",
+            "slot_begins",
+        ),
+    ),
+    "aftersales": (("has an open window", "select order_id from windows where phase = 'open'", "window"),),
 }
 _UNTIMED = """
 select w.order_id, t.subject is null as untimed from ({waiting}) as w
@@ -60,11 +66,11 @@ def nothing_is_left(last: Look, gateway_timeout_s: float, report: Report) -> Non
 
 async def waits_have_timers(connection: Connection, service: str, report: Report) -> None:
     """Whatever waits until a time has the timer that ends its wait."""
-    wait, waiting, timer = WAITS[service]
-    for order_id, untimed in await connection.fetch(_UNTIMED.format(waiting=waiting), timer):
-        report.checked["waits_have_timers"] += 1
-        if untimed:
-            report.add("waits_have_timers", (order_id,), f"it {wait}, and no timer {timer} of {service} ends that")
+    for wait, waiting, timer in WAITS[service]:
+        for order_id, untimed in await connection.fetch(_UNTIMED.format(waiting=waiting), timer):
+            report.checked["waits_have_timers"] += 1
+            if untimed:
+                report.add("waits_have_timers", (order_id,), f"it {wait}, and no timer {timer} of {service} ends that")
 
 
 async def answered_once(connection: Connection, service: str, report: Report) -> None:

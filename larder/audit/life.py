@@ -29,15 +29,25 @@ HOLDING = frozenset({"awaiting_payment", "verifying", "paying", "paying_cancel_w
 """The order has a hold on stock that is neither deducted nor given back."""
 DEDUCTING = frozenset({"deducting", "deducting_cancel_wanted"})
 """The money is in, the goods are being taken off the stock."""
-DEDUCTED = frozenset({"awaiting_picking", "picking", "awaiting_shipment", "in_delivery", "delivered", "closed"})
+IN_THE_STORE = frozenset({"awaiting_picking", "picking", "short", "substituting", "awaiting_shipment", "stopping"})
+"""Paid and issued, and the goods have not left the store."""
+ON_THE_ROAD = frozenset({"in_delivery", "intercepting", "returning"})
+"""Paid and issued, and the goods are on the way to the customer, or back."""
+DEDUCTED = IN_THE_STORE | ON_THE_ROAD | {"delivered", "closed"}
 """Paid, and the goods are the customer's."""
-GOING_BACK = frozenset({"releasing", "refunding"})
+GOING_BACK = frozenset({"releasing", "reversing", "refunding"})
 """Something is being given back."""
+BROUGHT_BACK = frozenset({"returning", "returned", "inspected"})
+"""Phases of a fulfilment whose goods come back, or should have."""
+TICKET_ENDS = frozenset({"resolved", "rejected"})
+"""Nothing happens to a ticket any more."""
 CALLED_OFF = frozenset({"cancelled", "rejected"})
 """Ended, and nothing of it is left."""
 ENDS = CALLED_OFF | {"closed"}
 """Nothing but stray money happens any more."""
-WAITS_FOR_A_SERVICE = (UNPAID - {"in_review", "awaiting_payment"}) | DEDUCTING | GOING_BACK
+WAITS_FOR_A_SERVICE = (
+    (UNPAID - {"in_review", "awaiting_payment"}) | DEDUCTING | GOING_BACK | {"substituting", "stopping", "intercepting"}
+)
 """Somebody else has to answer before the order goes on."""
 KNOWN = UNPAID | DEDUCTING | DEDUCTED | GOING_BACK | ENDS
 """Every phase that the auditor can judge."""
@@ -47,7 +57,12 @@ KNOWN = UNPAID | DEDUCTING | DEDUCTED | GOING_BACK | ENDS
 
 
 class Order(NamedTuple):
-    """The order service: the order and its lines. Money in minor units."""
+    """The order service: the order, its lines, and what of them is to be delivered. Money in minor units.
+
+    `lots` are [[spu, quantity, price, instead of, list price], ...], empty or None where nothing was amended;
+    `given_back` is how much of the total was asked back; `owed` are refunds that were refused,
+    [[number, ticket, ...], ...].
+    """
 
     order_id: str
     kind: str
@@ -61,6 +76,12 @@ class Order(NamedTuple):
     spus: str | None
     quantities: str | None
     slot_start: datetime | None
+    prices: str | None = None
+    given_back: int = 0
+    reason: str = ""
+    lots: str | None = None
+    closing_refund: int = 0
+    owed: str | None = None
 
 
 class Papers(NamedTuple):
@@ -82,7 +103,7 @@ class Hold(NamedTuple):
 
 
 class Documents(NamedTuple):
-    """Inventory: [[number, kind, store, reverses, spus, quantities], ...]."""
+    """Inventory: [[number, kind, store, reverses, spus, quantities, reason], ...], in the order of their numbers."""
 
     order_id: str
     documents: str
@@ -97,7 +118,7 @@ class Payment(NamedTuple):
 
 
 class Refunds(NamedTuple):
-    """Payment: [[number, phase, amount, capture], ...]."""
+    """Payment: [[number, phase, amount, capture, reason, code], ...]."""
 
     order_id: str
     refunds: str
@@ -144,12 +165,28 @@ class Reservation(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Aftersales: the window for complaints."""
+    """Aftersales: the window for complaints; `open_tickets` is its count of them."""
 
     order_id: str
     phase: str
     store: str
     account: str
+    open_tickets: int = 0
+
+
+class Tickets(NamedTuple):
+    """Aftersales: [[ticket, kind, phase, note, opened by], ...]."""
+
+    order_id: str
+    tickets: str
+
+
+class Cancelled(NamedTuple):
+    """Risk: the order counts as a customer's cancel."""
+
+    order_id: str
+    account: str
+    reason: str
 
 
 class Screening(NamedTuple):
@@ -178,12 +215,42 @@ class Life:
     fulfilment: Fulfilment | None = None
     reservation: Reservation | None = None
     window: Window | None = None
+    tickets: Tickets | None = None
     screening: Screening | None = None
+    cancelled: Cancelled | None = None
 
     @property
     def phase(self) -> str:
         """The order's phase; empty for an order that the order service does not know."""
         return self.order.phase if self.order else ""
+
+    @property
+    def lots(self) -> list[tuple[str, int, int]]:
+        """SPU, pieces and the price that was paid for each of what is to be delivered: the lines, unless amended."""
+        order = self.order
+        if order is None:
+            return []
+        if amended := listed(order.lots):
+            return [(lot[0], lot[1], lot[2]) for lot in amended]
+        columns = (listed(order.spus), listed(order.quantities), listed(order.prices))
+        return list(zip(*columns, strict=True))
+
+    @property
+    def wanted(self) -> Mapping[str, int]:
+        """Pieces per SPU of the lots."""
+        pieces: dict[str, int] = {}
+        for spu, quantity, _ in self.lots:
+            pieces[spu] = pieces.get(spu, 0) + quantity
+        return pieces
+
+    @property
+    def dropped(self) -> int:
+        """What was paid for pieces that are not to be delivered any more (minor units)."""
+        if self.order is None or not listed(self.order.lots):
+            return 0
+        ordered = zip(listed(self.order.quantities), listed(self.order.prices), strict=True)
+        paid: int = sum(quantity * price for quantity, price in ordered)
+        return paid - sum(quantity * price for _, quantity, price in self.lots)
 
 
 # -- lines and lists ---------------------------------------------------------------------------------------------------

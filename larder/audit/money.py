@@ -11,25 +11,66 @@ from typing import Any
 
 from larder.audit.life import CALLED_OFF, DEDUCTED, DEDUCTING, REMEMBERED, UNPAID, Life, listed
 
+UNASKED = "unasked_money"
+"""The reason of refunds that are not of the order's own money."""
 _NOTHING_KEPT = UNPAID | CALLED_OFF
 _TOTAL_KEPT = DEDUCTING | DEDUCTED
 
 
 def money_of_phase(life: Life) -> str | None:
-    """What was captured and not refunded is what the phase says: nothing before the money is in, the total from then
-    on, nothing again once the order was called off. Stray money has been given back."""
+    """What was captured and not refunded is what the phase says: nothing before the money is in, what is to be
+    delivered is worth from then on, nothing again once the order was called off. Stray money has been given back; what
+    the gateway will not give back stays, and has a ticket."""
     order = life.order
     if order is None:
         return None
     if order.phase in _NOTHING_KEPT:
         due = 0
     elif order.phase in _TOTAL_KEPT:
-        due = order.total if order.kind == "sales" else 0
+        due = order.total - life.dropped if order.kind == "sales" else 0
     else:
         return None
+    due += sum(refund[2] for refund in _standing(life) if refund[1] == "refused")
     kept = order.paid - order.refunded
     if kept != due:
         return f"the order is {order.phase}, so {due} should be kept; {order.paid} - {order.refunded} = {kept} is"
+    return ""
+
+
+def refused_refund_has_ticket(life: Life) -> str | None:
+    """Somebody was told of every refund that was refused, and of no other; who approved has it tried again, and of the
+    others the order knows that they are owed."""
+    refused = [refund for refund in _refunds(life) if refund[1] == "refused"]
+    tickets = _failed(life)
+    if not (refused or tickets):
+        return None
+    if len(refused) != len(tickets):
+        return f"{len(refused)} refunds were refused, and there are {len(tickets)} tickets about that"
+    left = {ticket[0] for ticket in tickets if ticket[2] != "resolved"}
+    owed = {entry[1] for entry in listed(life.order.owed)} if life.order else set()
+    if owed != left:
+        return f"tickets {sorted(left)} are about refunds that failed, the order says so of {sorted(owed)}"
+    return ""
+
+
+def refunds_fit_lines(life: Life) -> str | None:
+    """Of the order's own money no more was asked back than was paid for the pieces that went: of a line that is short
+    its part, of an order that is called off the rest."""
+    order = life.order
+    own = [refund for refund in _standing(life) if refund[4] != UNASKED]
+    if order is None or not (own or listed(order.lots)):
+        return None
+    prices = dict(zip(listed(order.spus), listed(order.prices), strict=True))
+    for spu, quantity, price, instead_of, _ in listed(order.lots):
+        if quantity < 1 or (not instead_of and price != prices.get(spu)):
+            return f"a lot of {quantity} {spu} at {price}, the line was paid {prices.get(spu)} per piece"
+    asked = sum(refund[2] for refund in own)
+    parts = asked - sum(refund[2] for refund in _refunds(life) if refund[0] == order.closing_refund)
+    dropped = life.dropped
+    if not parts <= dropped or not asked <= order.total:
+        return f"{parts} was asked back for pieces worth {dropped}, in all {asked} of {order.total}"
+    if order.given_back not in (dropped, order.total):
+        return f"{order.given_back} counts as given back, {dropped} of {order.total} was dropped"
     return ""
 
 
@@ -72,8 +113,8 @@ def journal_is_payment(life: Life) -> str | None:
     captures = listed(life.payment.captures) if life.payment else []
     if _by_reference(captures) != captured:
         return f"captures {[c[:2] for c in captures]}, but the journal says {captured}"
-    refunds = listed(life.refunds.refunds) if life.refunds else []
-    done = sum(amount for _, phase, amount, _ in refunds if phase == "refunded")
+    refunds = _refunds(life)
+    done = sum(refund[2] for refund in refunds if refund[1] == "refunded")
     if done != sum(refunded.values()):
         return f"{done} was refunded, but the journal says {sum(refunded.values())}"
     for reference, amount, _, given_back in captures:
@@ -111,8 +152,28 @@ def gateway_keeps_its_sums(life: Life) -> str | None:
     return ""
 
 
-WITH_GATEWAY = (money_of_phase, journal_is_payment, journal_is_gateway)
+WITH_GATEWAY = (money_of_phase, refused_refund_has_ticket, journal_is_payment, journal_is_gateway)
 """Rules that can only be asked while no money is being moved for the order."""
+
+
+def _refunds(life: Life) -> list[Any]:
+    return listed(life.refunds.refunds) if life.refunds else []
+
+
+def _failed(life: Life) -> list[Any]:
+    return [t for t in listed(life.tickets.tickets) if t[1] == "refund_failed"] if life.tickets else []
+
+
+def _standing(life: Life) -> list[Any]:
+    """The refunds that count: one that was refused, and tried again since its ticket was approved, counts under its new
+    number only."""
+    refunds = _refunds(life)
+    again = sum(ticket[2] == "resolved" for ticket in _failed(life))
+    if not again:
+        return refunds
+    owed = {entry[0] for entry in listed(life.order.owed)} if life.order else set()
+    gone = [refund[0] for refund in refunds if refund[1] == "refused" and refund[0] not in owed][:again]
+    return [refund for refund in refunds if refund[0] not in gone]
 
 
 def _journal(life: Life) -> tuple[dict[str, int], dict[str, int]]:

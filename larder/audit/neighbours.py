@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from larder.audit.life import CALLED_OFF, DEDUCTED, ENDS, GOING_BACK, KNOWN, WAITS_FOR_A_SERVICE, Life, in_words, lines
+from larder.audit.life import (
+    BROUGHT_BACK,
+    CALLED_OFF,
+    DEDUCTED,
+    ENDS,
+    GOING_BACK,
+    KNOWN,
+    TICKET_ENDS,
+    WAITS_FOR_A_SERVICE,
+    Life,
+    in_words,
+    lines,
+    listed,
+)
 
 FULFILMENT_OF = {
     "awaiting_picking": ("waiting_for_slot", "queued"),
     "picking": ("picking", "picked"),
+    "short": ("short",),
+    "substituting": ("short",),
     "awaiting_shipment": ("packed",),
+    "stopping": (),
     "in_delivery": ("on_the_road",),
+    "intercepting": (),
+    "returning": ("returning", "returned"),
     "delivered": ("delivered",),
     "closed": ("delivered",),
 }
-"""How far the store's work is, by the order's phase; in every other phase the store does not know the order."""
-WINDOW_OF = {"delivered": "open", "closed": "shut"}
-"""Where the after-sales window stands; in every other phase there is none."""
+"""How far the store's work is, by the order's phase."""
+CALLED_OFF_WORK = ("stopped", *sorted(BROUGHT_BACK))
+"""How far it may have come with an order that goes back; in every other phase the store does not know the order."""
+WINDOW_OF = {"delivered": ("open", "passed"), "closed": ("shut",)}
+"""Where the after-sales window stands; in every other phase there is none, or one in `new`, for its tickets only."""
+CUSTOMERS_DOING = ("cancelled_by_customer", "not_reachable")
+"""Reasons of a cancelled order that risk is told of."""
+DECIDED_BY_PEOPLE = ("missing_goods", "refund_failed")
+"""Kinds of ticket that wait for a person, for as long as it takes."""
+TICKET_WAITS = {"shortage": ("short", "substituting"), "intercept": ("intercepting", "stopping")}
+"""The phases of an order in which a ticket of this kind waits for something."""
 VERDICT_OF = {"lock": "cleared", "on_payment": "restricted"}
 """What risk must have said for a hold of this mode."""
 
@@ -37,7 +63,12 @@ def somebody_answers(life: Life) -> str | None:
 def fulfilment_agrees(life: Life) -> str | None:
     """The store is as far with the order as the order says, in its store and with its lines."""
     order, fulfilment = life.order, life.fulfilment
+    if life.phase in ("stopping", "intercepting"):
+        return None  # the answer is under way; `somebody_answers` sees to it that it is
     expected = FULFILMENT_OF.get(life.phase, ())
+    if fulfilment and (life.phase == "cancelled" or life.phase in GOING_BACK):
+        told = f"the order is {life.phase}, its fulfilment is {fulfilment.phase}"
+        return "" if fulfilment.phase in CALLED_OFF_WORK else told
     if not fulfilment:
         return f"the order is {life.phase}, and the store knows nothing of it" if expected else None
     if order is None or fulfilment.phase not in expected:
@@ -45,8 +76,8 @@ def fulfilment_agrees(life: Life) -> str | None:
     if fulfilment.store != order.store:
         return f"store {fulfilment.store} fulfils an order of store {order.store}"
     picked = lines(fulfilment.spus, fulfilment.quantities)
-    if picked is None or picked != lines(order.spus, order.quantities):
-        return f"the store picks {in_words(picked)}, the order is for {in_words(lines(order.spus, order.quantities))}"
+    if picked is None or picked != life.wanted:
+        return f"the store picks {in_words(picked)}, the order is for {in_words(life.wanted)}"
     return ""
 
 
@@ -58,7 +89,8 @@ def slot_agrees(life: Life) -> str | None:
     starts_at = order.slot_start if order else None
     if reservation is None and starts_at is None:
         return None
-    if order is None or starts_at is None or order.phase in CALLED_OFF:
+    went_out = life.fulfilment is not None and life.fulfilment.phase in BROUGHT_BACK  # then the place was used
+    if order is None or starts_at is None or (order.phase in CALLED_OFF and not went_out):
         if not has_place:
             return ""
         known = f"is {order.phase}" if order else "is known to nobody"
@@ -79,13 +111,46 @@ def slot_agrees(life: Life) -> str | None:
 def window_agrees(life: Life) -> str | None:
     """The after-sales window is open from the delivery on, and shut when the order is closed."""
     order, window = life.order, life.window
-    expected = WINDOW_OF.get(life.phase)
-    if window is None and expected is None:
+    expected = WINDOW_OF.get(life.phase, ())
+    if not expected and (window is None or window.phase == "new"):
         return None
-    if window is None or window.phase != expected:
+    if window is None or window.phase not in expected:
         return f"the order is {life.phase or 'known to nobody'}, its window is {window.phase if window else 'missing'}"
+    if window.phase == "passed" and not window.open_tickets:
+        return "the window has passed, no ticket is open, and it is not shut"
     if order and (window.store, window.account) != (order.store, order.account):
         return f"the window names {window.account} in {window.store}, the order {order.account} in {order.store}"
+    return ""
+
+
+def tickets_are_counted(life: Life) -> str | None:
+    """The window counts the open tickets; one that waits for the order finds it waiting, and nothing else waits."""
+    tickets = listed(life.tickets.tickets) if life.tickets else []
+    counted = life.window.open_tickets if life.window else 0
+    if not tickets and not counted:
+        return None
+    open_ = [ticket for ticket in tickets if ticket[2] not in TICKET_ENDS]
+    if counted != len(open_):
+        return f"the window counts {counted} open tickets, there are {len(open_)}"
+    for ticket_id, kind, phase, *_ in open_:
+        if kind not in DECIDED_BY_PEOPLE and life.phase not in TICKET_WAITS.get(kind, ()):
+            return f"{ticket_id} ({kind}) is {phase}, and the order is {life.phase or 'known to nobody'}"
+    if life.phase == "short" and not any(ticket[1] == "shortage" for ticket in open_):
+        return "the order is short, and nobody is asked to call"
+    return ""
+
+
+def cancel_is_counted(life: Life) -> str | None:
+    """Risk counts an order that its customer ended, by cancelling or by not being there, and no other."""
+    order, counted = life.order, life.cancelled
+    is_customers = order is not None and order.phase == "cancelled" and order.reason in CUSTOMERS_DOING
+    if counted is None and not is_customers:
+        return None
+    if counted is None or order is None or not is_customers:
+        counts = "counts it" if counted else "does not count it"
+        return f"the order is {life.phase or 'known to nobody'} ({order.reason if order else '-'}), and risk {counts}"
+    if (counted.account, counted.reason) != (order.account, order.reason):
+        return f"risk counts {counted.reason} of {counted.account}, the order {order.reason} of {order.account}"
     return ""
 
 

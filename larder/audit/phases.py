@@ -8,8 +8,21 @@ from larder.audit.books import Connection
 from larder.audit.life import ENDS
 from larder.audit.report import Report
 
-STRAY_MONEY = frozenset({"MoneyUnasked", "PaymentRefunded"})
-"""All that may still happen to an order that has ended: money comes that nobody waits for, and goes back."""
+NEWS = frozenset(
+    {
+        "MoneyUnasked",
+        "PaymentRefunded",
+        "PaymentRefundRefused",
+        "TicketOpened",
+        "TicketEnded",
+        "InterceptAsked",
+        "ShortDropped",
+        "GoodsTakenBack",
+        "GoodsInspected",
+        "RefundApproved",
+    }
+)
+"""All that may still happen to an order that has ended: stray money, tickets, and papers and goods that come late."""
 
 # Only what looks unusual comes out. `goes_on`: an entry after the first end is in a phase that is none.
 _UNUSUAL = """
@@ -34,7 +47,7 @@ order by order_id, seq"""
 
 async def timeline_is_phase(connection: Connection, service: str, report: Report) -> None:
     """The last entry of the timeline is the phase, and an order that has ended is marked so; once ended, it stays
-    where it is: nothing but stray money is written after the first end."""
+    where it is: nothing but news for its page is written after the first end."""
     orders = await connection.fetchval("select count(*) from orders")
     report.checked["timeline_is_phase"] += orders
     report.checked["one_end"] += orders
@@ -53,7 +66,7 @@ async def timeline_is_phase(connection: Connection, service: str, report: Report
     rows = await connection.fetch(_ENTRIES, ended_again, ends)
     for order_id, entries in groupby(rows, key=lambda row: str(row["order_id"])):
         first, *later = entries
-        wrong = [e for e in later if e["phase"] != first["phase"] or e["message"] not in STRAY_MONEY]
+        wrong = [e for e in later if e["phase"] != first["phase"] or e["message"] not in NEWS]
         if wrong:
             told = ", then ".join(f"{e['phase']} by {e['message']}" for e in (first, *wrong[:3]))
             report.add("one_end", (order_id,), f"it ended more than once: {told}")

@@ -20,12 +20,13 @@ from shared.settings import GATEWAY_BOOK, SERVICES
 
 # Who reads which topic to its end. A receiver keeps count of a link from the first message on, so one that has
 # received nothing yet cannot be told from one that does not listen: hence this table. A service reads its own commands,
-# and every events topic of which it listens to a message; today only the saga does. It is written by hand, since asking
-# the deciders would let a forgotten listener be forgotten here as well.
+# and every events topic of which it listens to a message: the saga all of them, risk what the saga tells of accounts.
+# It is written by hand, since asking the deciders would let a forgotten listener be forgotten here as well.
 LISTENERS: Mapping[str, tuple[str, ...]] = {
     **{f"{service}.commands": (service,) for service in SERVICES},
     **{f"{service}.events": ("order",) for service in SERVICES if service != "order"},
     "order.events": (),
+    "risk.activity": ("risk",),
 }
 PAUSE_S = 0.2
 """Between two looks."""

@@ -33,12 +33,15 @@ BookRule = Callable[[Connection, str, Report], Awaitable[None]]
 LIFE_RULES: tuple[LifeRule, ...] = (
     neighbours.phase_is_known,
     neighbours.somebody_answers,
-    issues.one_live_issue,
+    issues.issued_is_wanted,
     issues.reversals_fit,
+    issues.returns_fit,
     issues.papers_show_documents,
     issues.no_hold_outlives_order,
     issues.waiting_order_holds,
     money.money_of_phase,
+    money.refused_refund_has_ticket,
+    money.refunds_fit_lines,
     money.order_is_papers,
     money.order_is_journal,
     money.journal_is_payment,
@@ -47,7 +50,9 @@ LIFE_RULES: tuple[LifeRule, ...] = (
     neighbours.fulfilment_agrees,
     neighbours.slot_agrees,
     neighbours.window_agrees,
+    neighbours.tickets_are_counted,
     neighbours.screening_agrees,
+    neighbours.cancel_is_counted,
 )
 # While money is being moved for an order, it waits for an answer that is under way.
 NOT_WHILE_BUSY: frozenset[LifeRule] = frozenset({*money.WITH_GATEWAY, neighbours.somebody_answers})

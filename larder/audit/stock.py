@@ -44,8 +44,10 @@ where case phase
     when 'checked' then (locks, unlocks, issues, reversals) <> (0, 0, 0, 0)
     when 'short' then (locks, unlocks, issues, reversals) <> (0, 0, 0, 0)
     when 'released' then locks > 1 or (locks, issues, reversals) <> (unlocks, 0, 0)
-    when 'deducted' then (locks, unlocks, issues, reversals) <> ((mode = 'lock')::int, 0, 1, 0)
-    when 'reversed' then (locks, unlocks, issues, reversals) <> ((mode = 'lock')::int, 0, 1, 1)
+    when 'lost' then (locks, unlocks, issues, reversals) <> (1, 1, 0, 0)
+    when 'deducted' then (locks, unlocks) <> ((mode = 'lock')::int, 0) or issues < 1
+    when 'taken_back' then (locks, unlocks) <> ((mode = 'lock')::int, 0) or issues < 1
+    when 'reversed' then (locks, unlocks) <> ((mode = 'lock')::int, 0) or issues < 1 or reversals < 1
     else true end
 order by order_id"""
 _COUNTS = "select (select count(*) from documents where kind <> 'damage_report'), (select count(*) from holds)"
@@ -110,8 +112,8 @@ def _without_paper(row: Any) -> str:
         whose, of = row["document"], (row["d_store"], row["d_spus"], row["d_quantities"])
     store, spus, quantities = of
     on_hand_sign, locked_sign = _SIGNS[kind]
-    if kind in _ISSUES and row["h_mode"] == "lock":
-        locked_sign = -1
+    if kind in _ISSUES and row["h_mode"] == "lock" and row["document"].partition("~")[2] == "":
+        locked_sign = -1  # an order's later issues are of substitutes, which were never locked
     pieces = listed(quantities)
     if (
         store != row["store"]

@@ -12,7 +12,7 @@ from larder.load.baskets import BasketFileError, read_baskets
 from larder.load.display import Display, display_here
 from larder.load.errors import LoadError
 from larder.load.figures import Figures
-from larder.load.mix import Mix
+from larder.load.mix import Back, Mix
 from larder.load.parts import broker_name, database_name
 from larder.load.play import Play
 from larder.load.run import Load, Options, refuse_far_hosts
@@ -23,6 +23,7 @@ INTERRUPTED = 130
 SKIPPED_TOLD = 5
 VIOLATIONS_TOLD = 20
 _MIX = Mix()
+_BACK = _MIX.back
 
 
 def add_to(app: typer.Typer) -> None:
@@ -58,13 +59,55 @@ def load(
     ] = _MIX.late,
     twice_share: Annotated[float, typer.Option(help="The gateway takes the money twice.")] = _MIX.twice,
     short_share: Annotated[float, typer.Option(help="Want what no store has, and are rejected.")] = _MIX.short,
+    cancel_paid_share: Annotated[
+        float, typer.Option(help="Cancel when paid, before picking begins.")
+    ] = _BACK.cancel_paid,
+    cancel_picking_share: Annotated[
+        float, typer.Option(help="Cancel while being picked; the picker goes on, and is told.")
+    ] = _BACK.cancel_picking,
+    cancel_packed_share: Annotated[float, typer.Option(help="Cancel when packed.")] = _BACK.cancel_packed,
+    shortage_share: Annotated[
+        float,
+        typer.Option(
+            help="A piece is not on the shelf: substituted, dropped, cancelled; or nobody calls the customer, if the "
+            "shortage window is at most 60 s."
+        ),
+    ] = _BACK.shortage,
+    intercept_share: Annotated[
+        float, typer.Option(help="The courier is called back; for half of them while at the door already.")
+    ] = _BACK.intercept,
+    undeliverable_share: Annotated[
+        float,
+        typer.Option(
+            help="Nobody at home: the goods come back whole, damaged, or fewer; or never, if the return window is at "
+            "most 60 s."
+        ),
+    ] = _BACK.undeliverable,
+    no_refund_share: Annotated[
+        float, typer.Option(help="Cancel when paid, and the gateway refuses the refund.")
+    ] = _BACK.no_refund,
+    back_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Scales the seven shares above, so that together they are this share."),
+    ] = None,
     audit: Annotated[bool, typer.Option(help="End with the audit.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="The last line is one line of JSON.")] = False,
 ) -> None:
     """Play baskets against the running stack. Exit code 1 if orders are stuck or the audit finds violations."""
     quiet_clients()
     try:
-        mix = Mix(unpaid_share, cancel_share, declined_share, late_share, twice_share, short_share)
+        back = Back(
+            cancel_paid_share,
+            cancel_picking_share,
+            cancel_packed_share,
+            shortage_share,
+            intercept_share,
+            undeliverable_share,
+            no_refund_share,
+        )
+        if back_share is not None:
+            back = back.scaled(back_share)
+        mix = Mix(unpaid_share, cancel_share, declined_share, late_share, twice_share, short_share, back)
         settings = get_settings()
         refuse_far_hosts(settings.bootstrap())
         options = Options(orders, seed, rate, window, mix)

@@ -30,6 +30,16 @@ ROWS_ABOVE = 15
 """Rows of the display above the story, with one to spare: a terminal that is not high shows less of the story."""
 GOODS_TOLD = 3
 
+SHOWN_AS = {
+    Step.SHORT: Step.PICKING,
+    Step.SHORT_UNCALLED: Step.PICKING,
+    Step.PICKING_AGAIN: Step.PICKING,
+    Step.RETURNING: Step.CANCELLING,
+    Step.INSPECTING: Step.CANCELLING,
+    Step.NEVER_BACK: Step.CANCELLING,
+    Step.STOPPING: Step.CANCELLING,
+}
+"""Steps that are counted with another one: all of them fit no terminal."""
 WORDS = {
     b"OrderPayable": "may be paid",
     b"OrderPaid": "is paid",
@@ -38,6 +48,9 @@ WORDS = {
     b"PickingFinished": "is picked",
     b"FulfilmentPacked": "is packed",
     b"FulfilmentHandedOver": "is on the road",
+    b"PiecesShort": "is short",
+    b"DeliveryFailed": "finds nobody home",
+    b"FulfilmentIntercepted": "is called back",
     b"OrderDelivered": "is delivered",
     b"OrderClosed": "is closed",
     b"OrderCancelled": "is cancelled",
@@ -112,8 +125,11 @@ class Evening:
         table.add_column(width=18)
         table.add_column(width=7, justify="right")
         table.add_column(ratio=1)
-        most = max(50, *robots.steps)
+        counts = {step: 0 for step in Step if step not in SHOWN_AS}
         for step, count in zip(Step, robots.steps, strict=True):
+            counts[SHOWN_AS.get(step, step)] += count
+        most = max(50, *counts.values())
+        for step, count in counts.items():
             table.add_row(step.name.lower().replace("_", " "), f"{count:,}", Bar(most, 0, count, color="green"))
         return Panel(table, title="orders by phase", title_align="left")
 

@@ -6,7 +6,7 @@ Shares are of all orders; who does what depends on the seed alone.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Self
 
@@ -42,10 +42,68 @@ class Tail(IntEnum):
     """The gateway takes the money twice."""
     SHORT = 9
     """Wants a product that no store ever has."""
+    CANCELS_PAID = 10
+    """Changes their mind when the order is paid and waits for a picker."""
+    CANCELS_PICKING = 11
+    """Changes their mind while the picker is at it; the picker goes on, and is told."""
+    CANCELS_PACKED = 12
+    """Changes their mind when the bags wait for a courier."""
+    NO_REFUND = 13
+    """Cancels a paid order whose money the gateway does not give back."""
+    LESS_SUBSTITUTE = 14
+    """A piece is not on the shelf: the customer takes something else."""
+    LESS_DROP = 15
+    """A piece is not on the shelf: the customer goes without."""
+    LESS_CANCEL = 16
+    """A piece is not on the shelf: the customer wants nothing, then."""
+    LESS_UNCALLED = 17
+    """A piece is not on the shelf, and nobody calls the customer."""
+    CALLED_BACK = 18
+    """Customer service calls the courier back."""
+    CALLED_BACK_LATE = 19
+    """Customer service calls the courier back while the courier rings at the door."""
+    AWAY = 20
+    """Is not at home; all goods come back as they were."""
+    AWAY_DAMAGED = 21
+    """Is not at home; a line comes back damaged."""
+    AWAY_FEWER = 22
+    """Is not at home; a piece is missing when the goods come back."""
+    AWAY_NEVER_BACK = 23
+    """Is not at home, and the goods never come back."""
 
 
 DECLINED_LEAVE = 0.1
 """Share of those with a declined card who do not try again."""
+
+
+@dataclass(frozen=True)
+class Back:
+    """Shares of all orders that go back after their payment, by way."""
+
+    cancel_paid: float = 0.01
+    cancel_picking: float = 0.01
+    cancel_packed: float = 0.01
+    shortage: float = 0.01
+    intercept: float = 0.01
+    undeliverable: float = 0.01
+    no_refund: float = 0.01
+
+    @classmethod
+    def none(cls) -> Self:
+        """No order goes back."""
+        return cls(**{share.name: 0.0 for share in fields(cls)})
+
+    @property
+    def together(self) -> float:
+        """The share of orders that go back in any way."""
+        return float(sum(getattr(self, share.name) for share in fields(self)))
+
+    def scaled(self, together: float) -> Self:
+        """The same ways in the same proportion, so that they come to this share of all orders."""
+        now = self.together
+        if now <= 0:
+            raise ValueError(f"no way back has a share, so they cannot be scaled to {together:g}")
+        return replace(self, **{share.name: getattr(self, share.name) * together / now for share in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -58,9 +116,15 @@ class Mix:
     late: float = 0.005
     twice: float = 0.005
     short: float = 0.005
+    back: Back = field(default_factory=Back)
+    uncalled: bool = True
+    """Whether some customers of short orders are not called."""
+    never_back: bool = True
+    """Whether some goods that could not be delivered never come back."""
 
     def __post_init__(self) -> None:
-        shares = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        shares = {name: getattr(self, name) for name in ("unpaid", "cancel", "declined", "late", "twice", "short")}
+        shares |= {share.name: getattr(self.back, share.name) for share in fields(self.back)}
         for name, share in shares.items():
             if not 0 <= share <= 1:
                 raise ValueError(f"the {name} share {share:g} is not between 0 and 1")
@@ -82,6 +146,18 @@ class Mix:
                 f"no late money: the gateway's timeout is {settings.gateway_timeout_s:g} s, and a load waits for at "
                 f"most {GATEWAY_WAIT_MAX_S:g} s (LARDER_GATEWAY_TIMEOUT_S)"
             )
+        if fitted.back.shortage and settings.shortage_window_s > WAIT_MAX_S:
+            fitted = replace(fitted, uncalled=False)
+            said.append(
+                f"every customer of a short order is called: the shortage window is {settings.shortage_window_s:g} s, "
+                f"and a load waits for at most {WAIT_MAX_S:g} s (LARDER_SHORTAGE_WINDOW_S)"
+            )
+        if fitted.back.undeliverable and settings.return_window_s > WAIT_MAX_S:
+            fitted = replace(fitted, never_back=False)
+            said.append(
+                f"all goods that cannot be delivered come back: the return window is {settings.return_window_s:g} s, "
+                f"and a load waits for at most {WAIT_MAX_S:g} s (LARDER_RETURN_WINDOW_S)"
+            )
         return fitted, said
 
 
@@ -90,7 +166,9 @@ class Chooser:
 
     def __init__(self, mix: Mix, seed: int) -> None:
         self._chance = random.Random(seed)
-        third = mix.cancel / 3
+        third, back = mix.cancel / 3, mix.back
+        less = [Tail.LESS_SUBSTITUTE, Tail.LESS_DROP, Tail.LESS_CANCEL, *[Tail.LESS_UNCALLED] * mix.uncalled]
+        away = [Tail.AWAY, Tail.AWAY_DAMAGED, Tail.AWAY_FEWER, *[Tail.AWAY_NEVER_BACK] * mix.never_back]
         steps = (
             (mix.unpaid, Tail.UNPAID),
             (third, Tail.CANCELS_AT_ONCE),
@@ -101,6 +179,13 @@ class Chooser:
             (mix.late, Tail.LATE),
             (mix.twice, Tail.TWICE),
             (mix.short, Tail.SHORT),
+            (back.cancel_paid, Tail.CANCELS_PAID),
+            (back.cancel_picking, Tail.CANCELS_PICKING),
+            (back.cancel_packed, Tail.CANCELS_PACKED),
+            (back.no_refund, Tail.NO_REFUND),
+            *((back.shortage / len(less), tail) for tail in less),
+            *((back.intercept / 2, tail) for tail in (Tail.CALLED_BACK, Tail.CALLED_BACK_LATE)),
+            *((back.undeliverable / len(away), tail) for tail in away),
         )
         self._ladder: list[tuple[float, Tail]] = []
         total = 0.0

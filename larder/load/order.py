@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from typing import Protocol
 
 from larder.load.mix import Tail
 from larder.load.play import Ready
 from shared.runtime.envelope import Wire
+
+
+class Heard(Protocol):
+    """A record from an events topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
 
 
 class Step(IntEnum):
@@ -19,10 +29,17 @@ class Step(IntEnum):
     CANCELLING = 4
     AWAITING_PICKING = 5
     PICKING = 6
-    PACKING = 7
-    AWAITING_SHIPMENT = 8
-    IN_DELIVERY = 9
-    DELIVERED = 10
+    SHORT = 7
+    SHORT_UNCALLED = 8
+    PICKING_AGAIN = 9
+    PACKING = 10
+    AWAITING_SHIPMENT = 11
+    IN_DELIVERY = 12
+    DELIVERED = 13
+    RETURNING = 14
+    INSPECTING = 15
+    NEVER_BACK = 16
+    STOPPING = 17
 
 
 AWAITED = {
@@ -33,14 +50,25 @@ AWAITED = {
     Step.CANCELLING: "OrderCancelled",
     Step.AWAITING_PICKING: "PickingStarted",
     Step.PICKING: "PickingFinished",
+    Step.SHORT: "TicketOpened, and TicketEnded after the call",
+    Step.SHORT_UNCALLED: "TicketEnded, at the end of the shortage window",
+    Step.PICKING_AGAIN: "PickingFinished",
     Step.PACKING: "FulfilmentPacked",
     Step.AWAITING_SHIPMENT: "FulfilmentHandedOver",
     Step.IN_DELIVERY: "OrderDelivered",
     Step.DELIVERED: "OrderClosed, at the end of the after-sales window",
+    Step.RETURNING: "CommandAccepted for BringGoodsBack",
+    Step.INSPECTING: "OrderCancelled, after the inspection",
+    Step.NEVER_BACK: "OrderCancelled, at the end of the return window",
+    Step.STOPPING: "OrderCancelled",
 }
 """What an order at this step waits for."""
-RESTING = frozenset({Step.AWAITING_PAYMENT, Step.PAYING_LATE, Step.DELIVERED})
+RESTING = frozenset({Step.AWAITING_PAYMENT, Step.PAYING_LATE, Step.DELIVERED, Step.SHORT_UNCALLED, Step.NEVER_BACK})
 """Steps that only wait for a clock: such orders take no room in the window."""
+
+
+Plan = Mapping[bytes, Callable[["Order", Heard, float], None]]
+"""By event what the robots do at it."""
 
 
 class Order:
@@ -55,6 +83,7 @@ class Order:
         "payable_link",
         "pieces",
         "placed_at",
+        "plan",
         "resend_at",
         "resends",
         "step",
@@ -70,7 +99,9 @@ class Order:
         self.account = basket.account
         self.pieces = basket.pieces
         self.basket: Ready | None = None
-        """Kept only for somebody who is told of events: it is the largest part of an order."""
+        """Kept only for ways back, and for somebody who is told of events: it is the largest part of an order."""
+        self.plan: Plan | None = None
+        """What happens otherwise than with plain orders, by event; plain orders have none."""
         self.tail = tail
         self.step = Step.PLACING
         self.attempt = 0

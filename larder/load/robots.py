@@ -7,17 +7,18 @@ whose event does not come is sent again with the same id (`overdue`): larder dec
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 import msgspec
 
+from larder.load.back import Similar, WaysBack
 from larder.load.figures import End, Figures
 from larder.load.mix import LATE_BY_S, Tail
-from larder.load.order import RESTING, Order, Step
+from larder.load.order import RESTING, Heard, Order, Step
 from larder.load.play import Ready
 from larder.load.shelves import NOWHERE
 from larder.load.wire import Stencil, link_of, type_of
+from shared.contracts.base import Message
 from shared.contracts.logistics import HandOver, ReportDelivered, ReportPacked, ReportPicked, StartPicking
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.topics import partition_for
@@ -27,7 +28,7 @@ RESEND_S = 20.0
 """A command without its event is sent again after so long; then after twice as long, and so on."""
 RESENDS_DOUBLED_MAX = 3
 ORDER_COMMANDS, STORE_COMMANDS = PlaceOrder.TOPIC, StartPicking.TOPIC
-CARD, BAD_CARD, TWICE_CARD = "tok_ok", "tok_declined", "tok_twice"
+CARD, BAD_CARD, TWICE_CARD, KEEPING_CARD = "tok_ok", "tok_declined", "tok_twice", "tok_no_refund"
 
 Send = Callable[[str, int, Wire], None]
 """Takes a record for a topic and partition; it goes out with the next batch."""
@@ -47,14 +48,6 @@ WORK = {
     ),
     b"FulfilmentHandedOver": (Step.IN_DELIVERY, ReportDelivered.TYPE, b"courier:robot", b"-delivered", b""),
 }
-
-
-class Heard(Protocol):
-    """A record from an events topic."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 class _Total(msgspec.Struct):
@@ -86,6 +79,7 @@ class Robots:
         gateway_timeout_s: float = 10,
         closes: bool = True,
         tell: Tell | None = None,
+        similar: Similar | None = None,
     ) -> None:
         self.orders: dict[bytes, Order] = {}
         self.steps = [0] * len(Step)
@@ -120,6 +114,8 @@ class Robots:
             b"OrderRejected": self._rejected,
             b"CommandRefused": self._command_refused,
         }
+        self._stencils: dict[str, Stencil] = {}
+        self._ways = WaysBack(self, similar)
 
     @property
     def busy(self) -> int:
@@ -135,13 +131,14 @@ class Robots:
         order = Order(id_, basket, tail, now)
         order.resend_at = now + RESEND_S
         self.orders[id_] = order
-        if self._tell is not None:
+        order.plan = self._ways.plans.get(tail)
+        if self._tell is not None or order.plan is not None:
             order.basket = basket
         self.steps[Step.PLACING] += 1
         rest = basket.rest if tail is not Tail.SHORT else _with_nowhere(basket.rest)
         self._say(order, self._place, b"-place", b'{"order_id":"%b"%b' % (id_, rest))
         if tail is Tail.CANCELS_AT_ONCE:
-            self._want_out(order)
+            self.want_out(order)
 
     def hear(self, records: Iterable[Heard], now: float) -> int:
         """Reacts to events; those about other orders are passed over. Says how many moved an order."""
@@ -152,12 +149,14 @@ class Robots:
             if order is None or record.value is None:
                 continue
             type_ = type_of(record.headers)
-            task = work.get(type_)
-            if task is not None:
+            plan, task = order.plan, work.get(type_)
+            if plan is not None and type_ in plan:
+                plan[type_](order, record, now)
+            elif task is not None:
                 step, stencil, actor, end, more = task
                 if step <= order.step:
                     continue
-                self._move(order, step, now)
+                self.move(order, step, now)
                 self._do(order, stencil, actor, end, more)
             else:
                 reaction = reactions.get(type_)
@@ -194,16 +193,16 @@ class Robots:
             self._figures.payable(now - order.placed_at)
         elif step is Step.CANCELLING:
             if tail is Tail.CANCELS_AT_ONCE:
-                self._want_out(order)  # the first wish was refused, or comes late and settles it anyway
+                self.want_out(order)  # the first wish was refused, or comes late and settles it anyway
             return
         elif step not in (Step.PAYING, Step.PAYING_LATE):
             return
         order.total = _total_of(event.value or b"").total
         if tail is Tail.UNPAID:
-            self._move(order, Step.AWAITING_PAYMENT, now)
+            self.move(order, Step.AWAITING_PAYMENT, now)
         elif tail is Tail.CANCELS_PAYABLE or (tail is Tail.DECLINED_LEAVES and order.attempt):
-            self._move(order, Step.CANCELLING, now)
-            self._want_out(order)
+            self.move(order, Step.CANCELLING, now)
+            self.want_out(order)
         else:
             self._pay_now(order, now)
 
@@ -216,19 +215,22 @@ class Robots:
                 card = BAD_CARD
             elif tail is Tail.TWICE:
                 card = TWICE_CARD
+            elif tail is Tail.NO_REFUND:
+                card = KEEPING_CARD
             elif tail is Tail.LATE:
                 card, step = self._late_card, Step.PAYING_LATE
-        self._move(order, step, now)
+        self.move(order, step, now)
         if step is Step.PAYING_LATE:
             order.resend_at += self._gateway_timeout_s
             self.late_until = now + self._gateway_timeout_s + LATE_BY_S
         body = b'{"order_id":"%b","method":"%b","expected_total":%d}' % (order.id, card.encode(), order.total)
         self._say(order, self._pay, b"-pay-%d" % attempt, body)
         if tail is Tail.CANCELS_PAYING:
-            self._move(order, Step.CANCELLING, now, wires_stay=True)
-            self._want_out(order)
+            self.move(order, Step.CANCELLING, now, wires_stay=True)
+            self.want_out(order)
 
-    def _want_out(self, order: Order) -> None:
+    def want_out(self, order: Order) -> None:
+        """The customer cancels."""
         order.attempt += 1
         body = b'{"order_id":"%b","reason":"a robot changed its mind"}' % order.id
         self._say(order, self._cancel, b"-cancel-%d" % order.attempt, body)
@@ -242,6 +244,8 @@ class Robots:
     def _command_refused(self, order: Order, event: Heard, now: float) -> None:
         refusal = _refusal_of(event.value or b"")
         self.refused[f"{refusal.command}: {refusal.code}"] += 1
+        if refusal.command == "ReportPicked" and refusal.code == "fulfilment_not_picking":
+            self._ways.pick_later(order, now)
         if (
             refusal.command == "PlaceOrder"
             and order.step in (Step.PLACING, Step.CANCELLING)
@@ -255,7 +259,7 @@ class Robots:
         if not self._closes:
             self._end(order, End.COMPLETED, now)
         elif order.step < Step.DELIVERED:
-            self._move(order, Step.DELIVERED, now)
+            self.move(order, Step.DELIVERED, now)
 
     def _closed(self, order: Order, event: Heard, now: float) -> None:
         self._end(order, End.COMPLETED, now)
@@ -274,7 +278,8 @@ class Robots:
 
     # -- what goes out ---------------------------------------------------------------------------------------------
 
-    def _move(self, order: Order, step: Step, now: float, *, wires_stay: bool = False) -> None:
+    def move(self, order: Order, step: Step, now: float, *, wires_stay: bool = False) -> None:
+        """An order comes to a step; what it said before is answered by that."""
         self._shift(order, step)
         order.moved_at = now
         order.resend_at = now + RESEND_S
@@ -288,6 +293,19 @@ class Robots:
         steps[step] += 1
         self.resting += (step in RESTING) - (order.step in RESTING)
         order.step = step
+
+    def say(self, order: Order, message: Message, actor: bytes, end: bytes, *, now: bool = True) -> None:
+        """Anybody says anything about an order; `end` is the end of the command's id. With `now` False it goes out only
+        when it is time to send again."""
+        stencil = self._stencils.get(message.TYPE)
+        if stencil is None:
+            stencil = self._stencils[message.TYPE] = Stencil(message.TYPE)
+        headers = stencil.headers(order.id + end, message.subject.encode(), actor, self.time)
+        wire = (message.key.encode(), message.to_json(), headers)
+        partition = partition_for(message.key, self._shards)
+        order.wires.append((message.TOPIC, partition, wire))
+        if now:
+            self._send(message.TOPIC, partition, wire)
 
     def _say(self, order: Order, stencil: Stencil, end: bytes, body: bytes) -> None:
         id_ = order.id

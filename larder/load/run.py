@@ -22,14 +22,14 @@ from larder.load.mix import WAIT_MAX_S, Chooser, Mix
 from larder.load.order import AWAITED, Step
 from larder.load.play import Play
 from larder.load.robots import Robots, Tell
-from larder.load.shelves import Names, fill, tell_catalogue
+from larder.load.shelves import Names, Substitutes, fill, tell_catalogue
 from larder.load.wire import time_now
 from shared.settings import Settings
 
 PATIENCE_S = 60.0
 """So long may nothing move, beside the windows that orders wait for."""
 WATCH_EVERY_S = 1.0
-WINDOW_MIN, WINDOW_MAX = 50, 3_000
+WINDOW_MIN, WINDOW_MAX = 50, 6_000
 """The window, unless it is given: a fifth of the orders, within these."""
 WINDOW_AT_A_RATE = 20_000
 WAIT_MS = 200
@@ -91,6 +91,7 @@ class Load:
             gateway_timeout_s=settings.gateway_timeout_s,
             closes=self.closes,
             tell=tell,
+            similar=Substitutes(play, settings.similar_price_percent).find,
         )
         self._chooser = Chooser(self.mix, options.seed)
         self._baskets = play.endless()
@@ -102,7 +103,7 @@ class Load:
         self._say_remarks()
         async with self._sender:
             await self._fill_shelves()
-            async with Listener(self.settings.bootstrap(), HEARD, self.settings.shards) as listener:
+            async with Listener(self.settings.bootstrap(), self._topics(), self.settings.shards) as listener:
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(50_000, 20, 20)
@@ -120,6 +121,11 @@ class Load:
                     f"all orders have ended; waiting {wait_s:.0f} s for the last late money, which goes back"
                 )
                 await asyncio.sleep(wait_s)
+
+    def _topics(self) -> tuple[str, ...]:
+        """Tickets are listened to only if somebody waits for one."""
+        tickets = ("aftersales.events",) if self.mix.back.shortage or self.mix.back.intercept else ()
+        return (*HEARD, *tickets)
 
     def _say_remarks(self) -> None:
         for remark in self._remarks:
@@ -200,6 +206,10 @@ class Load:
             patience_s += settings.payment_window_s
         if steps[Step.DELIVERED]:
             patience_s += settings.after_sales_window_s
+        if steps[Step.SHORT_UNCALLED]:
+            patience_s += settings.shortage_window_s
+        if steps[Step.NEVER_BACK]:
+            patience_s += settings.return_window_s
         if steps[Step.PAYING_LATE]:
             patience_s += settings.gateway_timeout_s
         if self.options.rate is not None and self.robots.placed < self.options.orders:

@@ -157,6 +157,27 @@ async def fill(sender: Sender, listener: Listener, run: str, play: Play, plays: 
             say(f"{done} goods receipts are written")
 
 
+class Substitutes:
+    """What a store has at about the price of something else."""
+
+    def __init__(self, play: Play, percent: float) -> None:
+        self._play = play
+        self._percent = percent
+        self._found: dict[tuple[str, str], list[str]] = {}
+
+    def find(self, store: str, spu: str, order: bytes) -> str | None:
+        """Something else, or None if there is nothing similar; orders take different ones."""
+        similar = self._found.get((store, spu))
+        if similar is None:
+            prices, price = self._play.prices, self._play.prices[spu]
+            similar = self._found[store, spu] = [
+                other
+                for other in self._play.demand[store]
+                if other != spu and abs(prices[other] - price) * 100 <= self._percent * price
+            ]
+        return similar[zlib.crc32(order) % len(similar)] if similar else None
+
+
 def _chunks(things: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(things)
     while chunk := list(islice(rest, size)):

@@ -2,7 +2,7 @@
 
 Works on plain rows by table (`database.table` -> dicts by column) and imports nothing of larder: if a decider and the
 auditor agree, two people have thought of the rule. Rules about what stands in a service's own tables are in this file;
-those about messages, links, answers and timers in `wiring`.
+those about ways back in `ways_back`, those about messages, links, answers and timers in `wiring`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,16 @@ class Violation(NamedTuple):
 
 
 ENDS = frozenset({"closed", "cancelled", "rejected"})
-STRAY_MONEY = frozenset({"MoneyUnasked", "PaymentRefunded"})
-"""What may still happen to an order that has ended, or anywhere, without moving it."""
-DEDUCTED = frozenset({"awaiting_picking", "picking", "awaiting_shipment", "in_delivery", "delivered", "closed"})
-"""Phases of an order that is paid, and whose goods have left the stock."""
+NEWS = frozenset(
+    {"MoneyUnasked", "PaymentRefunded", "PaymentRefundRefused", "TicketOpened", "TicketEnded", "InterceptAsked"}
+    | {"ShortDropped", "GoodsTakenBack", "GoodsInspected", "RefundApproved"}
+)
+"""What may happen to an order anywhere, also when it has ended, without moving it."""
+STAYS: Mapping[str, frozenset[str]] = {
+    "short": frozenset({"SubstituteChosen"}),
+    "stopping": frozenset({"PickingStarted", "FulfilmentPacked", "PiecesShort"}),
+}
+"""What may happen in one phase without moving the order."""
 NEXT: Mapping[str, frozenset[str]] = {
     phase: frozenset(nexts.split())
     for phase, nexts in {
@@ -44,13 +50,19 @@ NEXT: Mapping[str, frozenset[str]] = {
         "paying": "deducting awaiting_payment paying_cancel_wanted",
         "paying_cancel_wanted": "refunding releasing",
         "deducting": "awaiting_picking refunding deducting_cancel_wanted",
-        "deducting_cancel_wanted": "releasing refunding",
-        "awaiting_picking": "picking",
-        "picking": "awaiting_shipment",
-        "awaiting_shipment": "in_delivery",
-        "in_delivery": "delivered",
+        "deducting_cancel_wanted": "reversing refunding",
+        "awaiting_picking": "picking stopping",
+        "picking": "awaiting_shipment short stopping",
+        "short": "picking substituting stopping",
+        "substituting": "picking short",
+        "awaiting_shipment": "in_delivery stopping",
+        "stopping": "reversing in_delivery",
+        "in_delivery": "delivered intercepting returning",
+        "intercepting": "returning delivered",
+        "returning": "refunding",
         "delivered": "closed",
-        "releasing": "cancelled refunding",
+        "releasing": "cancelled",
+        "reversing": "refunding",
         "refunding": "cancelled",
         "closed": "",
         "cancelled": "",
@@ -59,11 +71,17 @@ NEXT: Mapping[str, frozenset[str]] = {
 }
 """How one order's life may go on, as DESIGN §3 tells it."""
 HOLDS: Mapping[str, frozenset[str | None]] = {
-    "cancelled": frozenset({None, "released", "short", "reversed"}),
+    "cancelled": frozenset({None, "released", "short", "lost", "reversed", "taken_back"}),
     "rejected": frozenset({None, "short"}),
     "closed": frozenset({"deducted"}),
 }
 """What an ended order may still have on stock."""
+FULFILMENTS: Mapping[str, frozenset[str | None]] = {
+    "cancelled": frozenset({None, "stopped", "returning", "returned", "inspected"}),
+    "rejected": frozenset({None}),
+    "closed": frozenset({"delivered"}),
+}
+"""How far the store may have come with an ended order."""
 
 
 def audit(rows: Rows) -> list[Violation]:
@@ -115,7 +133,14 @@ def stock(rows: Rows) -> Iterator[Violation]:
             yield Violation("stock_is_ledger", "/".join(cell), found)
 
 
-SIGNS = {"sales_issue": -1, "issue_reversal": 1, "goods_receipt": 1, "adjustment": 1}
+SIGNS = {
+    "sales_issue": -1,
+    "issue_reversal": 1,
+    "goods_receipt": 1,
+    "return_receipt": 1,
+    "adjustment": 1,
+    "damage_report": 0,  # the goods left the stock with the issue
+}
 
 
 def documents(rows: Rows) -> Iterator[Violation]:
@@ -131,7 +156,7 @@ def documents(rows: Rows) -> Iterator[Violation]:
         for move in moves.get(number, ()):
             moved.update(lines(move, "on_hand"))
         sign = SIGNS[document["kind"]]
-        expected = {spu: sign * quantity for spu, quantity in lines(document).items()}
+        expected = {spu: sign * quantity for spu, quantity in lines(document).items() if sign}
         if {spu: n for spu, n in moved.items() if n} != expected:
             yield Violation("document_moves_its_lines", number, f"lines {expected}, moved {dict(moved)}")
     for number in sorted(moves.keys() - numbers):
@@ -163,30 +188,24 @@ def holds(rows: Rows) -> Iterator[Violation]:
 
 
 def issues(rows: Rows) -> Iterator[Violation]:
-    """Every deducted order has exactly one live sales issue, with its lines; others have none."""
-    reversed_numbers = Counter(d["reverses"] for d in rows["inventory.documents"] if d["reverses"])
-    live: dict[str, list[Row]] = defaultdict(list)
-    for document in rows["inventory.documents"]:
-        if document["kind"] == "sales_issue" and not reversed_numbers[document["number"]]:
-            live[document["order_id"]].append(document)
-    for number, times in reversed_numbers.items():
-        if times > 1:
-            yield Violation("issue_reversed_once", number, f"reversed {times} times")
+    """A sales issue is for an order that there is, and so are its counter-documents; a delivered order has one."""
+    issued = by((d for d in rows["inventory.documents"] if d["order_id"]), "order_id")
     for order in rows["order.orders"]:
-        order_id, issued = order["order_id"], live.pop(order["order_id"], [])
-        if order["phase"] in DEDUCTED:
-            if len(issued) != 1:
-                yield Violation(
-                    "one_live_issue", order_id, f"order {order['phase']} has {len(issued)} live sales issues"
-                )
-            elif lines(issued[0]) != lines(order):
-                yield Violation("issue_has_lines", order_id, f"issue {lines(issued[0])}, order {lines(order)}")
-        elif issued and order["phase"] in ENDS:
-            yield Violation(
-                "one_live_issue", order_id, f"order {order['phase']} has live sales issue {issued[0]['number']}"
-            )
-    for order_id in live:
-        yield Violation("one_live_issue", order_id, "a sales issue for an order that nobody placed")
+        documents = issued.pop(order["order_id"], [])
+        first = [d for d in documents if d["kind"] == "sales_issue"][:1]
+        if order["phase"] == "closed" and not first:
+            yield Violation("one_live_issue", order["order_id"], "closed without a sales issue")
+        elif first and lines(first[0]) != lines(order):
+            yield Violation("issue_has_lines", order["order_id"], f"issue {lines(first[0])}, order {lines(order)}")
+        for document in documents:
+            if document["kind"] in ("issue_reversal", "return_receipt") and (
+                not first or document["reverses"] != first[0]["number"]
+            ):
+                yield Violation("one_live_issue", order["order_id"], f"{document['number']} reverses no issue of it")
+            if document["store"] != order["store"]:
+                yield Violation("one_live_issue", order["order_id"], f"{document['number']} of {document['store']}")
+    for order_id in issued:
+        yield Violation("one_live_issue", order_id, "documents of an order that nobody placed")
 
 
 # -- lives -------------------------------------------------------------------------------------------------------------
@@ -200,10 +219,12 @@ def lives(rows: Rows) -> Iterator[Violation]:
         before, ended = "new", False
         for entry in entries:
             phase, message = str(entry["phase"]), entry["message"]
-            is_stray = phase == before and message in STRAY_MONEY
-            if ended and not is_stray:
+            is_news = phase == before != "new" and (message in NEWS or message in STAYS.get(phase, ()))
+            if message == "GoodsInspected" and is_news and phase not in ("refunding", "cancelled"):
+                is_news = False
+            if ended and not is_news:
                 yield Violation("no_move_after_end", order_id, f"{message} moved it from {before} to {phase}")
-            elif not is_stray and phase not in NEXT[before]:
+            elif not is_news and phase not in NEXT[before]:
                 yield Violation("life_in_order", order_id, f"{message} moved it from {before} to {phase}")
             before, ended = phase, ended or phase in ENDS
         if before != order["phase"]:
@@ -242,16 +263,18 @@ def money(rows: Rows) -> Iterator[Violation]:
         if told != (papers[order_id, "payment"], papers[order_id, "refund"]):
             yield Violation("money_is_on_page", order_id, f"order says {told}, its papers otherwise")
         kept = taken[order_id] - returned[order_id]
-        if order["phase"] in ENDS and kept != (order["total"] if order["phase"] == "closed" else 0):
-            yield Violation(
-                "money_fits_end", order_id, f"{order['phase']} with {kept} kept of a total of {order['total']}"
-            )
+        due = sum(owed[2] for owed in order["owed"]) + (
+            sum(lot[1] * lot[2] for lot in order["lots"]) or order["total"]
+        ) * (order["phase"] == "closed")
+        if order["phase"] in ENDS and kept != due:
+            found = f"{order['phase']} with {kept} kept, {due} due, of a total of {order['total']}"
+            yield Violation("money_fits_end", order_id, found)
     for order_id in sorted((taken.keys() | returned.keys()) - orders.keys()):
         yield Violation("money_is_gateways", order_id, f"{taken[order_id]} taken for an order that nobody placed")
 
 
 def captures(rows: Rows) -> Iterator[Violation]:
-    """Our journal and payments know every capture and refund of the gateway once; no refund was refused or is open."""
+    """Our journal and payments know every capture and refund of the gateway once, and no more goes back than came."""
     known = Counter((j["kind"], j["order_id"], j["reference"], j["amount"]) for j in rows["payment.journal"])
     gateways = Counter(("captured", c["order_id"], c["reference"], c["amount"]) for c in rows["gateway.captures"])
     gateways.update(("refunded", r["order_id"], r["reference"], r["amount"]) for r in rows["gateway.refunds"])
@@ -268,13 +291,8 @@ def captures(rows: Rows) -> Iterator[Violation]:
             yield Violation(
                 "refund_within_capture", capture["order_id"], f"{returned[capture['reference']]} of {capture}"
             )
-    for refund in rows["payment.refunds"]:
-        if refund["phase"] != "refunded":
-            yield Violation("refunds_done", refund["order_id"], f"refund {refund['number']} is {refund['phase']}")
-    for refused in rows["gateway.refused_refunds"]:
-        yield Violation("refunds_done", refused["key"], f"the gateway refused it: {refused['code']}")
     for pending in rows["gateway.pending_captures"]:
-        yield Violation("refunds_done", pending["key"], "the gateway has yet to take the money")
+        yield Violation("attempts_over", pending["key"], "the gateway has yet to take the money")
     for payment in rows["payment.payments"]:
         if payment["phase"] in ("charging", "asking"):
             yield Violation("attempts_over", payment["order_id"], f"an attempt is still {payment['phase']}")
@@ -284,7 +302,7 @@ def captures(rows: Rows) -> Iterator[Violation]:
 
 
 def slots(rows: Rows) -> Iterator[Violation]:
-    """A slot's reserved places are its reservations; an order keeps its place only if it was delivered."""
+    """A slot's reserved places are its reservations; an order keeps its place only if a courier went out for it."""
     places = Counter((r["store"], r["start"]) for r in rows["logistics.reservations"] if r["phase"] == "reserved")
     for slot in rows["logistics.slots"]:
         taken = places.pop((slot["store"], slot["start"]), 0)
@@ -294,27 +312,27 @@ def slots(rows: Rows) -> Iterator[Violation]:
     for store, start in places:
         yield Violation("slot_is_reservations", f"{store}/{start}", "places reserved in a slot that is not there")
     reservations = {row["order_id"]: row["phase"] for row in rows["logistics.reservations"]}
+    on_the_road = {row["order_id"] for row in rows["logistics.fulfilments"] if row["handed_over_at"]}
     for order in rows["order.orders"]:
         phase = reservations.get(order["order_id"])
-        expected = "reserved" if order["slot"] and order["phase"] == "closed" else None
+        expected = "reserved" if order["slot"] and order["order_id"] in on_the_road else None
         if order["phase"] in ENDS and (phase if phase == "reserved" else None) != expected:
             yield Violation("slot_fits_end", order["order_id"], f"order {order['phase']}, reservation {phase}")
 
 
 def fulfilments(rows: Rows) -> Iterator[Violation]:
-    """What was closed was delivered with its lines, not before its slot; what never got so far, the store never saw."""
+    """What was closed was delivered, not before its slot; what was called off, the store has stopped, or gets back."""
     found = {row["order_id"]: row for row in rows["logistics.fulfilments"]}
     pick_lists = by(rows["logistics.pick_lists"], "order_id")
     for order in rows["order.orders"]:
         order_id, work = order["order_id"], found.pop(order["order_id"], None)
         phase = work["phase"] if work else None
-        if order["phase"] in ENDS and phase != ("delivered" if order["phase"] == "closed" else None):
+        if order["phase"] in ENDS and phase not in FULFILMENTS[order["phase"]]:
             yield Violation("fulfilment_fits_end", order_id, f"order {order['phase']}, fulfilment {phase}")
         if work is None:
             continue
-        picked = [lines(row) for row in pick_lists[order_id]]
-        if picked != [lines(order)]:
-            yield Violation("pick_list_has_lines", order_id, f"pick lists {picked}, order {lines(order)}")
+        if len(pick_lists[order_id]) != 1:
+            yield Violation("pick_list_has_lines", order_id, f"{len(pick_lists[order_id])} pick lists")
         times = [
             work[step]
             for step in ("queued_at", "picking_at", "picked_at", "packed_at", "handed_over_at", "delivered_at")
@@ -322,6 +340,8 @@ def fulfilments(rows: Rows) -> Iterator[Violation]:
         done = [time for time in times if time is not None]
         if done != sorted(done) or (phase == "delivered" and len(done) < len(times)):
             yield Violation("steps_in_order", order_id, f"{phase}: {[str(time) for time in times]}")
+        if (work["delivered_at"] is not None) != (phase == "delivered"):
+            yield Violation("steps_in_order", order_id, f"{phase}, delivered at {work['delivered_at']}")
         if work["slot_start"] and work["queued_at"] and work["queued_at"] < work["slot_start"]:
             yield Violation("steps_in_order", order_id, f"queued at {work['queued_at']}, slot {work['slot_start']}")
     for order_id in found:
@@ -348,11 +368,11 @@ def windows(rows: Rows) -> Iterator[Violation]:
     found = {row["order_id"]: row for row in rows["aftersales.windows"]}
     for order in rows["order.orders"]:
         window = found.pop(order["order_id"], None)
-        if order["phase"] in ENDS and (window["phase"] if window else None) != (
-            "shut" if order["phase"] == "closed" else None
-        ):
+        phase = window["phase"] if window and window["phase"] != "new" else None  # new: it has tickets only
+        if order["phase"] in ENDS and phase != ("shut" if order["phase"] == "closed" else None):
             yield Violation("window_fits_end", order["order_id"], f"order {order['phase']}, window {window}")
         if window and order["phase"] == "closed" and order["phase_since"] < window["shuts_at"]:
             yield Violation("window_fits_end", order["order_id"], f"closed before {window['shuts_at']}")
-    for order_id in found:
-        yield Violation("window_fits_end", order_id, "a window of an order that nobody placed")
+    for order_id, window in found.items():
+        if window["phase"] != "new":
+            yield Violation("window_fits_end", order_id, "a window of an order that nobody placed")

@@ -11,7 +11,17 @@ from larder.simulation.clock import NOON
 from larder.simulation.people import Desk
 from larder.simulation.shop import Shop
 from shared.contracts.base import Message, Slot
-from shared.contracts.order import CancelOrder, Delivery, OrderPayable, PayOrder, PlaceOrder
+from shared.contracts.logistics import (
+    DeliveryFailed,
+    FulfilmentDelivered,
+    FulfilmentHandedOver,
+    FulfilmentPacked,
+    FulfilmentQueued,
+    PickingFinished,
+    PickingStarted,
+    PiecesShort,
+)
+from shared.contracts.order import CancelOrder, Delivery, OrderPaid, OrderPayable, PayOrder, PlaceOrder
 from shared.runtime.envelope import Delivery as Record
 
 ORDERS = (8, 15)
@@ -30,9 +40,29 @@ OTHER_METHODS = (
     "tok_late:250000",
     "tok_twice",
     "tok_twice",
+    "tok_no_refund",
+    "tok_no_refund",
     "beads",
 )
 """Methods besides the one that works: of the gateway's rules, and one that it does not know."""
+
+NEWS = (
+    OrderPaid,
+    FulfilmentQueued,
+    PickingStarted,
+    PiecesShort,
+    PickingFinished,
+    FulfilmentPacked,
+    FulfilmentHandedOver,
+    FulfilmentDelivered,
+    DeliveryFailed,
+)
+"""At each of these somebody may want out: before the hand-over the order is stopped, after it the wish is refused."""
+REGRETS = (0.0, 0.03, 0.1)
+"""How often, by evening."""
+
+USUAL_METHODS = (*("tok_ok",) * 5, "tok_no_refund")
+"""What most customers pay with; in some evenings the gateway gives hardly anything back."""
 
 
 @dataclass(slots=True)
@@ -59,6 +89,10 @@ class Customers:
         self.slots = slots
         self.plans: dict[str, Plan] = {}
         desk.around.log.watch(OrderPayable.TYPE, self._pay)
+        self.regret = desk.dice.choice(REGRETS)
+        self.usual = desk.dice.choice(USUAL_METHODS)
+        for event in NEWS if self.regret else ():
+            desk.around.log.watch(event.TYPE, self._maybe_regret)
 
     def begin(self) -> None:
         """Everybody makes plans."""
@@ -81,7 +115,7 @@ class Customers:
             desk.send(pay, actor, after_s=placed_s + dice.random() * 2)  # before there is anything to pay
         if dice.random() < 0.1:
             self._meddle(order, actor, placed_s)
-        methods = ["tok_ok" if dice.random() < 0.55 else dice.choice(OTHER_METHODS) for _ in range(4)]
+        methods = [self.usual if dice.random() < 0.6 else dice.choice(OTHER_METHODS) for _ in range(4)]
         if dice.random() < 0.12:
             methods = methods[: dice.randint(0, 1)]  # never pays, or tries once
         self.plans[order_id] = Plan(order_id, actor, methods, dice.random() < 0.1, dice.random() < 0.1)
@@ -165,6 +199,17 @@ class Customers:
         if dice.random() < 0.2:
             cancel = CancelOrder(order_id=plan.order_id)
             desk.send(cancel, plan.actor, after_s=waits_s + dice.choice((0.1, 1.0, 12.0, 100.0)) * dice.random())
+
+    def _maybe_regret(self, record: Record) -> None:
+        """The customer wants out after paying, or customer service does it for him."""
+        dice = self.dice
+        plan = self.plans.get(record.subject)
+        if plan is None or not record.link or dice.random() >= self.regret:
+            return
+        actor = plan.actor if dice.random() < 0.6 else "customer_service:cs-1"
+        later_s = dice.choice((0.05, 0.5, 3.0, 60.0)) * dice.random()
+        for _ in range(dice.choice((1, 1, 1, 2))):
+            self.desk.send(CancelOrder(order_id=plan.order_id, reason="regret"), actor, after_s=later_s)
 
 
 def _odd_slot(dice: Random) -> Slot:

@@ -11,6 +11,8 @@ from functools import partial
 from types import coroutine
 from typing import Any
 
+from msgspec.structs import replace
+
 from larder.simulation.link import Around
 from services.payment.effects import GatewayCalls, Told
 from services.payment.gateway import (
@@ -31,6 +33,8 @@ TIMEOUT_S = 10.0
 """How long the payment service waits for the gateway."""
 WAY_S = 0.05
 """Longest time that a call takes to the gateway."""
+RELENTS = 0.4
+"""How likely a refund that was refused is done when somebody asks for it anew."""
 PAUSE_S = 3.0
 """Longest pause before a call that failed is made again."""
 
@@ -93,6 +97,8 @@ class Gateway:
 
     def _arrive(self, call: Call, back: Back) -> None:
         around = self.around
+        if isinstance(call, Refund):
+            self._maybe_relent(call)
         try:
             answer = answer_call(self.book, call, around.clock.now)
         except KeyReused as mistake:
@@ -110,6 +116,14 @@ class Gateway:
             around.clock.after(TIMEOUT_S, back, None, GatewayTimeout("the answer got lost"))
         else:
             around.clock.after(delay_s + around.dice.random() * WAY_S, back, answer, None)
+
+    def _maybe_relent(self, call: Refund) -> None:
+        """A bank that refused a refund may do it when it is asked under another key."""
+        refused = [r.refund.key for r in self.book.refused.values() if r.refund.capture == call.capture]
+        if refused and call.key not in refused and self.around.dice.random() < RELENTS:
+            key = self.book.captures[call.capture].key
+            intent = self.book.intents[key]
+            self.book.intents[key] = replace(intent, charge=replace(intent.charge, method="tok_ok"))
 
     def _hear_news(self) -> None:
         changes = self.book.drain()

@@ -30,7 +30,7 @@ class Log:
         self.count = 0
         self._clock = clock
         self._readers: dict[Place, list[Reader]] = {}
-        self._watchers: dict[str, Callable[[Delivery], None]] = {}
+        self._watchers: dict[str, list[Callable[[Delivery], None]]] = {}
 
     def add_place(self, place: Place) -> None:
         """Makes an empty partition."""
@@ -52,7 +52,7 @@ class Log:
 
     def watch(self, type_: str, watcher: Callable[[Delivery], None]) -> None:
         """Tells the people of every message of a type, repeats too."""
-        self._watchers[type_] = watcher
+        self._watchers.setdefault(type_, []).append(watcher)
 
     def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> Delivery:
         """Takes one record."""
@@ -64,6 +64,6 @@ class Log:
         self.count += 1
         for reader in self._readers[place]:
             reader.wake()
-        if watcher := self._watchers.get(delivery.type):
+        for watcher in self._watchers.get(delivery.type, ()):
             watcher(delivery)
         return delivery

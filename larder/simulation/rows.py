@@ -15,8 +15,8 @@ from larder.simulation.database import Database
 from larder.simulation.owner import topics_of
 from larder.simulation.world import World
 from services.inventory.state import Document, Movement
-from services.logistics.state import PickList
-from services.order.state import Basket, Paper, TimelineEntry
+from services.logistics.state import StepBack
+from services.order.state import Amendment, Basket, Paper, TimelineEntry
 from services.payment.state import JournalEntry
 from shared.runtime.table import Key
 
@@ -26,13 +26,17 @@ Rows = dict[str, list[Row]]
 TABLES = {
     "order": "order.orders",
     "hold": "inventory.holds",
+    "issue": "inventory.issues",
     "screening": "risk.screenings",
+    "cancel": "risk.cancels",
     "payment": "payment.payments",
     "refund": "payment.refunds",
     "fulfilment": "logistics.fulfilments",
+    "pick_list": "logistics.pick_lists",
     "reservation": "logistics.reservations",
     "slot": "logistics.slots",
     "window": "aftersales.windows",
+    "ticket": "aftersales.tickets",
     "cell": "inventory.cells",
     "request": "inventory.requests",
 }
@@ -41,10 +45,11 @@ RECORDS: dict[type, str] = {
     TimelineEntry: "order.timeline",
     Paper: "order.papers",
     Basket: "order.baskets",
+    Amendment: "order.amendments",
     Movement: "inventory.ledger",
     Document: "inventory.documents",
     JournalEntry: "payment.journal",
-    PickList: "logistics.pick_lists",
+    StepBack: "logistics.steps_back",
 }
 """The table of each kind of record."""
 

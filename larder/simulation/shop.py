@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from larder.simulation.database import Database
+from services.inventory.state import LOCK, Movement, Phase
 from services.order.state import Product, StoreFact
 from services.risk.state import Blocked
 from shared.runtime.table import Key
@@ -56,6 +58,21 @@ class Shop:
     def risk_fact(self, key: Key, now: datetime) -> Any:
         """A fact of the risk service."""
         return self.risk_is_on if key[0] == "switch" else self.blocklist.get((key[1], key[2]))
+
+
+def holders(inventory: Database, key: Key, now: datetime) -> tuple[str, ...]:
+    """Who has pieces of a cell locked, the newest first: what inventory's store reads from the ledger."""
+    if len(key) > 3:
+        return ()
+    _, store, spu = key
+    return tuple(
+        move.order_id
+        for move in reversed(inventory.records.get(Movement, ()))
+        if move.kind == LOCK
+        and move.store == store
+        and spu in move.spus
+        and inventory.states["hold", move.order_id].phase is Phase.LOCKED
+    )
 
 
 def no_facts(key: Key, now: datetime) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from larder.simulation.clock import NOON
 from larder.simulation.people import Desk
+from larder.simulation.road import Road
 from larder.simulation.shop import Shop
 from services.risk.state import Blocked, Kind, Treatment, normalised
 from shared.contracts.base import Message, Slot
@@ -49,8 +50,9 @@ STEPS: dict[type[Message], tuple[str, Callable[..., Message]]] = {
 class Staff:
     """Everybody who works for the shop."""
 
-    def __init__(self, desk: Desk, shop: Shop, slots: list[Slot]) -> None:
+    def __init__(self, desk: Desk, shop: Shop, slots: list[Slot], road: Road) -> None:
         self.desk = desk
+        self.road = road
         self.dice = desk.dice
         self.shop = shop
         self.slots = slots
@@ -63,15 +65,15 @@ class Staff:
     def begin(self) -> None:
         """Fills the shelves, opens the slots, and plans the evening's changes."""
         dice = self.dice
-        pieces = dice.choice(((0, 1, 2, 4), (3, 8, 20), (20, 40)))
+        pieces = dice.choice(((0, 1, 2, 4), (3, 8, 20), (8, 20), (20, 40)))
         for store in self.shop.areas:
             self._receive(store, 0.0, pieces)
             if self.slots:
                 self._set_slots(store, 0.0, (0, 1, 2, 5))
             for _ in range(dice.randint(0, 2)):
                 self._receive(store, dice.random() * EVENING_S, (0, 1, 3, 8))
-            for _ in range(dice.randint(0, 3)):
-                self._adjust(store, dice.random() * EVENING_S)
+            for _ in range(dice.choice((0, 1, 2, 3, 8))):
+                self._adjust(store, dice.random() * dice.choice((4 * PLACING_TIME_S, EVENING_S)))
             if self.slots and dice.random() < 0.3:
                 self._set_slots(store, dice.random() * EVENING_S, (0, 1, 3))
         for change in (self._change_price, self._change_blocklist, self._turn_switch, self._open_or_shut):
@@ -88,10 +90,15 @@ class Staff:
         dice, desk = self.dice, self.desk
         told: Any = event.from_json(record.value)
         takes_s = dice.choice((0.1, 2.0, 60.0)) * dice.random()
-        step = command(order_id=told.order_id, store=told.store)
-        desk.send(step, actor, after_s=takes_s)
-        if dice.random() < 0.05:
-            desk.send(step, actor, after_s=takes_s + dice.random())
+        if command is ReportPicked:
+            self.road.report_picked(told.order_id, told.store, takes_s)
+        elif command is ReportDelivered:
+            self.road.come_to_door(told.order_id, told.store, takes_s)
+        else:
+            step = command(order_id=told.order_id, store=told.store)
+            desk.send(step, actor, after_s=takes_s)
+            if dice.random() < 0.05:
+                desk.send(step, actor, after_s=takes_s + dice.random())
         if dice.random() < 0.05:
             _, other = dice.choice(list(STEPS.values()))  # whatever comes to mind
             store = dice.choice([*self.shop.areas, "nowhere"])
@@ -116,7 +123,7 @@ class Staff:
     def _adjust(self, store: str, after_s: float) -> None:
         dice = self.dice
         spus = tuple(dice.choice(list(self.shop.prices)) for _ in range(dice.randint(1, 2)))
-        deltas = tuple(dice.choice((-3, -1, 0, 1, 2)) for _ in spus)
+        deltas = tuple(dice.choice((-6, -3, -1, 0, 1, 2)) for _ in spus)
         self._request(AdjustStock, store, after_s, spus=spus, deltas=deltas, reason="counted")
 
     def _request(self, command: Callable[..., Message], store: str, after_s: float, **what: Any) -> None:

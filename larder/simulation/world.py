@@ -8,6 +8,7 @@ from functools import partial
 from random import Random
 
 from larder.simulation.clock import NOON, Clock
+from larder.simulation.customer_service import CustomerService
 from larder.simulation.customers import PLACING_S, Customers
 from larder.simulation.database import Database, nobody_listens
 from larder.simulation.gateway import Calls, Gateway
@@ -16,7 +17,8 @@ from larder.simulation.log import Log
 from larder.simulation.owner import Owner, Post, topics_of
 from larder.simulation.people import Desk
 from larder.simulation.poison import Poisoner
-from larder.simulation.shop import Area, Shop, no_facts
+from larder.simulation.road import Road
+from larder.simulation.shop import Area, Shop, holders, no_facts
 from larder.simulation.staff import EVENING_S, Staff
 from larder.simulation.weather import OUTAGE_S, Weather
 from services.aftersales.decider import DECIDER as AFTERSALES
@@ -53,10 +55,11 @@ class World:
             risk_is_on=dice.random() < 0.7,
         )
         for number in range(dice.randint(2, 4)):
-            self.shop.set_price(f"spu-{number}", dice.choice((100, 250, 999)), self.clock.now)
+            self.shop.set_price(f"spu-{number}", dice.choice((100, 100, 110, 250, 999)), self.clock.now)
         self.desk = Desk(self.around, dice)
         facts = {"order": self.shop.order_fact, "risk": self.shop.risk_fact}
         self.databases = {s: Database(DECIDERS[s], facts.get(s, no_facts)) for s in SERVICES}
+        self.databases["inventory"].answer_facts(partial(holders, self.databases["inventory"]))
         self.gateway = Gateway(self.around, self.desk.report_money)
         self.owners: dict[tuple[str, int], Owner] = {}
         self.everybody: list[Owner] = []
@@ -103,9 +106,10 @@ class World:
     def run(self) -> None:
         """Plays the evening; raises NeverRests when it does not end."""
         customers = Customers(self.desk, self.shop, self.slots)
-        staff = Staff(self.desk, self.shop, self.slots)
+        staff = Staff(self.desk, self.shop, self.slots, Road(self.desk))
         staff.begin()
         customers.begin()
+        CustomerService(self.desk, self.shop).begin(list(customers.plans))
         for sent in list(self.desk.sent.values()):
             if account := getattr(sent.message, "account", ""):
                 staff.know_account(sent.message.subject, account)

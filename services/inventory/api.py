@@ -21,7 +21,7 @@ from shared.service import Parts
 register(
     {
         "document_unknown": (404, "There is no such document"),
-        "adjustment_below_locked": (409, "Less would be left than is locked for orders"),
+        "adjustment_below_zero": (409, "Less than nothing would be left"),
         "adjustment_empty": (422, "The adjustment changes nothing"),
         "request_id_used": (409, "A document was written for this request already"),
     }

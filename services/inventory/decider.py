@@ -1,189 +1,92 @@
 """What may happen to a store's stock: the life of a hold, and of a storekeeper's request.
 
 Theory of operation. A command whose outcome depends on the stock is first *read*, with the cells as they are, into one
-of the inner messages of `state`; the tables below then have one target per cell. The only way to change a cell is to
-say a Movement: `fold` carries it over to the cells, and it becomes a row of the ledger, so the two cannot differ.
+of the inner messages of `state`; the tables below then have one target per cell. What is said on the way stands in
+`holds`, `issues` (what goes back) and `requests` (what storekeepers ask). The only way to change a cell is to say a
+Movement: `cells.fold` carries it over to the cells, and it becomes a row of the ledger, so the two cannot differ.
 
-Numbers of documents are made of what they are about (SI-<order>, IR-<order>, GR-<request>, AD-<request>): deciding
-again gives the same number, and nobody waits for a counter.
+Numbers of documents are made of what they are about (SI-<order>, GR-<request>, ...) and of a count kept with the order:
+deciding again gives the same number, and nobody waits for a counter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from services.inventory.cells import Shelf, StockBelowZero, fold, fold_all, missing_of, shelf_of, summed
+from services.inventory.holds import (
+    issue_checked,
+    issue_locked,
+    lock,
+    lose,
+    remember_demand,
+    tell_gone,
+    tell_released,
+    tell_short,
+    tell_sold_out,
+    tell_verified,
+    unlock,
+)
+from services.inventory.issues import (
+    Filed,
+    drop_short,
+    filed,
+    issue_of,
+    pieces_of,
+    reverse,
+    substitute,
+    take_back,
+    tell_substitute_short,
+)
+from services.inventory.requests import (
+    adjust,
+    holds_lost,
+    needs_of_count,
+    number_of,
+    pieces_short,
+    read_for_request,
+    receive,
+)
 from services.inventory.state import (
-    EMPTY,
-    LOCK,
-    UNLOCK,
-    Cell,
     CheckedGoodsSoldOut,
     CheckedGoodsThere,
     CheckFits,
     CheckFitsNoMore,
     CheckStillFits,
-    CountBelowLocked,
+    CountBelowZero,
     CountChangesNothing,
     CountFits,
+    CountTakesHold,
     Document,
     Hold,
     HoldFallsShort,
-    Kind,
+    Issue,
     LockFits,
     Movement,
     Phase,
     RequestPhase,
     StoreRequest,
+    SubstitutesShort,
+    SubstitutesThere,
 )
 from shared.contracts.inventory import (
     AdjustStock,
     DeductStock,
-    GoodsReceived,
+    DropShort,
     HoldStock,
-    IssueReversed,
     ReceiveGoods,
     ReleaseStock,
     ReverseIssue,
-    StockAdjusted,
     StockCommand,
-    StockDeducted,
-    StockGone,
-    StockHeld,
-    StockReleased,
-    StockShort,
-    StockSoldOut,
-    StockVerified,
+    SubstituteStock,
+    TakeBack,
     VerifyStock,
 )
 from shared.runtime.decider import Context, Decider, Look
-from shared.runtime.table import IGNORE, Change, Ignored, Key, Moved, NoCell, Outcome, Refused, Table, refuse, to
+from shared.runtime.table import IGNORE, Ignored, Key, Moved, NoCell, Outcome, Refused, Table, refuse, to
 
-
-class StockBelowZero(ArithmeticError):
-    """A movement would leave less than nothing, or less than is locked. Reading comes first, so this is a mistake of
-    ours: the message parks, and the stock stays right."""
-
-
-# -- holding -----------------------------------------------------------------------------------------------------------
-
-
-def lock(hold: Hold, m: LockFits, c: Context) -> Change:
-    """All pieces are the order's from now on."""
-    spus, quantities = tuple(m.demand), tuple(m.demand.values())
-    movement = Movement(hold.store, c.now, LOCK, hold.order_id, None, spus, _zeros(spus), quantities)
-    changes = {"mode": "lock", "spus": spus, "quantities": quantities}
-    return changes, (movement, StockHeld(order_id=hold.order_id, mode="lock"))
-
-
-def remember_demand(hold: Hold, m: CheckFits, c: Context) -> Change:
-    """There is enough, and nothing is taken: first paid is first served."""
-    changes = {"mode": "on_payment", "spus": tuple(m.demand), "quantities": tuple(m.demand.values())}
-    return changes, (StockHeld(order_id=hold.order_id, mode="on_payment"),)
-
-
-def tell_short(hold: Hold, m: HoldFallsShort, c: Context) -> Change:
-    """All lines or none: the order has nothing."""
-    spus, missing = tuple(m.missing), tuple(m.missing.values())
-    return {}, (StockShort(order_id=hold.order_id, spus=spus, missing=missing),)
-
-
-def tell_verified(hold: Hold, m: VerifyStock | CheckStillFits, c: Context) -> Change:
-    """The stock is there."""
-    return {}, (StockVerified(order_id=hold.order_id),)
-
-
-def tell_gone(hold: Hold, m: CheckFitsNoMore, c: Context) -> Change:
-    """Somebody else was faster. Nothing was taken, so there is nothing to give back."""
-    spus, missing = tuple(m.missing), tuple(m.missing.values())
-    return {}, (StockGone(order_id=hold.order_id, spus=spus, missing=missing),)
-
-
-def tell_released(hold: Hold, m: ReleaseStock, c: Context) -> Change:
-    """There is nothing to give back; the order must not wait for it."""
-    return {}, (StockReleased(order_id=hold.order_id),)
-
-
-def unlock(hold: Hold, m: ReleaseStock, c: Context) -> Change:
-    """The locked pieces are free again."""
-    given_back = tuple(-q for q in hold.quantities)
-    movement = Movement(hold.store, c.now, UNLOCK, hold.order_id, None, hold.spus, _zeros(hold.spus), given_back)
-    return {}, (movement, StockReleased(order_id=hold.order_id))
-
-
-# -- deducting ---------------------------------------------------------------------------------------------------------
-
-
-def issue_locked(hold: Hold, m: DeductStock, c: Context) -> Change:
-    """The locked pieces leave the books."""
-    return _issue(hold, c, tuple(-q for q in hold.quantities))
-
-
-def issue_checked(hold: Hold, m: CheckedGoodsThere, c: Context) -> Change:
-    """Pieces that nobody had locked leave the books."""
-    return _issue(hold, c, _zeros(hold.spus))
-
-
-def _issue(hold: Hold, c: Context, locked: tuple[int, ...]) -> Change:
-    number = f"SI-{hold.order_id}"
-    document = Document(number, Kind.SALES_ISSUE, hold.store, hold.order_id, c.now, hold.spus, hold.quantities)
-    taken = tuple(-q for q in hold.quantities)
-    movement = Movement(hold.store, c.now, Kind.SALES_ISSUE, hold.order_id, number, hold.spus, taken, locked)
-    event = StockDeducted(order_id=hold.order_id, document=number, spus=hold.spus, quantities=hold.quantities)
-    return {"document": number}, (document, movement, event)
-
-
-def tell_sold_out(hold: Hold, m: CheckedGoodsSoldOut, c: Context) -> Change:
-    """Paid, and somebody else paid first: the order has nothing."""
-    spus, missing = tuple(m.missing), tuple(m.missing.values())
-    return {}, (StockSoldOut(order_id=hold.order_id, spus=spus, missing=missing),)
-
-
-def reverse(hold: Hold, m: ReverseIssue, c: Context) -> Change:
-    """The goods never left: back on the shelf, no inspection needed."""
-    number = f"IR-{hold.order_id}"
-    document = Document(
-        number, Kind.ISSUE_REVERSAL, hold.store, hold.order_id, c.now, hold.spus, hold.quantities,
-        reverses=hold.document,
-    )  # fmt: skip
-    movement = Movement(
-        hold.store, c.now, Kind.ISSUE_REVERSAL, hold.order_id, number, hold.spus, hold.quantities, _zeros(hold.spus)
-    )
-    event = IssueReversed(order_id=hold.order_id, document=number, spus=hold.spus, quantities=hold.quantities)
-    return {"document": number}, (document, movement, event)
-
-
-def _zeros(spus: Sequence[str]) -> tuple[int, ...]:
-    return (0,) * len(spus)
-
-
-# -- the storekeeper's documents ---------------------------------------------------------------------------------------
-
-
-def receive(request: StoreRequest, m: ReceiveGoods, c: Context) -> Change:
-    """Goods came in."""
-    pieces = summed(m.spus, m.quantities)
-    event = GoodsReceived(store=m.store, document=request.number, at=c.now)
-    return {}, (*_written(request, m.store, Kind.GOODS_RECEIPT, pieces, None, c), event)
-
-
-def adjust(request: StoreRequest, m: CountFits, c: Context) -> Change:
-    """The books follow the count."""
-    event = StockAdjusted(store=m.store, document=request.number, at=c.now)
-    return {}, (*_written(request, m.store, Kind.ADJUSTMENT, m.deltas, m.reason, c), event)
-
-
-def _written(
-    request: StoreRequest, store: str, kind: Kind, deltas: Mapping[str, int], reason: str | None, c: Context
-) -> tuple[Document, Movement]:
-    spus, on_hand = tuple(deltas), tuple(deltas.values())
-    return (
-        Document(request.number, kind, store, None, c.now, spus, on_hand, None, reason, c.actor or None),
-        Movement(store, c.now, kind, None, request.number, spus, on_hand, _zeros(spus)),
-    )
-
-
-# -- the tables --------------------------------------------------------------------------------------------------------
+__all__ = ["DECIDER", "HOLD", "REQUEST", "StockBelowZero", "number_of"]
 
 HOLD = Table(
     "hold",
@@ -198,6 +101,7 @@ HOLD = Table(
             VerifyStock: to(Phase.LOCKED, tell_verified),
             DeductStock: to(Phase.DEDUCTED, issue_locked),
             ReleaseStock: to(Phase.RELEASED, unlock),
+            CountTakesHold: to(Phase.LOST, lose),
         },
         Phase.CHECKED: {
             CheckStillFits: to(Phase.CHECKED, tell_verified),
@@ -209,14 +113,27 @@ HOLD = Table(
         Phase.SHORT: {
             ReleaseStock: to(Phase.RELEASED, tell_released),
         },
+        Phase.LOST: {
+            # The order may have asked before it heard of it.
+            CheckFitsNoMore: to(Phase.LOST, tell_gone),
+            CheckedGoodsSoldOut: to(Phase.LOST, tell_sold_out),
+            ReleaseStock: to(Phase.RELEASED, tell_released),
+        },
         Phase.DEDUCTED: {
+            DropShort: to(Phase.DEDUCTED, drop_short),
+            SubstitutesThere: to(Phase.DEDUCTED, substitute),
+            SubstitutesShort: to(Phase.DEDUCTED, tell_substitute_short),
             ReverseIssue: to(Phase.REVERSED, reverse),
+            TakeBack: to(Phase.TAKEN_BACK, take_back),
         },
         Phase.RELEASED: {
             HoldStock: IGNORE,  # parked, and replayed after its order had been given up: nobody would release it again
             ReleaseStock: to(Phase.RELEASED, tell_released),
         },
         Phase.REVERSED: {},
+        Phase.TAKEN_BACK: {
+            TakeBack: to(Phase.TAKEN_BACK, take_back),  # what was written off came back after all
+        },
     },
 )
 
@@ -226,7 +143,7 @@ REQUEST = Table(
         RequestPhase.NEW: {
             ReceiveGoods: to(RequestPhase.WRITTEN, receive),
             CountFits: to(RequestPhase.WRITTEN, adjust),
-            CountBelowLocked: refuse("adjustment_below_locked"),
+            CountBelowZero: refuse("adjustment_below_zero"),
             CountChangesNothing: refuse("adjustment_empty"),
         },
         RequestPhase.WRITTEN: {
@@ -235,55 +152,6 @@ REQUEST = Table(
         },
     },
 )
-
-
-# -- cells -------------------------------------------------------------------------------------------------------------
-
-
-Shelf = Mapping[str, Cell]
-"""The cells of one store that a message touches, by SPU."""
-_new_cell = tuple.__new__
-"""Makes a Cell in half the time that its own constructor takes: twenty of them for every order."""
-
-
-def shelf_of(look: Look, store: str, spus: Iterable[str]) -> Shelf:
-    """Looks the cells up, each once for a decision."""
-    return {spu: look(("cell", store, spu)) or EMPTY for spu in spus}
-
-
-def fold(movement: Movement, shelf: Shelf) -> list[tuple[Key, Cell]]:
-    """The cells after a movement; raises StockBelowZero rather than let one become impossible."""
-    store = movement.store
-    after: list[tuple[Key, Cell]] = []
-    for spu, on_hand_delta, locked_delta in zip(movement.spus, movement.on_hand, movement.locked, strict=True):
-        on_hand, locked = shelf[spu]
-        on_hand += on_hand_delta
-        locked += locked_delta
-        if not 0 <= locked <= on_hand:
-            raise StockBelowZero(f"{movement.kind} would leave {on_hand} on hand, {locked} locked of {spu} in {store}")
-        after.append((("cell", store, spu), _new_cell(Cell, (on_hand, locked))))
-    return after
-
-
-def summed(spus: Sequence[str], pieces: Sequence[int]) -> dict[str, int]:
-    """Pieces per SPU, in the order of their first lines."""
-    total = dict(zip(spus, pieces, strict=True))
-    if len(total) == len(spus):
-        return total
-    total = dict.fromkeys(total, 0)
-    for spu, quantity in zip(spus, pieces, strict=True):
-        total[spu] += quantity
-    return total
-
-
-def missing_of(demand: Iterable[tuple[str, int]], shelf: Shelf) -> dict[str, int]:
-    """Pieces missing per SPU; empty when there is enough of everything."""
-    missing = {}
-    for spu, quantity in demand:
-        on_hand, locked = shelf[spu]
-        if on_hand - locked < quantity:
-            missing[spu] = quantity - (on_hand - locked)
-    return missing
 
 
 # -- reading: a command whose outcome depends on the stock becomes one of two or three ---------------------------------
@@ -304,29 +172,30 @@ def read_for_hold(hold: Hold, message: StockCommand, shelf: Shelf) -> object:
     if hold.phase is Phase.CHECKED and type(message) is DeductStock:
         missing = missing_of(zip(hold.spus, hold.quantities, strict=True), shelf)
         return CheckedGoodsSoldOut(missing) if missing else CheckedGoodsThere()
+    if hold.phase is Phase.LOST and (type(message) is VerifyStock or type(message) is DeductStock):
+        lines = dict(zip(hold.spus, hold.quantities, strict=True))
+        # Goods may have come in since; what was lost stays lost, and the order has none of its lines.
+        missing = missing_of(lines.items(), shelf) or lines
+        return CheckFitsNoMore(missing) if type(message) is VerifyStock else CheckedGoodsSoldOut(missing)
     return message
 
 
-def read_for_request(request: StoreRequest, message: ReceiveGoods | AdjustStock, shelf: Shelf) -> object:
-    """The message as the table of requests knows it."""
-    if request.phase is RequestPhase.NEW and type(message) is AdjustStock:
-        deltas = {spu: delta for spu, delta in summed(message.spus, message.deltas).items() if delta}
-        if not deltas:
-            return CountChangesNothing()
-        below = [spu for spu, delta in deltas.items() if shelf[spu].on_hand + delta < shelf[spu].locked]
-        if below:
-            cells = [f"{shelf[spu].on_hand} {spu} on hand, {shelf[spu].locked} of them locked" for spu in below[:10]]
-            return CountBelowLocked(f"there are {'; '.join(cells)}")
-        return CountFits(message.store, deltas, message.reason)
+def read_for_issue(hold: Hold, message: StockCommand, shelf: Shelf) -> object:
+    """A way back as the table of holds knows it."""
+    if hold.phase is Phase.DEDUCTED and type(message) is SubstituteStock:
+        substitutes = pieces_of(message.substitute_spus, message.substitutes)
+        if not substitutes:
+            raise ValueError(f"SubstituteStock for {hold.order_id} without a substitute")
+        if missing := missing_of(substitutes.items(), shelf):
+            return SubstitutesShort(missing)
+        return SubstitutesThere(pieces_of(message.spus, message.missing), substitutes)
     return message
 
 
 # -- the service. `type(x) is C` and not isinstance: on models that costs a microsecond, and this is the hottest service
 
-
-def number_of(message: ReceiveGoods | AdjustStock) -> str:
-    """The number of the document that this request comes to."""
-    return f"{'GR' if type(message) is ReceiveGoods else 'AD'}-{message.request_id}"
+WAYS_BACK = frozenset({DropShort, SubstituteStock, ReverseIssue, TakeBack})
+"""Commands that are decided with the issue of an order as well."""
 
 
 def touched(hold: Hold | None, message: StockCommand) -> Sequence[str]:
@@ -338,52 +207,118 @@ def touched(hold: Hold | None, message: StockCommand) -> Sequence[str]:
     return hold.spus
 
 
+def touched_back(hold: Hold | None, issue: Issue | None, message: StockCommand) -> Iterable[str]:
+    """The SPUs whose cells decide a way back, or are changed by it."""
+    if type(message) is DropShort:
+        return message.spus
+    if type(message) is SubstituteStock:
+        return (*message.spus, *message.substitute_spus)
+    if type(message) is TakeBack:
+        return message.resellable_spus
+    return issue.lines if issue else hold.spus if hold else ()
+
+
 def needs(message: Any, look: Look) -> Iterable[Key]:
     """The hold or the request, and the cells."""
     store = message.store
-    if type(message) is ReceiveGoods or type(message) is AdjustStock:
+    if type(message) is AdjustStock:
+        return needs_of_count(message, look)
+    if type(message) is ReceiveGoods:
         return [("request", number_of(message)), *[("cell", store, spu) for spu in message.spus]]
     key = ("hold", message.order_id)
+    if type(message) in WAYS_BACK:
+        return _needs_of_way_back(message, look)
     hold = None if type(message) is HoldStock else look(key)
     return [key, *[("cell", store, spu) for spu in touched(hold, message)]]
+
+
+def _needs_of_way_back(message: StockCommand, look: Look) -> Iterator[Key]:
+    hold, issue = ("hold", message.order_id), ("issue", message.order_id)
+    yield from (hold, issue)
+    yield from (("cell", message.store, spu) for spu in touched_back(look(hold), look(issue), message))
 
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
     """One message about one order's hold, or about one storekeeper's request."""
     store = message.store
     if type(message) is ReceiveGoods or type(message) is AdjustStock:
-        number = number_of(message)
-        request = look(("request", number)) or StoreRequest(number, RequestPhase.NEW)
-        shelf = shelf_of(look, store, message.spus)
-        read = read_for_request(request, message, shelf)
-        return _moved(("request", number), request, REQUEST.move(request, read, context), shelf)
+        return _carry_out(message, look, context)
     key = ("hold", message.order_id)
     hold = look(key) or Hold(message.order_id, store, Phase.NEW)
     if hold.store != store:
         # Another store may be another shard's: only the shard that made the hold may write it.
         raise NoCell("hold", f"{hold.phase} in store {hold.store}", type(message).__name__)
+    if type(message) in WAYS_BACK:
+        return _go_back(hold, message, look, context)
     shelf = shelf_of(look, store, touched(hold, message))
-    read = read_for_hold(hold, message, shelf)
-    return _moved(key, hold, HOLD.move(hold, read, context), shelf)
-
-
-def _moved(key: Key, state: Any, answer: tuple[Any, Sequence[object]] | Refused | Ignored, shelf: Shelf) -> Outcome:
-    """The state as it is now, and the cells as the movements that were said leave them."""
+    answer = HOLD.move(hold, read_for_hold(hold, message, shelf), context)
     if isinstance(answer, Refused | Ignored):
         return answer
     moved, said = answer
-    states: list[tuple[Key, Any]] = [] if moved == state else [(key, moved)]
+    states: list[tuple[Key, Any]] = [] if moved == hold else [(key, moved)]
     for item in said:
-        if type(item) is Movement:
+        if type(item) is Movement:  # at most one, on the way forward
             states.extend(fold(item, shelf))
     return Moved(tuple(states), said)
 
 
+def _go_back(hold: Hold, message: StockCommand, look: Look, context: Context) -> Outcome:
+    """Something of an issue goes back: the documents that were said are filed, and the movements folded."""
+    key = ("issue", hold.order_id)
+    issue: Issue = look(key) or issue_of(hold)
+    shelf = shelf_of(look, hold.store, touched_back(hold, issue, message))
+    answer = HOLD.move(hold, read_for_issue(hold, message, shelf), Filed(context.now, issue))
+    if isinstance(answer, Refused | Ignored):
+        return answer
+    moved, said = answer
+    states: list[tuple[Key, Any]] = [] if moved == hold else [(("hold", hold.order_id), moved)]
+    if documents := [item for item in said if type(item) is Document]:
+        for document in documents:
+            issue = filed(issue, document)
+        states.append((key, issue))
+    return Moved((*states, *fold_all(said, shelf).items()), said)
+
+
+def _carry_out(message: ReceiveGoods | AdjustStock, look: Look, context: Context) -> Outcome:
+    """A storekeeper's request. When a count takes holds away, their pieces are given back before the books follow."""
+    number, store = number_of(message), message.store
+    request = look(("request", number)) or StoreRequest(number, RequestPhase.NEW)
+    shelf = shelf_of(look, store, message.spus)
+    read = read_for_request(request, message, shelf)
+    answer = REQUEST.move(request, read, context)
+    if isinstance(answer, Refused | Ignored):
+        return answer
+    moved, written = answer
+    states: list[tuple[Key, Any]] = [(("request", number), moved)]
+    said: list[object] = []
+    if type(read) is CountFits and (short := pieces_short(read.deltas, shelf)):
+        for hold, missing in holds_lost(look, store, short, shelf):
+            taken = HOLD.move(hold, CountTakesHold(missing), context)
+            assert not isinstance(taken, Refused | Ignored), "what is locked can be lost"
+            states.append((("hold", hold.order_id), taken[0]))
+            said += taken[1]
+            shelf |= shelf_of(look, store, hold.spus)
+    said += written
+    return Moved((*states, *fold_all(said, shelf).items()), tuple(said))
+
+
 DECIDER = Decider(
     service="inventory",
-    listens=(HoldStock, VerifyStock, DeductStock, ReleaseStock, ReverseIssue, ReceiveGoods, AdjustStock),
+    listens=(
+        HoldStock,
+        VerifyStock,
+        DeductStock,
+        ReleaseStock,
+        ReverseIssue,
+        DropShort,
+        SubstituteStock,
+        TakeBack,
+        ReceiveGoods,
+        AdjustStock,
+    ),
     needs=needs,
     decide=decide,
+    facts=frozenset({"holders"}),
     # Cells are small, and each order touches ten: what an order has held should be in memory still when it is paid.
     cache_max=80_000,
 )

@@ -124,7 +124,7 @@ class Stock:
         return _document(row) if row else None
 
     async def documents_of(self, order_id: str, after: Sequence[Any], limit: int) -> list[DocumentPage]:
-        """The documents of an order, in the order in which they were written."""
+        """The documents of an order, the oldest first; those of one step by their numbers."""
         return [_document(row) for row in await self._pool.fetch(_DOCUMENTS_OF_ORDER, order_id, *after, limit)]
 
 

@@ -11,7 +11,7 @@ create table cells (
     constraint never_below_zero check (0 <= locked and locked <= on_hand)
 ) with (fillfactor = 60);
 
--- What each order has on stock. `phase` changes once or twice, the lines never. The rows of a batch lie side by side and
+-- What each order has on stock. `phase` changes a few times, the lines never (what goes back is in issues). The rows of a batch lie side by side and
 -- change together, before their old versions may be swept: a page keeps room for all of its rows once more.
 create table holds (
     order_id   text primary key,
@@ -22,6 +22,13 @@ create table holds (
     quantities text not null,  -- JSON [pieces, ...], parallel to spus
     document   text not null   -- number of the last document written for it, or ''
 ) with (fillfactor = 45);
+
+-- What an order has after the first document that followed its sales issue; most orders have no row.
+create table issues (
+    order_id  text primary key,
+    lines     text not null,  -- JSON {spu: [pieces covered by its issues, of them come back, written off as missing]}
+    documents text not null   -- JSON [number, ...], in the order in which they were written
+);
 
 -- Append-only. One row per step, never a row per line: `spus`, `on_hand` and `locked` (deltas in pieces) are parallel.
 -- kind: lock, unlock (of the hold of order_id; no document), else the kind of its document.

@@ -24,9 +24,11 @@ class Phase(StrEnum):
     LOCKED = "locked"  # mode lock: the pieces are the order's
     CHECKED = "checked"  # mode on_payment: looked at only, first paid is first served
     SHORT = "short"  # there was not enough, at placing or (on_payment) at deducting: the order has nothing
+    LOST = "lost"  # mode lock: a count found less than was locked, and this was one of the newest
     DEDUCTED = "deducted"
     RELEASED = "released"
-    REVERSED = "reversed"
+    REVERSED = "reversed"  # the goods never left the store
+    TAKEN_BACK = "taken_back"  # they did, and came back or are written off
 
 
 class RequestPhase(StrEnum):
@@ -65,6 +67,30 @@ class Hold(Struct, frozen=True):
     spus: tuple[str, ...] = ()
     quantities: tuple[int, ...] = ()
     document: str = ""
+
+
+class Issued(NamedTuple):
+    """Pieces of one SPU that an order's issues cover now, how many of them came back from the road, and how many were
+    written off because they did not. Pieces that come back after all are in both."""
+
+    covered: int = 0
+    back: int = 0
+    missing: int = 0
+
+
+class Issue(Struct, frozen=True):
+    """What an order has from the stock of one store, by SPU, and the numbers of the documents that say so, in order.
+
+    It comes into being with the first document after the sales issue: until then it would be the hold once more.
+    """
+
+    order_id: str
+    lines: Mapping[str, Issued]
+    documents: tuple[str, ...]
+
+
+Holders = tuple[str, ...]
+"""The orders that have pieces of one cell locked, the newest first, as they were when the batch was loaded."""
 
 
 class StoreRequest(Struct, frozen=True):
@@ -157,7 +183,7 @@ class CheckStillFits(NamedTuple):
 
 
 class CheckFitsNoMore(NamedTuple):
-    """VerifyStock for a hold that was only checked: somebody else was faster."""
+    """VerifyStock for a hold that was only checked, or was lost: somebody else was faster, or a count found less."""
 
     missing: Mapping[str, int]
 
@@ -167,21 +193,41 @@ class CheckedGoodsThere(NamedTuple):
 
 
 class CheckedGoodsSoldOut(NamedTuple):
-    """DeductStock for a hold that was only checked: somebody else paid first."""
+    """DeductStock for a hold that was only checked, or was lost: somebody else paid first, or a count found less."""
+
+    missing: Mapping[str, int]
+
+
+class SubstitutesThere(NamedTuple):
+    """SubstituteStock, and there is enough of every substitute. Pieces are summed per SPU."""
+
+    missing: Mapping[str, int]
+    substitutes: Mapping[str, int]
+
+
+class SubstitutesShort(NamedTuple):
+    """SubstituteStock, and there is not enough: pieces missing per substitute."""
 
     missing: Mapping[str, int]
 
 
 class CountFits(NamedTuple):
-    """AdjustStock that leaves at least what is locked. Deltas are summed per SPU, without the zeros."""
+    """AdjustStock that leaves no less than nothing. Deltas are summed per SPU, without the zeros."""
 
     store: str
     deltas: Mapping[str, int]
     reason: str
 
 
-class CountBelowLocked(NamedTuple):
-    """AdjustStock that would leave less than what is locked for orders. `detail` says of what, for the person."""
+class CountTakesHold(NamedTuple):
+    """AdjustStock that leaves less than is locked, to a hold that has to give its pieces up. `missing` are the pieces
+    of it that are not there."""
+
+    missing: Mapping[str, int]
+
+
+class CountBelowZero(NamedTuple):
+    """AdjustStock that would leave less than nothing. `detail` says of what, for the person."""
 
     detail: str
 

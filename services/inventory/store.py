@@ -8,7 +8,19 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from services.inventory.state import EMPTY, Cell, Document, Hold, Movement, Phase, RequestPhase, StoreRequest
+from services.inventory.state import (
+    EMPTY,
+    Cell,
+    Document,
+    Hold,
+    Holders,
+    Issue,
+    Issued,
+    Movement,
+    Phase,
+    RequestPhase,
+    StoreRequest,
+)
 from shared.runtime.commit import Commit
 from shared.runtime.statement import Connection, Write, to_text
 from shared.runtime.table import Key
@@ -21,6 +33,21 @@ LOAD_HOLDS = """
     from holds where order_id = any($1::text[])"""
 # A storekeeper's request is known by its document: the document is all that is kept of it.
 LOAD_REQUESTS = "select number from documents where number = any($1::text[])"
+LOAD_ISSUES = "select order_id, lines, documents from issues where order_id = any($1::text[])"
+# Who has pieces of a cell locked, the newest first: no index may tell, since it would have to change with every hold.
+# So the ledger is walked back along its key, a span of it at a time, until all that is locked is accounted for; holds
+# do not last much longer than the payment window.
+LOCKED_AND_LAST = """
+    select coalesce((select locked from cells where store = $1 and spu = $2), 0),
+           coalesce((select seq from ledger where store = $1 order by seq desc limit 1), 0)"""
+LOAD_LOCKS = """
+    select l.order_id, l.spus, l.locked
+    from ledger l join holds h on h.order_id = l.order_id
+    where l.store = $1 and l.seq > $3 and l.seq <= $4 and l.kind = 'lock' and h.phase = 'locked'
+      and strpos(l.spus, to_json($2::text)::text) > 0
+    order by l.seq desc"""
+LEDGER_SPAN = 20_000
+"""Rows of the ledger that are looked through at first; each further span is twice as long."""
 
 SAVE_CELLS = """
     insert into cells (store, spu, on_hand, locked)
@@ -30,6 +57,10 @@ SAVE_HOLDS = """
     insert into holds (order_id, store, phase, mode, spus, quantities, document)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
     on conflict (order_id) do update set phase = excluded.phase, document = excluded.document"""
+SAVE_ISSUES = """
+    insert into issues (order_id, lines, documents)
+    select * from unnest($1::text[], $2::text[], $3::text[])
+    on conflict (order_id) do update set lines = excluded.lines, documents = excluded.documents"""
 APPEND_LEDGER = """
     insert into ledger (store, at, kind, order_id, document, spus, on_hand, locked)
     select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
@@ -51,47 +82,74 @@ class InventoryStore:
         """The states of all keys, one query per kind; a cell that no goods were received for is empty."""
         found: dict[Key, Any] = {}
         cells: list[Key] = []
-        holds: list[str] = []
-        requests: list[str] = []
+        others: dict[str, list[str]] = {"hold": [], "request": [], "issue": []}
         for key in keys:
             if key[0] == "cell":
                 found[key] = EMPTY
                 cells.append(key)
+            elif key[0] == "holders":
+                found[key] = await _holders(connection, key[1], key[2]) if len(key) == 3 else ()
             else:
                 found[key] = None
-                (holds if key[0] == "hold" else requests).append(key[1])
+                others[key[0]].append(key[1])
         if cells:
             for row in await connection.fetch(LOAD_CELLS, [k[1] for k in cells], [k[2] for k in cells]):
                 found["cell", row[0], row[1]] = Cell(row[2], row[3])
-        if holds:
+        if holds := others["hold"]:
             for row in await connection.fetch(LOAD_HOLDS, holds):
                 found["hold", row[0]] = Hold(
                     row[0], row[1], Phase(row[2]), row[3], tuple(json.loads(row[4])), tuple(json.loads(row[5])), row[6]
                 )
-        if requests:
+        if requests := others["request"]:
             for row in await connection.fetch(LOAD_REQUESTS, requests):
                 found["request", row[0]] = StoreRequest(row[0], RequestPhase.WRITTEN)
+        if issues := others["issue"]:
+            for row in await connection.fetch(LOAD_ISSUES, issues):
+                lines = {spu: Issued(*pieces) for spu, pieces in json.loads(row[1]).items()}
+                found["issue", row[0]] = Issue(row[0], lines, tuple(json.loads(row[2])))
         return found
 
     def save_many(self, commit: Commit) -> list[Write]:
         """A write per table. Requests write nothing of their own: their document is in the records."""
         cells: list[tuple[str, str, int, int]] = []
         holds: list[Hold] = []
+        issues: list[Issue] = []
         for key, state in commit.states.items():
             if key[0] == "cell":
                 cells.append((key[1], key[2], state.on_hand, state.locked))
             elif key[0] == "hold":
                 holds.append(state)
+            elif key[0] == "issue":
+                issues.append(state)
         writes = []
         if cells:
             writes.append(Write("save_cells", SAVE_CELLS, list(zip(*cells, strict=True))))
         if holds:
             writes.append(Write("save_holds", SAVE_HOLDS, _hold_columns(holds)))
+        if issues:
+            writes.append(Write("save_issues", SAVE_ISSUES, _issue_columns(issues)))
         if movements := commit.records.get(Movement):
             writes.append(Write("append_ledger", APPEND_LEDGER, _movement_columns(movements)))
         if documents := commit.records.get(Document):
             writes.append(Write("append_documents", APPEND_DOCUMENTS, _document_columns(documents)))
         return writes
+
+
+async def _holders(connection: Connection, store: str, spu: str) -> Holders:
+    """The orders that have pieces of a cell locked, the newest first."""
+    row = await connection.fetchrow(LOCKED_AND_LAST, store, spu)
+    assert row is not None
+    locked, last = row
+    order_ids: list[str] = []
+    span = LEDGER_SPAN
+    while locked > 0 and last > 0:
+        for order_id, spus, pieces in await connection.fetch(LOAD_LOCKS, store, spu, last - span, last):
+            lines = dict(zip(json.loads(spus), json.loads(pieces), strict=True))
+            if spu in lines:
+                order_ids.append(order_id)
+                locked -= lines[spu]
+        last, span = last - span, 2 * span
+    return tuple(order_ids)
 
 
 def _hold_columns(holds: list[Hold]) -> list[list[Any]]:
@@ -103,6 +161,14 @@ def _hold_columns(holds: list[Hold]) -> list[list[Any]]:
         [_json(h.spus) for h in holds],
         [_json(h.quantities) for h in holds],
         [h.document for h in holds],
+    ]
+
+
+def _issue_columns(issues: list[Issue]) -> list[list[Any]]:
+    return [
+        [i.order_id for i in issues],
+        [to_text(i.lines) for i in issues],
+        [to_text(i.documents) for i in issues],
     ]
 
 

@@ -1,23 +1,28 @@
-"""The stores' work over HTTP: pickers and couriers say how far they are, storekeepers set the slots."""
+"""The stores' work over HTTP: pickers and couriers say how far they are, storekeepers look at what comes back and set
+the slots."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from services.logistics.pages import FulfilmentPage, Fulfilments, SlotRow, Slots
 from services.logistics.state import utc
-from shared.contracts.base import LINES_MAX, Moment, Name, Quantity
+from shared.contracts.base import LINES_MAX, Moment, Name, Quantity, Text
 from shared.contracts.logistics import (
     SLOTS_MAX,
+    BringGoodsBack,
     HandOver,
+    InspectGoods,
     LogisticsCommand,
     ReportDelivered,
     ReportPacked,
     ReportPicked,
+    ReportUndeliverable,
     SetSlots,
     SlotPlaces,
     StartPicking,
@@ -36,7 +41,13 @@ register(
         "fulfilment_not_picked": (409, "The order does not wait to be packed"),
         "fulfilment_not_packed": (409, "The order does not wait for a courier"),
         "fulfilment_not_on_the_road": (409, "The order is not on the road"),
-        "shortage_not_open_yet": (422, "Short lines cannot be reported yet"),
+        "fulfilment_not_returning": (409, "The order is not on its way back"),
+        "fulfilment_not_returned": (409, "The goods of the order are not back in the store"),
+        "fulfilment_stopped": (409, "The order is stopped: leave its goods in the store"),
+        "already_inspected": (409, "The goods of the order were inspected before"),
+        "line_unknown": (422, "The order has no such line"),
+        "more_short_than_listed": (422, "More pieces would be short than were to be picked"),
+        "more_than_sent": (422, "More pieces would be back than were sent"),
     }
 )
 
@@ -54,7 +65,7 @@ PhaseName = Literal[
     "returned",
     "inspected",
 ]
-"""All that DESIGN §10 promises to name; nothing is in some of them yet."""
+"""The phases by which a list may be asked for."""
 
 Picker = Annotated[Asked, Depends(asking(Role.PICKER))]
 Courier = Annotated[Asked, Depends(asking(Role.COURIER))]
@@ -89,6 +100,29 @@ class HandOverIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     courier: Name
+
+
+class UndeliverableIn(BaseModel):
+    """Why the goods come back."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: Annotated[Text, Field(min_length=1)]
+
+
+class InspectedLineIn(BaseModel):
+    """Pieces of one SPU that came back, and whether they can be sold again."""
+
+    model_config = ConfigDict(extra="forbid")
+    spu: Name
+    quantity: Quantity
+    resellable: StrictBool
+
+
+class InspectionIn(BaseModel):
+    """What came back. An SPU may stand twice, once for each; what of the list does not stand here is missing."""
+
+    model_config = ConfigDict(extra="forbid")
+    lines: Annotated[list[InspectedLineIn], Field(max_length=2 * LINES_MAX)]
 
 
 class SlotIn(BaseModel):
@@ -168,9 +202,14 @@ def _work(parts: Parts) -> APIRouter:
     @router.post("/fulfilments/{order_id}/picked", status_code=202)
     async def picked(order_id: Name, asked: Picker, response: Response, body: PickedIn | None = None) -> FulfilmentPage:
         store = await store_of(order_id, asked.caller)
-        if body and body.short:
-            raise refusal("shortage_not_open_yet", "pick all pieces, or ask the storekeeper")
-        return await carry_out(ReportPicked(order_id=order_id, store=store), asked, response)
+        short = body.short if body else []
+        command = ReportPicked(
+            order_id=order_id,
+            store=store,
+            spus=tuple(line.spu for line in short),
+            missing=tuple(line.missing for line in short),
+        )
+        return await carry_out(command, asked, response)
 
     @router.post("/fulfilments/{order_id}/packed", status_code=202)
     async def packed(order_id: Name, asked: Picker, response: Response, body: Nothing | None = None) -> FulfilmentPage:
@@ -189,7 +228,41 @@ def _work(parts: Parts) -> APIRouter:
         store = await store_of(order_id, asked.caller)
         return await carry_out(ReportDelivered(order_id=order_id, store=store), asked, response)
 
+    _back(router, store_of, carry_out)
     return router
+
+
+StoreOf = Callable[[str, Caller], Awaitable[str]]
+CarryOut = Callable[[LogisticsCommand, Asked, Response], Awaitable[FulfilmentPage]]
+
+
+def _back(router: APIRouter, store_of: StoreOf, carry_out: CarryOut) -> None:
+    @router.post("/fulfilments/{order_id}/undeliverable", status_code=202)
+    async def undeliverable(
+        order_id: Name, body: UndeliverableIn, asked: Courier, response: Response
+    ) -> FulfilmentPage:
+        store = await store_of(order_id, asked.caller)
+        command = ReportUndeliverable(order_id=order_id, store=store, reason=body.reason)
+        return await carry_out(command, asked, response)
+
+    @router.post("/fulfilments/{order_id}/goods-back", status_code=202)
+    async def goods_back(
+        order_id: Name, asked: Courier, response: Response, body: Nothing | None = None
+    ) -> FulfilmentPage:
+        store = await store_of(order_id, asked.caller)
+        return await carry_out(BringGoodsBack(order_id=order_id, store=store), asked, response)
+
+    @router.post("/fulfilments/{order_id}/inspected", status_code=202)
+    async def inspected(order_id: Name, body: InspectionIn, asked: Keeper, response: Response) -> FulfilmentPage:
+        store = await store_of(order_id, asked.caller)
+        command = InspectGoods(
+            order_id=order_id,
+            store=store,
+            spus=tuple(line.spu for line in body.lines),
+            quantities=tuple(line.quantity for line in body.lines),
+            resellable=tuple(line.resellable for line in body.lines),
+        )
+        return await carry_out(command, asked, response)
 
 
 def _slots(parts: Parts) -> APIRouter:

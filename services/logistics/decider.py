@@ -1,22 +1,20 @@
 """What may happen in a store: slots and places in them, and the way of the goods from the shelf to the door.
 
-Three tables: an order's fulfilment, its place in a slot, and the slot itself. A command whose outcome depends on the
-clock or on the slot is first *read* into one of the inner messages of `state`. How many places of a slot are reserved
-follows from the phases of the reservations: a reservation that enters `reserved` takes one, one that leaves it gives it
-back, and nothing else counts.
+Three tables: an order's fulfilment (it stands in `fulfilments`), its place in a slot, and the slot itself. A command
+whose outcome depends on the clock, the list or the slot is first *read* into one of the inner messages of `state`. How
+many places of a slot are reserved follows from the phases of the reservations: a reservation that enters `reserved`
+takes one, one that leaves it gives it back, and nothing else counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
 
+from services.logistics.fulfilments import FULFILMENT, SLOT_BEGINS, WITH_LIST, read_for_fulfilment
 from services.logistics.state import (
-    AskedInOtherStore,
-    FulfilLater,
     Fulfilment,
     NoPlace,
     Phase,
@@ -31,18 +29,17 @@ from services.logistics.state import (
     utc,
 )
 from shared.contracts.logistics import (
+    AmendFulfilment,
+    BringGoodsBack,
     FreeSlot,
-    FulfilmentDelivered,
-    FulfilmentHandedOver,
-    FulfilmentPacked,
-    FulfilmentQueued,
     FulfilOrder,
     HandOver,
-    PickingFinished,
-    PickingStarted,
+    InspectGoods,
+    InterceptDelivery,
     ReportDelivered,
     ReportPacked,
     ReportPicked,
+    ReportUndeliverable,
     ReserveSlot,
     SetSlots,
     SlotPlaces,
@@ -50,116 +47,17 @@ from shared.contracts.logistics import (
     SlotReserved,
     SlotsSet,
     StartPicking,
+    StopFulfilment,
 )
 from shared.runtime.decider import Context, Decider, Look
-from shared.runtime.said import SetTimer
-from shared.runtime.table import IGNORE, Cell, Change, Ignored, Key, Moved, NoCell, Outcome, Refused, Table, refuse, to
+from shared.runtime.table import IGNORE, Change, Ignored, Key, Moved, NoCell, Outcome, Refused, Table, to
 
-SLOT_BEGINS = "slot_begins"
-"""The timer of an order that waits for its slot."""
+__all__ = ["DECIDER", "FULFILMENT", "RESERVATION", "SLOT", "SLOT_BEGINS"]
 
 
 class PlacesBelowZero(ArithmeticError):
     """A place would be given back that nobody had. The message parks, and the slot stays right."""
 
-
-# -- the way of the goods ----------------------------------------------------------------------------------------------
-
-
-def queue_now(f: Fulfilment, m: FulfilOrder, c: Context) -> Change:
-    """Pickers may begin at once."""
-    changes, said = queue(f, m, c)
-    return {**changes, **_slot_of(m)}, (PickList(f.order_id, m.spus, m.quantities, m.delivery), *said)
-
-
-def wait_for_slot(f: Fulfilment, m: FulfilLater, c: Context) -> Change:
-    """Picked too early, fresh goods would not be fresh: wait until the slot begins."""
-    pick_list = PickList(f.order_id, m.spus, m.quantities, m.delivery)
-    return _slot_of(m), (pick_list, SetTimer(f.order_id, SLOT_BEGINS, utc(m.slot.start)))
-
-
-def _slot_of(m: FulfilOrder | FulfilLater) -> dict[str, datetime]:
-    return {"slot_start": utc(m.slot.start), "slot_end": utc(m.slot.end)} if m.slot else {}
-
-
-def queue(f: Fulfilment, m: FulfilOrder | SlotBegins, c: Context) -> Change:
-    """Ready to be picked."""
-    return {"queued_at": c.now}, (FulfilmentQueued(order_id=f.order_id, store=f.store),)
-
-
-def start_picking(f: Fulfilment, m: StartPicking, c: Context) -> Change:
-    """A picker has taken it."""
-    return {"picking_at": c.now}, (PickingStarted(order_id=f.order_id, store=f.store),)
-
-
-def finish_picking(f: Fulfilment, m: ReportPicked, c: Context) -> Change:
-    """All pieces are in the basket."""
-    return {"picked_at": c.now}, (PickingFinished(order_id=f.order_id, store=f.store),)
-
-
-def pack(f: Fulfilment, m: ReportPacked, c: Context) -> Change:
-    """The bags are closed."""
-    return {"packed_at": c.now}, (FulfilmentPacked(order_id=f.order_id, store=f.store),)
-
-
-def hand_over(f: Fulfilment, m: HandOver, c: Context) -> Change:
-    """The courier has the bags."""
-    handed_over = FulfilmentHandedOver(order_id=f.order_id, store=f.store, courier=m.courier)
-    return {"handed_over_at": c.now, "courier": m.courier}, (handed_over,)
-
-
-def deliver(f: Fulfilment, m: ReportDelivered, c: Context) -> Change:
-    """The customer has the bags."""
-    return {"delivered_at": c.now}, (FulfilmentDelivered(order_id=f.order_id, store=f.store),)
-
-
-_UNKNOWN: dict[type, Cell] = dict.fromkeys(
-    (StartPicking, ReportPicked, ReportPacked, HandOver, ReportDelivered), refuse("fulfilment_unknown")
-)
-_AT_THE_WRONG_TIME: dict[type, Cell] = {
-    StartPicking: refuse("fulfilment_not_queued"),
-    ReportPicked: refuse("fulfilment_not_picking"),
-    ReportPacked: refuse("fulfilment_not_picked"),
-    HandOver: refuse("fulfilment_not_packed"),
-    ReportDelivered: refuse("fulfilment_not_on_the_road"),
-    AskedInOtherStore: refuse("wrong_store"),
-}
-
-FULFILMENT = Table(
-    "fulfilment",
-    {
-        Phase.NEW: {
-            FulfilOrder: to(Phase.QUEUED, queue_now),
-            FulfilLater: to(Phase.WAITING_FOR_SLOT, wait_for_slot),
-            **_UNKNOWN,
-        },
-        Phase.WAITING_FOR_SLOT: {
-            **_AT_THE_WRONG_TIME,
-            SlotBegins: to(Phase.QUEUED, queue),
-        },
-        Phase.QUEUED: {
-            **_AT_THE_WRONG_TIME,
-            StartPicking: to(Phase.PICKING, start_picking),
-        },
-        Phase.PICKING: {
-            **_AT_THE_WRONG_TIME,
-            ReportPicked: to(Phase.PICKED, finish_picking),
-        },
-        Phase.PICKED: {
-            **_AT_THE_WRONG_TIME,
-            ReportPacked: to(Phase.PACKED, pack),
-        },
-        Phase.PACKED: {
-            **_AT_THE_WRONG_TIME,
-            HandOver: to(Phase.ON_THE_ROAD, hand_over),
-        },
-        Phase.ON_THE_ROAD: {
-            **_AT_THE_WRONG_TIME,
-            ReportDelivered: to(Phase.DELIVERED, deliver),
-        },
-        Phase.DELIVERED: _AT_THE_WRONG_TIME,
-    },
-)
 
 # -- slots and places in them ------------------------------------------------------------------------------------------
 
@@ -234,7 +132,7 @@ def read_for_reservation(
 
 
 def needs(message: Any, look: Look) -> Iterable[Key]:
-    """The fulfilment; or the slots that are set; or the reservation and its slot."""
+    """The fulfilment, and its list where that matters; or the slots that are set; or the reservation and its slot."""
     if type(message) is SetSlots:
         return [slot_key(message.store, asked.start) for asked in message.slots]
     if type(message) is ReserveSlot:
@@ -245,6 +143,8 @@ def needs(message: Any, look: Look) -> Iterable[Key]:
         if reservation is None or reservation.start is None:
             return [key]
         return [key, slot_key(reservation.store, reservation.start)]
+    if _looks_at_list(message):
+        return [("fulfilment", message.subject), ("pick_list", message.subject)]
     return [("fulfilment", message.subject)]
 
 
@@ -258,23 +158,21 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     fulfilment: Fulfilment | None = look(key)
     if fulfilment is None:
         fulfilment = Fulfilment(message.subject, getattr(message, "store", ""), Phase.NEW, context.now)
-    answer = FULFILMENT.move(fulfilment, _read_for_fulfilment(fulfilment, message, context), context)
+    pick_list: PickList | None = look(("pick_list", message.subject)) if _looks_at_list(message) else None
+    answer = FULFILMENT.move(fulfilment, read_for_fulfilment(fulfilment, message, pick_list, context), context)
     if isinstance(answer, Refused | Ignored):
         return answer
     moved, said = answer
+    if (
+        said and type(said[0]) is PickList
+    ):  # it comes first, and is a state of its own: what nobody looks at, nobody loads
+        return Moved(((key, moved), (("pick_list", message.subject), said[0])), said[1:])
     return Moved(((key, moved),), said)
 
 
-def _read_for_fulfilment(f: Fulfilment, message: Any, c: Context) -> object:
-    if type(message) is SlotBegins:
-        return message
-    if type(message) is FulfilOrder:
-        if f.phase is Phase.NEW and message.slot and utc(message.slot.start) > c.now:
-            return FulfilLater(message.spus, message.quantities, message.slot, message.delivery)
-        return message
-    if message.store != f.store:
-        return AskedInOtherStore(f"order {f.order_id} is fulfilled in {f.store}, not in {message.store}")
-    return message
+def _looks_at_list(message: Any) -> bool:
+    """A picker who found all pieces, as most do, is believed without it."""
+    return type(message) in WITH_LIST and not (type(message) is ReportPicked and not message.spus)
 
 
 def _reserve_or_free(message: ReserveSlot | FreeSlot, look: Look, context: Context) -> Outcome:
@@ -330,12 +228,18 @@ DECIDER = Decider(
         ReserveSlot,
         FreeSlot,
         FulfilOrder,
+        AmendFulfilment,
+        StopFulfilment,
+        InterceptDelivery,
         SetSlots,
         StartPicking,
         ReportPicked,
         ReportPacked,
         HandOver,
         ReportDelivered,
+        ReportUndeliverable,
+        BringGoodsBack,
+        InspectGoods,
     ),
     needs=needs,
     decide=decide,

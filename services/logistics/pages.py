@@ -11,35 +11,58 @@ import asyncpg
 from pydantic import BaseModel
 
 from services.logistics.decider import FULFILMENT
-from services.logistics.state import Phase, utc
+from services.logistics.state import GoodsSorted, Phase, utc
 from shared.contracts.base import Slot
-from shared.contracts.logistics import HandOver, ReportDelivered, ReportPacked, ReportPicked, StartPicking
+from shared.contracts.logistics import (
+    BringGoodsBack,
+    HandOver,
+    ReportDelivered,
+    ReportPacked,
+    ReportPicked,
+    ReportUndeliverable,
+    StartPicking,
+)
 from shared.contracts.order import Delivery
 from shared.http.auth import Role
 
 ACTIONS: dict[Role, dict[str, type]] = {
     Role.PICKER: {"start-picking": StartPicking, "picked": ReportPicked, "packed": ReportPacked},
-    Role.COURIER: {"handed-over": HandOver, "delivered": ReportDelivered},
+    Role.COURIER: {
+        "handed-over": HandOver,
+        "delivered": ReportDelivered,
+        "undeliverable": ReportUndeliverable,
+        "goods-back": BringGoodsBack,
+    },
+    Role.STOREKEEPER: {"inspected": GoodsSorted},
 }
 """What `allowed` may name, by whose work it is: the part of the address behind the fulfilment's."""
-ACTIONS[Role.ADMIN] = ACTIONS[Role.PICKER] | ACTIONS[Role.COURIER]
+ACTIONS[Role.ADMIN] = ACTIONS[Role.PICKER] | ACTIONS[Role.COURIER] | ACTIONS[Role.STOREKEEPER]
 
 _STORE_OF = "select store from fulfilments where order_id = $1"
-_FULFILMENT = """
-    select f.*, p.spus, p.quantities, p.delivery from fulfilments f join pick_lists p using (order_id)
-    where f.order_id = $1"""
-# Open and delivered ones have an index each (schema.sql). The condition on $2 alone is looked at once, so a list of
-# queued orders never walks along the delivered ones.
+_WITH_STEPS = """
+    select f.*, p.spus, p.quantities, p.delivery, array(
+        select json_build_object('at', s.at, 'phase', s.entered, 'reason', s.reason, 'actor', s.actor,
+                                 'spus', s.spus::json, 'quantities', s.quantities::json, 'found', s.found::json)::text
+        from steps_back s where s.order_id = f.order_id order by s.seq
+    ) as steps"""
+_FULFILMENT = f"{_WITH_STEPS} from fulfilments f join pick_lists p using (order_id) where f.order_id = $1"
+# Open, delivered and called-off ones have an index each (schema.sql). The condition on $2 alone is looked at once, so a
+# list of queued orders never walks along the delivered ones.
 _BEHIND = """
     f.store = $1 and ($2::text is null or f.phase = $2)
     and (f.received_at, f.order_id) > (coalesce($3, '-infinity'::timestamptz), coalesce($4, ''))
     order by f.received_at, f.order_id limit $5"""
 _LIST = f"""
-    select f.*, p.spus, p.quantities, p.delivery from (
-        (select * from fulfilments f where delivered_at is null and $2::text is distinct from 'delivered' and {_BEHIND})
+    {_WITH_STEPS} from (
+        (select * from fulfilments f
+         where delivered_at is null and called_off_at is null
+           and ($2::text is null or $2 not in ('delivered', 'stopped', 'inspected')) and {_BEHIND})
         union all
         (select * from fulfilments f
          where delivered_at is not null and ($2::text is null or $2 = 'delivered') and {_BEHIND})
+        union all
+        (select * from fulfilments f
+         where called_off_at is not null and ($2::text is null or $2 in ('stopped', 'inspected')) and {_BEHIND})
     ) f join pick_lists p using (order_id)
     order by f.received_at, f.order_id limit $5"""
 _SLOTS = """
@@ -59,8 +82,34 @@ class LineOut(BaseModel):
     quantity: int
 
 
+class ShortOut(BaseModel):
+    """Pieces of one SPU that the picker did not find."""
+
+    spu: str
+    missing: int
+
+
+class FoundOut(BaseModel):
+    """Pieces of one SPU, and what was found of them: short, resellable, damaged or missing."""
+
+    spu: str
+    quantity: int
+    found: str
+
+
+class StepOut(BaseModel):
+    """A step of an order that does not go the straight way: the phase it entered, why, and what was found."""
+
+    at: datetime
+    phase: str
+    reason: str
+    actor: str
+    lines: list[FoundOut]
+
+
 class FulfilmentPage(BaseModel):
-    """The store's work on one order; times are null until it is that far."""
+    """The store's work on one order; times are null until it is that far. `lines` are what is to be picked now, `short`
+    what of it the picker waits for; `back` tells how it left the straight way."""
 
     order_id: str
     store: str
@@ -76,6 +125,9 @@ class FulfilmentPage(BaseModel):
     packed_at: datetime | None
     handed_over_at: datetime | None
     delivered_at: datetime | None
+    called_off_at: datetime | None
+    short: list[ShortOut]
+    back: list[StepOut]
     allowed: list[str]
 
 
@@ -129,6 +181,8 @@ class Slots:
 
 def _page(row: Any, role: Role) -> FulfilmentPage:
     lines = zip(json.loads(row["spus"]), json.loads(row["quantities"]), strict=True)
+    back = [_step(json.loads(step)) for step in row["steps"]]
+    short = back[-1].lines if row["phase"] == Phase.SHORT else []
     return FulfilmentPage(
         order_id=row["order_id"],
         store=row["store"],
@@ -144,7 +198,21 @@ def _page(row: Any, role: Role) -> FulfilmentPage:
         packed_at=row["packed_at"],
         handed_over_at=row["handed_over_at"],
         delivered_at=row["delivered_at"],
+        called_off_at=row["called_off_at"],
+        short=[ShortOut(spu=line.spu, missing=line.quantity) for line in short],
+        back=back,
         allowed=FULFILMENT.allowed(Phase(row["phase"]), ACTIONS.get(role, {})),
+    )
+
+
+def _step(step: Any) -> StepOut:
+    lines = zip(step["spus"], step["quantities"], step["found"], strict=True)
+    return StepOut(
+        at=step["at"],
+        phase=step["phase"],
+        reason=step["reason"],
+        actor=step["actor"],
+        lines=[FoundOut(spu=spu, quantity=quantity, found=found) for spu, quantity, found in lines],
     )
 
 

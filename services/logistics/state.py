@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -21,10 +22,15 @@ class Phase(StrEnum):
     WAITING_FOR_SLOT = "waiting_for_slot"
     QUEUED = "queued"
     PICKING = "picking"
+    SHORT = "short"  # the shelf has less than the list: the picker waits for another list
     PICKED = "picked"
     PACKED = "packed"
     ON_THE_ROAD = "on_the_road"
     DELIVERED = "delivered"
+    STOPPED = "stopped"  # the goods never left the store
+    RETURNING = "returning"  # called back, or nobody was at the door
+    RETURNED = "returned"
+    INSPECTED = "inspected"
 
 
 class SlotPhase(StrEnum):
@@ -44,7 +50,10 @@ class ReservationPhase(StrEnum):
 
 
 class Fulfilment(Struct, frozen=True):
-    """One order in one store. Its lines, which never change, are apart (`PickList`)."""
+    """One order in one store. Its lines, which seldom change, are apart (`PickList`).
+
+    `called_off_at` is when its work ended without a delivery: stopped, or inspected.
+    """
 
     order_id: str
     store: str
@@ -59,6 +68,16 @@ class Fulfilment(Struct, frozen=True):
     packed_at: datetime | None = None
     handed_over_at: datetime | None = None
     delivered_at: datetime | None = None
+    called_off_at: datetime | None = None
+
+
+class PickList(Struct, frozen=True):
+    """What to pick now, and where to bring it. `spus` and `quantities` (pieces) are parallel."""
+
+    order_id: str
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+    delivery: Delivery | None
 
 
 class SlotState(Struct, frozen=True):
@@ -96,13 +115,27 @@ def slot_key(store: str, start: datetime) -> Key:
 # -- what is written down, never to be changed -------------------------------------------------------------------------
 
 
-class PickList(Record, frozen=True):
-    """What to pick and where to bring it. `spus` and `quantities` (pieces) are parallel."""
+class Found(StrEnum):
+    """What was found of pieces, on the shelf or after the road."""
+
+    SHORT = "short"  # the picker did not find them
+    RESELLABLE = "resellable"
+    DAMAGED = "damaged"
+    MISSING = "missing"  # they did not come back
+
+
+class StepBack(Record, frozen=True):
+    """One step of an order that does not go the straight way: the phase it entered, why, who said so (`role:id`, when
+    it was a person), and what was found. `spus`, `quantities` (pieces) and `found` are parallel."""
 
     order_id: str
-    spus: tuple[str, ...]
-    quantities: tuple[int, ...]
-    delivery: Delivery | None
+    at: datetime
+    entered: Phase
+    reason: str = ""
+    actor: str = ""
+    spus: tuple[str, ...] = ()
+    quantities: tuple[int, ...] = ()
+    found: tuple[Found, ...] = ()
 
 
 # -- messages that never leave the service -----------------------------------------------------------------------------
@@ -121,6 +154,44 @@ class SlotBegins(NamedTuple):
     """The timer of an order that waits for its slot."""
 
     subject: str
+
+
+class PiecesMissing(NamedTuple):
+    """ReportPicked with pieces of the list that are not on the shelf. They are summed per SPU."""
+
+    missing: Mapping[str, int]
+
+
+class MoreShortThanListed(NamedTuple):
+    """ReportPicked with more pieces missing than were to be picked. `detail` says of what."""
+
+    detail: str
+
+
+class ListAmended(NamedTuple):
+    """AmendFulfilment, read with the list that it takes the place of."""
+
+    pick_list: PickList
+
+
+class GoodsSorted(NamedTuple):
+    """InspectGoods, read with the list: what came back, and what did not. Pieces are summed per SPU."""
+
+    resellable: Mapping[str, int]
+    damaged: Mapping[str, int]
+    missing: Mapping[str, int]
+
+
+class MoreThanSent(NamedTuple):
+    """InspectGoods with more pieces than went out. `detail` says of what."""
+
+    detail: str
+
+
+class LineUnknown(NamedTuple):
+    """ReportPicked or InspectGoods with an SPU that is not on the list. `detail` names it."""
+
+    detail: str
 
 
 class AskedInOtherStore(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
@@ -16,17 +17,20 @@ from services.logistics.state import (
     ReservationPhase,
     SlotPhase,
     SlotState,
+    StepBack,
     slot_key,
     utc,
 )
+from shared.contracts.order import Delivery
 from shared.runtime.commit import Commit
 from shared.runtime.statement import Connection, Write
 from shared.runtime.table import Key
 
 LOAD_FULFILMENTS = """
     select order_id, store, phase, received_at, slot_start, slot_end, courier, queued_at, picking_at, picked_at,
-           packed_at, handed_over_at, delivered_at
+           packed_at, handed_over_at, delivered_at, called_off_at
     from fulfilments where order_id = any($1::text[])"""
+LOAD_PICK_LISTS = "select order_id, spus, quantities, delivery from pick_lists where order_id = any($1::text[])"
 LOAD_SLOTS = """
     select s.store, s.starts_at, s.ends_at, s.places, s.reserved
     from unnest($1::text[], $2::timestamptz[]) as k (store, starts_at) join slots s using (store, starts_at)"""
@@ -36,14 +40,15 @@ LOAD_RESERVATIONS = """
 
 SAVE_FULFILMENTS = """
     insert into fulfilments (order_id, store, phase, received_at, slot_start, slot_end, courier, queued_at, picking_at,
-                             picked_at, packed_at, handed_over_at, delivered_at)
+                             picked_at, packed_at, handed_over_at, delivered_at, called_off_at)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
                          $7::text[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
-                         $12::timestamptz[], $13::timestamptz[])
+                         $12::timestamptz[], $13::timestamptz[], $14::timestamptz[])
     on conflict (order_id) do update
     set phase = excluded.phase, courier = excluded.courier, queued_at = excluded.queued_at,
         picking_at = excluded.picking_at, picked_at = excluded.picked_at, packed_at = excluded.packed_at,
-        handed_over_at = excluded.handed_over_at, delivered_at = excluded.delivered_at"""
+        handed_over_at = excluded.handed_over_at, delivered_at = excluded.delivered_at,
+        called_off_at = excluded.called_off_at"""
 SAVE_SLOTS = """
     insert into slots (store, starts_at, ends_at, places, reserved)
     select * from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::int[])
@@ -53,9 +58,14 @@ SAVE_RESERVATIONS = """
     insert into reservations (order_id, store, phase, starts_at, code)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
     on conflict (order_id) do update set phase = excluded.phase, starts_at = excluded.starts_at, code = excluded.code"""
-APPEND_PICK_LISTS = """
+SAVE_PICK_LISTS = """
     insert into pick_lists (order_id, spus, quantities, delivery)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])"""
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])
+    on conflict (order_id) do update set spus = excluded.spus, quantities = excluded.quantities"""
+APPEND_STEPS_BACK = """
+    insert into steps_back (order_id, at, entered, reason, actor, spus, quantities, found)
+    select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                         $8::text[])"""
 
 
 class LogisticsStore:
@@ -67,6 +77,14 @@ class LogisticsStore:
         if orders := [key[1] for key in keys if key[0] == "fulfilment"]:
             for row in await connection.fetch(LOAD_FULFILMENTS, orders):
                 found["fulfilment", row[0]] = Fulfilment(row[0], row[1], Phase(row[2]), *tuple(row)[3:])
+        if orders := [key[1] for key in keys if key[0] == "pick_list"]:
+            for order_id, spus, quantities, delivery in await connection.fetch(LOAD_PICK_LISTS, orders):
+                found["pick_list", order_id] = PickList(
+                    order_id,
+                    tuple(json.loads(spus)),
+                    tuple(json.loads(quantities)),
+                    Delivery.model_validate_json(delivery) if delivery else None,
+                )
         if slots := [key for key in keys if key[0] == "slot"]:
             stores, starts = [key[1] for key in slots], [datetime.fromisoformat(key[2]) for key in slots]
             for store, start, end, places, reserved in await connection.fetch(LOAD_SLOTS, stores, starts):
@@ -80,11 +98,14 @@ class LogisticsStore:
     def save_many(self, commit: Commit) -> list[Write]:
         """A write per table."""
         fulfilments: list[Fulfilment] = []
+        pick_lists: list[PickList] = []
         slots: list[SlotState] = []
         reservations: list[Reservation] = []
         for state in commit.states.values():
             if type(state) is Fulfilment:
                 fulfilments.append(state)
+            elif type(state) is PickList:
+                pick_lists.append(state)
             elif type(state) is SlotState:
                 slots.append(state)
             else:
@@ -96,8 +117,10 @@ class LogisticsStore:
             writes.append(Write("save_slots", SAVE_SLOTS, _slot_columns(slots)))
         if reservations:
             writes.append(Write("save_reservations", SAVE_RESERVATIONS, _reservation_columns(reservations)))
-        if pick_lists := commit.records.get(PickList):
-            writes.append(Write("append_pick_lists", APPEND_PICK_LISTS, _pick_list_columns(pick_lists)))
+        if pick_lists:
+            writes.append(Write("save_pick_lists", SAVE_PICK_LISTS, _pick_list_columns(pick_lists)))
+        if steps := commit.records.get(StepBack):
+            writes.append(Write("append_steps_back", APPEND_STEPS_BACK, _step_back_columns(steps)))
         return writes
 
 
@@ -116,6 +139,7 @@ def _fulfilment_columns(fulfilments: list[Fulfilment]) -> list[list[Any]]:
         [f.packed_at for f in fulfilments],
         [f.handed_over_at for f in fulfilments],
         [f.delivered_at for f in fulfilments],
+        [f.called_off_at for f in fulfilments],
     ]
 
 
@@ -145,4 +169,17 @@ def _pick_list_columns(pick_lists: list[PickList]) -> list[list[Any]]:
         [to_json(p.spus).decode() for p in pick_lists],
         [to_json(p.quantities).decode() for p in pick_lists],
         [p.delivery.model_dump_json(exclude_none=True) if p.delivery else None for p in pick_lists],
+    ]
+
+
+def _step_back_columns(steps: list[StepBack]) -> list[list[Any]]:
+    return [
+        [s.order_id for s in steps],
+        [s.at for s in steps],
+        [s.entered for s in steps],
+        [s.reason for s in steps],
+        [s.actor for s in steps],
+        [to_json(s.spus).decode() for s in steps],
+        [to_json(s.quantities).decode() for s in steps],
+        [to_json(s.found).decode() for s in steps],
     ]

@@ -37,6 +37,7 @@ register(
         "order_not_payable": (409, "The order cannot be paid now"),
         "payment_under_way": (409, "A payment of this order is under way"),
         "cancel_not_allowed": (409, "The order cannot be cancelled any more"),
+        "cancel_needs_ticket": (409, "Only customer service can, by a ticket"),
         "cancel_under_way": (409, "The order is being cancelled already"),
     }
 )
@@ -60,6 +61,7 @@ PhaseName = Literal[
     "in_delivery",
     "delivered",
     "releasing",
+    "reversing",
     "stopping",
     "intercepting",
     "returning",
@@ -68,7 +70,7 @@ PhaseName = Literal[
     "cancelled",
     "rejected",
 ]
-"""All phases that DESIGN §3 names; nothing is in some of them yet."""
+"""All phases of a sales order."""
 
 STREAM_LOOK_S = 2.0
 """A stream looks again after this long when no bell rings: another worker may have moved the order."""

@@ -11,16 +11,15 @@ from typing import Any
 import asyncpg
 from pydantic import BaseModel
 
-from services.order.decider import SALES_ORDER
-from services.order.state import Phase
-from shared.contracts.order import CancelOrder, PayOrder
+from services.order.decider import SALES_ORDER, ticket_leads_back
+from services.order.policy import CANCEL_POLICY, Policy, actor_of
+from services.order.state import CancelWanted, Phase
+from shared.contracts.order import PayOrder
 from shared.http.auth import Caller, Role
+from shared.runtime.table import To
 
-ACTIONS: dict[str, type] = {"pay": PayOrder, "cancel": CancelOrder}
-"""What `allowed` may name: the part of the address behind the order's."""
-
-_PAGE = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot
-from orders o join baskets b using (order_id) where o.order_id = $1"""
+_PAGE = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, a.lots
+from orders o join baskets b using (order_id) left join amendments a using (order_id) where o.order_id = $1"""
 _TIMELINE = "select at, phase, message, actor from timeline where order_id = $1 order by seq"
 _PAPERS = "select kind, at, body from papers where order_id = $1 order by seq"
 _LIST = """select order_id, kind, phase, store, account, total, paid, refunded, placed_at, reason from orders
@@ -65,6 +64,7 @@ class OrderPage(BaseModel):
     payable_until: datetime | None
     reason: str | None
     short: list[dict[str, Any]]
+    substitutes: list[dict[str, Any]]
     replaces: str | None
     replacements: list[dict[str, Any]]
     tickets: list[dict[str, Any]]
@@ -115,9 +115,10 @@ class Orders:
             payable_until=row["payable_until"],
             reason=row["reason"] or None,
             short=[line for paper in papers["short"][-1:] for line in paper["lines"]],
+            substitutes=_substitutes(row["lots"]),
             replaces=None,
             replacements=[],
-            tickets=[],
+            tickets=list({ticket["ticket_id"]: ticket for ticket in papers["ticket"]}.values()),
             documents=papers["document"],
             payments=papers["payment"],
             refunds=papers["refund"],
@@ -143,8 +144,25 @@ class Orders:
         return [OrderRow(**{**row, "reason": row["reason"] or None}) for row in rows]
 
 
+def _substitutes(lots: str | None) -> list[dict[str, Any]]:
+    """Goods that came instead of short ones: what a piece cost then, and what was paid for it."""
+    return [
+        {"spu": spu, "quantity": quantity, "instead_of": instead_of, "price": list_price, "paid": paid}
+        for spu, quantity, paid, instead_of, list_price in json.loads(lots or "[]")
+        if instead_of
+    ]
+
+
 def allowed(phase: Phase, caller: Caller) -> list[str]:
-    """What the table would carry out for this caller now."""
-    if caller.role not in (Role.CUSTOMER, Role.CUSTOMER_SERVICE, Role.ADMIN):
-        return []
-    return SALES_ORDER.allowed(phase, ACTIONS)
+    """What this caller may do to an order in this phase: the table and the cancel policy say so."""
+    cells = SALES_ORDER.rows[phase]
+    actions = []
+    if caller.role in (Role.CUSTOMER, Role.CUSTOMER_SERVICE, Role.ADMIN):
+        if isinstance(cells.get(PayOrder), To):
+            actions.append("pay")
+        policy = CANCEL_POLICY[phase][actor_of(caller.actor)]
+        if policy is Policy.ALLOWED and isinstance(cells.get(CancelWanted), To):
+            actions.append("cancel")
+    if caller.role in (Role.CUSTOMER_SERVICE, Role.ADMIN) and ticket_leads_back(phase, CANCEL_POLICY[phase]):
+        actions.append("intercept")
+    return actions

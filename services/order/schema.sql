@@ -20,6 +20,9 @@ create table orders (
     closing_refund int         not null,
     reference      text        not null,
     reason         text        not null,
+    given_back     bigint      not null check (given_back >= 0 and given_back <= total),
+    tickets        int         not null,
+    ticket_id      text        not null,
     ended          boolean     not null
 ) with (fillfactor = 45);  -- room for the versions of a row that come before the old ones may be swept
 create index orders_by_age on orders (placed_at, order_id);
@@ -38,6 +41,17 @@ create table baskets (
     device     text
 );
 
+-- What few orders have: what is to be delivered where that is not the lines any more, what is short, the refunds that the
+-- gateway refused (all JSON), and whether the goods did not come back.
+create table amendments (
+    order_id     text primary key,
+    lots         text not null,
+    shortage     text,
+    substitution text,
+    owed         text,
+    overdue      boolean not null default false
+);
+
 create table timeline (
     seq      bigint generated always as identity,
     order_id text        not null,
@@ -52,7 +66,7 @@ create index timeline_of_order on timeline (order_id);
 create table papers (
     seq      bigint generated always as identity,
     order_id text        not null,
-    kind     text        not null check (kind in ('document', 'payment', 'refund', 'short')),
+    kind     text        not null check (kind in ('document', 'payment', 'refund', 'short', 'ticket')),
     at       timestamptz not null,
     body     text        not null
 );

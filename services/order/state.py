@@ -11,6 +11,7 @@ from msgspec import Struct
 from shared.contracts.base import Slot
 from shared.contracts.inventory import HoldMode
 from shared.contracts.order import Delivery
+from shared.contracts.payment import Liable
 from shared.runtime.said import Record
 
 
@@ -30,10 +31,16 @@ class Phase(StrEnum):
     DEDUCTING_CANCEL_WANTED = "deducting_cancel_wanted"
     AWAITING_PICKING = "awaiting_picking"
     PICKING = "picking"
+    SHORT = "short"
+    SUBSTITUTING = "substituting"
     AWAITING_SHIPMENT = "awaiting_shipment"
     IN_DELIVERY = "in_delivery"
     DELIVERED = "delivered"
+    STOPPING = "stopping"
+    INTERCEPTING = "intercepting"
+    RETURNING = "returning"
     RELEASING = "releasing"
+    REVERSING = "reversing"
     REFUNDING = "refunding"
     CLOSED = "closed"
     CANCELLED = "cancelled"
@@ -47,18 +54,59 @@ RESTING = ENDS | {
     Phase.AWAITING_PAYMENT,
     Phase.AWAITING_PICKING,
     Phase.PICKING,
+    Phase.SHORT,
     Phase.AWAITING_SHIPMENT,
     Phase.IN_DELIVERY,
     Phase.DELIVERED,
+    Phase.RETURNING,
 }
 """Phases that wait for a person, a timer or nothing; the others wait for a service."""
+
+
+class Lot(NamedTuple):
+    """Pieces of one SPU and what was paid per piece. A substitute also says what it replaces, and its price now."""
+
+    spu: str
+    quantity: int
+    price: int
+    instead_of: str = ""
+    list_price: int = 0
+
+
+class Shortage(NamedTuple):
+    """What a picker missed (parallel), the ticket that asks for a call, and until when somebody has to decide."""
+
+    spus: tuple[str, ...]
+    missing: tuple[int, ...]
+    ticket_id: str = ""
+    until: datetime | None = None
+
+
+class Owed(NamedTuple):
+    """A refund that the gateway refused, and the ticket about it; no ticket: it is being tried again."""
+
+    refund: int
+    ticket_id: str
+    amount: int
+    reference: str
+    reason: str
+    liable: Liable
+
+
+class Substitution(NamedTuple):
+    """What the order will be when inventory has the substitutes: its lots, and the money that goes back."""
+
+    lots: tuple[Lot, ...]
+    given_up: int
 
 
 class Order(Struct, frozen=True):
     """One sales order. Money in minor units; `spus`, `quantities` (pieces) and `prices` (per piece) are parallel.
 
     `attempt` counts clicks on pay, `refunds` the refunds asked for; `closing_refund` is the one that the phase
-    `refunding` waits for; `reference` is the gateway's name of the money that was taken for this order.
+    `refunding` waits for; `reference` is the gateway's name of the money that was taken for this order, `given_back`
+    how much of it was asked back. `lots` is what is to be delivered when that is not the lines any more. `ticket_id` is
+    the intercept under way, `tickets` counts the tickets that the order raised. `overdue`: the goods did not come back.
     """
 
     order_id: str
@@ -84,6 +132,14 @@ class Order(Struct, frozen=True):
     closing_refund: int = 0
     reference: str = ""
     reason: str = ""
+    given_back: int = 0
+    tickets: int = 0
+    ticket_id: str = ""
+    lots: tuple[Lot, ...] = ()
+    shortage: Shortage | None = None
+    substitution: Substitution | None = None
+    owed: tuple[Owed, ...] = ()
+    overdue: bool = False
 
 
 class Product(NamedTuple):
@@ -123,8 +179,20 @@ class Basket(Record, frozen=True):
     device: str | None
 
 
+class Amendment(Record, frozen=True):
+    """What few orders have, as it is now: what is to be delivered, what is short, what is owed; written when one of
+    them changes."""
+
+    order_id: str
+    lots: tuple[Lot, ...]
+    shortage: Shortage | None
+    substitution: Substitution | None
+    owed: tuple[Owed, ...] = ()
+    overdue: bool = False
+
+
 class Paper(Record, frozen=True):
-    """Something that the order's page shows: a document, a payment, a refund, or the short lines."""
+    """Something that the order's page shows: a document, a payment, a refund, a ticket, or the short lines."""
 
     order_id: str
     kind: str
@@ -137,6 +205,28 @@ class Paper(Record, frozen=True):
 
 class PaymentExpired(Struct, frozen=True):
     """The time to pay is over."""
+
+    order_id: str
+
+    @property
+    def subject(self) -> str:
+        """The order."""
+        return self.order_id
+
+
+class ShortageUnanswered(Struct, frozen=True):
+    """Nobody has called in time about the short lines."""
+
+    order_id: str
+
+    @property
+    def subject(self) -> str:
+        """The order."""
+        return self.order_id
+
+
+class GoodsOverdue(Struct, frozen=True):
+    """The goods should have been back at the store by now."""
 
     order_id: str
 
@@ -205,6 +295,62 @@ class PaidAtOtherTotal(Struct, frozen=True):
     detail: str
 
 
+class CancelWanted(Struct, frozen=True):
+    """CancelOrder, and the cancel policy allows it here to this actor. `reason` is how the order will have ended."""
+
+    reason: str
+
+
+class CancelRefused:
+    """CancelOrder, and the cancel policy refuses it here to this actor."""
+
+    detail = "the cancel policy does not allow it in this phase"
+
+
+class CancelNeedsTicket:
+    """CancelOrder, and the cancel policy wants a ticket of customer service."""
+
+    detail = "customer service can open a ticket"
+
+
+class CancelByTicket(Struct, frozen=True):
+    """InterceptAsked before the courier has the goods, where the cancel policy wants a ticket: this is the ticket."""
+
+    ticket_id: str
+
+
+class OtherCall:
+    """What came of a call about an earlier shortage, which was settled without it: nobody waits for it any more."""
+
+
+class ShortageSettled(Struct, frozen=True):
+    """The short pieces are dropped, by word of the customer or because nobody called in time; something is left."""
+
+    lots: tuple[Lot, ...]
+    given_up: int
+    note: str
+
+
+class NothingLeft(Struct, frozen=True):
+    """The short pieces are dropped, and nothing is left of the order."""
+
+    note: str
+
+
+class SubstituteFits(Struct, frozen=True):
+    """SubstituteChosen: the substitutes are known, similar in price, and no more than what is missing."""
+
+    substitution: Substitution
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+
+
+class SubstituteUnfit(Struct, frozen=True):
+    """SubstituteChosen, and it cannot be: `code` says why. Somebody has to call again."""
+
+    code: str
+
+
 class TotalHolds(Struct, frozen=True):
     """StockVerified, read with the catalogue: the total is still the one that was clicked on."""
 
@@ -216,8 +362,17 @@ class TotalChanged(Struct, frozen=True):
     total: int
 
 
+class StrayRefundRefused(Struct, frozen=True):
+    """PaymentRefundRefused for a refund that no phase waits for."""
+
+    refund: int
+    amount: int
+    reference: str
+    code: str
+
+
 class StrayMoneyReturned(Struct, frozen=True):
-    """PaymentRefunded for money that nobody waited for."""
+    """PaymentRefunded for a refund that no phase waits for: of a part, or of money that came unasked."""
 
     refund: int
     amount: int

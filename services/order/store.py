@@ -10,15 +10,31 @@ from operator import attrgetter
 from typing import Any
 
 from services.order.areas import covers, serving
-from services.order.state import ENDS, Basket, Order, Paper, Phase, Product, StoreFact, TimelineEntry
+from services.order.state import (
+    ENDS,
+    Amendment,
+    Basket,
+    Lot,
+    Order,
+    Owed,
+    Paper,
+    Phase,
+    Product,
+    Shortage,
+    StoreFact,
+    Substitution,
+    TimelineEntry,
+)
 from shared.contracts.base import Slot
 from shared.contracts.order import Delivery
 from shared.runtime.commit import Commit
 from shared.runtime.statement import Connection, Write, columns, to_text
 from shared.runtime.table import Key
 
-_ORDERS = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, b.device
-from unnest($1::text[]) k (order_id) join orders o using (order_id) join baskets b using (order_id)"""
+_ORDERS = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, b.device,
+    a.lots, a.shortage, a.substitution, a.owed, a.overdue
+from unnest($1::text[]) k (order_id) join orders o using (order_id) join baskets b using (order_id)
+left join amendments a using (order_id)"""
 _PRODUCTS = "select p.spu, p.price from unnest($1::text[]) k (spu) join products p using (spu)"
 _STORES = "select s.store, s.accepting from unnest($1::text[]) k (store) join stores s using (store)"
 _AREAS = "select s.store, s.area from unnest($1::text[]) k (store) join stores s using (store)"
@@ -41,6 +57,9 @@ _CHANGING = {
     "closing_refund": "int",
     "reference": "text",
     "reason": "text",
+    "given_back": "bigint",
+    "tickets": "int",
+    "ticket_id": "text",
 }
 _PLACED = {"account": "text", "store": "text", "placed_at": "timestamptz"}
 _NAMES = list(_CHANGING)
@@ -63,6 +82,11 @@ select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
 on conflict (order_id) do update set prices = excluded.prices"""
 _TIMELINE = """insert into timeline (order_id, at, phase, message, actor)
 select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])"""
+_AMENDMENTS = """insert into amendments (order_id, lots, shortage, substitution, owed, overdue)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[])
+on conflict (order_id) do update
+    set lots = excluded.lots, shortage = excluded.shortage, substitution = excluded.substitution,
+        owed = excluded.owed, overdue = excluded.overdue"""
 _PAPERS = """insert into papers (order_id, kind, at, body)
 select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[])"""
 
@@ -110,6 +134,9 @@ class OrderStore:
         if entries := commit.records.get(TimelineEntry):
             rows = [(e.order_id, e.at, e.phase, e.message, e.actor) for e in entries]
             writes.append(Write("timeline", _TIMELINE, columns(rows)))
+        if amendments := commit.records.get(Amendment):
+            last = {a.order_id: a for a in amendments}
+            writes.append(Write("amendments", _AMENDMENTS, columns([_amendment_row(a) for a in last.values()])))
         if papers := commit.records.get(Paper):
             writes.append(
                 Write("papers", _PAPERS, columns([(p.order_id, p.kind, p.at, to_text(p.body)) for p in papers]))
@@ -137,6 +164,41 @@ def _basket_row(b: Basket) -> tuple[Any, ...]:
     )
 
 
+def _amendment_row(a: Amendment) -> tuple[Any, ...]:
+    shortage = a.shortage and [*a.shortage[:3], a.shortage.until.isoformat() if a.shortage.until else None]
+    owed = json.dumps(a.owed) if a.owed else None
+    return a.order_id, json.dumps(a.lots), _json(shortage), _json(a.substitution), owed, a.overdue
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+def _lots(raw: Any) -> tuple[Lot, ...]:
+    return tuple(Lot(*lot) for lot in raw)
+
+
+def _amended(row: Any) -> dict[str, Any]:
+    """What an amendment says of an order; nothing when there is none."""
+    if row["lots"] is None:
+        return {}
+    shortage = json.loads(row["shortage"]) if row["shortage"] else None
+    substitution = json.loads(row["substitution"]) if row["substitution"] else None
+    return {
+        "lots": _lots(json.loads(row["lots"])),
+        "shortage": shortage
+        and Shortage(
+            tuple(shortage[0]),
+            tuple(shortage[1]),
+            shortage[2],
+            datetime.fromisoformat(shortage[3]) if shortage[3] else None,
+        ),
+        "substitution": substitution and Substitution(_lots(substitution[0]), substitution[1]),
+        "owed": tuple(Owed(*one) for one in json.loads(row["owed"])) if row["owed"] else (),
+        "overdue": row["overdue"],
+    }
+
+
 def _order(row: Any) -> Order:
     changing = {name: row[name] for name in _NAMES}
     changing["phase"] = Phase(row["phase"])
@@ -152,6 +214,7 @@ def _order(row: Any) -> Order:
         slot=Slot.model_validate_json(row["slot"]) if row["slot"] else None,
         device=row["device"],
         **changing,
+        **_amended(row),
     )
 
 

@@ -8,8 +8,9 @@ order and any number of times, so money is recognised by the gateway's own refer
 - money under the key of the live attempt is the taking, whoever tells of it first;
 - all other money is unasked: it is kept in the books, and the order service is told, which has it refunded.
 
-A refund belongs to one capture and never exceeds what is left of it. Several may be under way at once, whatever the
-phase of the payment.
+A refund belongs to one capture and never exceeds what is left of it: one that would is refused here, and the gateway
+never hears of it. Several may be under way at once, whatever the phase of the payment. Whoever refuses, the order
+service is told, which has a person see to it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from shared.contracts.payment import (
     PaymentDeclined,
     PaymentGivenUp,
     PaymentRefunded,
+    PaymentRefundRefused,
     PaymentTaken,
     RefundPayment,
     ReportMoney,
@@ -53,6 +55,8 @@ from shared.runtime.table import IGNORE, Cell, Change, Ignored, Key, Moved, Outc
 
 CHARGE, ASK, REFUND_EFFECT = "charge", "ask", "refund"
 """The kinds of effect."""
+OVER_REST = "refund_over_rest"
+"""Why a refund is refused here: less is left of the capture."""
 
 
 class MoneyMistake(ValueError):
@@ -91,6 +95,10 @@ class UnansweredLate(Struct, frozen=True):
 
 class SameAttempt(Struct, frozen=True):
     """A repeat of a `TakePayment` that is under way or over."""
+
+
+class RefundOverRest(Struct, frozen=True):
+    """A refund of more than is left of its capture."""
 
 
 # What is said on the way: the payment. --------------------------------------------------------------------------------
@@ -195,9 +203,21 @@ def tell_refunded(state: Refund, m: GatewayRefunded, context: Context) -> Change
     return {"reference": m.reference, "at": m.at}, (said, entry)
 
 
-def keep_refusal(state: Refund, m: GatewayRefusedRefund, context: Context) -> Change:
-    """Nobody listens to that yet: it stands in the order's payments, and raises an alarm (refused.py)."""
-    return {"code": m.code}, ()
+def tell_refused(state: Refund, m: GatewayRefusedRefund, context: Context) -> Change:
+    """A person has to see to it: the order has a ticket raised; here it raises an alarm (refused.py)."""
+    return _refused(state, m.code)
+
+
+def refuse_over_rest(state: Refund, m: RefundOverRest, context: Context) -> Change:
+    """No gateway would do it, and the order must not wait for it."""
+    return _refused(state, OVER_REST)
+
+
+def _refused(state: Refund, code: str) -> Change:
+    said = PaymentRefundRefused(
+        order_id=state.order_id, refund=state.number, amount=state.amount, reference=state.capture, code=code
+    )
+    return {"code": code}, (said,)
 
 
 # The tables. ----------------------------------------------------------------------------------------------------------
@@ -248,10 +268,11 @@ REFUND = Table(
     {
         RefundPhase.NEW: {
             RefundPayment: to(RefundPhase.ASKED, ask_for_refund),
+            RefundOverRest: to(RefundPhase.REFUSED, refuse_over_rest),
         },
         RefundPhase.ASKED: {
             GatewayRefunded: to(RefundPhase.REFUNDED, tell_refunded),
-            GatewayRefusedRefund: to(RefundPhase.REFUSED, keep_refusal),
+            GatewayRefusedRefund: to(RefundPhase.REFUSED, tell_refused),
             RefundPayment: IGNORE,
         },
         RefundPhase.REFUNDED: {
@@ -289,6 +310,15 @@ def read(state: Payment, m: Any) -> Any:
     return UnansweredLate(m.key) if isinstance(m, GatewayTimedOut) else LateAnswer()
 
 
+def read_refund(
+    refund: Refund, payment: Payment | None, m: RefundPayment | GatewayRefunded | GatewayRefusedRefund
+) -> Any:
+    """The message as the refund's table knows it."""
+    if isinstance(m, RefundPayment) and refund.phase is RefundPhase.NEW:
+        return m if refund.amount <= _capture_of(payment, refund).remainder else RefundOverRest()
+    return m
+
+
 # The service. ---------------------------------------------------------------------------------------------------------
 
 _ABOUT_REFUNDS = (RefundPayment, GatewayRefunded, GatewayRefusedRefund)
@@ -318,20 +348,21 @@ def _decide_refund(
     message: RefundPayment | GatewayRefunded | GatewayRefusedRefund, look: Look, context: Context
 ) -> Outcome:
     key: Key = ("refund", message.order_id, str(message.refund))
-    refund: Refund | None = look(key)
-    if refund is None:
-        refund = _new_refund(message)
-    outcome = REFUND.move(refund, message, context)
+    payment_key: Key = ("payment", message.order_id)
+    refund: Refund = look(key) or _new_refund(message)
+    read = read_refund(refund, look(payment_key), message)
+    outcome = REFUND.move(refund, read, context)
     if isinstance(outcome, Refused | Ignored):
         return outcome
     moved, said = outcome
-    if isinstance(message, GatewayRefunded):
-        return Moved(((key, moved),), said)
     # What is asked for is gone from the capture at once, so that two refunds under way cannot promise the same money.
-    sign = 1 if isinstance(message, RefundPayment) else -1
-    payment_key: Key = ("payment", message.order_id)
-    payment = _given_back(look(payment_key), refund, sign * refund.amount)
-    return Moved(((payment_key, payment), (key, moved)), said)
+    if isinstance(read, RefundPayment):
+        changed = _given_back(look(payment_key), refund, refund.amount)
+    elif isinstance(read, GatewayRefusedRefund):
+        changed = _given_back(look(payment_key), refund, -refund.amount)
+    else:
+        return Moved(((key, moved),), said)
+    return Moved(((payment_key, changed), (key, moved)), said)
 
 
 def _new_refund(message: RefundPayment | GatewayRefunded | GatewayRefusedRefund) -> Refund:
@@ -340,19 +371,22 @@ def _new_refund(message: RefundPayment | GatewayRefunded | GatewayRefusedRefund)
             f"the gateway answered refund {message.refund} of {message.order_id}, which nobody asked for"
         )
     m = message
+    if m.amount < 1:
+        raise MoneyMistake(f"refund {m.refund} of {m.order_id} is {m.amount}, which is no amount")
     return Refund(m.order_id, m.refund, RefundPhase.NEW, m.amount, m.reference, m.reason, m.liable)
 
 
-def _given_back(payment: Payment | None, refund: Refund, amount: int) -> Payment:
-    """The payment with that much more (or less) given back of the refund's capture; never more than it holds."""
+def _capture_of(payment: Payment | None, refund: Refund) -> Capture:
+    """The money that a refund goes back to."""
     capture = payment.capture(refund.capture) if payment else None
-    if payment is None or capture is None:
+    if capture is None:
         raise MoneyMistake(f"refund {refund.number} of {refund.order_id}: no money came as {refund.capture}")
-    if refund.amount < 1 or amount > capture.remainder:
-        raise MoneyMistake(
-            f"refund {refund.number} of {refund.order_id} is {refund.amount}, {capture.remainder} is left of "
-            f"{capture.reference}"
-        )
+    return capture
+
+
+def _given_back(payment: Payment, refund: Refund, amount: int) -> Payment:
+    """The payment with that much more (or less) given back of the refund's capture."""
+    capture = _capture_of(payment, refund)
     changed = capture._replace(given_back=capture.given_back + amount)
     return replace(payment, captures=tuple(changed if c is capture else c for c in payment.captures))
 

@@ -48,7 +48,7 @@ class Refunded(Struct, frozen=True):
 
 
 class RefundRefused(Struct, frozen=True):
-    """Nothing went back. `code`: `unknown_capture`, `exceeds_capture`, `invalid_amount`."""
+    """Nothing went back. `code`: `unknown_capture`, `exceeds_capture`, `not_refundable`, `invalid_amount`."""
 
     code: str
 

@@ -1,4 +1,4 @@
-"""The alarm for refunds that the gateway will not do: money that is owed, and that only a person can give back."""
+"""The alarm for refused refunds: money that may be owed, and that only a person can give back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
 """Beat of the look; the table's index holds refused refunds only."""
-REFUSED = Gauge("larder_refunds_refused", "Refunds that the gateway will not do: a person has to")
+REFUSED = Gauge("larder_refunds_refused", "Refunds that will not be done: a person has to see to them")
 
 _COUNT = "select count(*) from refunds where phase = 'refused'"
 

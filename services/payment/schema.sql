@@ -20,7 +20,7 @@ create table refunds (
     liable    text   not null,
     reference text,             -- the gateway's reference of the refund, once it is done
     at        timestamptz,
-    code      text,             -- why the gateway refused
+    code      text,             -- why it was refused
     primary key (order_id, number)
 ) with (fillfactor = 60);
 -- Few, and each one wants a person.

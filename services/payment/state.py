@@ -30,7 +30,7 @@ LIVE = frozenset({Phase.CHARGING, Phase.ASKING})
 
 
 class RefundPhase(StrEnum):
-    """Where a refund stands. `REFUSED`: the gateway will not do it, so a person has to."""
+    """Where a refund stands. `REFUSED`: it will not be done, so a person has to see to it."""
 
     NEW = "new"
     ASKED = "asked"
@@ -83,7 +83,7 @@ class Payment(Struct, frozen=True):
 
 class Refund(Struct, frozen=True):
     """Money of one capture on its way back. `reference` and `at` are the gateway's, once it is done; `code` says why
-    the gateway refused."""
+    it was refused."""
 
     order_id: str
     number: int

@@ -1,10 +1,13 @@
-"""Risk's look at an order, as a table.
+"""Risk's look at an order, and at how it ended, as two tables.
 
 Theory of operation. `ScreenOrder` is held against the switch and the blocklist, which are facts, loaded for each
 batch: what is found (nothing, a restriction, a referral, a refusal) is the message that the table decides. Only a
 referral waits, for a person (`DecideReview`, read into one message per verdict) or for the deadline, after which the
 order is restricted. The reason of a verdict is a code, such as `address_restricted`: why somebody is on the blocklist
 is told to nobody outside.
+
+An order that its customer cancelled, or could not be reached for, counts against the account, once. Nothing follows
+of it by itself: analysts see it.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from msgspec.structs import replace
 from services.risk.state import (
     STRENGTH,
     Blocked,
+    Cancel,
+    CancelPhase,
     FoundNothing,
     FoundReferral,
     FoundRefusal,
@@ -35,6 +40,7 @@ from services.risk.state import (
     normalised,
 )
 from shared.contracts.risk import (
+    CustomerCancelled,
     DecideReview,
     OrderCleared,
     OrderReferred,
@@ -121,6 +127,11 @@ def withdraw(state: Screening, message: WithdrawScreening, context: Context) -> 
     return {"review": review}, (CancelTimer(state.order_id, REVIEW),)
 
 
+def count(state: Cancel, m: CustomerCancelled, context: Context) -> Change:
+    """One more of the account's."""
+    return {"reason": m.reason, "at": m.at}, ()
+
+
 def _review(state: Screening) -> Review:
     if state.review is None:
         raise ValueError(f"order {state.order_id} is in review, but its review is missing from the table `reviews`")
@@ -176,6 +187,15 @@ SCREENING = Table(
 )
 
 
+CANCEL = Table(
+    "customer's cancel",
+    {
+        CancelPhase.NEW: {CustomerCancelled: to(CancelPhase.COUNTED, count)},
+        CancelPhase.COUNTED: {CustomerCancelled: IGNORE},  # one order, one cancel
+    },
+)
+
+
 # Reading: which of the table's messages is it? ------------------------------------------------------------------------
 
 
@@ -217,7 +237,11 @@ DECISIONS: dict[str, type[ReviewCleared] | type[ReviewRestricted] | type[ReviewR
 
 
 def needs(message: Any, look: Look) -> Iterator[Key]:
-    """The screening; for a new one also the switch and what the blocklist says of account, device and address."""
+    """The screening; for a new one also the switch and what the blocklist says of account, device and address. Of an
+    order that was cancelled, the cancel."""
+    if type(message) is CustomerCancelled:
+        yield ("cancel", message.order_id)
+        return
     yield ("screening", message.order_id)
     if type(message) is ScreenOrder:
         yield SWITCH
@@ -227,6 +251,8 @@ def needs(message: Any, look: Look) -> Iterator[Key]:
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
     """Decides one message about one order."""
+    if type(message) is CustomerCancelled:
+        return _decide_cancel(message, look, context)
     key: Key = ("screening", message.order_id)
     state: Screening | None = look(key)
     if type(message) is ScreenOrder:
@@ -244,9 +270,18 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     return Moved(((key, moved),), said)
 
 
+def _decide_cancel(m: CustomerCancelled, look: Look, context: Context) -> Outcome:
+    key: Key = ("cancel", m.order_id)
+    outcome = CANCEL.move(look(key) or Cancel(m.order_id, m.account), m, context)
+    if isinstance(outcome, Refused | Ignored):
+        return outcome
+    moved, said = outcome
+    return Moved(((key, moved),), said)
+
+
 DECIDER = Decider(
     service="risk",
-    listens=(ScreenOrder, WithdrawScreening, DecideReview),
+    listens=(ScreenOrder, WithdrawScreening, DecideReview, CustomerCancelled),
     needs=needs,
     decide=decide,
     timers={REVIEW: ReviewOverdue},

@@ -47,6 +47,9 @@ order by due_at, order_id limit $3
 """
 _REVIEW = f"select {_REVIEW_COLUMNS} from reviews where order_id = $1"
 _SCREENINGS = "select phase, count(*) as screenings from screenings where account = $1 group by phase order by phase"
+_CANCELS = """
+select reason, count(*) as cancels, max(at) as last_at from cancels where account = $1 group by reason order by reason
+"""
 
 
 class SwitchPage(BaseModel):
@@ -88,10 +91,14 @@ class ReviewPage(BaseModel):
 
 
 class StandingPage(BaseModel):
-    """What is known of an account: its orders by the phase of their screening, and its entry on the blocklist."""
+    """What is known of an account: its orders by the phase of their screening, those that its customer cancelled or was
+    not reached for (`cancels` by reason, and when the last one was), and its entry on the blocklist."""
 
     account: str
     screenings: dict[str, int]
+    cancelled: int
+    cancels: dict[str, int]
+    last_cancelled_at: datetime | None
     blocklist: list[EntryPage]
 
 
@@ -136,10 +143,14 @@ class Lists:
     async def standing(self, account: str) -> StandingPage:
         """What is known of an account; of an unknown one, nothing."""
         screenings = await self._pool.fetch(_SCREENINGS, account)
+        cancels = await self._pool.fetch(_CANCELS, account)
         entries = await self._pool.fetch(_ENTRY, Kind.ACCOUNT, account)
         return StandingPage(
             account=account,
             screenings={row["phase"]: row["screenings"] for row in screenings},
+            cancelled=sum(row["cancels"] for row in cancels),
+            cancels={row["reason"]: row["cancels"] for row in cancels},
+            last_cancelled_at=max((row["last_at"] for row in cancels), default=None),
             blocklist=[EntryPage(**dict(row)) for row in entries],
         )
 

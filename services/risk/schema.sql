@@ -26,6 +26,16 @@ create table reviews (
 );
 create index reviews_open on reviews (due_at, order_id) where decided_at is null;
 
+-- The orders that customers cancelled, or could not be reached for: written once, never touched again.
+create table cancels (
+    order_id text        primary key,
+    account  text        not null,
+    phase    text        not null,
+    reason   text        not null,
+    at       timestamptz not null
+);
+create index cancels_of_account on cancels (account, at);
+
 -- Master data: written by HTTP, read afresh for every batch.
 create table blocklist (
     kind       text        not null check (kind in ('account', 'device', 'address')),

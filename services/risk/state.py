@@ -1,4 +1,5 @@
-"""What risk knows: the screening of an order, the review of one that a person looks at, and who is on the blocklist."""
+"""What risk knows: the screening of an order, the review of one that a person looks at, who is on the blocklist, and
+which orders a customer cancelled."""
 
 from __future__ import annotations
 
@@ -18,6 +19,13 @@ class Phase(StrEnum):
     RESTRICTED = "restricted"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
+
+
+class CancelPhase(StrEnum):
+    """Whether a customer's cancel is counted."""
+
+    NEW = "new"
+    COUNTED = "counted"
 
 
 class Kind(StrEnum):
@@ -83,6 +91,16 @@ class Screening(Struct, frozen=True):
     phase: Phase = Phase.NEW
     reason: str = ""
     review: Review | None = None
+
+
+class Cancel(Struct, frozen=True):
+    """An order that ended by a customer's own doing; `reason` is the order's. An account's cancels are these."""
+
+    order_id: str
+    account: str
+    phase: CancelPhase = CancelPhase.NEW
+    reason: str = ""
+    at: datetime | None = None
 
 
 # Messages that never leave the service. ------------------------------------------------------------------------------

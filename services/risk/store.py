@@ -1,4 +1,4 @@
-"""Risk's tables: screenings and reviews are the worker's, people write the facts."""
+"""Risk's tables: screenings, reviews and cancels are the worker's, people write the facts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from services.risk.state import Blocked, Phase, Review, Screening, Treatment
+from services.risk.state import Blocked, Cancel, CancelPhase, Phase, Review, Screening, Treatment
 from shared.runtime.commit import Commit
 from shared.runtime.statement import Connection, Write
 from shared.runtime.table import Key
@@ -17,6 +17,7 @@ select s.order_id, s.account, s.phase, s.reason, r.order_id as reviewed, r.total
 from screenings s left join reviews r using (order_id)
 where s.order_id = any($1::text[])
 """
+LOAD_CANCELS = "select order_id, account, phase, reason, at from cancels where order_id = any($1::text[])"
 # Both facts in one round trip: it is made for every batch.
 LOAD_FACTS = """
 select kind, value, treatment, reason, until
@@ -37,18 +38,26 @@ select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[
 on conflict (order_id) do update
 set verdict = excluded.verdict, note = excluded.note, decided_by = excluded.decided_by, decided_at = excluded.decided_at
 """
+SAVE_CANCELS = """
+insert into cancels (order_id, account, phase, reason, at)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+"""
 
 
 class RiskStore:
     """Loads and saves for the worker."""
 
     async def load_many(self, connection: Connection, keys: Collection[Key], now: datetime) -> Mapping[Key, Any]:
-        """Screenings (None for an order that nobody has looked at), the switch, and entries of the blocklist."""
+        """Screenings (None for an order that nobody has looked at), cancels, the switch, entries of the blocklist."""
         loaded: dict[Key, Any] = dict.fromkeys(keys)
         orders = [key[1] for key in keys if key[0] == "screening"]
         if orders:
             for row in await connection.fetch(LOAD_SCREENINGS, orders):
                 loaded["screening", row["order_id"]] = _screening(row)
+        cancelled = [key[1] for key in keys if key[0] == "cancel"]
+        if cancelled:
+            for row in await connection.fetch(LOAD_CANCELS, cancelled):
+                loaded["cancel", row["order_id"]] = _cancel(row)
         blocked = [key for key in keys if key[0] == "blocked"]
         if blocked or ("switch",) in loaded:
             rows = await connection.fetch(LOAD_FACTS, [key[1] for key in blocked], [key[2] for key in blocked])
@@ -60,22 +69,27 @@ class RiskStore:
         return loaded
 
     def save_many(self, commit: Commit) -> list[Write]:
-        """A row per screening, and one per review."""
-        screenings: list[Screening] = list(commit.states.values())
-        if not screenings:
-            return []
-        writes = [
-            Write(
-                "screenings",
-                SAVE_SCREENINGS,
-                (
-                    [s.order_id for s in screenings],
-                    [s.account for s in screenings],
-                    [s.phase for s in screenings],
-                    [s.reason or None for s in screenings],
-                ),
+        """A row per screening, one per review, and one per cancel."""
+        writes = []
+        screenings: list[Screening] = [s for key, s in commit.states.items() if key[0] == "screening"]
+        if screenings:
+            arguments: tuple[list[Any], ...] = (
+                [s.order_id for s in screenings],
+                [s.account for s in screenings],
+                [s.phase for s in screenings],
+                [s.reason or None for s in screenings],
             )
-        ]
+            writes.append(Write("screenings", SAVE_SCREENINGS, arguments))
+        cancels: list[Cancel] = [s for key, s in commit.states.items() if key[0] == "cancel"]
+        if cancels:
+            arguments = (
+                [c.order_id for c in cancels],
+                [c.account for c in cancels],
+                [c.phase for c in cancels],
+                [c.reason for c in cancels],
+                [c.at for c in cancels],
+            )
+            writes.append(Write("cancels", SAVE_CANCELS, arguments))
         reviewed = [(s, s.review) for s in screenings if s.review is not None]
         if reviewed:
             writes.append(
@@ -99,6 +113,10 @@ class RiskStore:
                 )
             )
         return writes
+
+
+def _cancel(row: Any) -> Cancel:
+    return Cancel(row["order_id"], row["account"], CancelPhase(row["phase"]), row["reason"], row["at"])
 
 
 def _screening(row: Any) -> Screening:

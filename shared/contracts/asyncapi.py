@@ -12,13 +12,24 @@ from types import ModuleType
 from typing import Any
 
 from shared.contracts import aftersales, base, inventory, logistics, order, payment, risk
+from shared.contracts.aftersales import ApproveTicket, OpenTicket, RecordCall, RejectTicket
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
 from shared.contracts.inventory import AdjustStock, ReceiveGoods
-from shared.contracts.logistics import HandOver, ReportDelivered, ReportPacked, ReportPicked, SetSlots, StartPicking
+from shared.contracts.logistics import (
+    BringGoodsBack,
+    HandOver,
+    InspectGoods,
+    ReportDelivered,
+    ReportPacked,
+    ReportPicked,
+    ReportUndeliverable,
+    SetSlots,
+    StartPicking,
+)
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.payment import ReportMoney
 from shared.contracts.risk import DecideReview
-from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of
+from shared.contracts.topics import ACTIVITY, ALL_TOPICS, SERVICES, commands_of, events_of
 
 Listens = Mapping[str, Collection[type[Message]]]
 """What each service listens to, by its name."""
@@ -38,6 +49,13 @@ FROM_OUTSIDE: frozenset[type[Message]] = frozenset(
         ReportPacked,
         HandOver,
         ReportDelivered,
+        ReportUndeliverable,
+        BringGoodsBack,
+        InspectGoods,
+        OpenTicket,
+        RecordCall,
+        ApproveTicket,
+        RejectTicket,
     }
 )
 """Commands that no service sends: people do, over HTTP or through the log, and the gateway's webhook."""
@@ -66,7 +84,7 @@ def sends(service: str) -> list[type[Message]]:
     shall do."""
     found = [m for m in messages() if m.TOPIC == events_of(service)]
     if service == SAGA:
-        theirs = {commands_of(other) for other in SERVICES if other != service}
+        theirs = {*(commands_of(other) for other in SERVICES if other != service), ACTIVITY}
         found += [m for m in messages() if m.TOPIC in theirs and m not in FROM_OUTSIDE]
     return [*found, *_ANSWERS, MessageParked]
 
@@ -92,14 +110,18 @@ def document(listens: Listens) -> dict[str, Any]:
     }
 
 
+_KINDS = {
+    "commands": "Orders to",
+    "events": "Facts told by",
+    "answers": "Answers to people's commands by",
+    "parked": "What could not be handled by",
+    "activity": "What accounts did, for",
+}
+
+
 def _channel(topic: str) -> dict[str, Any]:
     service, _, kind = topic.partition(".")
-    what = {
-        "commands": "Orders to",
-        "events": "Facts told by",
-        "answers": "Answers to people's commands by",
-        "parked": "What could not be handled by",
-    }[kind]
+    what = _KINDS[kind]
     names = [m.TYPE for m in messages() if m.TOPIC in (topic, f"*.{kind}")]
     return {
         "address": topic,

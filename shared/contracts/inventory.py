@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.contracts.base import LINES_MAX, STOCK_QUANTITY_MAX, Message, Name, StockQuantity, Text
+from shared.contracts.base import LINES_MAX, STOCK_QUANTITY_MAX, Message, Name, Part, StockQuantity, Text
 
 HoldMode = Literal["lock", "on_payment"]
 """`lock`: locked at placing, deducted at payment. `on_payment`: checked at placing, first paid is first served."""
@@ -43,7 +43,47 @@ class ReleaseStock(StockCommand):
 
 
 class ReverseIssue(StockCommand):
-    """The goods never left: put them back and write the counter-document of the issue."""
+    """The goods never left: put them back and write the counter-document of the issue.
+
+    `short_spus` and `short` name pieces that the books had and the shelf has not: put back with the rest, then written
+    off by an adjustment.
+    """
+
+    short_spus: tuple[str, ...] = ()
+    short: tuple[int, ...] = ()
+
+
+class DropShort(StockCommand):
+    """These pieces of the issue were never there: a partial reversal, and an adjustment, since the count was wrong."""
+
+    spus: tuple[str, ...]
+    missing: tuple[int, ...]
+
+
+class SubstituteStock(StockCommand):
+    """Other goods instead of pieces that were never there: what is short is dropped as in DropShort, and the
+    substitutes are issued; all of it or nothing."""
+
+    spus: tuple[str, ...]
+    missing: tuple[int, ...]
+    substitute_spus: tuple[str, ...]
+    substitutes: tuple[int, ...]
+
+
+class TakeBack(StockCommand):
+    """Goods of an issue came back from the road, were inspected, or are lost.
+
+    Resellable pieces are restocked with a return receipt. Damaged ones, and missing ones that nobody waits for any
+    more, get a damage report that moves no stock: they left it with the issue.
+    """
+
+    resellable_spus: tuple[str, ...] = ()
+    resellable: tuple[int, ...] = ()
+    damaged_spus: tuple[str, ...] = ()
+    damaged: tuple[int, ...] = ()
+    missing_spus: tuple[str, ...] = ()
+    missing: tuple[int, ...] = ()
+    reason: str = ""
 
 
 class StoreCommand(Message):
@@ -100,6 +140,15 @@ class ShortStock(StockEvent):
     missing: tuple[int, ...]
 
 
+class Paper(Part):
+    """A document that was written: its number, kind and lines (in an adjustment: signed differences)."""
+
+    number: str
+    kind: str
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+
+
 class StockHeld(StockEvent):
     """All lines are held, in this mode."""
 
@@ -134,12 +183,36 @@ class StockReleased(StockEvent):
     """The hold is given back."""
 
 
-class IssueReversed(StockEvent):
-    """The goods are back on the shelf; `document` is the number of the issue reversal."""
+class StockLost(ShortStock):
+    """A count found less than was locked: this order, one of the newest, has lost its hold."""
 
-    document: str
-    spus: tuple[str, ...]
-    quantities: tuple[int, ...]
+
+class IssueReversed(StockEvent):
+    """The goods are back on the shelf: an issue reversal, and an adjustment when some were never there."""
+
+    documents: tuple[Paper, ...]
+
+
+class ShortDropped(StockEvent):
+    """The short pieces are off the issue and off the books."""
+
+    documents: tuple[Paper, ...]
+
+
+class StockSubstituted(StockEvent):
+    """The short pieces are off the issue, the substitutes are on it."""
+
+    documents: tuple[Paper, ...]
+
+
+class SubstituteShort(ShortStock):
+    """There is not enough of a substitute: nothing was changed."""
+
+
+class GoodsTakenBack(StockEvent):
+    """What came back is on the shelf or written off; what did not is written off."""
+
+    documents: tuple[Paper, ...]
 
 
 class StoreEvent(Message):

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from shared.contracts.base import Message, Moment, Name, Part, Slot
+from shared.contracts.base import LINES_MAX, Message, Moment, Name, Part, Quantity, Slot, Text
 from shared.contracts.order import Delivery
 
 SLOTS_MAX = 1_000
@@ -41,12 +41,36 @@ class FulfilOrder(LogisticsCommand):
     delivery: Delivery | None = None
 
 
+class AmendFulfilment(LogisticsCommand):
+    """The list was short and is another one now: dropped pieces are off it, substitutes are on it."""
+
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+
+
+class StopFulfilment(LogisticsCommand):
+    """The order will not be delivered: stop the work, unless the courier has it already."""
+
+
+class InterceptDelivery(LogisticsCommand):
+    """Call the courier back, unless the customer has the goods already."""
+
+
 class StartPicking(LogisticsCommand):
     """A picker takes the order."""
 
 
 class ReportPicked(LogisticsCommand):
-    """The picker has all pieces."""
+    """The picker has all pieces but those that are short: `spus` and `missing` name them."""
+
+    spus: Annotated[tuple[Name, ...], Field(max_length=LINES_MAX)] = ()
+    missing: Annotated[tuple[Quantity, ...], Field(max_length=LINES_MAX)] = ()
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if len(self.spus) != len(self.missing):
+            raise ValueError("spus and missing must have the same length")
+        return self
 
 
 class ReportPacked(LogisticsCommand):
@@ -61,6 +85,31 @@ class HandOver(LogisticsCommand):
 
 class ReportDelivered(LogisticsCommand):
     """The courier's click at the door."""
+
+
+class ReportUndeliverable(LogisticsCommand):
+    """Nobody at the door, or no such door: the courier brings the goods back."""
+
+    reason: Annotated[Text, Field(min_length=1)]
+
+
+class BringGoodsBack(LogisticsCommand):
+    """The courier is back at the store with the goods."""
+
+
+class InspectGoods(LogisticsCommand):
+    """The storekeeper looked at what came back: pieces per line, and whether they can be sold again. An SPU may stand
+    twice, once for each."""
+
+    spus: Annotated[tuple[Name, ...], Field(max_length=2 * LINES_MAX)]
+    quantities: Annotated[tuple[Quantity, ...], Field(max_length=2 * LINES_MAX)]
+    resellable: Annotated[tuple[bool, ...], Field(max_length=2 * LINES_MAX)]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if not len(self.spus) == len(self.quantities) == len(self.resellable):
+            raise ValueError("spus, quantities and resellable must have the same length")
+        return self
 
 
 class SlotPlaces(Part):
@@ -129,6 +178,46 @@ class FulfilmentHandedOver(LogisticsEvent):
 
 class FulfilmentDelivered(LogisticsEvent):
     """Handed to the customer."""
+
+
+class PiecesShort(LogisticsEvent):
+    """The shelf has less than the books said: these pieces are missing, and the picker waits."""
+
+    spus: tuple[str, ...]
+    missing: tuple[int, ...]
+
+
+class FulfilmentStopped(LogisticsEvent):
+    """The work is stopped; the goods never left the store."""
+
+
+class StopMissed(LogisticsEvent):
+    """Too late to stop: the courier has it, or it is delivered."""
+
+
+class FulfilmentIntercepted(LogisticsEvent):
+    """The courier turns round: the goods come back."""
+
+
+class InterceptMissed(LogisticsEvent):
+    """Too late to intercept: delivered, or coming back already."""
+
+
+class DeliveryFailed(LogisticsEvent):
+    """The customer could not be reached: the goods come back."""
+
+    reason: str
+
+
+class GoodsInspected(LogisticsEvent):
+    """What came back to the store, piece by piece, and what did not."""
+
+    resellable_spus: tuple[str, ...]
+    resellable: tuple[int, ...]
+    damaged_spus: tuple[str, ...]
+    damaged: tuple[int, ...]
+    missing_spus: tuple[str, ...]
+    missing: tuple[int, ...]
 
 
 class SlotsSet(Message):

@@ -97,3 +97,12 @@ class PaymentRefunded(PaymentEvent):
     reason: str
     liable: Liable
     at: datetime
+
+
+class PaymentRefundRefused(PaymentEvent):
+    """The gateway refuses a refund for good: a person has to see to it. `code` is the gateway's."""
+
+    refund: int
+    amount: int
+    reference: str
+    code: str

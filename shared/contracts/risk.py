@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from shared.contracts.base import Message, Name, Text
@@ -33,6 +34,18 @@ class DecideReview(RiskCommand):
 
     verdict: Literal["clear", "restrict", "refuse"]
     note: Text = ""
+
+
+class CustomerCancelled(Message):
+    """A customer's own doing ended an order: cancelled, or not to be reached at the door. Never said of what was our
+    fault."""
+
+    TOPIC = "risk.activity"
+    KEY = "account"
+    account: Name
+    order_id: Name
+    reason: str
+    at: datetime
 
 
 class Verdict(Message):

@@ -32,7 +32,10 @@ def parked_of(service: str) -> str:
     return f"{service}.parked"
 
 
-ALL_TOPICS = tuple(topic(s) for s in SERVICES for topic in (commands_of, events_of, answers_of, parked_of))
+ACTIVITY = "risk.activity"
+"""What accounts did, told by the order service, keyed by account: what risk learns from."""
+
+ALL_TOPICS = (*(topic(s) for s in SERVICES for topic in (commands_of, events_of, answers_of, parked_of)), ACTIVITY)
 
 
 def partition_for(key: str, shards: int) -> int:

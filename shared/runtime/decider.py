@@ -41,6 +41,7 @@ class Context(Struct, frozen=True):
     actor: str = ""
     windows: Windows = field(default_factory=Windows)
     currency: str = "EUR"
+    similar_price_percent: float = 20
 
 
 class Inner(Protocol):

@@ -88,6 +88,7 @@ class Owner:
             shards=settings.shards,
             windows=windows,
             currency=settings.currency,
+            similar_price_percent=settings.similar_price_percent,
             blocked=await database.blocked(number),
         )
         publisher = Publisher(producer, shard.acked.__setitem__)

@@ -91,6 +91,7 @@ class Shard:
         shards: int,
         windows: Windows | None = None,
         currency: str = "EUR",
+        similar_price_percent: float = 20,
         blocked: Iterable[str] = (),
         cache_max: int | None = None,
     ) -> None:
@@ -101,6 +102,7 @@ class Shard:
         self._shards = shards
         self._windows = windows or Windows()
         self._currency = currency
+        self._similar_price_percent = similar_price_percent
         self._cache_max = cache_max or decider.cache_max
         self._cache: dict[Key, Any] = {}
         self._facts: dict[Key, Any] = {}
@@ -247,7 +249,7 @@ class _Step:
             acked=dict(shard.acked),
         )
         self.commit = Commit(self.progress, p.epoch, p.version, now)
-        self.context = Context(now, "", shard._windows, shard._currency)
+        self.context = Context(now, "", shard._windows, shard._currency, shard._similar_price_percent)
         self.states: dict[Key, Any] = self.commit.states
         self.answered: set[str] = set()
         self.blocked = set(shard.blocked)
@@ -321,9 +323,7 @@ class _Step:
 
     def _judge(self, message: Any, d: Delivery, subject: str) -> None:
         """Decides a message from the log and answers it; parks it when that fails."""
-        context = (
-            Context(self.context.now, d.actor, self.context.windows, self.context.currency) if d.actor else self.context
-        )
+        context = replace(self.context, actor=d.actor) if d.actor else self.context
         outcome = self._try(message, d, subject, context, d.traceparent)
         if outcome is not None and not d.link:
             self._answer(d, subject, outcome if isinstance(outcome, Refused) else None)
@@ -379,7 +379,7 @@ class _Step:
         d = replay.delivery
         if work.message is None or work.message.subject in self.stuck:
             return
-        context = Context(self.context.now, d.actor, self.context.windows, self.context.currency)
+        context = replace(self.context, actor=d.actor)
         parked_before, answers_before = len(self.commit.parked), len(self.commit.answers)
         if self._try(work.message, d, work.message.subject, context, d.traceparent) is not None:
             self.commit.replayed.append(replay.parked_id)

@@ -24,7 +24,14 @@ SLOT = datetime(2126, 1, 2, 10, tzinfo=UTC)
 PRICES = {"apple": 250, "milk": 199, "bread": 320}
 RECEIVED = {"apple": 100, "milk": 100, "bread": 10}
 
-DEDUCTED = {"awaiting_picking": "queued", "picking": "picking", "delivered": "delivered", "closed": "delivered"}
+DEDUCTED = {
+    "awaiting_picking": "queued",
+    "picking": "picking",
+    "short": "short",
+    "returning": "returning",
+    "delivered": "delivered",
+    "closed": "delivered",
+}
 
 
 @dataclass(frozen=True)
@@ -38,18 +45,28 @@ class Tale:
     way: str = ""
     slot: bool = False
     stray: bool = False
+    dropped: tuple[tuple[str, int], ...] = ()
 
     @property
     def total(self) -> int:
         return sum(PRICES[spu] * quantity for spu, quantity in self.lines.items())
 
     @property
+    def wanted(self) -> dict[str, int]:
+        """The lines without what was dropped."""
+        return {spu: quantity - dict(self.dropped).get(spu, 0) for spu, quantity in self.lines.items()}
+
+    @property
+    def worth(self) -> int:
+        return sum(PRICES[spu] * quantity for spu, quantity in self.wanted.items())
+
+    @property
     def paid(self) -> bool:
-        return self.phase in DEDUCTED or self.way in ("reversed", "sold_out")
+        return self.phase in DEDUCTED or self.way in ("reversed", "sold_out", "not_reachable")
 
     @property
     def deducted(self) -> bool:
-        return self.phase in DEDUCTED or self.way == "reversed"
+        return self.phase in DEDUCTED or self.way in ("reversed", "not_reachable")
 
 
 TALES = (
@@ -66,13 +83,25 @@ TALES = (
     Tale("o-short", "rejected", {"bread": 99}, way="short"),
     Tale("o-refused", "rejected", {"apple": 1}, mode=None, way="refused"),
     Tale("o-stray", "closed", {"milk": 1}, stray=True),
+    Tale("o-dropped", "closed", {"apple": 2, "milk": 2}, dropped=(("milk", 1),)),
+    Tale("o-returned", "cancelled", {"apple": 1}, way="not_reachable"),
+    Tale("o-calling", "short", {"apple": 1}),
+    Tale("o-way-back", "returning", {"milk": 1}),
 )
 ORDERS = len(TALES)
-IN_FLIGHT = {"awaiting_payment": 2, "awaiting_picking": 1, "delivered": 1, "in_review": 1, "picking": 1}
+IN_FLIGHT = {
+    "awaiting_payment": 2,
+    "awaiting_picking": 1,
+    "delivered": 1,
+    "in_review": 1,
+    "picking": 1,
+    "returning": 1,
+    "short": 1,
+}
 
 LINKS = {
     "order/0": {"inventory.commands/0": 20, "risk.commands/0": 13, "payment.commands/0": 9, "logistics.commands/0": 8,
-                "aftersales.commands/0": 3, "order.events/0": 30},
+                "aftersales.commands/0": 3, "order.events/0": 30, "risk.activity/0": 4},
     "inventory/0": {"inventory.events/0": 21},
     "risk/0": {"risk.events/0": 13},
     "payment/0": {"payment.events/0": 10},
@@ -167,7 +196,11 @@ class World:
         if t.mode is None:
             return
         phase = {"released": "released", "reversed": "reversed", "sold_out": "short", "short": "short"}.get(t.way)
-        phase = phase or ("deducted" if t.deducted else {"lock": "locked", "on_payment": "checked"}[t.mode])
+        phase = (
+            "taken_back"
+            if t.way == "not_reachable"
+            else phase or ("deducted" if t.deducted else {"lock": "locked", "on_payment": "checked"}[t.mode])
+        )
         lines = {} if t.way == "short" else t.lines
         document = f"IR-{t.order_id}" if t.way == "reversed" else f"SI-{t.order_id}" if t.deducted else ""
         columns = json.dumps(list(lines)), json.dumps(list(lines.values()))
@@ -184,6 +217,14 @@ class World:
         if t.way == "reversed":
             self._document(f"IR-{t.order_id}", "issue_reversal", t.order_id, t.lines, f"SI-{t.order_id}")
             self._move("issue_reversal", t.order_id, f"IR-{t.order_id}", t.lines, 1, 0)
+        for kind, number, sign in (("issue_reversal", f"IR-{t.order_id}", 1), ("adjustment", f"AD-{t.order_id}~1", -1)):
+            if t.dropped:
+                pieces = {spu: sign * quantity for spu, quantity in t.dropped}
+                self._document(number, kind, t.order_id, pieces, f"SI-{t.order_id}" if sign == 1 else None)
+                self._move(kind, t.order_id, number, pieces, 1, 0)
+        if t.way == "not_reachable":
+            self._document(f"RR-{t.order_id}", "return_receipt", t.order_id, t.lines, f"SI-{t.order_id}")
+            self._move("return_receipt", t.order_id, f"RR-{t.order_id}", t.lines, 1, 0)
 
     # -- the others ----------------------------------------------------------------------------------------------------
 
@@ -201,9 +242,19 @@ class World:
             self._rows["risk", "timers"].append((t.order_id, "review", 0, LATER))
         if t.phase in ("delivered", "closed"):
             is_open = t.phase == "delivered"
-            self._rows["aftersales", "windows"].append((t.order_id, "open" if is_open else "shut", "a-1", STORE, LATER))
+            window = (t.order_id, "open" if is_open else "shut", "a-1", STORE, LATER, 0)
+            self._rows["aftersales", "windows"].append(window)
             if is_open:
                 self._rows["aftersales", "timers"].append((t.order_id, "window", 0, LATER))
+
+        if t.phase == "short":
+            self._rows["aftersales", "windows"].append((t.order_id, "new", "", "", None, 1))
+        if t.phase == "short" or t.dropped:
+            phase, note = ("open", "") if t.phase == "short" else ("resolved", "dropped")
+            ticket = (f"t-{t.order_id}-1", t.order_id, phase, "shortage", "a-1", STORE, "[]", "[]", "short", note)
+            self._rows["aftersales", "tickets"].append((*ticket, NOON, "", None if phase == "open" else NOON, None))
+        if t.way == "not_reachable":
+            self._rows["risk", "cancels"].append((t.order_id, "a-1", "counted", t.way, NOON))
 
     def captures(self, t: Tale) -> list[tuple[str, int]]:
         """References and amounts of what was captured."""
@@ -212,7 +263,8 @@ class World:
 
     def refunds(self, t: Tale) -> list[tuple[int, str, int]]:
         """Numbers, captures and amounts of what was refunded."""
-        back = self.captures(t)[-1:] if t.stray or t.way in ("reversed", "sold_out") else []
+        is_back = t.stray or t.way in ("reversed", "sold_out", "not_reachable")
+        back = self.captures(t)[-1:] if is_back else [(f"cap_{t.order_id}:1", t.total - t.worth)] if t.dropped else []
         return [(number, *capture) for number, capture in enumerate(back, 1)]
 
     def _tell_money(self, t: Tale) -> None:
@@ -229,8 +281,9 @@ class World:
             self._rows["gateway", "captures"].append((reference, f"{t.order_id}:1", t.order_id, amount, "EUR", NOON))
         for number, capture, amount in refunds:
             key = f"{t.order_id}:refund-{number}"
+            reason = "unasked_money" if t.stray else "short" if t.dropped else "why"
             self._rows["payment", "refunds"].append(
-                (t.order_id, number, "refunded", amount, capture, "why", "store", f"ref_{key}", NOON, None)
+                (t.order_id, number, "refunded", amount, capture, reason, "store", f"ref_{key}", NOON, None)
             )
             self._rows["payment", "journal"].append(
                 (t.order_id, f"ref_{key}", "refunded", amount, NOON, "why", "store")
@@ -243,13 +296,13 @@ class World:
         if t.slot:
             phase = "freed" if t.way else "reserved"
             self._rows["logistics", "reservations"].append((t.order_id, STORE, phase, SLOT, ""))
-        if t.phase not in DEDUCTED:
+        if t.phase not in DEDUCTED and t.way != "not_reachable":
             return
-        phase = "waiting_for_slot" if t.slot and t.phase == "awaiting_picking" else DEDUCTED[t.phase]
+        phase = "waiting_for_slot" if t.slot and t.phase == "awaiting_picking" else DEDUCTED.get(t.phase, "inspected")
         self._rows["logistics", "fulfilments"].append((t.order_id, STORE, phase, NOON))
         if phase == "waiting_for_slot":
             self._rows["logistics", "timers"].append((t.order_id, "slot_begins", 0, SLOT))
-        columns = json.dumps(list(t.lines)), json.dumps(list(t.lines.values()))
+        columns = json.dumps(list(t.wanted)), json.dumps(list(t.wanted.values()))
         self._rows["logistics", "pick_lists"].append((t.order_id, *columns, None))
 
     def _tell_order(self, t: Tale) -> None:
@@ -266,9 +319,12 @@ class World:
             paid,
             refunded,
             len(self.refunds(t)),
-            0,
+            int(t.way in ("reversed", "sold_out", "not_reachable")),
             "",
             t.way,
+            t.total if t.paid and t.way else t.total - t.worth,
+            int(bool(t.dropped) or t.phase == "short"),
+            "",
             ended,
         )
         self._rows["order", "orders"].append((t.order_id, "sales", t.phase, NOON, "a-1", STORE, NOON, *changing))
@@ -283,6 +339,12 @@ class World:
             self._entry(t, t.phase, "PaymentRefunded")
         if t.phase == "awaiting_payment":
             self._rows["order", "timers"].append((t.order_id, "payment_window", 0, LATER))
+        for waiting, timer in (("short", "shortage_window"), ("returning", "return_window")):
+            if t.phase == waiting:
+                self._rows["order", "timers"].append((t.order_id, timer, 0, LATER))
+        if t.dropped:
+            lots = [[spu, quantity, PRICES[spu], "", 0] for spu, quantity in t.wanted.items()]
+            self._rows["order", "amendments"].append((t.order_id, json.dumps(lots), None, None))
         for reference, amount in self.captures(t):
             self._paper(t, "payment", {"amount": amount, "reference": reference})
         for number, _, amount in self.refunds(t):
@@ -293,6 +355,15 @@ class World:
             self._paper(t, "document", {"number": f"SI-{t.order_id}", "kind": "sales_issue", "lines": of_page})
         if t.way == "reversed":
             self._paper(t, "document", {"number": f"IR-{t.order_id}", "kind": "issue_reversal", "lines": of_page})
+        if t.way == "not_reachable":
+            self._paper(t, "document", {"number": f"RR-{t.order_id}", "kind": "return_receipt", "lines": of_page})
+        for kind, document, sign in (
+            ("issue_reversal", f"IR-{t.order_id}", 1),
+            ("adjustment", f"AD-{t.order_id}~1", -1),
+        ):
+            if t.dropped:
+                page = [{"spu": spu, "quantity": sign * quantity} for spu, quantity in t.dropped]
+                self._paper(t, "document", {"number": document, "kind": kind, "lines": page})
         answer = (f"c-{t.order_id}", 0, NOON, True, None, t.order_id, "", "")
         self._rows["order", "answers"].append(answer)
 
@@ -307,7 +378,7 @@ class World:
         for source, links in LINKS.items():
             for link, number in links.items():
                 topic = link.partition("/")[0]
-                receiver = topic.partition(".")[0] if topic.endswith(".commands") else "order"
+                receiver = topic.partition(".")[0] if topic.endswith((".commands", ".activity")) else "order"
                 if topic != "order.events":
                     received[receiver][f"{source} {topic}"] = number
                 service = source.partition("/")[0]

@@ -56,7 +56,7 @@ async def cell_missing(w: World) -> None:
 
 
 @breaks(
-    ("stock_never_negative", "s-1 | caviar"), ("movement_has_paper", "s-1 | 17"), ("movement_has_paper", "s-1 | 18")
+    ("stock_never_negative", "s-1 | caviar"), ("movement_has_paper", "s-1 | 28"), ("movement_has_paper", "s-1 | 29")
 )
 async def stock_was_below_zero_for_a_while(w: World) -> None:
     for pieces in ("[-1]", "[1]"):
@@ -114,7 +114,7 @@ async def hold_in_another_mode_than_the_order(w: World) -> None:
 
 
 @breaks(
-    ("one_live_issue", "o-picking"),
+    ("issued_is_wanted", "o-picking"),
     ("papers_show_documents", "o-picking"),
     ("document_moved_once", "SI-o-picking-again"),
 )
@@ -123,28 +123,28 @@ async def two_sales_issues(w: World) -> None:
     await w.add("inventory", "documents", *row)
 
 
-@breaks(("one_live_issue", "o-stray"), ("papers_show_documents", "o-stray"), ("movement_has_paper", "s-1 | 16"))
+@breaks(("issued_is_wanted", "o-stray"), ("papers_show_documents", "o-stray"), ("movement_has_paper", "s-1 | 16"))
 async def no_sales_issue(w: World) -> None:
     await w.break_("inventory", "delete from documents where order_id = 'o-stray'")
 
 
-@breaks(("one_live_issue", "o-closed"), ("papers_show_documents", "o-closed"), ("movement_has_paper", "s-1 | 3"))
+@breaks(("issued_is_wanted", "o-closed"), ("papers_show_documents", "o-closed"), ("movement_has_paper", "s-1 | 3"))
 async def issue_of_other_pieces(w: World) -> None:
     await w.break_("inventory", "update documents set quantities = '[2, 2]' where number = 'SI-o-closed'")
 
 
 @breaks(
-    ("one_live_issue", "o-reversed"),
+    ("issued_is_wanted", "o-reversed"),
     ("papers_show_documents", "o-reversed"),
     ("movement_has_paper", "s-1 | 14"),
 )
 async def cancelled_order_with_a_live_issue(w: World) -> None:
-    await w.break_("inventory", "delete from documents where kind = 'issue_reversal'")
+    await w.break_("inventory", "delete from documents where number = 'IR-o-reversed'")
 
 
-@breaks(("reversals_fit", "o-reversed"), ("one_live_issue", "o-reversed"))
+@breaks(("reversals_fit", "o-reversed"))
 async def reversal_of_another_issue(w: World) -> None:
-    await w.break_("inventory", "update documents set reverses = 'SI-o-closed' where kind = 'issue_reversal'")
+    await w.break_("inventory", "update documents set reverses = 'SI-o-closed' where number = 'IR-o-reversed'")
 
 
 @breaks(("papers_show_documents", "o-closed"))
@@ -187,7 +187,11 @@ async def refund_missing_in_the_journal(w: World) -> None:
     await w.break_("payment", "delete from journal where order_id = 'o-stray' and kind = 'refunded'")
 
 
-@breaks(("journal_is_payment", "o-stray"))
+@breaks(
+    ("journal_is_payment", "o-stray"),
+    ("refused_refund_has_ticket", "o-stray"),
+    ("money_of_phase", "o-stray"),
+)
 async def more_counted_as_given_back_than_is(w: World) -> None:
     await w.break_("payment", "update refunds set phase = 'refused' where order_id = 'o-stray'")
 
@@ -210,6 +214,67 @@ async def order_worth_more_than_was_paid(w: World) -> None:
 @breaks(("order_is_papers", "o-closed"))
 async def payment_missing_on_the_page(w: World) -> None:
     await w.break_("order", "delete from papers where order_id = 'o-closed' and kind = 'payment'")
+
+
+@breaks(("refunds_fit_lines", "o-dropped"), ("journal_is_payment", "o-dropped"))
+async def more_asked_back_than_the_line_was_paid(w: World) -> None:
+    await w.break_("payment", "update refunds set amount = amount + 1 where order_id = 'o-dropped'")
+
+
+@breaks(("refused_refund_has_ticket", "o-dropped"))
+async def a_ticket_about_no_refund(w: World) -> None:
+    await w.break_("aftersales", "update tickets set kind = 'refund_failed' where order_id = 'o-dropped'")
+
+
+# -- ways back -----------------------------------------------------------------------------------------------------
+
+
+@breaks(
+    ("returns_fit", "o-returned"),
+    ("papers_show_documents", "o-returned"),
+    ("movement_has_paper", "s-1 | 23"),
+)
+async def goods_that_nobody_received_back(w: World) -> None:
+    await w.break_("inventory", "delete from documents where kind = 'return_receipt'")
+
+
+@breaks(
+    ("reversals_fit", "o-dropped"), ("document_moved_once", "AD-o-dropped~2"), ("papers_show_documents", "o-dropped")
+)
+async def more_written_off_than_was_missing(w: World) -> None:
+    row = ("AD-o-dropped~2", "adjustment", STORE, "o-dropped", NOON, '["milk"]', "[-1]", None)
+    await w.add("inventory", "documents", *row)
+
+
+@breaks(("fulfilment_agrees", "o-dropped"))
+async def the_old_list_was_picked(w: World) -> None:
+    await w.break_("logistics", "update pick_lists set quantities = '[2, 2]' where order_id = 'o-dropped'")
+
+
+@breaks(("waits_have_timers", "o-calling"))
+async def a_shortage_without_deadline(w: World) -> None:
+    await w.break_("order", "delete from timers where name = 'shortage_window'")
+
+
+@breaks(("waits_have_timers", "o-way-back"))
+async def goods_that_are_awaited_for_ever(w: World) -> None:
+    await w.break_("order", "delete from timers where name = 'return_window'")
+
+
+@breaks(("tickets_are_counted", "o-calling"))
+async def a_ticket_that_the_window_does_not_count(w: World) -> None:
+    await w.break_("aftersales", "update windows set open_tickets = 0 where order_id = 'o-calling'")
+
+
+@breaks(("tickets_are_counted", "o-dropped"))
+async def a_ticket_that_waits_for_nothing(w: World) -> None:
+    await w.break_("aftersales", "update tickets set phase = 'deciding' where order_id = 'o-dropped'")
+    await w.break_("aftersales", "update windows set open_tickets = 1 where order_id = 'o-dropped'")
+
+
+@breaks(("cancel_is_counted", "o-returned"))
+async def a_cancel_that_risk_never_heard_of(w: World) -> None:
+    await w.break_("risk", "delete from cancels")
 
 
 # -- phases --------------------------------------------------------------------------------------------------------

@@ -16,7 +16,13 @@ from shared.settings import SERVICES
 from tests.chaos.reaper import Mortal
 from tests.parts import why_not
 
-WINDOWS = {"payment_window_s": 8, "after_sales_window_s": 3, "gateway_timeout_s": 2}
+WINDOWS = {
+    "payment_window_s": 8,
+    "after_sales_window_s": 3,
+    "gateway_timeout_s": 2,
+    "shortage_window_s": 6,
+    "return_window_s": 6,
+}
 LONG = os.environ.get("LARDER_TEST_CHAOS") == "long"
 
 

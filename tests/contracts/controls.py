@@ -19,10 +19,8 @@ from shared.contracts.inventory import (
     DeductStock,
     GoodsReceived,
     HoldStock,
-    IssueReversed,
     ReceiveGoods,
     ReleaseStock,
-    ReverseIssue,
     StockAdjusted,
     StockDeducted,
     StockGone,
@@ -45,7 +43,6 @@ from shared.contracts.logistics import (
     PickingStarted,
     ReportDelivered,
     ReportPacked,
-    ReportPicked,
     ReserveSlot,
     SetSlots,
     SlotPlaces,
@@ -85,6 +82,7 @@ from shared.contracts.risk import (
     ScreenOrder,
     WithdrawScreening,
 )
+from tests.contracts.controls_back import CONTROLS_BACK
 
 SAMPLES = Path(__file__).parent / "samples"
 AT = datetime(2026, 11, 22, 18, 30, 15, 250_000, tzinfo=UTC)
@@ -133,7 +131,6 @@ CONTROLS: tuple[Message, ...] = (
     VerifyStock(**_IN_STORE),
     DeductStock(**_IN_STORE),
     ReleaseStock(**_IN_STORE),
-    ReverseIssue(**_IN_STORE),
     ReceiveGoods(**_REQUEST, **_LINES),
     AdjustStock(**_REQUEST, spus=("milk-1l", "bread"), deltas=(-2, 1), reason="counted"),
     StockHeld(**_ORDER, mode="lock"),
@@ -143,7 +140,6 @@ CONTROLS: tuple[Message, ...] = (
     StockDeducted(**_ORDER, **_LINES, document="SI-o-7f3a"),
     StockSoldOut(**_ORDER, **_SHORT),
     StockReleased(**_ORDER),
-    IssueReversed(**_ORDER, **_LINES, document="IR-o-7f3a"),
     GoodsReceived(store="s-mitte", document="GR-r-1", at=AT),
     StockAdjusted(store="s-mitte", document="AD-r-1", at=AT),
     ScreenOrder(**_SCREENED, device="d-1", address="Grocer's Lane 7", total=607),
@@ -165,7 +161,6 @@ CONTROLS: tuple[Message, ...] = (
     FreeSlot(**_IN_STORE),
     FulfilOrder(**_IN_STORE, **_LINES, slot=SLOT, delivery=DOOR),
     StartPicking(**_IN_STORE),
-    ReportPicked(**_IN_STORE),
     ReportPacked(**_IN_STORE),
     HandOver(**_IN_STORE, courier="c-9"),
     ReportDelivered(**_IN_STORE),
@@ -181,6 +176,7 @@ CONTROLS: tuple[Message, ...] = (
     SlotsSet(store="s-mitte", slots=1),
     OpenWindow(**_OF_ACCOUNT),
     WindowShut(**_ORDER),
+    *CONTROLS_BACK,
 )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from types import ModuleType
 
 from services.aftersales import decider as aftersales
-from services.aftersales.state import Phase as WindowPhase
+from services.aftersales import state as complaint
 from services.inventory import decider as inventory
 from services.inventory import state as stock
 from services.logistics import decider as logistics
@@ -25,20 +26,36 @@ from services.risk import state as screening
 from shared.contracts import inventory as _inventory
 from shared.contracts import logistics as _logistics
 from shared.contracts import order as _order
+from shared.contracts.aftersales import (
+    ApproveTicket,
+    CancelChosen,
+    DropChosen,
+    InterceptAsked,
+    OpenTicket,
+    RaiseTicket,
+    RecordCall,
+    RejectTicket,
+    SettleTicket,
+    SubstituteChosen,
+)
 from shared.contracts.asyncapi import FROM_OUTSIDE, messages
 from shared.contracts.base import CommandAccepted, CommandRefused, Message
-from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, VerifyStock
+from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, SubstituteStock, VerifyStock
 from shared.contracts.logistics import (
+    AmendFulfilment,
+    BringGoodsBack,
     FulfilOrder,
     HandOver,
+    InspectGoods,
     ReportDelivered,
     ReportPacked,
     ReportPicked,
+    ReportUndeliverable,
     ReserveSlot,
     StartPicking,
 )
-from shared.contracts.order import PayOrder, PlaceOrder
-from shared.contracts.payment import PaymentRefunded, ReportMoney, TakePayment
+from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
+from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused, RefundPayment, ReportMoney, TakePayment
 from shared.contracts.risk import DecideReview, ScreenOrder
 from shared.runtime.decider import Decider
 from shared.runtime.table import Table
@@ -56,16 +73,16 @@ DECIDERS: Mapping[str, Decider] = {name: module.DECIDER for name, module in MODU
 TABLES: Mapping[str, tuple[Table, ...]] = {
     "order": (order.SALES_ORDER,),
     "inventory": (inventory.HOLD, inventory.REQUEST),
-    "risk": (risk.SCREENING,),
+    "risk": (risk.SCREENING, risk.CANCEL),
     "payment": (payment.PAYMENT, payment.REFUND),
     "logistics": (logistics.FULFILMENT, logistics.RESERVATION, logistics.SLOT),
-    "aftersales": (aftersales.AFTER_SALES,),
+    "aftersales": (aftersales.AFTER_SALES, aftersales.TICKET),
 }
 ALL_TABLES = tuple(table for tables in TABLES.values() for table in tables)
 
 ENDS: Mapping[str, frozenset[StrEnum]] = {
     "sales order": sale.ENDS,
-    "hold": frozenset({stock.Phase.RELEASED, stock.Phase.REVERSED}),
+    "hold": frozenset({stock.Phase.RELEASED, stock.Phase.REVERSED, stock.Phase.TAKEN_BACK}),
     "storekeeper's request": frozenset({stock.RequestPhase.WRITTEN}),
     "screening": frozenset(
         {
@@ -77,22 +94,40 @@ ENDS: Mapping[str, frozenset[StrEnum]] = {
     ),
     "payment": frozenset({money.Phase.TAKEN}),
     "refund": frozenset({money.RefundPhase.REFUNDED, money.RefundPhase.REFUSED}),
-    "fulfilment": frozenset({store_work.Phase.DELIVERED}),
+    "fulfilment": frozenset({store_work.Phase.DELIVERED, store_work.Phase.STOPPED, store_work.Phase.INSPECTED}),
     "reservation": frozenset({store_work.ReservationPhase.REFUSED, store_work.ReservationPhase.FREED}),
     "slot": frozenset({store_work.SlotPhase.SET}),
-    "after-sales window": frozenset({WindowPhase.SHUT}),
+    "customer's cancel": frozenset({screening.CancelPhase.COUNTED}),
+    "after-sales window": frozenset({complaint.Phase.SHUT}),
+    "ticket": complaint.TICKET_ENDS,
 }
 """The phases of each table that nothing leads out of."""
+
+_TICKET_ENDS = (complaint.TicketWent, complaint.LastTicketWent)
 
 READ_AS: Mapping[type, tuple[type, ...]] = {
     PlaceOrder: (sale.BasketPriced, sale.BasketPricedForSlot, *sale.Unplaceable.__subclasses__()),
     PayOrder: (PayOrder, sale.PaidAtOtherTotal),
     _inventory.StockVerified: (sale.TotalHolds, sale.TotalChanged),
+    CancelOrder: (CancelOrder, sale.CancelWanted, sale.CancelRefused, sale.CancelNeedsTicket),
     PaymentRefunded: (PaymentRefunded, sale.StrayMoneyReturned),
+    PaymentRefundRefused: (PaymentRefundRefused, sale.StrayRefundRefused),
+    DropChosen: (DropChosen, sale.ShortageSettled, sale.NothingLeft, sale.OtherCall),
+    sale.ShortageUnanswered: (sale.ShortageUnanswered, sale.ShortageSettled, sale.NothingLeft),
+    SubstituteChosen: (SubstituteChosen, sale.SubstituteFits, sale.SubstituteUnfit, sale.OtherCall),
+    CancelChosen: (CancelChosen, sale.OtherCall),
+    InterceptAsked: (InterceptAsked, sale.CancelByTicket),
     HoldStock: (HoldStock, stock.LockFits, stock.CheckFits, stock.HoldFallsShort),
     VerifyStock: (VerifyStock, stock.CheckStillFits, stock.CheckFitsNoMore),
     DeductStock: (DeductStock, stock.CheckedGoodsThere, stock.CheckedGoodsSoldOut),
-    AdjustStock: (AdjustStock, stock.CountFits, stock.CountBelowLocked, stock.CountChangesNothing),
+    SubstituteStock: (stock.SubstitutesThere, stock.SubstitutesShort),
+    AdjustStock: (
+        AdjustStock,
+        stock.CountFits,
+        stock.CountBelowZero,
+        stock.CountChangesNothing,
+        stock.CountTakesHold,
+    ),
     ScreenOrder: (
         screening.FoundNothing,
         screening.FoundRestriction,
@@ -101,13 +136,42 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     ),
     DecideReview: (screening.ReviewCleared, screening.ReviewRestricted, screening.ReviewRefused),
     TakePayment: (TakePayment, payment.SameAttempt),
+    RefundPayment: (RefundPayment, payment.RefundOverRest),
     ReportMoney: (payment.AwaitedMoney, payment.StrayMoney, payment.KnownMoney),
     ReserveSlot: (ReserveSlot, store_work.PlaceFree, store_work.NoPlace),
     FulfilOrder: (FulfilOrder, store_work.FulfilLater),
+    complaint.WindowPassed: (complaint.WindowPassed, complaint.PassedUnderTickets),
+    RaiseTicket: (RaiseTicket, complaint.TicketCame),
+    OpenTicket: (OpenTicket, complaint.AskedAfterShut, complaint.AskedUnderOtherName),
+    SettleTicket: (complaint.Done, complaint.NotDone, *_TICKET_ENDS),
+    RecordCall: (
+        complaint.SubstituteWanted,
+        complaint.DropWanted,
+        complaint.CancelWanted,
+        complaint.SubstitutesBesideShort,
+        complaint.NotACall,
+    ),
+    ApproveTicket: (complaint.Approved, complaint.RetryApproved, complaint.ApprovalUnneeded),
+    RejectTicket: (complaint.Denied, complaint.ApprovalUnneeded),
     **{
         asked: (asked, store_work.AskedInOtherStore)
-        for asked in (StartPicking, ReportPicked, ReportPacked, HandOver, ReportDelivered)
+        for asked in (StartPicking, ReportPacked, HandOver, ReportDelivered, ReportUndeliverable, BringGoodsBack)
     },
+    ReportPicked: (
+        ReportPicked,
+        store_work.PiecesMissing,
+        store_work.MoreShortThanListed,
+        store_work.LineUnknown,
+        store_work.AskedInOtherStore,
+    ),
+    AmendFulfilment: (store_work.ListAmended,),
+    InspectGoods: (
+        InspectGoods,
+        store_work.GoodsSorted,
+        store_work.MoreThanSent,
+        store_work.LineUnknown,
+        store_work.AskedInOtherStore,
+    ),
 }
 """What a message is read into before its table decides it; every other message is decided as it is."""
 
@@ -148,15 +212,29 @@ HEARD_OUTSIDE: frozenset[type[Message]] = frozenset(
 
 
 @cache
+def modules_of(service: str) -> tuple[ModuleType, ...]:
+    """The decider, and what it imports of its own service: all that decides."""
+    package, found = f"services.{service}.", [MODULES[service]]
+    for module in found:  # grows while it is walked
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(package):
+                names = [str(node.module), *(f"{node.module}.{name.name}" for name in node.names)]
+                modules = [sys.modules[name] for name in names if name in sys.modules and f"{name}." != package]
+                found += [m for m in modules if m not in found]
+    return tuple(found)
+
+
+@cache
 def said_by(service: str) -> frozenset[type[Message]]:
     """The messages that a service's decider makes, read from its source."""
-    module = MODULES[service]
     names = {
-        node.func.id
+        (module, node.func.id)
+        for module in modules_of(service)
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    return frozenset(m for m in messages() if m.__name__ in names and getattr(module, m.__name__, None) is m)
+    made = {getattr(module, name, None) for module, name in names}
+    return frozenset(m for m in messages() if m in made)
 
 
 def register_codes() -> None:

@@ -7,37 +7,58 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from services.order.decider import DECIDER
-from services.order.state import Order, PaymentExpired, Phase, Product, StoreFact
-from shared.contracts.aftersales import WindowShut
+from services.order.state import GoodsOverdue, Order, PaymentExpired, Phase, Product, ShortageUnanswered, StoreFact
+from shared.contracts.aftersales import CancelChosen, DropChosen, InterceptAsked, SubstituteChosen, WindowShut
 from shared.contracts.base import Message, Slot
 from shared.contracts.inventory import (
     IssueReversed,
+    Paper,
     StockDeducted,
     StockGone,
     StockHeld,
+    StockLost,
     StockReleased,
     StockShort,
     StockSoldOut,
+    StockSubstituted,
     StockVerified,
+    SubstituteShort,
 )
 from shared.contracts.logistics import (
+    DeliveryFailed,
     FulfilmentDelivered,
     FulfilmentHandedOver,
+    FulfilmentIntercepted,
     FulfilmentPacked,
+    FulfilmentStopped,
+    GoodsInspected,
+    InterceptMissed,
     PickingStarted,
+    PiecesShort,
     SlotRefused,
     SlotReserved,
+    StopMissed,
 )
 from shared.contracts.order import CancelOrder, Delivery, PayOrder, PlaceOrder
-from shared.contracts.payment import MoneyUnasked, PaymentDeclined, PaymentGivenUp, PaymentRefunded, PaymentTaken
+from shared.contracts.payment import (
+    MoneyUnasked,
+    PaymentDeclined,
+    PaymentGivenUp,
+    PaymentRefunded,
+    PaymentRefundRefused,
+    PaymentTaken,
+)
 from shared.contracts.risk import OrderCleared, OrderReferred, OrderRefused, OrderRestricted
 from shared.runtime.said import Record
-from shared.runtime.table import Key
+from shared.runtime.table import Key, Outcome
 from tests.deciders.scene import NOON, Scene
 
 SHOP: dict[Key, Any] = {
     ("product", "milk"): Product(129),
     ("product", "bread"): Product(349),
+    ("product", "oat"): Product(140),  # near enough to milk
+    ("product", "soy"): Product(110),
+    ("product", "champagne"): Product(3490),
     ("store", "s-1"): StoreFact(True),
     ("serving", "52.5", "13.4"): "s-1",
     ("within", "s-1", "52.5", "13.4"): True,
@@ -69,7 +90,11 @@ GIVEN_UP = PaymentGivenUp(order_id="o-1", attempt=1)
 DEDUCTED = StockDeducted(order_id="o-1", document="SI-o-1", spus=("milk", "bread"), quantities=(2, 1))
 SOLD_OUT = StockSoldOut(order_id="o-1", spus=("milk",), missing=(2,))
 RELEASED = StockReleased(order_id="o-1")
-REVERSED = IssueReversed(order_id="o-1", document="IR-o-1", spus=("milk", "bread"), quantities=(2, 1))
+REVERSED = IssueReversed(
+    order_id="o-1",
+    documents=(Paper(number="IR-o-1", kind="issue_reversal", spus=("milk", "bread"), quantities=(2, 1)),),
+)
+LOST = StockLost(order_id="o-1", spus=("milk",), missing=(1,))
 PICKING = PickingStarted(order_id="o-1", store="s-1")
 PACKED = FulfilmentPacked(order_id="o-1", store="s-1")
 ON_THE_ROAD = FulfilmentHandedOver(order_id="o-1", store="s-1", courier="c-1")
@@ -77,17 +102,71 @@ DELIVERED = FulfilmentDelivered(order_id="o-1", store="s-1")
 SHUT = WindowShut(order_id="o-1")
 STRAY = MoneyUnasked(order_id="o-1", amount=TOTAL, reference="cap-9", at=NOON)
 
+STOPPED = FulfilmentStopped(order_id="o-1", store="s-1")
+STOP_MISSED = StopMissed(order_id="o-1", store="s-1")
+ASKED = InterceptAsked(order_id="o-1", ticket_id="t-99")
+INTERCEPTED = FulfilmentIntercepted(order_id="o-1", store="s-1")
+INTERCEPT_MISSED = InterceptMissed(order_id="o-1", store="s-1")
+UNDELIVERABLE = DeliveryFailed(order_id="o-1", store="s-1", reason="nobody at home")
+OVERDUE = GoodsOverdue("o-1")
+ALL_BACK = GoodsInspected(
+    order_id="o-1",
+    store="s-1",
+    resellable_spus=("milk", "bread"),
+    resellable=(2, 1),
+    damaged_spus=(),
+    damaged=(),
+    missing_spus=(),
+    missing=(),
+)
+CALL = "t-o-1-1"
+"""The ticket of the order's first shortage."""
+ONE_SHORT = PiecesShort(order_id="o-1", store="s-1", spus=("milk",), missing=(1,))
+ALL_SHORT = PiecesShort(order_id="o-1", store="s-1", spus=("milk", "bread"), missing=(2, 1))
+NOBODY_CALLED = ShortageUnanswered("o-1")
+DROP = DropChosen(order_id="o-1", ticket_id=CALL)
+NO_THANKS = CancelChosen(order_id="o-1", ticket_id=CALL)
+SUBSTITUTE_SHORT = SubstituteShort(order_id="o-1", spus=("oat",), missing=(1,))
+SUBSTITUTED = StockSubstituted(
+    order_id="o-1",
+    documents=(
+        Paper(number="IR-o-1", kind="issue_reversal", spus=("milk",), quantities=(1,)),
+        Paper(number="AD-o-1~1", kind="adjustment", spus=("milk",), quantities=(-1,)),
+        Paper(number="SI-o-1~2", kind="sales_issue", spus=("oat",), quantities=(1,)),
+    ),
+)
+REFUND_REFUSED = PaymentRefundRefused(order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", code="charge_disputed")
+CUSTOMER = "customer:a-1"
 
-def refunded(number: int, reason: str = "cancelled_by_customer", reference: str = "ref-1") -> PaymentRefunded:
+
+def substitutes(*chosen: tuple[str, int, str], ticket_id: str = CALL) -> SubstituteChosen:
+    """The customer takes these: (SPU, pieces, instead of what)."""
+    return SubstituteChosen(
+        order_id="o-1",
+        ticket_id=ticket_id,
+        substitute_spus=tuple(spu for spu, _, _ in chosen),
+        substitutes=tuple(pieces for _, pieces, _ in chosen),
+        instead_of=tuple(spu for _, _, spu in chosen),
+    )
+
+
+OAT = substitutes(("oat", 1, "milk"))
+"""One carton of oat milk for the milk that was short."""
+
+
+def refunded(
+    number: int, reason: str = "cancelled_by_customer", reference: str = "ref-1", amount: int = TOTAL
+) -> PaymentRefunded:
     """The gateway gave money back."""
     return PaymentRefunded(
-        order_id="o-1", refund=number, amount=TOTAL, reference=reference, reason=reason, liable="customer", at=NOON
+        order_id="o-1", refund=number, amount=amount, reference=reference, reason=reason, liable="customer", at=NOON
     )
 
 
 _PAYABLE = (BASKET, CLEARED, HELD)
 _PAYING = (*_PAYABLE, CLICK, VERIFIED)
 _PAID = (*_PAYING, TAKEN, DEDUCTED)
+_ON_THE_ROAD = (*_PAID, PICKING, PACKED, ON_THE_ROAD)
 WAY_TO: Mapping[Phase, tuple[Any, ...]] = {
     Phase.RESERVING_SLOT: (IN_SLOT,),
     Phase.SCREENING: (BASKET,),
@@ -101,11 +180,17 @@ WAY_TO: Mapping[Phase, tuple[Any, ...]] = {
     Phase.DEDUCTING_CANCEL_WANTED: (*_PAYING, TAKEN, CANCEL),
     Phase.AWAITING_PICKING: _PAID,
     Phase.PICKING: (*_PAID, PICKING),
+    Phase.SHORT: (*_PAID, PICKING, ONE_SHORT),
+    Phase.SUBSTITUTING: (*_PAID, PICKING, ONE_SHORT, OAT),
     Phase.AWAITING_SHIPMENT: (*_PAID, PICKING, PACKED),
-    Phase.IN_DELIVERY: (*_PAID, PICKING, PACKED, ON_THE_ROAD),
-    Phase.DELIVERED: (*_PAID, PICKING, PACKED, ON_THE_ROAD, DELIVERED),
-    Phase.CLOSED: (*_PAID, PICKING, PACKED, ON_THE_ROAD, DELIVERED, SHUT),
+    Phase.IN_DELIVERY: _ON_THE_ROAD,
+    Phase.DELIVERED: (*_ON_THE_ROAD, DELIVERED),
+    Phase.STOPPING: (*_PAID, CANCEL),
+    Phase.INTERCEPTING: (*_ON_THE_ROAD, ASKED),
+    Phase.RETURNING: (*_ON_THE_ROAD, UNDELIVERABLE),
+    Phase.CLOSED: (*_ON_THE_ROAD, DELIVERED, SHUT),
     Phase.RELEASING: (*_PAYABLE, CANCEL),
+    Phase.REVERSING: (*_PAID, CANCEL, STOPPED),
     Phase.REFUNDING: (*_PAYING, CANCEL, TAKEN),
     Phase.CANCELLED: (*_PAYABLE, CANCEL, RELEASED),
     Phase.REJECTED: (BASKET, REFUSED),
@@ -113,15 +198,23 @@ WAY_TO: Mapping[Phase, tuple[Any, ...]] = {
 """One way into each phase."""
 
 
-def shop(*messages: Any, **prices: int) -> Scene:
+class Shop(Scene):
+    """A scene in which a wish to cancel comes from the order's customer, unless the test says otherwise."""
+
+    def when(self, message: Any, actor: str = "") -> Outcome:
+        """A message comes."""
+        return super().when(message, actor or (CUSTOMER if isinstance(message, CancelOrder) else ""))
+
+
+def shop(*messages: Any, **prices: int) -> Shop:
     """A scene in the shop in which all this has happened; `prices` are other prices than usual."""
-    scene = Scene(DECIDER, {**SHOP, **{("product", spu): Product(price) for spu, price in prices.items()}})
+    scene = Shop(DECIDER, {**SHOP, **{("product", spu): Product(price) for spu, price in prices.items()}})
     for message in messages:
         scene.when(message)
     return scene
 
 
-def at(phase: Phase, *, in_slot: bool = False) -> Scene:
+def at(phase: Phase, *, in_slot: bool = False) -> Shop:
     """A scene with the order in this phase, by the usual way; `in_slot` makes it an order for a slot."""
     way = WAY_TO[phase]
     if in_slot and phase is not Phase.RESERVING_SLOT:

@@ -1,4 +1,4 @@
-"""Aftersales: given a delivered order, when its window passes, then the order may close."""
+"""Aftersales: given a delivered order, when its window passes and nothing is open, then the order may close."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import pytest
 
 from services.aftersales.decider import DECIDER, WINDOW
 from services.aftersales.state import Phase, Window, WindowPassed
-from shared.contracts.aftersales import OpenWindow, WindowShut
+from shared.contracts.aftersales import TicketEnded, TicketOpened, WindowShut
 from shared.runtime.decider import Windows
 from shared.runtime.said import SetTimer
-from shared.runtime.table import IGNORED, NoCell
+from shared.runtime.table import IGNORED, NoCell, Refused
 from tests.deciders.scene import NOON, Scene
+from tests.deciders.tickets import AGENT, DELIVERED, after, call, intercept, raised, settled, ticket, window
 
-DELIVERED = OpenWindow(order_id="o-1", account="a-1", store="s-1")
+PASSED = WindowPassed("o-1")
+SHUT = WindowShut(order_id="o-1")
 
 
 def test_opened_with_the_delivery() -> None:
@@ -49,3 +51,68 @@ def test_parked_when_a_window_passes_that_never_opened() -> None:
     """That cannot be: the message parks."""
     with pytest.raises(NoCell):
         Scene(DECIDER).when(WindowPassed("o-9"))
+
+
+def test_ticket_open_while_the_window_passes_keeps_it_from_shutting() -> None:
+    """The order closes when the last ticket has ended, and hears of it once."""
+    scene = after(DELIVERED, intercept("t-1"), raised("refund_failed", "t-2"))
+    assert scene.says(PASSED) == []
+    assert window(scene).phase is Phase.PASSED
+    (first,) = scene.says(settled("rejected", "not_in_delivery", "t-1"))
+    assert isinstance(first, TicketEnded)
+    ended, shut = scene.says(settled("resolved", "paid_by_hand", "t-2"))
+    assert (type(ended), shut) == (TicketEnded, SHUT)
+    assert (window(scene).phase, window(scene).open_tickets) == (Phase.SHUT, 0)
+
+
+def test_ticket_that_ended_in_time_keeps_nothing_open() -> None:
+    """The window shuts when it passes, and not before."""
+    scene = after(DELIVERED, intercept())
+    assert SHUT not in scene.says(settled("rejected", "not_in_delivery"))
+    assert window(scene).phase is Phase.OPEN
+    assert scene.says(PASSED) == [SHUT]
+
+
+def test_ticket_from_before_the_delivery_counts() -> None:
+    """Called back too late: the goods are delivered, and the window waits for the ticket all the same."""
+    scene = after(intercept())
+    assert window(scene) == Window("o-1", open_tickets=1)
+    scene.says(DELIVERED)
+    assert (window(scene).phase, window(scene).open_tickets) == (Phase.OPEN, 1)
+    assert scene.says(PASSED) == []
+    assert scene.says(settled("resolved", "too_late"))[-1] == SHUT
+
+
+def test_tickets_of_an_order_that_is_never_delivered_shut_nothing() -> None:
+    """There is no window, so nobody hears of one."""
+    scene = after(raised("shortage"), call("cancel"))
+    (said,) = scene.says(settled("resolved", "cancelled"))
+    assert isinstance(said, TicketEnded)
+    assert window(scene) == Window("o-1")
+
+
+def test_ticket_opened_while_another_keeps_the_window_open() -> None:
+    """The window is not shut yet, so customer service is heard; it shuts behind the last of them."""
+    scene = after(DELIVERED, intercept("t-1"), PASSED)
+    assert scene.says(intercept("t-2"), AGENT)
+    assert SHUT not in scene.says(settled("rejected", "not_in_delivery", "t-1"))
+    assert scene.says(settled("rejected", "not_in_delivery", "t-2"))[-1] == SHUT
+
+
+def test_ticket_after_the_window_is_shut_refused() -> None:
+    """Nothing can be done to a closed order any more; a ticket that there was is over as before."""
+    scene = after(DELIVERED, intercept("t-1"), settled("rejected", "not_in_delivery", "t-1"), PASSED)
+    assert scene.when(intercept("t-2"), AGENT) == Refused("window_shut")
+    assert ("ticket", "t-2") not in scene.states
+    assert scene.when(intercept("t-1"), AGENT) == Refused("ticket_exists")
+
+
+def test_ticket_of_the_saga_after_the_window_is_shut_is_raised() -> None:
+    """Money that came late and cannot go back is owed all the same; the window is not shut a second time."""
+    scene = after(DELIVERED, PASSED)
+    (opened,) = scene.says(raised("refund_failed"))
+    assert isinstance(opened, TicketOpened)
+    (ended,) = scene.says(settled("resolved", "paid_by_hand"))
+    assert isinstance(ended, TicketEnded)
+    assert (window(scene).phase, window(scene).open_tickets) == (Phase.SHUT, 0)
+    assert ticket(scene).note == "paid_by_hand"

@@ -64,14 +64,13 @@ def test_adjusted_to_the_count() -> None:
     assert scene.states["cell", STORE, "milk"] == Cell(5, 0)
 
 
-@pytest.mark.parametrize(("spu", "delta"), [("apple", -3), ("milk", -2), ("bread", -1)])
-def test_refused_when_less_than_the_locked_would_be_left(spu: str, delta: int) -> None:
-    """Pieces that are promised to an order cannot be counted away, nor pieces that never were; the other lines of the
-    count are not carried out either."""
+@pytest.mark.parametrize(("spu", "delta"), [("apple", -6), ("milk", -2), ("bread", -1)])
+def test_refused_when_less_than_nothing_would_be_left(spu: str, delta: int) -> None:
+    """Pieces that never were cannot be counted away; the other lines of the count are not carried out either."""
     scene = shelf(apple=(5, 3), milk=(1, 0))
     refused = scene.when(count(("butter", 1), (spu, delta)))
     assert isinstance(refused, Refused)
-    assert refused.code == "adjustment_below_locked"
+    assert refused.code == "adjustment_below_zero"
     assert spu in refused.detail
     assert ("cell", STORE, "butter") not in scene.states
 

@@ -13,7 +13,6 @@ from services.inventory.state import Cell, Document, Hold, Kind, Movement, Phase
 from shared.contracts.inventory import (
     DeductStock,
     HoldStock,
-    IssueReversed,
     ReleaseStock,
     ReverseIssue,
     StockDeducted,
@@ -175,21 +174,7 @@ def test_locked_pieces_are_not_taken_by_who_only_looked() -> None:
     assert cell(scene, "apple") == Cell(2, 1)
 
 
-# -- ways back ---------------------------------------------------------------------------------------------------------
-
-
-def test_reversed_when_the_goods_never_left() -> None:
-    """The goods are on hand again, by a document that names the one it takes back."""
-    scene = shelf(apple=(5, 0))
-    scene.says(hold("lock", apple=2))
-    scene.says(deduct())
-    assert scene.says(reverse()) == [
-        Document("IR-o-1", Kind.ISSUE_REVERSAL, STORE, "o-1", NOON, ("apple",), (2,), reverses="SI-o-1"),
-        movement("issue_reversal", "IR-o-1", {"apple": (2, 0)}),
-        IssueReversed(order_id="o-1", document="IR-o-1", spus=("apple",), quantities=(2,)),
-    ]
-    assert cell(scene, "apple") == Cell(5, 0)
-    assert phase(scene) is Phase.REVERSED
+# -- given up ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("before", [[], [hold("on_payment", apple=1)], [hold("lock", apple=2)], [release()]])

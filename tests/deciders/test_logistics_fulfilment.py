@@ -31,7 +31,7 @@ from tests.deciders.scene import NOON, Scene
 
 SLOT = Slot(start=NOON + timedelta(hours=1), end=NOON + timedelta(hours=2))
 DOOR = Delivery(lat=52.1, lon=13.1, address="Kastanienallee 1")
-OF: dict[str, str] = {"order_id": "o-1", "store": "s-1"}
+OF: dict[str, Any] = {"order_id": "o-1", "store": "s-1"}
 STEPS: list[Any] = [
     StartPicking(**OF),
     ReportPicked(**OF),
@@ -68,20 +68,16 @@ def after(steps: int) -> Scene:
 def test_queued_when_it_is_for_now() -> None:
     """Pickers hear of it at once, and its pick list is written down."""
     scene = Scene(DECIDER)
-    assert scene.says(order(delivery=DOOR)) == [
-        PickList("o-1", ("apple", "milk"), (2, 1), DOOR),
-        FulfilmentQueued(**OF),
-    ]
+    assert scene.says(order(delivery=DOOR)) == [FulfilmentQueued(**OF)]
+    assert scene.states["pick_list", "o-1"] == PickList("o-1", ("apple", "milk"), (2, 1), DOOR)
     assert fulfilment(scene) == Fulfilment("o-1", "s-1", Phase.QUEUED, NOON, queued_at=NOON)
 
 
 def test_waiting_until_its_slot_begins() -> None:
     """A slot order is said to nobody before its time; then it is queued like any other."""
     scene = Scene(DECIDER)
-    assert scene.says(order(SLOT)) == [
-        PickList("o-1", ("apple", "milk"), (2, 1), None),
-        SetTimer("o-1", SLOT_BEGINS, SLOT.start),
-    ]
+    assert scene.says(order(SLOT)) == [SetTimer("o-1", SLOT_BEGINS, SLOT.start)]
+    assert scene.states["pick_list", "o-1"] == PickList("o-1", ("apple", "milk"), (2, 1), None)
     assert fulfilment(scene).phase is Phase.WAITING_FOR_SLOT
     assert scene.when(StartPicking(**OF)) == Refused("fulfilment_not_queued")
     scene.now = SLOT.start

@@ -1,4 +1,4 @@
-"""Cancelling: given an order in some phase, when its customer wants out, then everything taken is given back."""
+"""Cancelling before the store works on it: when the customer wants out, then everything taken is given back."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from services.order.decider import PAYMENT_WINDOW
+from services.order.forward import PAYMENT_WINDOW
 from services.order.state import Paper, Phase
 from shared.contracts.inventory import ReleaseStock, ReverseIssue
 from shared.contracts.logistics import FreeSlot, FulfilOrder
 from shared.contracts.order import OrderCancelled
 from shared.contracts.payment import RefundPayment
-from shared.contracts.risk import WithdrawScreening
+from shared.contracts.risk import CustomerCancelled, WithdrawScreening
 from shared.runtime.said import CancelTimer
 from shared.runtime.table import IGNORED, NoCell, Refused
 from tests.deciders.orders import (
@@ -42,9 +42,13 @@ from tests.deciders.orders import (
     order,
     refunded,
 )
+from tests.deciders.scene import NOON
 
 WISH = "cancelled_by_customer"
-CANCELLED = OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=WISH)
+CANCELLED = [
+    OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=WISH),
+    CustomerCancelled(account="a-1", order_id="o-1", reason=WISH, at=NOON),
+]
 RELEASE = ReleaseStock(order_id="o-1", store="s-1")
 FREE = FreeSlot(order_id="o-1", store="s-1")
 REFUND = RefundPayment(order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason=WISH, liable="customer")
@@ -52,12 +56,20 @@ REFUND = RefundPayment(order_id="o-1", refund=1, amount=TOTAL, reference="cap-1"
 AT_ONCE = (Phase.RESERVING_SLOT, Phase.SCREENING, Phase.IN_REVIEW)
 BY_RELEASE = (Phase.HOLDING, Phase.AWAITING_PAYMENT, Phase.VERIFYING)
 KEPT = {Phase.PAYING: Phase.PAYING_CANCEL_WANTED, Phase.DEDUCTING: Phase.DEDUCTING_CANCEL_WANTED}
-ASKED_ALREADY = (Phase.PAYING_CANCEL_WANTED, Phase.DEDUCTING_CANCEL_WANTED, Phase.RELEASING, Phase.REFUNDING)
+ASKED_ALREADY = (
+    Phase.PAYING_CANCEL_WANTED,
+    Phase.DEDUCTING_CANCEL_WANTED,
+    Phase.STOPPING,
+    Phase.RELEASING,
+    Phase.REVERSING,
+    Phase.REFUNDING,
+)
+BY_STOPPING = (Phase.AWAITING_PICKING, Phase.PICKING, Phase.SHORT, Phase.AWAITING_SHIPMENT)
+BY_TICKET = (Phase.IN_DELIVERY,)
 TOO_LATE = (
-    Phase.AWAITING_PICKING,
-    Phase.PICKING,
-    Phase.AWAITING_SHIPMENT,
-    Phase.IN_DELIVERY,
+    Phase.SUBSTITUTING,
+    Phase.INTERCEPTING,
+    Phase.RETURNING,
     Phase.DELIVERED,
     Phase.CLOSED,
     Phase.CANCELLED,
@@ -66,8 +78,8 @@ TOO_LATE = (
 
 
 def test_every_phase_has_its_answer() -> None:
-    """The policy below speaks of every phase."""
-    assert {*AT_ONCE, *BY_RELEASE, *KEPT, *ASKED_ALREADY, *TOO_LATE} == set(WAY_TO)
+    """What is said below of the customer's wish is said of every phase; of stopping, in test_order_back_stopping."""
+    assert {*AT_ONCE, *BY_RELEASE, *KEPT, *ASKED_ALREADY, *BY_STOPPING, *BY_TICKET, *TOO_LATE} == set(WAY_TO)
 
 
 @pytest.mark.parametrize("in_slot", [False, True])
@@ -77,7 +89,7 @@ def test_cancelled_at_once_before_stock_is_held(phase: Phase, in_slot: bool) -> 
     in_slot = in_slot or phase is Phase.RESERVING_SLOT
     scene = at(phase, in_slot=in_slot)
     withdrawn = [WithdrawScreening(order_id="o-1", account="a-1")] if phase is not Phase.RESERVING_SLOT else []
-    assert messages(scene.says(CANCEL)) == [*withdrawn, *([FREE] if in_slot else []), CANCELLED]
+    assert messages(scene.says(CANCEL)) == [*withdrawn, *([FREE] if in_slot else []), *CANCELLED]
     assert (order(scene).phase, order(scene).reason) == (Phase.CANCELLED, WISH)
 
 
@@ -89,7 +101,7 @@ def test_released_then_cancelled_before_payment(phase: Phase, in_slot: bool) -> 
     said = scene.says(CANCEL)
     assert messages(said) == [RELEASE, *([FREE] if in_slot else [])]
     assert CancelTimer("o-1", PAYMENT_WINDOW) in said
-    assert messages(scene.says(RELEASED)) == [CANCELLED]
+    assert messages(scene.says(RELEASED)) == CANCELLED
     assert order(scene).phase is Phase.CANCELLED
 
 
@@ -112,8 +124,18 @@ def test_refused_when_it_is_being_cancelled(phase: Phase) -> None:
 
 @pytest.mark.parametrize("phase", TOO_LATE)
 def test_refused_when_it_is_too_late(phase: Phase) -> None:
-    """Paid and deducted, delivered, or over."""
-    assert at(phase).when(CANCEL) == Refused("cancel_not_allowed")
+    """Goods are being exchanged or called back, come back or are the customer's, or it is over."""
+    outcome = at(phase).when(CANCEL)
+    assert isinstance(outcome, Refused)
+    assert (outcome.code, bool(outcome.detail)) == ("cancel_not_allowed", True)
+
+
+@pytest.mark.parametrize("phase", BY_TICKET)
+def test_refused_when_only_customer_service_can(phase: Phase) -> None:
+    """The code says which way is left."""
+    outcome = at(phase).when(CANCEL)
+    assert isinstance(outcome, Refused)
+    assert (outcome.code, bool(outcome.detail)) == ("cancel_needs_ticket", True)
 
 
 # -- the wish and the answer -------------------------------------------------------------------------------------------
@@ -127,7 +149,7 @@ def test_released_when_no_money_came(answer: Any, in_slot: bool) -> None:
     said = scene.says(answer)
     assert messages(said) == [RELEASE, *([FREE] if in_slot else [])]
     assert CancelTimer("o-1", PAYMENT_WINDOW) in said
-    assert messages(scene.says(RELEASED)) == [CANCELLED]
+    assert messages(scene.says(RELEASED)) == CANCELLED
 
 
 @pytest.mark.parametrize("in_slot", [False, True])
@@ -149,7 +171,7 @@ def test_cancelled_when_the_money_is_back_whichever_came_first(answers: tuple[An
     for answer in answers:
         outcome = scene.when(answer)
         heard += messages(getattr(outcome, "said", ()))
-    assert heard == [CANCELLED]
+    assert heard == CANCELLED
     assert (order(scene).phase, order(scene).refunded) == (Phase.CANCELLED, TOTAL)
 
 
@@ -164,7 +186,7 @@ def test_reversed_then_refunded_when_the_goods_were_deducted(in_slot: bool) -> N
     said = scene.says(REVERSED)
     assert messages(said) == [REFUND]
     assert only(Paper, said).body["kind"] == "issue_reversal"
-    assert messages(scene.says(refunded(1))) == [CANCELLED]
+    assert messages(scene.says(refunded(1))) == CANCELLED
 
 
 @pytest.mark.parametrize("in_slot", [False, True])
@@ -172,7 +194,7 @@ def test_refunded_when_sold_out_and_unwanted(in_slot: bool) -> None:
     """Nothing was deducted; the wish was first, and is the reason."""
     scene = at(Phase.DEDUCTING_CANCEL_WANTED, in_slot=in_slot)
     assert messages(scene.says(SOLD_OUT)) == [*([FREE] if in_slot else []), REFUND]
-    assert messages(scene.says(refunded(1))) == [CANCELLED]
+    assert messages(scene.says(refunded(1))) == CANCELLED
 
 
 # -- what was on its way when the wish came ----------------------------------------------------------------------------
@@ -212,9 +234,11 @@ def test_ignored_when_the_verified_stock_would_cost_another_total() -> None:
         *((phase, CLEARED) for phase in (Phase.HOLDING, Phase.RELEASING, Phase.CLOSED, Phase.REJECTED)),
         *((phase, RESERVED) for phase in (Phase.SCREENING, Phase.RELEASING, Phase.CLOSED, Phase.REJECTED)),
         *((phase, RELEASED) for phase in (Phase.AWAITING_PICKING, Phase.DELIVERED, Phase.CLOSED, Phase.REJECTED)),
+        (Phase.REVERSING, RELEASED),
+        *((phase, REVERSED) for phase in (Phase.RELEASING, Phase.STOPPING, Phase.REFUNDING, Phase.CANCELLED)),
         *(
             (phase, message)
-            for phase in (Phase.REFUNDING, Phase.CANCELLED)
+            for phase in (Phase.REVERSING, Phase.REFUNDING, Phase.CANCELLED)
             for message in (HELD, SHORT, VERIFIED, GONE)
         ),
         *((phase, TAKEN) for phase in (Phase.AWAITING_PAYMENT, Phase.RELEASING, Phase.REFUNDING, Phase.CANCELLED)),

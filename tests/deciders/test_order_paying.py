@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.order.decider import PAYMENT_WINDOW
+from services.order.forward import PAYMENT_WINDOW
 from services.order.state import Basket, Paper, Phase, Product
 from shared.contracts.inventory import ReleaseStock, VerifyStock
 from shared.contracts.logistics import FreeSlot

@@ -19,7 +19,7 @@ from services.payment.state import (
     Refund,
     RefundPhase,
 )
-from shared.contracts.payment import PaymentRefunded, RefundPayment, ReportMoney, TakePayment
+from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused, RefundPayment, ReportMoney, TakePayment
 from shared.runtime.said import Effect
 from shared.runtime.table import IGNORED, Moved
 from tests.deciders.scene import NOON, Scene
@@ -41,6 +41,11 @@ def back(number: int = 1, amount: int = 1000, reference: str = "cap-1") -> Refun
 def given_back(number: int = 1, amount: int = 1000) -> GatewayRefunded:
     """The gateway's answer."""
     return GatewayRefunded("o-1", number, f"ref-{number}", amount, AT)
+
+
+def refused(number: int, amount: int, code: str) -> PaymentRefundRefused:
+    """What the order hears when it will not be done."""
+    return PaymentRefundRefused(order_id="o-1", refund=number, amount=amount, reference="cap-1", code=code)
 
 
 def after(*messages: Any) -> Scene:
@@ -105,18 +110,28 @@ def test_several_under_way_at_once() -> None:
 
 
 @pytest.mark.parametrize("before", [(back(1, 400),), (back(1, 400), given_back(1, 400))])
-def test_parked_when_it_exceeds_what_is_left(before: tuple[Any, ...]) -> None:
-    """What is promised to one refund is gone for the next, whether or not the gateway has confirmed it."""
+def test_refused_when_it_exceeds_what_is_left(before: tuple[Any, ...]) -> None:
+    """What is promised to one refund is gone for the next, whether or not the gateway has confirmed it. The order
+    hears that a person has to see to it; the gateway hears nothing, and no money moves in the books."""
     scene = after(*before)
-    with pytest.raises(MoneyMistake, match=r"refund 2 of o-1 is 601, 600 is left of cap-1"):
-        scene.when(back(2, 601))
+    assert scene.says(back(2, 601)) == [refused(2, 601, "refund_over_rest")]
+    assert (refund(scene, 2).phase, refund(scene, 2).code) == (RefundPhase.REFUSED, "refund_over_rest")
     assert left(scene) == 600
+    assert isinstance(scene.says(back(3, 600))[0], Effect)
+
+
+def test_refused_once_when_it_exceeds_what_is_left() -> None:
+    """A number that was refused stays refused, also when there is enough left by then."""
+    scene = after(back(1, 400), back(2, 601))
+    scene.says(GatewayRefusedRefund("o-1", 1, "not_refundable"))
+    assert left(scene) == 1000
+    assert scene.when(back(2, 601)) == IGNORED
 
 
 @pytest.mark.parametrize("amount", [0, -1])
 def test_parked_when_it_is_no_amount(amount: int) -> None:
     """Nothing and less than nothing cannot be given back."""
-    with pytest.raises(MoneyMistake):
+    with pytest.raises(MoneyMistake, match="which is no amount"):
         after().when(back(1, amount))
 
 
@@ -128,13 +143,31 @@ def test_parked_when_no_such_money_came() -> None:
         Scene(DECIDER).when(back())
 
 
-def test_refused_stays_visible_and_says_nothing() -> None:
-    """What the gateway will not do is kept with its code, and what it held back is free for another refund."""
-    scene = after(back())
-    assert scene.says(GatewayRefusedRefund("o-1", 1, "unknown_capture")) == []
+def test_refused_for_good_by_the_gateway() -> None:
+    """The order hears of it once, with the gateway's code; what was held back is free for another refund."""
+    scene = after(back(1, 400))
+    refusal = GatewayRefusedRefund("o-1", 1, "unknown_capture")
+    assert scene.says(refusal) == [refused(1, 400, "unknown_capture")]
     assert (refund(scene).phase, refund(scene).code) == (RefundPhase.REFUSED, "unknown_capture")
     assert left(scene) == 1000
-    assert isinstance(scene.when(back(2)), Moved)
+    assert scene.when(refusal) == IGNORED
+    assert isinstance(scene.says(back(2))[0], Effect)
+
+
+def test_refused_for_good_blocks_no_other() -> None:
+    """A refund under way beside it ends as it would have."""
+    scene = after(back(1, 400), back(2, 600))
+    scene.says(GatewayRefusedRefund("o-1", 1, "not_refundable"))
+    assert isinstance(scene.says(given_back(2, 600))[0], PaymentRefunded)
+    assert left(scene) == 400
+
+
+def test_given_back_once_when_the_answer_was_lost() -> None:
+    """The answer was lost with a crash, the gateway was asked again under the same key: told once, written once."""
+    scene = after(back(1, 400))
+    assert [type(said) for said in scene.says(given_back(1, 400))] == [PaymentRefunded, JournalEntry]
+    assert scene.when(given_back(1, 400)) == IGNORED
+    assert left(scene) == 600
 
 
 @pytest.mark.parametrize("answer", [given_back(), GatewayRefusedRefund("o-1", 1, "unknown_capture")])

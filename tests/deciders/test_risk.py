@@ -10,6 +10,8 @@ import pytest
 from services.risk.decider import DECIDER, REVIEW, SCREENING
 from services.risk.state import (
     Blocked,
+    Cancel,
+    CancelPhase,
     Kind,
     Phase,
     ReviewCleared,
@@ -21,6 +23,7 @@ from services.risk.state import (
     normalised,
 )
 from shared.contracts.risk import (
+    CustomerCancelled,
     DecideReview,
     OrderCleared,
     OrderReferred,
@@ -267,3 +270,28 @@ def test_a_person_may_decide_in_review_only() -> None:
     decisions = {"clear": ReviewCleared, "restrict": ReviewRestricted, "refuse": ReviewRefused}
     allowed = {phase: SCREENING.allowed(phase, decisions) for phase in Phase}
     assert {phase: actions for phase, actions in allowed.items() if actions} == {Phase.IN_REVIEW: list(decisions)}
+
+
+def cancelled(order_id: str = "o-1", reason: str = "cancelled_by_customer") -> CustomerCancelled:
+    """The order ended by its customer's own doing."""
+    return CustomerCancelled(account="a-1", order_id=order_id, reason=reason, at=NOON)
+
+
+def test_customers_cancel_is_counted_once() -> None:
+    """One row for each order, whatever its screening came to; hearing of it again changes nothing."""
+    stage = scene()
+    stage.when(ORDER)
+    assert stage.says(cancelled()) == []
+    assert stage.says(cancelled("o-2", "not_reachable")) == []
+    assert stage.states["cancel", "o-1"] == Cancel("o-1", "a-1", CancelPhase.COUNTED, "cancelled_by_customer", NOON)
+    assert stage.states["cancel", "o-2"].reason == "not_reachable"
+    assert stage.when(cancelled()) == IGNORED
+    assert screening(stage).phase is Phase.CLEARED
+
+
+def test_customers_cancel_alone_decides_nothing() -> None:
+    """The account's next order is screened as before: analysts see the count, the table does not."""
+    stage = scene()
+    for number in range(2, 12):
+        stage.says(cancelled(f"o-{number}"))
+    assert stage.says(ORDER) == [OrderCleared(order_id="o-1")]

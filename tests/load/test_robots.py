@@ -5,23 +5,28 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from larder.load.back import Similar
 from larder.load.figures import End, Figures
 from larder.load.mix import Tail
 from larder.load.order import Step
 from larder.load.play import Ready
 from larder.load.robots import RESEND_S, Robots
 from larder.load.shelves import NOWHERE
+from shared.contracts.aftersales import OpenTicket, RecordCall
 from shared.contracts.base import CommandRefused, Message
 from shared.contracts.logistics import (
+    BringGoodsBack,
     FulfilmentHandedOver,
     FulfilmentPacked,
     FulfilmentQueued,
     HandOver,
+    InspectGoods,
     PickingFinished,
     PickingStarted,
     ReportDelivered,
     ReportPacked,
     ReportPicked,
+    ReportUndeliverable,
     StartPicking,
 )
 from shared.contracts.order import (
@@ -38,7 +43,10 @@ from shared.contracts.order import (
 
 COMMANDS = {
     m.TYPE: m
-    for m in (PlaceOrder, PayOrder, CancelOrder, StartPicking, ReportPicked, ReportPacked, HandOver, ReportDelivered)
+    for m in (
+        *(PlaceOrder, PayOrder, CancelOrder, StartPicking, ReportPicked, ReportPacked, HandOver, ReportDelivered),
+        *(OpenTicket, RecordCall, ReportUndeliverable, BringGoodsBack, InspectGoods),
+    )
 }
 BASKET = Ready("s-1", "a-1", 3, b',"account":"a-1","store":"s-1","spus":["apple","milk"],"quantities":[2,1]}')
 ABOUT = {"order_id": "l-r-1", "store": "s-1"}
@@ -66,13 +74,16 @@ class Day:
     """Robots, what they said, and a clock that stands until it is moved."""
 
     closes: bool = True
+    similar: Similar | None = None
     said: list[tuple[str, str, Message]] = field(default_factory=list)
     now: float = 100.0
     link: int = 0
 
     def __post_init__(self) -> None:
         self.figures = Figures()
-        self.robots = Robots("r", self.figures, self._take, shards=1, gateway_timeout_s=3, closes=self.closes)
+        self.robots = Robots(
+            "r", self.figures, self._take, shards=1, gateway_timeout_s=3, closes=self.closes, similar=self.similar
+        )
 
     def _take(self, topic, partition, wire) -> None:
         key, body, headers = wire

@@ -9,7 +9,7 @@ from larder.load.baskets import read_baskets
 from larder.load.display import Plain
 from larder.load.errors import LoadError
 from larder.load.figures import End
-from larder.load.mix import Mix
+from larder.load.mix import Back, Mix
 from larder.load.play import Play
 from larder.load.run import Load, Options, refuse_far_hosts
 from larder.load.sample import BASKETS, read_names
@@ -17,8 +17,8 @@ from shared.settings import Settings
 from tests.load.peer import Peer
 
 ORDERS = 60
-NOBODY = Mix(0, 0, 0, 0, 0, 0)
-SOME = Mix(unpaid=0, cancel=0.1, declined=0.1, late=0, twice=0, short=0.1)
+NOBODY = Mix(0, 0, 0, 0, 0, 0, Back.none())
+SOME = Mix(unpaid=0, cancel=0.1, declined=0.1, late=0, twice=0, short=0.1, back=Back.none())
 
 pytestmark = pytest.mark.parts
 
@@ -117,6 +117,6 @@ def test_other_machines_are_refused(bootstrap):
 
 def test_a_small_load_has_a_small_window():
     """Else all its orders would end in one burst, and the rate of the burst would be taken for larder's speed."""
-    assert [Options(orders).most_under_way for orders in (10, 1_000, 50_000)] == [50, 200, 3_000]
+    assert [Options(orders).most_under_way for orders in (10, 1_000, 50_000)] == [50, 200, 6_000]
     assert Options(50_000, window=4_000).most_under_way == 4_000
     assert Options(100, rate=10).most_under_way == 20_000

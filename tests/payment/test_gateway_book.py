@@ -35,7 +35,10 @@ select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_p
 """
 
 
-METHODS = ("tok_ok", "tok_ok", "tok_declined", "tok_slow:20", "tok_late:15", "tok_late:0", "tok_twice", "what")
+METHODS = (
+    *("tok_ok", "tok_ok", "tok_declined", "tok_slow:20", "tok_late:15", "tok_late:0", "tok_twice", "tok_no_refund"),
+    "what",
+)
 
 
 def some_call(chance: random.Random) -> Call:
@@ -130,10 +133,10 @@ from services.payment.gateway import GatewayTimeout
 from services.payment.simulator.front import GatewaySimulator
 
 async def main():
-    gateway = GatewaySimulator.durable(sys.argv[1], timeout_s=0.05, secret=b"s", webhook_url="http://127.0.0.1:1/")
+    gateway = GatewaySimulator.durable(sys.argv[1], timeout_s=0.5, secret=b"s", webhook_url="http://127.0.0.1:1/")
     await gateway.start()
     try:
-        await gateway.charge("k", "o-1", 700, "EUR", "tok_late:0.1")
+        await gateway.charge("k", "o-1", 700, "EUR", "tok_late:1.5")
     except GatewayTimeout:
         os.kill(os.getpid(), signal.SIGKILL)
 

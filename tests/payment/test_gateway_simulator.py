@@ -156,6 +156,13 @@ async def test_a_refund_goes_back_once(gateway, clock):
     assert await gateway.ask("k") == taken
 
 
+async def test_tok_no_refund_is_taken_and_never_given_back(gateway):
+    """The money comes like any other; each refund of it is refused, and asked again it gets the same answer."""
+    capture = await gateway.charge("k", "o", 5, "EUR", "tok_no_refund")
+    for key in ("r-1", "r-1", "r-2"):
+        assert await gateway.refund(key, capture.reference, 5, "sold_out") == RefundRefused("not_refundable")
+
+
 async def test_refunds_never_exceed_the_capture(gateway):
     """Parts may go back until nothing is left; a refused refund stays refused."""
     taken = await gateway.charge("k", "o", 500, "EUR", "tok_ok")

@@ -27,6 +27,7 @@ from shared.runtime.database import WORKER_SETTINGS, Database
 from shared.runtime.decider import Decider, Windows
 from shared.runtime.effects import Run
 from shared.runtime.envelope import Headers, from_outside, read
+from shared.runtime.said import Effect
 from shared.runtime.shard import EffectAnswered, Item, Shard
 from shared.runtime.statement import Store
 from shared.service import Parts
@@ -112,9 +113,13 @@ class Inside:
         await self._decide([read(topic, partition, next(self._offsets), key, value, headers)])
 
     async def _decide(self, items: Sequence[Item]) -> None:
+        effects: list[Effect] = []
         async with self._one_at_a_time:
-            commit = await self._commit(items)
-        for effect in commit.effects_opened if self.run else ():
+            while items:  # a batch that is cut goes on with the next
+                commit = await self._commit(items)
+                effects += commit.effects_opened
+                items = items[commit.decided :]
+        for effect in effects if self.run else ():
             assert self.run
             await self._decide([EffectAnswered(effect.id, await self.run(effect, False))])
 

@@ -1,18 +1,22 @@
-"""The aftersales service: a window from its opening to its end, as the customer sees it."""
+"""The aftersales service: a window from its opening to its end, as the customer sees it; tickets, as staff do."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.aftersales.api import routes
 from services.aftersales.decider import DECIDER
+from services.aftersales.oldest import look
 from services.aftersales.store import AftersalesStore
-from shared.contracts.aftersales import OpenWindow
+from shared.contracts.aftersales import OpenWindow, ReopenCall
 from shared.runtime.decider import Windows
+from tests.deciders.tickets import raised, settled
 from tests.parts import RealParts
-from tests.services.inside import Inside, inside
+from tests.services.inside import PATIENCE_S, Inside, inside
 
 pytestmark = pytest.mark.parts
 
@@ -48,3 +52,189 @@ async def test_window_of_another_customer_is_unknown(aftersales: Inside) -> None
         answer = await aftersales.ask("GET", path, role="customer", account=account)
         assert (answer.status_code, answer.json()["code"]) == (404, "window_unknown")
     assert (await aftersales.ask("GET", "/orders/o-1/window", role="picker")).status_code == 403
+
+
+SUBSTITUTE = {"outcome": "substitute", "substitutes": [{"spu": "plum", "quantity": 2, "instead_of": "apple"}]}
+INTERCEPT = {"order_id": "o-1", "kind": "intercept", "reason": "wrong address"}
+
+
+async def asked(aftersales: Inside, path: str, body: Any = None, status: int = 202, **more: Any) -> dict[str, Any]:
+    """Customer service asks for something, and gets this answer."""
+    answer = await aftersales.ask("POST", path, body, role=more.pop("role", "customer_service"), **more)
+    assert answer.status_code == status, answer.text
+    return dict(answer.json())
+
+
+async def shown(aftersales: Inside, ticket_id: str = "t-1") -> dict[str, Any]:
+    """A ticket's page."""
+    answer = await aftersales.ask("GET", f"/tickets/{ticket_id}", role="customer_service")
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def test_intercept_from_its_opening_to_its_end(aftersales: Inside) -> None:
+    """The order is asked at once; too late, the ticket says so and offers a return."""
+    answer = await aftersales.ask("POST", "/tickets", INTERCEPT, role="customer_service")
+    assert answer.status_code == 202, answer.text
+    page = answer.json()
+    ticket_id = page["ticket_id"]
+    assert answer.headers["Location"] == f"/tickets/{ticket_id}"
+    assert (page["order_id"], page["kind"], page["phase"]) == ("o-1", "intercept", "deciding")
+    assert (page["reason"], page["lines"], page["allowed"]) == ("wrong address", [], [])
+    assert (page["opened_by"], page["ended_at"]) == ("customer_service:", None)
+    assert "InterceptAsked" in str(aftersales.commits[-1].outbox)
+    await aftersales.forget()
+    assert await aftersales.hear(settled("resolved", "too_late", ticket_id)) == ["TicketEnded"]
+    ended = await shown(aftersales, ticket_id)
+    assert (ended["phase"], ended["note"], ended["offers"]) == ("resolved", "too_late", ["return"])
+    assert ended["ended_at"] is not None
+
+
+async def test_intercept_with_the_same_key_is_the_same_ticket(aftersales: Inside) -> None:
+    """Same key and body: the same answer. Another body: refused. Another key: another ticket."""
+    key = {"Idempotency-Key": "k-1"}
+    first = await asked(aftersales, "/tickets", INTERCEPT, headers=key)
+    again = await asked(aftersales, "/tickets", INTERCEPT, headers=key)
+    assert again == first
+    other = await asked(aftersales, "/tickets", INTERCEPT | {"reason": "x"}, 422, headers=key)
+    assert other["code"] == "idempotency_key_reused"
+    assert (await asked(aftersales, "/tickets", INTERCEPT))["ticket_id"] != first["ticket_id"]
+
+
+async def test_call_from_the_shortage_to_its_outcome(aftersales: Inside) -> None:
+    """What is short is on the page; a substitute that cannot be brings the call back with a note; restarts."""
+    assert await aftersales.hear(raised("shortage")) == ["TicketOpened"]
+    page = await shown(aftersales)
+    assert page["lines"] == [{"spu": "apple", "quantity": 3}, {"spu": "pear", "quantity": 1}]
+    assert (page["account"], page["store"], page["opened_by"], page["call"]) == ("a-1", "s-1", "", None)
+    assert page["allowed"] == ["call-outcome"]
+    await aftersales.forget()
+    deciding = await asked(aftersales, "/tickets/t-1/call-outcome", SUBSTITUTE)
+    assert (deciding["phase"], deciding["allowed"]) == ("deciding", [])
+    assert deciding["call"] == {**SUBSTITUTE, "by": "customer_service:", "at": deciding["call"]["at"]}
+    assert "SubstituteChosen" in str(aftersales.commits[-1].outbox)
+    await aftersales.forget()
+    assert await aftersales.hear(ReopenCall(order_id="o-1", ticket_id="t-1", note="substitute_short")) == []
+    assert (await shown(aftersales))["note"] == "substitute_short"
+    assert (await asked(aftersales, "/tickets/t-1/call-outcome", {"outcome": "drop"}))["phase"] == "deciding"
+    assert await aftersales.hear(settled("resolved", "dropped")) == ["TicketEnded"]
+    late = await asked(aftersales, "/tickets/t-1/call-outcome", {"outcome": "cancel"}, 409)
+    assert late["code"] == "ticket_closed"
+    assert (await shown(aftersales))["call"]["outcome"] == "drop"
+
+
+async def test_approved_and_rejected(aftersales: Inside) -> None:
+    """What waits for a person is ended by one, and by no second one."""
+    for ticket_id in ("t-1", "t-2"):
+        await aftersales.hear(raised("refund_failed", ticket_id))
+    assert (await shown(aftersales))["allowed"] == ["approve", "reject"]
+    assert (await asked(aftersales, "/tickets/t-1/approve"))["phase"] == "resolved"
+    rejected = await asked(aftersales, "/tickets/t-2/reject", {"reason": "paid in the store"})
+    assert (rejected["phase"], rejected["note"]) == ("rejected", "paid in the store")
+    assert (await asked(aftersales, "/tickets/t-2/approve", {}, 409))["code"] == "ticket_closed"
+
+
+async def test_window_waits_for_a_ticket(aftersales: Inside) -> None:
+    """It passes while a ticket is open, and shuts when that has ended, also with restarts between; then no ticket."""
+    await aftersales.hear(OpenWindow(order_id="o-1", account="a-1", store="s-1"))
+    ticket_id = (await asked(aftersales, "/tickets", INTERCEPT))["ticket_id"]
+    await aftersales.forget()
+    assert await aftersales.time_passes(3601) == []
+    window = await aftersales.ask("GET", "/orders/o-1/window", role="customer", account="a-1")
+    assert window.json()["phase"] == "passed"
+    await aftersales.forget()
+    assert await aftersales.hear(settled("rejected", "not_in_delivery", ticket_id)) == ["TicketEnded", "WindowShut"]
+    await aftersales.forget()
+    assert (await asked(aftersales, "/tickets", INTERCEPT, 409))["code"] == "window_shut"
+
+
+async def test_window_of_an_order_with_tickets_and_no_delivery_is_unknown(aftersales: Inside) -> None:
+    """There is a row that counts them, but no window yet; the delivery opens it."""
+    await aftersales.hear(raised("shortage"))
+    assert (await aftersales.ask("GET", "/orders/o-1/window")).json()["code"] == "window_unknown"
+    await aftersales.forget()
+    await aftersales.hear(OpenWindow(order_id="o-1", account="a-1", store="s-1"))
+    window = await aftersales.ask("GET", "/orders/o-1/window", role="customer", account="a-1")
+    assert window.json()["phase"] == "open"
+
+
+async def test_tickets_in_pages(aftersales: Inside) -> None:
+    """All of them, the oldest first, each once; or those of one order, or in one phase."""
+    for number in range(5):
+        await aftersales.hear(raised("missing_goods", f"t-{number}"))
+    await asked(aftersales, "/tickets", INTERCEPT | {"order_id": "o-2"})
+    await asked(aftersales, "/tickets/t-3/approve")
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        params = {"limit": 2, "order": "o-1"} | ({"cursor": cursor} if cursor else {})
+        page = (await aftersales.ask("GET", "/tickets", role="customer_service", params=params)).json()
+        seen += [ticket["ticket_id"] for ticket in page["items"]]
+        cursor = page["next"]
+    assert seen == [f"t-{number}" for number in range(5)]
+    for query, count in (("", 6), ("?phase=open", 4), ("?phase=resolved&order=o-1", 1), ("?order=o-9", 0)):
+        assert len((await aftersales.ask("GET", f"/tickets{query}")).json()["items"]) == count
+
+
+async def test_tickets_that_wait_are_measured(aftersales: Inside) -> None:
+    """How many, by kind and phase; those that have ended are in there no more."""
+    await aftersales.hear(raised("missing_goods", "t-1"))
+    await aftersales.hear(raised("missing_goods", "t-2"))
+    await aftersales.hear(raised("shortage", "t-3"))
+    await asked(aftersales, "/tickets/t-3/call-outcome", {"outcome": "drop"})
+    await look(aftersales.pool)
+
+    def tickets(kind: str, phase: str) -> float | None:
+        return REGISTRY.get_sample_value("larder_tickets", {"kind": kind, "phase": phase})
+
+    assert (tickets("missing_goods", "open"), tickets("shortage", "deciding")) == (2, 1)
+    assert (REGISTRY.get_sample_value("larder_oldest_seconds", {"phase": "ticket_deciding"}) or 0) < PATIENCE_S
+    await aftersales.hear(settled("resolved", "dropped", "t-3"))
+    await look(aftersales.pool)
+    assert (tickets("missing_goods", "open"), tickets("shortage", "deciding")) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/tickets", {"order_id": "o-1", "kind": "return", "lines": []}, 422, "ticket_kind_not_open_yet"),
+        ("/tickets", {"order_id": "o-1", "kind": "refund_only", "amount": 5}, 422, "ticket_kind_not_open_yet"),
+        ("/tickets", {"order_id": "o-1", "kind": "shortage"}, 422, "invalid_request"),
+        ("/tickets", {"order_id": "o 1", "kind": "intercept"}, 422, "invalid_request"),
+        ("/tickets", {"order_id": "o-1", "kind": "intercept", "reason": "a\x00b"}, 422, "invalid_request"),
+        ("/tickets", {"kind": "intercept"}, 422, "invalid_request"),
+        ("/tickets/t-1/call-outcome", {"outcome": "hang_up"}, 422, "invalid_request"),
+        ("/tickets/t-1/call-outcome", {"outcome": "substitute"}, 422, "invalid_request"),
+        ("/tickets/t-1/call-outcome", SUBSTITUTE | {"outcome": "drop"}, 422, "invalid_request"),
+        (
+            "/tickets/t-1/call-outcome",
+            {"outcome": "substitute", "substitutes": [{"spu": "plum", "quantity": 4, "instead_of": "apple"}]},
+            422,
+            "substitutes_do_not_fit",
+        ),
+        ("/tickets/t-1/approve", None, 409, "ticket_needs_no_approval"),
+        ("/tickets/t-1/reject", {"reason": "no"}, 409, "ticket_needs_no_approval"),
+        ("/tickets/t-1/reject", {"reason": ""}, 422, "invalid_request"),
+        ("/tickets/t-1/reject", {}, 422, "invalid_request"),
+        ("/tickets/t-9/call-outcome", {"outcome": "drop"}, 404, "ticket_unknown"),
+        ("/tickets/t-9/approve", None, 404, "ticket_unknown"),
+        ("/tickets/t-9/reject", {"reason": "no"}, 404, "ticket_unknown"),
+    ],
+)
+async def test_nonsense_is_refused(aftersales: Inside, path: str, body: Any, status: int, code: str) -> None:
+    """A clear problem for each, and the ticket that there is stays as it was."""
+    await aftersales.hear(raised("shortage"))
+    before = await shown(aftersales)
+    assert (await asked(aftersales, path, body, status))["code"] == code
+    assert await shown(aftersales) == before
+
+
+@pytest.mark.parametrize("role", ["customer", "picker", "courier", "storekeeper", "risk_analyst"])
+async def test_tickets_are_customer_services(aftersales: Inside, role: str) -> None:
+    """Customers see their tickets on the order's page; everybody else has no business here."""
+    await aftersales.hear(raised("shortage"))
+    for path in ("/tickets", "/tickets/t-1"):
+        assert (await aftersales.ask("GET", path, role=role, account="a-1")).status_code == 403
+    for path, body in (("/tickets", INTERCEPT), ("/tickets/t-1/call-outcome", {"outcome": "drop"})):
+        assert (await aftersales.ask("POST", path, body, role=role, account="a-1")).status_code == 403
+    assert (await shown(aftersales))["phase"] == "open"

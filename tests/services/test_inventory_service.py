@@ -8,11 +8,23 @@ from typing import Any
 import httpx
 import pytest
 
+from services.inventory import store
 from services.inventory.api import routes
 from services.inventory.decider import DECIDER
 from services.inventory.store import InventoryStore
 from shared import tokens
-from shared.contracts.inventory import DeductStock, HoldStock, ReleaseStock, ReverseIssue, StockCommand, VerifyStock
+from shared.contracts.base import Message
+from shared.contracts.inventory import (
+    AdjustStock,
+    DeductStock,
+    DropShort,
+    HoldStock,
+    ReleaseStock,
+    ReverseIssue,
+    SubstituteStock,
+    TakeBack,
+    VerifyStock,
+)
 from shared.runtime.envelope import Delivery
 from tests.parts import RealParts
 from tests.services.inside import SETTINGS, Inside, inside, types_said
@@ -40,7 +52,7 @@ def count(reason: str = "counted", **lines: int) -> dict[str, Any]:
     return {"lines": [{"spu": spu, "delta": delta} for spu, delta in lines.items()], "reason": reason}
 
 
-def about(order: str) -> dict[str, str]:
+def about(order: str) -> dict[str, Any]:
     """The fields of every message about an order."""
     return {"order_id": order, "store": "s-1"}
 
@@ -50,7 +62,7 @@ def hold(order: str, mode: Any = "lock", **lines: int) -> HoldStock:
     return HoldStock(**about(order), mode=mode, spus=tuple(lines), quantities=tuple(lines.values()))
 
 
-async def in_one_batch(it: Inside, *messages: StockCommand) -> list[str]:
+async def in_one_batch(it: Inside, *messages: Message) -> list[str]:
     """The messages come in one batch, on states that were loaded anew; the types of what is said."""
     await it.forget()
     commits = len(it.commits)
@@ -186,14 +198,66 @@ async def test_goods_come_in(inventory: Inside) -> None:
 
 
 async def test_a_count_corrects_the_stock(inventory: Inside) -> None:
-    """Down to what is locked, and no further."""
+    """Down to nothing, and no further."""
     await in_one_batch(inventory, hold("o-1", apple=4))
     adjusted = ok(await post(inventory, ADJUSTMENTS, count(apple=-6, bread=2)), 202)
     assert (adjusted["kind"], adjusted["reason"]) == ("adjustment", "counted")
     assert adjusted["lines"] == [{"spu": "apple", "quantity": -6}, {"spu": "bread", "quantity": 2}]
     assert await stock(inventory, "apple") == (4, 4, 0)
-    problem(await post(inventory, ADJUSTMENTS, count(apple=-1)), 409, "adjustment_below_locked")
+    problem(await post(inventory, ADJUSTMENTS, count(apple=-5)), 409, "adjustment_below_zero")
     assert await stock(inventory, "apple") == (4, 4, 0)
+
+
+async def test_a_count_below_what_is_locked_takes_the_newest_holds(inventory: Inside) -> None:
+    """Found in the ledger, whoever made them: in batches before, after others were given up, and in the same batch."""
+    await in_one_batch(inventory, hold("o-1", apple=4), hold("o-2", apple=3, milk=5))
+    await in_one_batch(inventory, hold("o-4", apple=2), ReleaseStock(**about("o-4")))
+    await inventory.forget()
+    ok(await post(inventory, ADJUSTMENTS, count(apple=-5)), 202)
+    assert types_said(inventory.commits[-1]) == ["StockLost", "StockAdjusted"]
+    assert await stock(inventory, "apple") == (5, 4, 1)
+    assert await stock(inventory, "milk") == (5, 0, 5)
+    assert await in_one_batch(
+        inventory,
+        hold("o-5", apple=1),
+        AdjustStock(request_id="r-1", store="s-1", spus=("apple",), deltas=(-2,), reason="counted"),
+        VerifyStock(**about("o-5")),
+        VerifyStock(**about("o-1")),
+    ) == ["StockHeld", "StockLost", "StockLost", "StockAdjusted", "StockGone", "StockGone"]
+    assert await stock(inventory, "apple") == (3, 0, 3)
+
+
+async def test_holders_are_found_far_back_in_the_ledger(inventory: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long ago a hold was made, and whatever the store did since."""
+    monkeypatch.setattr(store, "LEDGER_SPAN", 1)
+    await in_one_batch(inventory, hold("o-1", apple=2), hold("o-2", apple=3))
+    await in_one_batch(inventory, *[hold(f"o-{n}", milk=1) for n in range(3, 8)])
+    ok(await post(inventory, ADJUSTMENTS, count(apple=-7)), 202)
+    assert types_said(inventory.commits[-1]) == ["StockLost", "StockAdjusted"]
+    assert await stock(inventory, "apple") == (3, 2, 1)
+
+
+async def test_what_goes_back_is_kept(inventory: Inside) -> None:
+    """Every step finds what the steps before have left of the issue, and its documents are there to be read."""
+    await in_one_batch(inventory, hold("o-1", apple=4, milk=2), DeductStock(**about("o-1")))
+    drop = DropShort(**about("o-1"), spus=("apple",), missing=(1,))
+    assert await in_one_batch(inventory, drop) == ["ShortDropped"]
+    dear = SubstituteStock(**about("o-1"), spus=("milk",), missing=(1,), substitute_spus=("apple",), substitutes=(7,))
+    assert await in_one_batch(inventory, dear) == ["SubstituteShort"]
+    assert await in_one_batch(inventory, dear.model_copy(update={"substitutes": (2,)})) == ["StockSubstituted"]
+    assert await stock(inventory, "apple") == (4, 0, 4)
+    back = TakeBack(
+        **about("o-1"), resellable_spus=("apple",), resellable=(4,), damaged_spus=("apple",), damaged=(1,),
+        missing_spus=("milk",), missing=(1,), reason="not_reachable",
+    )  # fmt: skip
+    assert await in_one_batch(inventory, back) == ["GoodsTakenBack"]
+    assert await in_one_batch(inventory, back) == ["MessageParked"]  # so much never went out
+    assert await stock(inventory, "apple") == (8, 0, 8)
+    documents = ok(await get(inventory, "/documents?order=o-1"))["items"]
+    numbers = ["SI-o-1", "AD-o-1~1", "IR-o-1", "AD-o-1~2", "IR-o-1~2", "SI-o-1~2", "DR-o-1", "DR-o-1~2", "RR-o-1"]
+    assert [d["number"] for d in documents] == numbers
+    assert ok(await get(inventory, "/documents/IR-o-1~2"))["reverses"] == "SI-o-1"
+    assert [d["reason"] for d in documents[-3:]] == ["damaged", "not_returned", "not_reachable"]
 
 
 SENSELESS: list[tuple[str, Any]] = [

@@ -14,10 +14,17 @@ from services.logistics.decider import DECIDER
 from services.logistics.store import LogisticsStore
 from shared import tokens
 from shared.contracts.base import Slot
-from shared.contracts.logistics import FreeSlot, FulfilOrder, ReserveSlot
+from shared.contracts.logistics import (
+    AmendFulfilment,
+    FreeSlot,
+    FulfilOrder,
+    InterceptDelivery,
+    ReserveSlot,
+    StopFulfilment,
+)
 from shared.contracts.order import Delivery
 from tests.parts import RealParts
-from tests.services.inside import SETTINGS, Inside, inside
+from tests.services.inside import SETTINGS, Inside, inside, types_said
 
 pytestmark = pytest.mark.parts
 
@@ -90,7 +97,7 @@ def asked(start: datetime = NEXT, places: float = 2, **more: Any) -> dict[str, A
 
 
 async def test_an_order_is_brought_to_the_door(logistics: Inside) -> None:
-    """Step by step, each answered with the fulfilment as it is then, and only the next one open."""
+    """Step by step, each answered with the fulfilment as it is then, and with the next one open."""
     assert await logistics.hear(order()) == ["FulfilmentQueued"]
     page = ok(await ask(logistics, "GET", "/fulfilments/o-1"))
     assert page["lines"] == [{"spu": "apple", "quantity": 2}, {"spu": "milk", "quantity": 1}]
@@ -98,7 +105,7 @@ async def test_an_order_is_brought_to_the_door(logistics: Inside) -> None:
     phases = ["picking", "picked", "packed", "on_the_road", "delivered"]
     times = ["picking_at", "picked_at", "packed_at", "handed_over_at", "delivered_at"]
     for (step, body, role), phase, time in zip(STEPS, phases, times, strict=True):
-        assert page["allowed"] == [step]
+        assert page["allowed"][0] == step
         answer = await ask(logistics, "POST", f"/fulfilments/o-1/{step}", body, role)
         assert answer.headers["Location"] == "/fulfilments/o-1"
         assert ok(answer, 202)["phase"] == phase
@@ -170,20 +177,119 @@ async def test_refused_when_the_order_is_unknown(logistics: Inside) -> None:
     assert logistics.commits == []
 
 
+SENSELESS: list[tuple[str, Any]] = [
+    ("handed-over", None),
+    ("handed-over", {}),
+    ("handed-over", {"courier": ""}),
+    ("packed", {"a": 1}),
+    ("picked", {"short": [{"spu": "apple"}]}),
+    ("picked", {"short": [{"spu": "apple", "missing": 0}]}),
+    ("undeliverable", None),
+    ("undeliverable", {"reason": ""}),
+    ("inspected", None),
+    ("inspected", {}),
+    ("inspected", {"lines": [{"spu": "apple", "quantity": 0, "resellable": True}]}),
+    ("inspected", {"lines": [{"spu": "apple", "quantity": 1, "resellable": "yes"}]}),
+    ("inspected", {"lines": [{"spu": "apple", "quantity": 1, "resellable": True}] * 401}),
+]
+
+
 async def test_refused_when_the_body_makes_no_sense(logistics: Inside) -> None:
-    """422; what is not open yet says so, rather than to forget the shortage."""
+    """422, and nothing is sent."""
     await logistics.hear(order())
-    for path, body in (
-        ("handed-over", None),
-        ("handed-over", {}),
-        ("handed-over", {"courier": ""}),
-        ("packed", {"a": 1}),
-    ):
+    commits = len(logistics.commits)
+    for path, body in SENSELESS:
         problem(await ask(logistics, "POST", f"/fulfilments/o-1/{path}", body), 422, "invalid_request")
-    ok(await ask(logistics, "POST", "/fulfilments/o-1/start-picking"), 202)
+    assert len(logistics.commits) == commits
+
+
+# -- ways back ---------------------------------------------------------------------------------------------------------
+
+
+async def steps(it: Inside, number: int = 1, upto: int = 4) -> None:
+    """An order is queued and goes so many steps."""
+    await it.hear(order(number))
+    for step, body, role in STEPS[:upto]:
+        ok(await ask(it, "POST", f"/fulfilments/o-{number}/{step}", body, role), 202)
+
+
+async def test_a_picker_misses_pieces_and_gets_another_list(logistics: Inside) -> None:
+    """What is short is shown while the picker waits; then the list is another one."""
+    await steps(logistics, upto=1)
+    unlisted = {"short": [{"spu": "rye", "missing": 1}]}
+    problem(await ask(logistics, "POST", "/fulfilments/o-1/picked", unlisted, "picker"), 422, "line_unknown")
+    many = {"short": [{"spu": "apple", "missing": 3}]}
+    problem(await ask(logistics, "POST", "/fulfilments/o-1/picked", many, "picker"), 422, "more_short_than_listed")
     short = {"short": [{"spu": "apple", "missing": 1}]}
-    problem(await ask(logistics, "POST", "/fulfilments/o-1/picked", short), 422, "shortage_not_open_yet")
-    assert ok(await ask(logistics, "GET", "/fulfilments/o-1"))["phase"] == "picking"
+    page = ok(await ask(logistics, "POST", "/fulfilments/o-1/picked", short, "picker"), 202)
+    assert types_said(logistics.commits[-1]) == ["PiecesShort"]
+    assert (page["phase"], page["short"], page["allowed"]) == ("short", short["short"], [])
+    await logistics.forget()
+    await logistics.hear(AmendFulfilment(order_id="o-1", store="s-1", spus=("apple", "oats"), quantities=(1, 2)))
+    page = ok(await ask(logistics, "GET", "/fulfilments/o-1", role="picker"))
+    assert (page["phase"], page["short"], page["allowed"]) == ("picking", [], ["picked"])
+    assert page["lines"] == [{"spu": "apple", "quantity": 1}, {"spu": "oats", "quantity": 2}]
+    assert page["delivery"]["address"] == DOOR.address
+    assert page["back"][0]["lines"] == [{"spu": "apple", "quantity": 1, "found": "short"}]
+    assert ok(await ask(logistics, "POST", "/fulfilments/o-1/picked", None, "picker"), 202)["phase"] == "picked"
+
+
+async def test_a_stopped_order_stays_in_the_store(logistics: Inside) -> None:
+    """The courier who comes a moment later is told, and it is off the list of open work."""
+    await steps(logistics, upto=3)
+    await logistics.forget()
+    assert await logistics.hear(StopFulfilment(order_id="o-1", store="s-1")) == ["FulfilmentStopped"]
+    courier = await ask(logistics, "POST", "/fulfilments/o-1/handed-over", {"courier": "c-1"}, "courier")
+    problem(courier, 409, "fulfilment_stopped")
+    page = ok(await ask(logistics, "GET", "/fulfilments/o-1"))
+    assert (page["phase"], page["allowed"], page["called_off_at"] is not None) == ("stopped", [], True)
+    for phase, listed in (("stopped", ["o-1"]), ("packed", []), ("inspected", [])):
+        items = ok(await ask(logistics, "GET", f"/stores/s-1/fulfilments?phase={phase}"))["items"]
+        assert [item["order_id"] for item in items] == listed
+    assert len(ok(await ask(logistics, "GET", "/stores/s-1/fulfilments"))["items"]) == 1
+
+
+async def test_goods_come_back_and_are_inspected(logistics: Inside) -> None:
+    """Nobody at the door: the courier brings them back, the storekeeper looks once, and everything can be read."""
+    await steps(logistics)
+    reason = {"reason": "nobody at the door"}
+    page = ok(await ask(logistics, "POST", "/fulfilments/o-1/undeliverable", reason, "courier"), 202)
+    assert (page["phase"], page["allowed"]) == ("returning", ["goods-back"])
+    looked = {"lines": [{"spu": "apple", "quantity": 2, "resellable": False}]}
+    early = await ask(logistics, "POST", "/fulfilments/o-1/inspected", looked, "storekeeper")
+    problem(early, 409, "fulfilment_not_returned")
+    assert ok(await ask(logistics, "POST", "/fulfilments/o-1/goods-back", {}, "courier"), 202)["phase"] == "returned"
+    page = ok(await ask(logistics, "GET", "/fulfilments/o-1", role="storekeeper"))
+    assert page["allowed"] == ["inspected"]
+    many = {"lines": [{"spu": "apple", "quantity": 3, "resellable": True}]}
+    problem(await ask(logistics, "POST", "/fulfilments/o-1/inspected", many, "storekeeper"), 422, "more_than_sent")
+    page = ok(await ask(logistics, "POST", "/fulfilments/o-1/inspected", looked, "storekeeper"), 202)
+    assert types_said(logistics.commits[-1]) == ["GoodsInspected"]
+    assert [(step["phase"], step["reason"], step["actor"]) for step in page["back"]] == [
+        ("returning", "nobody at the door", "courier:"),
+        ("returned", "", "courier:"),
+        ("inspected", "", "storekeeper:"),
+    ]
+    assert page["back"][2]["lines"] == [
+        {"spu": "apple", "quantity": 2, "found": "damaged"},
+        {"spu": "milk", "quantity": 1, "found": "missing"},
+    ]
+    again = await ask(logistics, "POST", "/fulfilments/o-1/inspected", looked, "storekeeper")
+    problem(again, 409, "already_inspected")
+    assert await logistics.hear(InterceptDelivery(order_id="o-1", store="s-1")) == ["InterceptMissed"]
+
+
+async def test_who_may_bring_back_and_inspect(logistics: Inside) -> None:
+    """Couriers bring back, storekeepers inspect, each in their own store."""
+    await steps(logistics)
+    bodies: dict[str, Any] = {"undeliverable": {"reason": "no bell"}, "goods-back": {}, "inspected": {"lines": []}}
+    for path, role in (("undeliverable", "picker"), ("goods-back", "storekeeper"), ("inspected", "courier")):
+        address = f"/fulfilments/o-1/{path}"
+        problem(await ask(logistics, "POST", address, bodies[path], role), 403, "wrong_role")
+    for path, role in (("undeliverable", "courier"), ("goods-back", "courier"), ("inspected", "storekeeper")):
+        address = f"/fulfilments/o-1/{path}"
+        problem(await ask(logistics, "POST", address, bodies[path], role, store="s-2"), 403, "wrong_store")
+        ok(await ask(logistics, "POST", address, bodies[path], role, store="s-1"), 202)
 
 
 # -- slots -------------------------------------------------------------------------------------------------------------

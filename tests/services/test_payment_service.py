@@ -17,6 +17,8 @@ from services.payment.simulator.bookkeeper import MemoryBookkeeper
 from services.payment.simulator.front import GatewaySimulator
 from services.payment.store import PaymentStore
 from shared.contracts.payment import RefundPayment, TakePayment
+from shared.runtime.decider import Inner
+from shared.runtime.said import Effect
 from tests.parts import RealParts
 from tests.services.inside import Inside, inside
 
@@ -158,14 +160,60 @@ async def test_webhook_that_parks_is_not_sent_again(payment: Inside) -> None:
 
 
 async def test_refund_that_the_gateway_will_not_do_is_seen(payment: Inside) -> None:
-    """It stays in the order's payments with the gateway's code; nothing is said, nothing is lost."""
+    """It stays in the order's payments with the gateway's code, and the order hears of it."""
     payment_run, payment.run = payment.run, None
     await payment.hear(attempt())
     await deliver(payment, CaptureReported("cap_unheard_of", "o-1", "o-1:1", 649, AT))
     payment.run = payment_run
-    assert await payment.hear(refund(1, 649, "cap_unheard_of")) == []
+    assert await payment.hear(refund(1, 649, "cap_unheard_of")) == ["PaymentRefundRefused"]
     (back,) = (await page(payment))["refunds"]
     assert (back["phase"], back["code"], back["at"]) == ("refused", "unknown_capture", None)
+
+
+async def test_refund_refused_for_good_blocks_nothing(payment: Inside) -> None:
+    """Money that the gateway keeps: each refund of it is refused, over HTTP for all to see, and nothing parks."""
+    assert await payment.hear(attempt("tok_no_refund")) == ["PaymentTaken"]
+    assert await payment.hear(refund(1, 200)) == ["PaymentRefundRefused"]
+    await payment.forget()
+    assert await payment.hear(refund(2, 649)) == ["PaymentRefundRefused"]
+    shown = await page(payment)
+    assert [(r["phase"], r["code"]) for r in shown["refunds"]] == [("refused", "not_refundable")] * 2
+    assert shown["payments"][0]["refunded"] == 0
+    assert not any(commit.parked for commit in payment.commits)
+
+
+async def test_refund_over_the_rest_never_reaches_the_gateway(payment: Inside) -> None:
+    """It is refused with a code and moves nothing; what is left can still go back."""
+    await payment.hear(attempt())
+    assert await payment.hear(refund(1, 200)) == ["PaymentRefunded"]
+    await payment.forget()
+    assert await payment.hear(refund(2, 450)) == ["PaymentRefundRefused"]
+    assert payment.commits[-1].effects_opened == []
+    assert await payment.hear(refund(3, 449)) == ["PaymentRefunded"]
+    shown = await page(payment)
+    assert [(r["refund"], r["phase"], r["code"]) for r in shown["refunds"]] == [
+        (1, "refunded", None),
+        (2, "refused", "refund_over_rest"),
+        (3, "refunded", None),
+    ]
+    assert shown["payments"][0]["refunded"] == 649
+
+
+async def test_refund_whose_answer_was_lost_is_asked_for_again(payment: Inside) -> None:
+    """The process died with the answer: the same key makes the second call the same refund, told and written once."""
+    await payment.hear(attempt())
+    call = payment.run
+    assert call
+
+    async def answer_lost_first(effect: Effect, resumed: bool) -> Inner:
+        await call(effect, resumed)
+        return await call(effect, True)
+
+    payment.run = answer_lost_first
+    assert await payment.hear(refund(1, 400)) == ["PaymentRefunded"]
+    assert await payment.hear(refund(2, 249)) == ["PaymentRefunded"]
+    refunds = await payment.pool.fetch("select amount from journal where kind = 'refunded' order by amount")
+    assert [row["amount"] for row in refunds] == [249, 400]
 
 
 async def test_only_staff_may_look(payment: Inside) -> None:

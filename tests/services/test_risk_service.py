@@ -12,7 +12,7 @@ import pytest
 from services.risk.api import routes
 from services.risk.decider import DECIDER
 from services.risk.store import RiskStore
-from shared.contracts.risk import ScreenOrder, WithdrawScreening
+from shared.contracts.risk import CustomerCancelled, ScreenOrder, WithdrawScreening
 from tests.parts import RealParts
 from tests.services.inside import Inside, inside
 
@@ -163,7 +163,32 @@ async def test_standing_of_an_account(risk: Inside) -> None:
     standing = (await risk.ask("GET", "/accounts/a-1")).json()
     assert standing["screenings"] == {"cleared": 2, "restricted": 1}
     assert [entry["reason"] for entry in standing["blocklist"]] == ["chargebacks"]
-    assert (await risk.ask("GET", "/accounts/a-2")).json() == {"account": "a-2", "screenings": {}, "blocklist": []}
+    assert (await risk.ask("GET", "/accounts/a-2")).json() == {
+        "account": "a-2",
+        "screenings": {},
+        "cancelled": 0,
+        "cancels": {},
+        "last_cancelled_at": None,
+        "blocklist": [],
+    }
+
+
+async def test_customers_cancels_are_counted(risk: Inside) -> None:
+    """By reason, each order once, also when it is told again after a restart; other accounts' are not in there."""
+    at = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+    def cancelled(number: int, reason: str = "cancelled_by_customer", account: str = "a-1") -> CustomerCancelled:
+        moment = at + timedelta(minutes=number)
+        return CustomerCancelled(account=account, order_id=f"o-{number}", reason=reason, at=moment)
+
+    for activity in (cancelled(1), cancelled(2), cancelled(3, "not_reachable"), cancelled(4, account="a-2")):
+        assert await risk.hear(activity) == []
+    await risk.forget()
+    await risk.hear(cancelled(1))
+    standing = (await risk.ask("GET", "/accounts/a-1", role="risk_analyst")).json()
+    assert (standing["cancelled"], standing["cancels"]) == (3, {"cancelled_by_customer": 2, "not_reachable": 1})
+    assert datetime.fromisoformat(standing["last_cancelled_at"]) == at + timedelta(minutes=3)
+    assert not any(commit.parked for commit in risk.commits)
 
 
 @pytest.mark.parametrize(

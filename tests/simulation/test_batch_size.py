@@ -130,4 +130,4 @@ def test_the_comparison_sees_whole_lives(monkeypatch: pytest.MonkeyPatch) -> Non
             phases |= {str(order.phase) for order in database.states.values()}
             papers |= {paper.kind for paper in database.records.get(Paper, [])}
     assert phases >= {"closed", "cancelled", "rejected"}
-    assert papers == {"document", "payment", "refund", "short"}
+    assert papers == {"document", "payment", "refund", "short", "ticket"}

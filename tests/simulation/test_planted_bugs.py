@@ -17,19 +17,25 @@ from larder.simulation.poison import Poisoner
 from larder.simulation.simulate import simulate
 from larder.simulation.weather import Weather
 from services.inventory import decider as inventory
+from services.inventory import holds, issues
+from services.inventory.state import CountTakesHold, Document, Kind, Movement
 from services.inventory.state import Phase as HoldPhase
 from services.logistics import decider as logistics
+from services.logistics import fulfilments
+from services.logistics.state import Phase as StorePhase
 from services.logistics.state import ReservationPhase
+from services.order import back, short
 from services.order import decider as order
-from services.order.state import Phase
+from services.order.state import CancelWanted, GoodsOverdue, Phase, ShortageSettled
 from services.payment import decider as payment
-from shared.contracts.inventory import ReleaseStock
-from shared.contracts.logistics import FreeSlot
-from shared.contracts.order import CancelOrder
-from shared.contracts.payment import MoneyUnasked, RefundPayment
+from shared.contracts.aftersales import RaiseTicket, SettleTicket
+from shared.contracts.inventory import DropShort, ReleaseStock, ReverseIssue, TakeBack
+from shared.contracts.logistics import FreeSlot, FulfilmentDelivered, GoodsInspected, PiecesShort, StopFulfilment
+from shared.contracts.payment import MoneyUnasked, PaymentRefundRefused, RefundPayment
 from shared.runtime import shard
 from shared.runtime.envelope import Delivery, Wire
-from shared.runtime.table import IGNORE, to
+from shared.runtime.said import SetTimer
+from shared.runtime.table import IGNORE, To, to
 
 SEEDS_MAX = 150
 """A bug that hides for longer than this is not found by anybody's test run."""
@@ -99,7 +105,7 @@ def timers_before_the_log_is_read(patch: pytest.MonkeyPatch) -> None:
 
 def release_forgets_the_lock(patch: pytest.MonkeyPatch) -> None:
     """A released hold leaves its pieces locked."""
-    cell = to(HoldPhase.RELEASED, inventory.tell_released)
+    cell = to(HoldPhase.RELEASED, holds.tell_released)
     patch.setitem(inventory.HOLD.rows[HoldPhase.LOCKED], ReleaseStock, cell)
 
 
@@ -110,7 +116,7 @@ def sold_out_unnoticed(patch: pytest.MonkeyPatch) -> None:
 
 def place_never_given_back(patch: pytest.MonkeyPatch) -> None:
     """A cancelled order keeps its place in the slot."""
-    patch.setattr(order, "give_slot_back", lambda order: ())
+    patch.setattr(back, "give_slot_back", lambda order: ())
 
 
 def place_given_back_without_counting(patch: pytest.MonkeyPatch) -> None:
@@ -121,14 +127,14 @@ def place_given_back_without_counting(patch: pytest.MonkeyPatch) -> None:
 
 def refund_sent_twice(patch: pytest.MonkeyPatch) -> None:
     """Each refund of a cancelled order is asked for under two numbers."""
-    refund_all = order._refund_all
+    refund_rest = back._refund_rest
 
     def twice(*arguments: Any) -> Any:
-        changes, (refund,) = refund_all(*arguments)
+        changes, (refund,) = refund_rest(*arguments)
         assert isinstance(refund, RefundPayment)
         return changes, (refund, refund.model_copy(update={"refund": refund.refund + 1}))
 
-    patch.setattr(order, "_refund_all", twice)
+    patch.setattr(back, "_refund_rest", twice)
 
 
 def refund_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -140,14 +146,103 @@ def refund_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def late_money_revives(patch: pytest.MonkeyPatch) -> None:
     """Money that comes for a cancelled order makes it be picked."""
-    cell = to(Phase.AWAITING_PICKING, order.give_back)
+    cell = to(Phase.AWAITING_PICKING, back.give_back)
     patch.setitem(order.SALES_ORDER.rows[Phase.CANCELLED], MoneyUnasked, cell)
 
 
 def cancel_after_payment(patch: pytest.MonkeyPatch) -> None:
     """A paid order can be cancelled like one that was not, and the money stays."""
-    cell = to(Phase.CANCELLED, order.cancel_unheld)
-    patch.setitem(order.SALES_ORDER.rows[Phase.AWAITING_PICKING], CancelOrder, cell)
+    cell = to(Phase.CANCELLED, back.cancel_unheld)
+    patch.setitem(order.SALES_ORDER.rows[Phase.AWAITING_PICKING], CancelWanted, cell)
+
+
+def stopped_goods_not_put_back(patch: pytest.MonkeyPatch) -> None:
+    """The work is stopped, the money goes back, and the goods stay issued."""
+    forgetful = _without(inventory.HOLD.rows[HoldPhase.DEDUCTED][ReverseIssue], Document, Movement)
+    patch.setitem(inventory.HOLD.rows[HoldPhase.DEDUCTED], ReverseIssue, forgetful)
+
+
+def _without(cell: Any, *kinds: type) -> To:
+    """The cell of a table, saying less."""
+
+    def act(state: Any, message: Any, context: Any) -> Any:
+        changes, said = cell.action(state, message, context)
+        return changes, tuple(item for item in said if not isinstance(item, kinds))
+
+    return To(cell.phase, act)
+
+
+def stop_after_hand_over(patch: pytest.MonkeyPatch) -> None:
+    """The work is stopped although the courier has the bags."""
+    stop = logistics.FULFILMENT.rows[StorePhase.PACKED][StopFulfilment]
+    patch.setitem(logistics.FULFILMENT.rows[StorePhase.ON_THE_ROAD], StopFulfilment, stop)
+
+
+def late_intercept_told_to_nobody(patch: pytest.MonkeyPatch) -> None:
+    """An intercept came too late, and its ticket waits for ever."""
+    cells = order.SALES_ORDER.rows[Phase.INTERCEPTING]
+    patch.setitem(cells, FulfilmentDelivered, _without(cells[FulfilmentDelivered], SettleTicket))
+
+
+def dropped_pieces_refunded_twice(patch: pytest.MonkeyPatch) -> None:
+    """What was given back for short lines is forgotten when the rest goes back."""
+    refund_part = short._refund_part
+
+    def forgetful(*arguments: Any) -> Any:
+        changes, said = refund_part(*arguments)
+        return {**changes, "given_back": 0} if said else changes, said
+
+    patch.setattr(short, "_refund_part", forgetful)
+
+
+def dropped_pieces_stay_on_the_issue(patch: pytest.MonkeyPatch) -> None:
+    """Inventory is not told that pieces were never there."""
+    cells = order.SALES_ORDER.rows[Phase.SHORT]
+    patch.setitem(cells, ShortageSettled, _without(cells[ShortageSettled], DropShort))
+
+
+def short_pieces_not_written_off(patch: pytest.MonkeyPatch) -> None:
+    """Pieces that were never there leave the issue, and stay in the books."""
+    patch.setattr(issues._Papers, "drop", lambda step, missing: step.write(Kind.ISSUE_REVERSAL, missing, "short"))
+
+
+def old_list_picked(patch: pytest.MonkeyPatch) -> None:
+    """The picker goes on with the list that was short."""
+    patch.setattr(fulfilments, "_amended", lambda pick_list, message: pick_list)
+
+
+def missing_goods_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Goods that do not come back are not written off."""
+    cells = order.SALES_ORDER.rows[Phase.RETURNING]
+    patch.setitem(cells, GoodsOverdue, _without(cells[GoodsOverdue], TakeBack))
+
+
+def late_goods_ignored(patch: pytest.MonkeyPatch) -> None:
+    """What comes back after it was written off stays off the books."""
+    patch.setitem(order.SALES_ORDER.rows[Phase.CANCELLED], GoodsInspected, IGNORE)
+
+
+def refused_refund_told_to_nobody(patch: pytest.MonkeyPatch) -> None:
+    """The gateway keeps the money, and no person hears of it."""
+    cells = order.SALES_ORDER.rows[Phase.REFUNDING]
+    patch.setitem(cells, PaymentRefundRefused, _without(cells[PaymentRefundRefused], RaiseTicket))
+
+
+def lost_hold_stays_locked(patch: pytest.MonkeyPatch) -> None:
+    """A count takes a hold away, and its pieces stay locked."""
+    cells = inventory.HOLD.rows[HoldPhase.LOCKED]
+    patch.setitem(cells, CountTakesHold, _without(cells[CountTakesHold], Movement))
+
+
+def cancels_not_counted(patch: pytest.MonkeyPatch) -> None:
+    """Risk never hears of what customers cancel."""
+    patch.setattr(back, "CUSTOMERS_DOING", frozenset())
+
+
+def shortage_without_deadline(patch: pytest.MonkeyPatch) -> None:
+    """Nobody calls, and the order stays short."""
+    cells = order.SALES_ORDER.rows[Phase.PICKING]
+    patch.setitem(cells, PiecesShort, _without(cells[PiecesShort], SetTimer))
 
 
 def timed_out_charge_not_asked_about(patch: pytest.MonkeyPatch) -> None:
@@ -231,6 +326,19 @@ PLANTS: list[Plant] = [
     refund_forgotten,
     late_money_revives,
     cancel_after_payment,
+    stopped_goods_not_put_back,
+    stop_after_hand_over,
+    late_intercept_told_to_nobody,
+    dropped_pieces_refunded_twice,
+    dropped_pieces_stay_on_the_issue,
+    short_pieces_not_written_off,
+    old_list_picked,
+    missing_goods_forgotten,
+    late_goods_ignored,
+    refused_refund_told_to_nobody,
+    lost_hold_stays_locked,
+    cancels_not_counted,
+    shortage_without_deadline,
     timed_out_charge_not_asked_about,
     answer_forgotten,
     ids_forgotten,

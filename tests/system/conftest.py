@@ -13,7 +13,14 @@ from tests.parts import why_not
 from tests.system.driver import Stack
 from tests.system.shop import Shop
 
-WINDOWS = {"payment_window_s": 12, "after_sales_window_s": 2, "review_window_s": 5, "gateway_timeout_s": 2.5}
+WINDOWS = {
+    "payment_window_s": 12,
+    "after_sales_window_s": 2,
+    "review_window_s": 5,
+    "gateway_timeout_s": 2.5,
+    "shortage_window_s": 10,
+    "return_window_s": 10,
+}
 LAG_BOUND = 1_500
 LAST = "test_afterwards.py"
 

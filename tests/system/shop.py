@@ -180,18 +180,74 @@ class Shop:
         )
         return page
 
-    async def deliver(self, order_id: str) -> dict[str, Any]:
-        """Walks a paid order to the customer's door."""
+    async def begin(self, order_id: str) -> None:
+        """A picker takes a paid order."""
         await self.fulfilment(order_id, "queued")
         await self.work(order_id, "start-picking")
         await self.until(order_id, "picking")
+
+    async def pack(self, order_id: str) -> None:
+        """All that is to be picked is picked and packed."""
         await self.work(order_id, "picked")
         await self.work(order_id, "packed")
         await self.until(order_id, "awaiting_shipment")
+
+    async def send_out(self, order_id: str) -> None:
+        """The courier has the bags."""
         await self.work(order_id, "handed-over", {"courier": "c-1"}, by="courier")
         await self.until(order_id, "in_delivery")
+
+    async def deliver(self, order_id: str) -> dict[str, Any]:
+        """Walks a paid order to the customer's door."""
+        await self.begin(order_id)
+        await self.pack(order_id)
+        await self.send_out(order_id)
         await self.work(order_id, "delivered", by="courier")
         return await self.until(order_id, "delivered", "closed")
+
+    async def on_the_road(self, wanted: Mapping[str, int], **more: Any) -> dict[str, Any]:
+        """A paid order that is on its way to the customer."""
+        order = await self.paid(wanted, **more)
+        await self.begin(order["order_id"])
+        await self.pack(order["order_id"])
+        await self.send_out(order["order_id"])
+        return order
+
+    # -- customer service ------------------------------------------------------------------------------------------
+
+    async def ticket(self, order_id: str, kind: str, *phases: str) -> dict[str, Any]:
+        """The ticket of this kind, once it is in one of these phases."""
+
+        async def there() -> dict[str, Any] | None:
+            page = await self.stack.get("aftersales", f"/tickets?order={order_id}", "customer_service")
+            found: list[dict[str, Any]] = [t for t in page["items"] if t["kind"] == kind and t["phase"] in phases]
+            return found[0] if found else None
+
+        return await until(there, f"a ticket {kind} of {order_id} to be {phases}")
+
+    async def call(self, ticket: Mapping[str, Any], outcome: str, *substitutes: tuple[str, int, str]) -> httpx.Response:
+        """What the customer said on the phone: substitutes are SPU, pieces, instead of which SPU."""
+        body: dict[str, Any] = {"outcome": outcome}
+        if substitutes:
+            body["substitutes"] = [{"spu": s, "quantity": q, "instead_of": i} for s, q, i in substitutes]
+        path = f"/tickets/{ticket['ticket_id']}/call-outcome"
+        return await self.stack.post("aftersales", path, body, by="customer_service")
+
+    async def papers(self, order_id: str, *kinds: str) -> list[dict[str, Any]]:
+        """The order's documents, each as its lines by SPU, once they are of these kinds in this order."""
+
+        async def there() -> list[dict[str, Any]] | None:
+            documents = (await self.order(order_id))["documents"]
+            seen[:] = [d["kind"] for d in documents]
+            if tuple(seen) != kinds:
+                return None
+            return [{line["spu"]: line["quantity"] for line in d["lines"]} for d in documents]
+
+        seen: list[str] = []
+        try:
+            return await until(there, "")
+        except AssertionError:
+            raise AssertionError(f"{order_id}: {kinds} expected, has {seen}") from None
 
     # -- slots -----------------------------------------------------------------------------------------------------
 

@@ -69,10 +69,3 @@ async def test_pay_and_cancel_at_once(shop: Shop) -> None:
     await asyncio.gather(*(race(order) for order in orders))
     sold = sum([(await shop.order(o["order_id"]))["phase"] == "awaiting_picking" for o in orders])
     await shop.stock_is(shop.apple, 100 - sold)
-
-
-async def test_a_paid_order_cannot_be_cancelled_yet(shop: Shop) -> None:
-    """The ways back after payment come later: until then the wish is refused, and nothing moves."""
-    order = await shop.paid({shop.apple: 1})
-    refused(await shop.cancel(order), 409, "cancel_not_allowed")
-    assert (await shop.order(order["order_id"]))["phase"] == "awaiting_picking"

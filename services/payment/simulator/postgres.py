@@ -45,7 +45,7 @@ _UNREACHABLE = (
     OSError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
-    asyncpg.InternalClientError,  # a line that dies between two steps of the driver (its issue 784)
+    asyncpg.InternalClientError,  # a connection that dies between two of the client's steps (asyncpg's issue 784)
     asyncpg.OperatorInterventionError,
     asyncpg.TransactionRollbackError,
     asyncpg.InsufficientResourcesError,

@@ -112,7 +112,10 @@ async def read_touched(connection: Any, calls: Sequence[Call]) -> Book:
         book.remember(*map(_intent, await connection.fetch(_READ_INTENTS, keys)))
     if refunds:
         captures = [refund.capture for refund in refunds]
-        book.remember(*(Capture(*row) for row in await connection.fetch(_LOCK_CAPTURES, captures)))
+        locked = [Capture(*row) for row in await connection.fetch(_LOCK_CAPTURES, captures)]
+        book.remember(*locked)
+        paid = await connection.fetch(_READ_INTENTS, [capture.key for capture in locked])
+        book.remember(*map(_intent, paid))
         keys = [refund.key for refund in refunds]
         for row in await connection.fetch(_READ_REFUNDS, keys, captures):
             book.remember(BookedRefund(Refund(*row[:4]), *row[4:]))

@@ -2,7 +2,8 @@
 
 Methods (a promise, DESIGN §10): `tok_ok`, `tok_declined`, `tok_slow:S` (money at once, the answer after S seconds),
 `tok_late:S` (no answer; the money after S seconds, told by webhook), `tok_twice` (two captures, the second told by
-webhook). Anything else is declined.
+webhook). Beside the promised ones: `tok_no_refund` (money at once, and none of it ever goes back). Anything else is
+declined.
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ from shared.contracts.base import MONEY_MAX
 
 METHOD_MAX = 64
 """Most characters of a method that the book keeps."""
+NO_REFUND = "tok_no_refund"
+"""The method whose money stays: a closed account, for all that the caller learns."""
 MALFORMED = "malformed"
 """What the book keeps of a method that no database would: too long, or not plain text."""
 
-_METHOD = re.compile(r"tok_(?:(ok|declined|twice)|(slow|late):([0-9]{1,7}(?:\.[0-9]{1,6})?))")
+_METHOD = re.compile(r"tok_(?:(ok|declined|twice|no_refund)|(slow|late):([0-9]{1,7}(?:\.[0-9]{1,6})?))")
 
 
 def simulated_gateway_answer(
@@ -106,6 +109,8 @@ def refund(book: Book, call: Refund, now: datetime) -> GivenBack:
         code = "unknown_capture"
     elif call.amount > capture.amount - book.refunded(call.capture):
         code = "exceeds_capture"
+    elif book.intents[capture.key].charge.method == NO_REFUND:
+        code = "not_refundable"
     else:
         booked = BookedRefund(call, refund_reference(call.key), capture.order_id, capture.currency, now)
         book.write_refund(booked)

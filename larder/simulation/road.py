@@ -1,0 +1,147 @@
+"""What does not go the straight way in the store and on the road: short lines, shut doors, goods that come back.
+
+Pickers, couriers and storekeepers know the list of an order from the commands that their store got.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+from typing import Any
+
+from larder.simulation.people import Desk
+from shared.contracts.logistics import (
+    AmendFulfilment,
+    BringGoodsBack,
+    DeliveryFailed,
+    FulfilmentIntercepted,
+    FulfilOrder,
+    InspectGoods,
+    ReportDelivered,
+    ReportPicked,
+    ReportUndeliverable,
+)
+from shared.runtime.envelope import Delivery as Record
+
+BACK_S = (10.0, 1_000.0, 80_000.0, 120_000.0)
+"""A courier is back within one of these: some come after the goods were written off."""
+SHORT_EVENINGS = (0.0, 0.2, 0.5)
+"""How often a picker misses something, by evening."""
+SHUT_DOORS = (0.0, 0.15, 0.5)
+"""How often nobody is at the door, by evening."""
+
+
+class Road:
+    """Pickers with gaps on the shelf, couriers before shut doors, and what comes of it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.dice = dice = desk.dice
+        self.short = dice.choice(SHORT_EVENINGS)
+        self.shut = dice.choice(SHUT_DOORS)
+        self._lists: dict[str, dict[str, int]] = {}
+        self._coming_back: set[str] = set()
+        watch = desk.around.log.watch
+        watch(FulfilOrder.TYPE, self._learn_list)
+        watch(AmendFulfilment.TYPE, self._pick_on)
+        watch(DeliveryFailed.TYPE, self._turn_back)
+        watch(FulfilmentIntercepted.TYPE, self._turn_back)
+
+    # -- picking ---------------------------------------------------------------------------------------------------
+
+    def _learn_list(self, record: Record) -> None:
+        if record.value is not None and record.link:
+            told = FulfilOrder.from_json(record.value)
+            self._lists[told.order_id] = dict(zip(told.spus, told.quantities, strict=True))
+
+    def _pick_on(self, record: Record) -> None:
+        """The list was short and is another one: the picker goes on with it, and may miss something again."""
+        if record.value is None or not record.link:
+            return
+        told = AmendFulfilment.from_json(record.value)
+        self._lists[told.order_id] = dict(zip(told.spus, told.quantities, strict=True))
+        self.report_picked(told.order_id, told.store, self.dice.choice((0.1, 2.0, 60.0)) * self.dice.random())
+
+    def report_picked(self, order_id: str, store: str, after_s: float) -> None:
+        """The picker is through; or misses something; or mistypes what, is refused, and says it again."""
+        dice = self.dice
+        report = partial(ReportPicked, order_id=order_id, store=store)
+        if dice.random() < self.short and (listed := self._lists.get(order_id)):
+            if dice.random() < 0.1:
+                spu, pieces = dice.choice([*listed.items(), ("moon-cheese", 0)])
+                self.desk.send(report(spus=(spu,), missing=(pieces + 1,)), "picker:", after_s=after_s)
+                after_s += 0.5
+            spus, missing = zip(*_some(listed, dice), strict=True)
+            self.desk.send(report(spus=spus, missing=missing), "picker:", after_s=after_s)
+            if dice.random() < 0.9:
+                return
+            after_s += dice.random()  # another picker finds everything, a moment later
+        self.desk.send(report(), "picker:", after_s=after_s)
+
+    # -- at the door -----------------------------------------------------------------------------------------------
+
+    def come_to_door(self, order_id: str, store: str, after_s: float) -> None:
+        """Somebody opens, or nobody does; now and then the courier clicks on both."""
+        dice = self.dice
+        delivered = ReportDelivered(order_id=order_id, store=store)
+        shut = ReportUndeliverable(order_id=order_id, store=store, reason="nobody there")
+        clicks = [shut if dice.random() < self.shut else delivered]
+        if dice.random() < 0.05:
+            clicks.append(dice.choice((shut, delivered)))
+        for click in clicks:
+            self.desk.send(click, "courier:", after_s=after_s + dice.random() * len(clicks))
+
+    # -- coming back -----------------------------------------------------------------------------------------------
+
+    def _turn_back(self, record: Record) -> None:
+        """The goods come back to the store, soon, late, or never, and are looked at."""
+        if record.value is None or not record.link or record.subject in self._coming_back:
+            return
+        self._coming_back.add(record.subject)
+        dice, send = self.dice, self.desk.send
+        told = DeliveryFailed.from_json(record.value) if record.type == DeliveryFailed.TYPE else None
+        store = told.store if told else FulfilmentIntercepted.from_json(record.value).store
+        order_id = record.subject
+        if dice.random() < 0.15:
+            return
+        back_s = dice.choice(BACK_S) * dice.random()
+        back = BringGoodsBack(order_id=order_id, store=store)
+        send(back, "courier:", after_s=back_s)
+        if dice.random() < 0.1:
+            send(back, "courier:", after_s=back_s + dice.random())
+        if dice.random() < 0.1:
+            return  # it stands in a corner, and nobody looks at it
+        inspect = partial(InspectGoods, order_id=order_id, store=store)
+        looked_s = back_s + dice.choice((0.2, 5.0, 1_000.0, 100_000.0)) * dice.random() + 0.1
+        if dice.random() < 0.1:  # too early, unknown lines, or more than was sent
+            odd = dice.choice((_found({"moon-cheese": 1}, dice), _found({"spu-0": 999}, dice), _found({}, dice)))
+            send(inspect(**odd), f"storekeeper:{store}", after_s=dice.choice((back_s * 0.9, back_s + 0.1)))
+        found = self._found_back(order_id)
+        send(inspect(**found), f"storekeeper:{store}", after_s=looked_s)
+        if dice.random() < 0.15:
+            send(inspect(**self._found_back(order_id)), f"storekeeper:{store}", after_s=looked_s + dice.random())
+
+    def _found_back(self, order_id: str) -> dict[str, Any]:
+        """All of it, some of it, nothing; resellable or damaged, now and then an SPU in both states."""
+        listed, dice = self._lists.get(order_id, {}), self.dice
+        chance = dice.random()
+        if chance < 0.6:
+            return _found(listed, dice)
+        return _found(dict(_some(listed, dice)) if listed and chance < 0.9 else {}, dice)
+
+
+def _some(listed: dict[str, int], dice: Random) -> list[tuple[str, int]]:
+    """Some pieces of some lines of a list, at least one; now and then all of it."""
+    if dice.random() < 0.15:
+        return list(listed.items())
+    spus = dice.sample(list(listed), dice.randint(1, len(listed)))
+    return [(spu, dice.randint(1, listed[spu])) for spu in spus]
+
+
+def _found(pieces: dict[str, int], dice: Random) -> dict[str, Any]:
+    lines: list[tuple[str, int, bool]] = []
+    for spu, quantity in pieces.items():
+        good = quantity if dice.random() < 0.6 else dice.randint(0, quantity)
+        lines += [(spu, n, resellable) for n, resellable in ((good, True), (quantity - good, False)) if n]
+    spus, quantities, resellable = zip(*lines, strict=True) if lines else ((), (), ())
+    return {"spus": spus, "quantities": quantities, "resellable": resellable}

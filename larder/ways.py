@@ -1,0 +1,89 @@
+"""Two more grids of the order's table: who may cancel in which phase, and each phase's shortest way to an end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from services.order.decider import DECIDER, SALES_ORDER
+from services.order.policy import CANCEL_POLICY, Actor, Policy
+from services.order.state import ENDS, CancelNeedsTicket, CancelRefused, CancelWanted, Phase
+from shared.runtime.table import Refuse, To
+
+_WISHES: Mapping[Policy, type] = {
+    Policy.ALLOWED: CancelWanted,
+    Policy.REFUSED: CancelRefused,
+    Policy.TICKET: CancelNeedsTicket,
+}
+"""What the policy's words are to the table."""
+_TIMERS = frozenset(DECIDER.timers.values())
+
+
+class Step(NamedTuple):
+    """A message, and the phase that it leads into."""
+
+    message: type
+    phase: Phase
+
+
+def way_to_end(start: Phase) -> list[Step] | None:
+    """The fewest steps from a phase of the sales order to an end, timers first; None when there is no way."""
+    seen, ways = {start}, [(start, list[Step]())]
+    for phase, steps in ways:  # grows while it is walked, the shortest ways first
+        if phase in ENDS:
+            return steps
+        for message, cell in sorted(SALES_ORDER.rows[phase].items(), key=lambda item: item[0] not in _TIMERS):
+            if isinstance(cell, To) and (after := Phase(cell.phase)) not in seen:
+                seen.add(after)
+                ways.append((after, [*steps, Step(message, after)]))
+    return None
+
+
+def ways_to_the_end() -> str:
+    """The page of all phases of the sales order, each with its shortest way to an end."""
+    lines = [
+        "# Ways to the end",
+        "",
+        "From every phase of a sales order, the fewest messages that end it. What each does on the way stands in",
+        "[sales-order.md](sales-order.md).",
+        "",
+        "| phase | steps | the shortest way |",
+        "| --- | --- | --- |",
+    ]
+    for phase in SALES_ORDER.rows:
+        steps = way_to_end(Phase(phase))
+        if steps is None:
+            lines.append(f"| **{phase}** | - | none |")
+        else:
+            way = ", ".join(f"{step.message.__name__} → **{step.phase}**" for step in steps)
+            lines.append(f"| **{phase}** | {len(steps)} | {way or 'an end'} |")
+    return "\n".join(lines) + "\n"
+
+
+def cancel_policy() -> str:
+    """The page of the cancel policy: phase by actor, and what the one who asks is answered."""
+    lines = [
+        "# Cancel policy",
+        "",
+        "What `POST /orders/{id}/cancel` comes to, by the order's phase and by who asks. The policy is",
+        "[cancel_policy.toml](../../services/order/cancel_policy.toml): changing it changes no code.",
+        "",
+        f"| phase | {' | '.join(actor.replace('_', ' ') for actor in Actor)} |",
+        "| --- |" + " --- |" * len(Actor),
+    ]
+    for phase, answers in CANCEL_POLICY.items():
+        lines.append(f"| **{phase}** | {' | '.join(_answer(phase, answers[actor]) for actor in Actor)} |")
+    lines += [
+        "",
+        "An arrow: 202, and where the order goes. A code: 409. `cancel_needs_ticket`: customer service can, by an",
+        "intercept ticket. Customer service includes admins; system is everybody else who sends commands to the topic.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _answer(phase: Phase, policy: Policy) -> str:
+    cell = SALES_ORDER.cell(phase, _WISHES[policy])
+    if isinstance(cell, To):
+        return f"→ **{cell.phase}**"
+    assert isinstance(cell, Refuse), f"a wish to cancel is never ignored, but it is in {phase}"
+    return f"`{cell.code}`"

@@ -1,0 +1,119 @@
+"""A hold's life until the goods leave the books: what is said when an order asks, verifies, pays or gives up, and when
+a count takes its pieces away."""
+
+from __future__ import annotations
+
+from services.inventory.cells import zeros
+from services.inventory.state import (
+    LOCK,
+    UNLOCK,
+    CheckedGoodsSoldOut,
+    CheckedGoodsThere,
+    CheckFits,
+    CheckFitsNoMore,
+    CheckStillFits,
+    CountTakesHold,
+    Document,
+    Hold,
+    HoldFallsShort,
+    Kind,
+    LockFits,
+    Movement,
+)
+from shared.contracts.inventory import (
+    DeductStock,
+    ReleaseStock,
+    StockDeducted,
+    StockGone,
+    StockHeld,
+    StockLost,
+    StockReleased,
+    StockShort,
+    StockSoldOut,
+    StockVerified,
+    VerifyStock,
+)
+from shared.runtime.decider import Context
+from shared.runtime.table import Change
+
+# -- holding -----------------------------------------------------------------------------------------------------------
+
+
+def lock(hold: Hold, m: LockFits, c: Context) -> Change:
+    """All pieces are the order's from now on."""
+    spus, quantities = tuple(m.demand), tuple(m.demand.values())
+    movement = Movement(hold.store, c.now, LOCK, hold.order_id, None, spus, zeros(spus), quantities)
+    changes = {"mode": "lock", "spus": spus, "quantities": quantities}
+    return changes, (movement, StockHeld(order_id=hold.order_id, mode="lock"))
+
+
+def remember_demand(hold: Hold, m: CheckFits, c: Context) -> Change:
+    """There is enough, and nothing is taken: first paid is first served."""
+    changes = {"mode": "on_payment", "spus": tuple(m.demand), "quantities": tuple(m.demand.values())}
+    return changes, (StockHeld(order_id=hold.order_id, mode="on_payment"),)
+
+
+def tell_short(hold: Hold, m: HoldFallsShort, c: Context) -> Change:
+    """All lines or none: the order has nothing."""
+    spus, missing = tuple(m.missing), tuple(m.missing.values())
+    return {}, (StockShort(order_id=hold.order_id, spus=spus, missing=missing),)
+
+
+def tell_verified(hold: Hold, m: VerifyStock | CheckStillFits, c: Context) -> Change:
+    """The stock is there."""
+    return {}, (StockVerified(order_id=hold.order_id),)
+
+
+def tell_gone(hold: Hold, m: CheckFitsNoMore, c: Context) -> Change:
+    """Somebody else was faster, or a count. Nothing is taken, so there is nothing to give back."""
+    spus, missing = tuple(m.missing), tuple(m.missing.values())
+    return {}, (StockGone(order_id=hold.order_id, spus=spus, missing=missing),)
+
+
+def tell_released(hold: Hold, m: ReleaseStock, c: Context) -> Change:
+    """There is nothing to give back; the order must not wait for it."""
+    return {}, (StockReleased(order_id=hold.order_id),)
+
+
+def unlock(hold: Hold, m: ReleaseStock, c: Context) -> Change:
+    """The locked pieces are free again."""
+    return {}, (_given_back(hold, c), StockReleased(order_id=hold.order_id))
+
+
+def lose(hold: Hold, m: CountTakesHold, c: Context) -> Change:
+    """All lines or none: with the pieces that are not there, the order gives up the others too."""
+    spus, missing = tuple(m.missing), tuple(m.missing.values())
+    return {}, (_given_back(hold, c), StockLost(order_id=hold.order_id, spus=spus, missing=missing))
+
+
+def _given_back(hold: Hold, c: Context) -> Movement:
+    quantities = tuple(-q for q in hold.quantities)
+    return Movement(hold.store, c.now, UNLOCK, hold.order_id, None, hold.spus, zeros(hold.spus), quantities)
+
+
+# -- deducting ---------------------------------------------------------------------------------------------------------
+
+
+def issue_locked(hold: Hold, m: DeductStock, c: Context) -> Change:
+    """The locked pieces leave the books."""
+    return _issue(hold, c, tuple(-q for q in hold.quantities))
+
+
+def issue_checked(hold: Hold, m: CheckedGoodsThere, c: Context) -> Change:
+    """Pieces that nobody had locked leave the books."""
+    return _issue(hold, c, zeros(hold.spus))
+
+
+def _issue(hold: Hold, c: Context, locked: tuple[int, ...]) -> Change:
+    number = f"SI-{hold.order_id}"
+    document = Document(number, Kind.SALES_ISSUE, hold.store, hold.order_id, c.now, hold.spus, hold.quantities)
+    taken = tuple(-q for q in hold.quantities)
+    movement = Movement(hold.store, c.now, Kind.SALES_ISSUE, hold.order_id, number, hold.spus, taken, locked)
+    event = StockDeducted(order_id=hold.order_id, document=number, spus=hold.spus, quantities=hold.quantities)
+    return {"document": number}, (document, movement, event)
+
+
+def tell_sold_out(hold: Hold, m: CheckedGoodsSoldOut, c: Context) -> Change:
+    """Paid, and somebody else paid first, or a count found less: the order has nothing."""
+    spus, missing = tuple(m.missing), tuple(m.missing.values())
+    return {}, (StockSoldOut(order_id=hold.order_id, spus=spus, missing=missing),)

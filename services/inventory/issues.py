@@ -1,0 +1,185 @@
+"""An issue's ways back: pieces that were never there, other goods instead of them, goods that never left the store, and
+goods that come back from the road or do not.
+
+What an order has is kept as an `Issue`. As a cell is changed by movements only, an issue is changed by documents only:
+`filed` carries each over to it, and raises rather than let more go back than went out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from services.inventory.cells import summed, zeros
+from services.inventory.state import (
+    Document,
+    Hold,
+    Issue,
+    Issued,
+    Kind,
+    Movement,
+    SubstitutesShort,
+    SubstitutesThere,
+)
+from shared.contracts.inventory import (
+    DropShort,
+    GoodsTakenBack,
+    IssueReversed,
+    Paper,
+    ReverseIssue,
+    ShortDropped,
+    StockSubstituted,
+    SubstituteShort,
+    TakeBack,
+)
+from shared.runtime.table import Change
+
+SHORT = "short"
+"""Why pieces leave an issue and the books: the shelf had less."""
+DAMAGED, NOT_RETURNED = "damaged", "not_returned"
+"""Why goods that left the store are written off."""
+NONE_ISSUED = Issued()
+_INITIALS = {
+    Kind.SALES_ISSUE: "SI",
+    Kind.ISSUE_REVERSAL: "IR",
+    Kind.RETURN_RECEIPT: "RR",
+    Kind.DAMAGE_REPORT: "DR",
+    Kind.ADJUSTMENT: "AD",
+}
+
+
+class MoreThanIssued(ArithmeticError):
+    """More would go back than went out. The message parks, and the stock stays right."""
+
+
+class Filed(NamedTuple):
+    """What surrounds a way back: the clock's reading, and what the order has until now."""
+
+    now: datetime
+    issue: Issue
+
+
+def issue_of(hold: Hold) -> Issue:
+    """What a hold that was deducted has, before anything goes back."""
+    lines = {spu: Issued(quantity) for spu, quantity in zip(hold.spus, hold.quantities, strict=True)}
+    return Issue(hold.order_id, lines, (number_for(hold.order_id, Kind.SALES_ISSUE, ()),))
+
+
+def number_for(order_id: str, kind: Kind, written: Sequence[str]) -> str:
+    """The number of an order's next document of a kind: IR-<order>, IR-<order>~2, ...; adjustments count from ~1.
+
+    No name has a tilde in it, so that no other order, and no storekeeper's request, comes to the same number.
+    """
+    bare = f"{_INITIALS[kind]}-{order_id}"
+    before = sum(1 for number in written if number.split("~")[0] == bare)
+    return bare if before == 0 and kind is not Kind.ADJUSTMENT else f"{bare}~{before + 1}"
+
+
+def filed(issue: Issue, document: Document) -> Issue:
+    """What the order has after a document; raises MoreThanIssued."""
+    lines = dict(issue.lines)
+    for spu, quantity in zip(document.spus, document.quantities, strict=True):
+        covered, back, missing = lines.get(spu, NONE_ISSUED)
+        if document.kind is Kind.SALES_ISSUE:
+            covered += quantity
+        elif document.kind is Kind.ISSUE_REVERSAL:
+            covered -= quantity
+        elif document.reason == NOT_RETURNED:
+            missing += quantity
+        elif document.kind is not Kind.ADJUSTMENT:
+            back += quantity
+        # What was written off may still come back; nothing is written off that has come back already.
+        gone = back + missing if document.reason == NOT_RETURNED else back
+        if not gone <= covered or covered < 0:
+            raise MoreThanIssued(f"{document.number} is for {quantity} {spu}, of which the order has {lines.get(spu)}")
+        lines[spu] = Issued(covered, back, missing)
+    return Issue(issue.order_id, lines, (*issue.documents, document.number))
+
+
+class _Papers:
+    """The documents of one step in the making, each with its movement."""
+
+    def __init__(self, hold: Hold, f: Filed) -> None:
+        self.said: list[Document | Movement] = []
+        self.papers: list[Paper] = []
+        self._hold, self._at, self._written = hold, f.now, list(f.issue.documents)
+
+    def write(self, kind: Kind, pieces: Mapping[str, int], reason: str | None = None) -> None:
+        """Writes a document about these pieces, in an adjustment signed; none at all when there are none."""
+        if not pieces:
+            return
+        hold, spus, quantities = self._hold, tuple(pieces), tuple(pieces.values())
+        number = number_for(hold.order_id, kind, self._written)
+        reverses = self._written[0] if kind in (Kind.ISSUE_REVERSAL, Kind.RETURN_RECEIPT) else None
+        self._written.append(number)
+        self.papers.append(Paper(number=number, kind=kind.value, spus=spus, quantities=quantities))
+        self.said.append(
+            Document(number, kind, hold.store, hold.order_id, self._at, spus, quantities, reverses, reason)
+        )
+        if kind is not Kind.DAMAGE_REPORT:  # those goods left the stock with the issue
+            on_hand = tuple(-q for q in quantities) if kind is Kind.SALES_ISSUE else quantities
+            self.said.append(
+                Movement(hold.store, self._at, kind, hold.order_id, number, spus, on_hand, zeros(spus)),
+            )
+
+    def drop(self, missing: Mapping[str, int]) -> None:
+        """Pieces that were never there: off the issue, and off the books. On hand stays what it was."""
+        self.write(Kind.ISSUE_REVERSAL, missing, SHORT)
+        self.write(Kind.ADJUSTMENT, {spu: -quantity for spu, quantity in missing.items()}, SHORT)
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What changes in the hold."""
+        return {"document": self._written[-1]}
+
+
+def pieces_of(spus: Sequence[str], quantities: Sequence[int]) -> dict[str, int]:
+    """Pieces per SPU; raises ValueError when a line has none."""
+    if quantities and min(quantities) < 1:
+        raise ValueError(f"a line of no pieces among {spus}: {quantities}")
+    return summed(spus, quantities)
+
+
+# -- the actions -------------------------------------------------------------------------------------------------------
+
+
+def drop_short(hold: Hold, m: DropShort, f: Filed) -> Change:
+    """The order goes on without these pieces."""
+    step = _Papers(hold, f)
+    step.drop(pieces_of(m.spus, m.missing))
+    return step.changes, (*step.said, ShortDropped(order_id=hold.order_id, documents=tuple(step.papers)))
+
+
+def substitute(hold: Hold, m: SubstitutesThere, f: Filed) -> Change:
+    """The order goes on with other goods instead."""
+    step = _Papers(hold, f)
+    step.drop(m.missing)
+    step.write(Kind.SALES_ISSUE, m.substitutes)
+    return step.changes, (*step.said, StockSubstituted(order_id=hold.order_id, documents=tuple(step.papers)))
+
+
+def tell_substitute_short(hold: Hold, m: SubstitutesShort, f: Filed) -> Change:
+    """All substitutes or none: nothing is changed."""
+    spus, missing = tuple(m.missing), tuple(m.missing.values())
+    return {}, (SubstituteShort(order_id=hold.order_id, spus=spus, missing=missing),)
+
+
+def reverse(hold: Hold, m: ReverseIssue, f: Filed) -> Change:
+    """The goods never left: back on the shelf, no inspection needed; those that were never there, off the books."""
+    step, short = _Papers(hold, f), pieces_of(m.short_spus, m.short)
+    covered = {spu: line.covered for spu, line in f.issue.lines.items() if line.covered}
+    if too_many := {spu: quantity for spu, quantity in short.items() if quantity > covered.get(spu, 0)}:
+        raise MoreThanIssued(f"the order has {covered}, and {too_many} of it are said to be short")
+    step.write(Kind.ISSUE_REVERSAL, covered)
+    step.write(Kind.ADJUSTMENT, {spu: -quantity for spu, quantity in short.items()}, SHORT)
+    return step.changes, (*step.said, IssueReversed(order_id=hold.order_id, documents=tuple(step.papers)))
+
+
+def take_back(hold: Hold, m: TakeBack, f: Filed) -> Change:
+    """What can be sold again is on the shelf again; what is damaged or did not come is written off."""
+    step = _Papers(hold, f)
+    step.write(Kind.RETURN_RECEIPT, pieces_of(m.resellable_spus, m.resellable), m.reason or None)
+    step.write(Kind.DAMAGE_REPORT, pieces_of(m.damaged_spus, m.damaged), DAMAGED)
+    step.write(Kind.DAMAGE_REPORT, pieces_of(m.missing_spus, m.missing), NOT_RETURNED)
+    return step.changes, (*step.said, GoodsTakenBack(order_id=hold.order_id, documents=tuple(step.papers)))

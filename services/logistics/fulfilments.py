@@ -1,0 +1,371 @@
+"""The store's work on an order: from the shelf to the door, and back from wherever it is.
+
+Whoever acts first wins: a stop and a hand-over, an intercept and a delivery, two inspections. The other is told, people
+by a code, the order by `StopMissed` or `InterceptMissed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from services.logistics.state import (
+    AskedInOtherStore,
+    Found,
+    FulfilLater,
+    Fulfilment,
+    GoodsSorted,
+    LineUnknown,
+    ListAmended,
+    MoreShortThanListed,
+    MoreThanSent,
+    Phase,
+    PickList,
+    PiecesMissing,
+    SlotBegins,
+    StepBack,
+    utc,
+)
+from shared.contracts.logistics import (
+    AmendFulfilment,
+    BringGoodsBack,
+    DeliveryFailed,
+    FulfilmentDelivered,
+    FulfilmentHandedOver,
+    FulfilmentIntercepted,
+    FulfilmentPacked,
+    FulfilmentQueued,
+    FulfilmentStopped,
+    FulfilOrder,
+    GoodsInspected,
+    HandOver,
+    InspectGoods,
+    InterceptDelivery,
+    InterceptMissed,
+    PickingFinished,
+    PickingStarted,
+    PiecesShort,
+    ReportDelivered,
+    ReportPacked,
+    ReportPicked,
+    ReportUndeliverable,
+    StartPicking,
+    StopFulfilment,
+    StopMissed,
+)
+from shared.runtime.decider import Context
+from shared.runtime.said import CancelTimer, SetTimer
+from shared.runtime.table import IGNORE, Cell, Change, NoCell, Table, refuse, to
+
+SLOT_BEGINS = "slot_begins"
+"""The timer of an order that waits for its slot."""
+INTERCEPTED = "intercepted"
+"""Why goods come back that were called back."""
+WITH_LIST = frozenset({ReportPicked, AmendFulfilment, InspectGoods})
+"""Messages that are read with the pick list."""
+NAMED_MAX = 10
+"""Most SPUs that a refusal names."""
+
+# -- the way to the door -----------------------------------------------------------------------------------------------
+
+
+def queue_now(f: Fulfilment, m: FulfilOrder, c: Context) -> Change:
+    """Pickers may begin at once."""
+    changes, said = queue(f, m, c)
+    return {**changes, **_slot_of(m)}, (PickList(f.order_id, m.spus, m.quantities, m.delivery), *said)
+
+
+def wait_for_slot(f: Fulfilment, m: FulfilLater, c: Context) -> Change:
+    """Picked too early, fresh goods would not be fresh: wait until the slot begins."""
+    pick_list = PickList(f.order_id, m.spus, m.quantities, m.delivery)
+    return _slot_of(m), (pick_list, SetTimer(f.order_id, SLOT_BEGINS, utc(m.slot.start)))
+
+
+def _slot_of(m: FulfilOrder | FulfilLater) -> dict[str, datetime]:
+    return {"slot_start": utc(m.slot.start), "slot_end": utc(m.slot.end)} if m.slot else {}
+
+
+def queue(f: Fulfilment, m: FulfilOrder | SlotBegins, c: Context) -> Change:
+    """Ready to be picked."""
+    return {"queued_at": c.now}, (FulfilmentQueued(order_id=f.order_id, store=f.store),)
+
+
+def start_picking(f: Fulfilment, m: StartPicking, c: Context) -> Change:
+    """A picker has taken it."""
+    return {"picking_at": c.now}, (PickingStarted(order_id=f.order_id, store=f.store),)
+
+
+def finish_picking(f: Fulfilment, m: ReportPicked, c: Context) -> Change:
+    """All pieces are in the basket."""
+    return {"picked_at": c.now}, (PickingFinished(order_id=f.order_id, store=f.store),)
+
+
+def pack(f: Fulfilment, m: ReportPacked, c: Context) -> Change:
+    """The bags are closed."""
+    return {"packed_at": c.now}, (FulfilmentPacked(order_id=f.order_id, store=f.store),)
+
+
+def hand_over(f: Fulfilment, m: HandOver, c: Context) -> Change:
+    """The courier has the bags."""
+    handed_over = FulfilmentHandedOver(order_id=f.order_id, store=f.store, courier=m.courier)
+    return {"handed_over_at": c.now, "courier": m.courier}, (handed_over,)
+
+
+def deliver(f: Fulfilment, m: ReportDelivered, c: Context) -> Change:
+    """The customer has the bags."""
+    return {"delivered_at": c.now}, (FulfilmentDelivered(order_id=f.order_id, store=f.store),)
+
+
+# -- short -------------------------------------------------------------------------------------------------------------
+
+
+def tell_short(f: Fulfilment, m: PiecesMissing, c: Context) -> Change:
+    """The picker waits until somebody has decided what is to be done without them."""
+    spus, missing = tuple(m.missing), tuple(m.missing.values())
+    step = StepBack(f.order_id, c.now, Phase.SHORT, "", c.actor, spus, missing, (Found.SHORT,) * len(spus))
+    return {}, (PiecesShort(order_id=f.order_id, store=f.store, spus=spus, missing=missing), step)
+
+
+def amend(f: Fulfilment, m: ListAmended, c: Context) -> Change:
+    """The picker goes on with another list."""
+    return {}, (m.pick_list,)
+
+
+# -- stopped, or on the way back ---------------------------------------------------------------------------------------
+
+
+def stop(f: Fulfilment, m: StopFulfilment, c: Context) -> Change:
+    """The goods never left the store."""
+    step = StepBack(f.order_id, c.now, Phase.STOPPED)
+    return {"called_off_at": c.now}, (FulfilmentStopped(order_id=f.order_id, store=f.store), step)
+
+
+def stop_waiting(f: Fulfilment, m: StopFulfilment, c: Context) -> Change:
+    """As above; and its slot may begin without it."""
+    changes, said = stop(f, m, c)
+    return changes, (*said, CancelTimer(f.order_id, SLOT_BEGINS))
+
+
+def tell_stop_missed(f: Fulfilment, m: StopFulfilment, c: Context) -> Change:
+    """The courier was faster."""
+    return {}, (StopMissed(order_id=f.order_id, store=f.store),)
+
+
+def intercept(f: Fulfilment, m: InterceptDelivery, c: Context) -> Change:
+    """The courier turns round."""
+    step = StepBack(f.order_id, c.now, Phase.RETURNING, INTERCEPTED)
+    return {}, (FulfilmentIntercepted(order_id=f.order_id, store=f.store), step)
+
+
+def tell_intercept_missed(f: Fulfilment, m: InterceptDelivery, c: Context) -> Change:
+    """The customer has the goods, or they are on their way back already."""
+    return {}, (InterceptMissed(order_id=f.order_id, store=f.store),)
+
+
+def turn_back(f: Fulfilment, m: ReportUndeliverable, c: Context) -> Change:
+    """Nobody at the door, or no such door."""
+    step = StepBack(f.order_id, c.now, Phase.RETURNING, m.reason, c.actor)
+    return {}, (DeliveryFailed(order_id=f.order_id, store=f.store, reason=m.reason), step)
+
+
+def bring_back(f: Fulfilment, m: BringGoodsBack, c: Context) -> Change:
+    """The goods are in the store again, for the storekeeper to look at."""
+    return {}, (StepBack(f.order_id, c.now, Phase.RETURNED, "", c.actor),)
+
+
+def tell_inspected(f: Fulfilment, m: GoodsSorted, c: Context) -> Change:
+    """Piece by piece: what can be sold again, what cannot, what did not come back."""
+    sorted_ = ((Found.RESELLABLE, m.resellable), (Found.DAMAGED, m.damaged), (Found.MISSING, m.missing))
+    lines = [(spu, quantity, found) for found, pieces in sorted_ for spu, quantity in pieces.items()]
+    spus, quantities, found = zip(*lines, strict=True) if lines else ((), (), ())
+    inspected = GoodsInspected(
+        order_id=f.order_id,
+        store=f.store,
+        resellable_spus=tuple(m.resellable),
+        resellable=tuple(m.resellable.values()),
+        damaged_spus=tuple(m.damaged),
+        damaged=tuple(m.damaged.values()),
+        missing_spus=tuple(m.missing),
+        missing=tuple(m.missing.values()),
+    )
+    step = StepBack(f.order_id, c.now, Phase.INSPECTED, "", c.actor, spus, quantities, found)
+    return {"called_off_at": c.now}, (inspected, step)
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+_PEOPLES_COMMANDS = (
+    StartPicking,
+    ReportPicked,
+    ReportPacked,
+    HandOver,
+    ReportDelivered,
+    ReportUndeliverable,
+    BringGoodsBack,
+    InspectGoods,
+)
+_AT_THE_WRONG_TIME: dict[type, Cell] = {
+    StartPicking: refuse("fulfilment_not_queued"),
+    ReportPicked: refuse("fulfilment_not_picking"),
+    ReportPacked: refuse("fulfilment_not_picked"),
+    HandOver: refuse("fulfilment_not_packed"),
+    ReportDelivered: refuse("fulfilment_not_on_the_road"),
+    ReportUndeliverable: refuse("fulfilment_not_on_the_road"),
+    BringGoodsBack: refuse("fulfilment_not_returning"),
+    InspectGoods: refuse("fulfilment_not_returned"),
+    AskedInOtherStore: refuse("wrong_store"),
+}
+_IN_THE_STORE: dict[type, Cell] = {**_AT_THE_WRONG_TIME, StopFulfilment: to(Phase.STOPPED, stop)}
+
+
+def _out_of_the_store(phase: Phase) -> dict[type, Cell]:
+    """Too late to stop, and to call back what is delivered or comes back already."""
+    return {
+        **_AT_THE_WRONG_TIME,
+        StopFulfilment: to(phase, tell_stop_missed),
+        InterceptDelivery: to(phase, tell_intercept_missed),
+    }
+
+
+FULFILMENT = Table(
+    "fulfilment",
+    {
+        Phase.NEW: {
+            FulfilOrder: to(Phase.QUEUED, queue_now),
+            FulfilLater: to(Phase.WAITING_FOR_SLOT, wait_for_slot),
+            StopFulfilment: to(Phase.STOPPED, stop),  # what was to be stopped is parked: the order must not wait for it
+            **dict.fromkeys(_PEOPLES_COMMANDS, refuse("fulfilment_unknown")),
+        },
+        Phase.WAITING_FOR_SLOT: {
+            **_IN_THE_STORE,
+            SlotBegins: to(Phase.QUEUED, queue),
+            StopFulfilment: to(Phase.STOPPED, stop_waiting),
+        },
+        Phase.QUEUED: {
+            **_IN_THE_STORE,
+            StartPicking: to(Phase.PICKING, start_picking),
+        },
+        Phase.PICKING: {
+            **_IN_THE_STORE,
+            ReportPicked: to(Phase.PICKED, finish_picking),
+            PiecesMissing: to(Phase.SHORT, tell_short),
+            MoreShortThanListed: refuse("more_short_than_listed"),
+            LineUnknown: refuse("line_unknown"),
+        },
+        Phase.SHORT: {
+            **_IN_THE_STORE,
+            ListAmended: to(Phase.PICKING, amend),
+        },
+        Phase.PICKED: {
+            **_IN_THE_STORE,
+            ReportPacked: to(Phase.PACKED, pack),
+        },
+        Phase.PACKED: {
+            **_IN_THE_STORE,
+            HandOver: to(Phase.ON_THE_ROAD, hand_over),
+        },
+        Phase.ON_THE_ROAD: {
+            **_out_of_the_store(Phase.ON_THE_ROAD),
+            ReportDelivered: to(Phase.DELIVERED, deliver),
+            ReportUndeliverable: to(Phase.RETURNING, turn_back),
+            InterceptDelivery: to(Phase.RETURNING, intercept),
+        },
+        Phase.DELIVERED: _out_of_the_store(Phase.DELIVERED),
+        Phase.STOPPED: {
+            **dict.fromkeys(_PEOPLES_COMMANDS, refuse("fulfilment_stopped")),
+            AskedInOtherStore: refuse("wrong_store"),
+            FulfilOrder: IGNORE,  # parked, and replayed after its order had been stopped
+            SlotBegins: IGNORE,  # it was due when the order was stopped
+        },
+        Phase.RETURNING: {
+            **_out_of_the_store(Phase.RETURNING),
+            BringGoodsBack: to(Phase.RETURNED, bring_back),
+        },
+        Phase.RETURNED: {
+            **_out_of_the_store(Phase.RETURNED),
+            GoodsSorted: to(Phase.INSPECTED, tell_inspected),
+            MoreThanSent: refuse("more_than_sent"),
+            LineUnknown: refuse("line_unknown"),
+        },
+        Phase.INSPECTED: {
+            **_out_of_the_store(Phase.INSPECTED),
+            InspectGoods: refuse("already_inspected"),
+        },
+    },
+)
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_for_fulfilment(f: Fulfilment, message: Any, pick_list: PickList | None, c: Context) -> object:
+    """The message as the table of fulfilments knows it. `pick_list` is there for the messages of WITH_LIST."""
+    if type(message) is SlotBegins:
+        return message
+    if type(message) is FulfilOrder:
+        if f.phase is Phase.NEW and message.slot and utc(message.slot.start) > c.now:
+            return FulfilLater(message.spus, message.quantities, message.slot, message.delivery)
+        return message
+    if message.store != f.store:
+        if type(message) not in _PEOPLES_COMMANDS:
+            # Another store may be another shard's: only the shard that has the fulfilment may write it.
+            raise NoCell("fulfilment", f"{f.phase} in store {f.store}", type(message).__name__)
+        return AskedInOtherStore(f"order {f.order_id} is fulfilled in {f.store}, not in {message.store}")
+    if pick_list is not None:
+        if type(message) is ReportPicked and f.phase is Phase.PICKING:
+            return _read_short(message, _lines(pick_list))
+        if type(message) is AmendFulfilment and f.phase is Phase.SHORT:
+            return ListAmended(_amended(pick_list, message))
+        if type(message) is InspectGoods and f.phase is Phase.RETURNED:
+            return _read_inspection(message, _lines(pick_list))
+    return message
+
+
+def _lines(pick_list: PickList) -> dict[str, int]:
+    return _summed(pick_list.spus, pick_list.quantities)
+
+
+def _summed(spus: Sequence[str], quantities: Sequence[int]) -> dict[str, int]:
+    total = dict.fromkeys(spus, 0)
+    for spu, quantity in zip(spus, quantities, strict=True):
+        total[spu] += quantity
+    return total
+
+
+def _read_short(message: ReportPicked, listed: Mapping[str, int]) -> object:
+    missing = _summed(message.spus, message.missing)
+    if unknown := [spu for spu in missing if spu not in listed]:
+        return LineUnknown(_not_on_the_list(unknown))
+    if too_many := [spu for spu, quantity in missing.items() if quantity > listed[spu]]:
+        return MoreShortThanListed(_at_most(too_many, listed))
+    return PiecesMissing(missing)
+
+
+def _amended(pick_list: PickList, message: AmendFulfilment) -> PickList:
+    if not message.quantities or min(message.quantities) < 1 or len(message.spus) != len(message.quantities):
+        raise ValueError(f"AmendFulfilment for {message.order_id} without a line, or with a line of no pieces")
+    return PickList(message.order_id, message.spus, message.quantities, pick_list.delivery)
+
+
+def _read_inspection(message: InspectGoods, sent: Mapping[str, int]) -> object:
+    if unknown := [spu for spu in dict.fromkeys(message.spus) if spu not in sent]:
+        return LineUnknown(_not_on_the_list(unknown))
+    came = _summed(message.spus, message.quantities)
+    if too_many := [spu for spu, quantity in came.items() if quantity > sent[spu]]:
+        return MoreThanSent(_at_most(too_many, sent))
+    lines = list(zip(message.spus, message.quantities, message.resellable, strict=True))
+    good, bad = ([line for line in lines if line[2] is wanted] for wanted in (True, False))
+    missing = {spu: quantity - came.get(spu, 0) for spu, quantity in sent.items()}
+    return GoodsSorted(
+        resellable=_summed([line[0] for line in good], [line[1] for line in good]),
+        damaged=_summed([line[0] for line in bad], [line[1] for line in bad]),
+        missing={spu: quantity for spu, quantity in missing.items() if quantity},
+    )
+
+
+def _not_on_the_list(spus: Sequence[str]) -> str:
+    return f"not on the list of this order: {', '.join(spus[:NAMED_MAX])}"
+
+
+def _at_most(spus: Sequence[str], listed: Mapping[str, int]) -> str:
+    return f"the list has {', '.join(f'{listed[spu]} {spu}' for spu in spus[:NAMED_MAX])}"

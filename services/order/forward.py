@@ -1,0 +1,175 @@
+"""What is said on an order's way forward: from the basket to the closed order."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from services.order.papers import issue_paper
+from services.order.state import Basket, BasketPriced, Order, Paper, TotalChanged, TotalHolds
+from shared.contracts.aftersales import OpenWindow, WindowShut
+from shared.contracts.inventory import (
+    DeductStock,
+    HoldMode,
+    HoldStock,
+    StockDeducted,
+    StockHeld,
+    VerifyStock,
+)
+from shared.contracts.logistics import FulfilmentDelivered, FulfilOrder, ReserveSlot, SlotReserved
+from shared.contracts.order import OrderClosed, OrderDelivered, OrderPaid, OrderPayable, PayOrder
+from shared.contracts.payment import PaymentDeclined, PaymentGivenUp, PaymentTaken, TakePayment
+from shared.contracts.risk import OrderCleared, OrderRestricted, ScreenOrder
+from shared.runtime.decider import Context
+from shared.runtime.said import CancelTimer, SetTimer
+from shared.runtime.table import Change
+
+PAYMENT_WINDOW = "payment_window"
+"""The timer of an order that waits for its money."""
+
+# -- placing -----------------------------------------------------------------------------------------------------------
+
+
+def place(order: Order, m: BasketPriced, c: Context) -> Change:
+    """The basket is priced: look who orders."""
+    changes, said = _placed(m, c)
+    address = m.delivery.address if m.delivery else None
+    return changes, (
+        *said,
+        ScreenOrder(order_id=m.order_id, account=m.account, device=m.device, address=address, total=m.total),
+    )
+
+
+def place_in_slot(order: Order, m: BasketPriced, c: Context) -> Change:
+    """The basket is priced: get a place in the slot before anything else."""
+    assert m.slot is not None
+    changes, said = _placed(m, c)
+    return changes, (*said, ReserveSlot(order_id=m.order_id, store=m.store, slot=m.slot))
+
+
+def _placed(m: BasketPriced, c: Context) -> Change:
+    changes = {
+        "account": m.account,
+        "store": m.store,
+        "placed_at": c.now,
+        "spus": m.spus,
+        "quantities": m.quantities,
+        "prices": m.prices,
+        "total": m.total,
+        "delivery": m.delivery,
+        "slot": m.slot,
+        "device": m.device,
+    }
+    return changes, (Basket(m.order_id, m.spus, m.quantities, m.prices, m.delivery, m.slot, m.device),)
+
+
+def screen(order: Order, m: SlotReserved, c: Context) -> Change:
+    """The place is ours: look who orders."""
+    address = order.delivery.address if order.delivery else None
+    command = ScreenOrder(
+        order_id=order.order_id, account=order.account, device=order.device, address=address, total=order.total
+    )
+    return {}, (command,)
+
+
+def hold_locked(order: Order, m: OrderCleared, c: Context) -> Change:
+    """Nothing speaks against the order: lock its stock now."""
+    return _hold(order, "lock")
+
+
+def hold_on_payment(order: Order, m: OrderRestricted, c: Context) -> Change:
+    """Restricted: only check the stock now, deduct it first paid, first served."""
+    return _hold(order, "on_payment")
+
+
+def _hold(order: Order, mode: HoldMode) -> Change:
+    command = HoldStock(
+        order_id=order.order_id, store=order.store, mode=mode, spus=order.spus, quantities=order.quantities
+    )
+    return {"hold_mode": mode}, (command,)
+
+
+# -- paying ------------------------------------------------------------------------------------------------------------
+
+
+def open_payment(order: Order, m: StockHeld, c: Context) -> Change:
+    """The stock is held: the customer has so long to pay."""
+    until = c.now + timedelta(seconds=c.windows.payment_window_s)
+    return {"payable_until": until}, _payable(order, order.total, until)
+
+
+def _payable(order: Order, total: int, until: datetime | None) -> tuple[object, ...]:
+    assert until is not None, "the window was opened when the stock was held"
+    payable = OrderPayable(
+        order_id=order.order_id, store=order.store, account=order.account, total=total, payable_until=until
+    )
+    return SetTimer(order.order_id, PAYMENT_WINDOW, until), payable
+
+
+def verify(order: Order, m: PayOrder, c: Context) -> Change:
+    """The click: before money moves, look again."""
+    return {"method": m.method}, (VerifyStock(order_id=order.order_id, store=order.store),)
+
+
+def offer_new_total(order: Order, m: TotalChanged, c: Context) -> Change:
+    """The customer has to confirm another total, within the same window."""
+    basket = Basket(order.order_id, order.spus, order.quantities, m.prices, order.delivery, order.slot, order.device)
+    return {"prices": m.prices, "total": m.total}, (basket, *_payable(order, m.total, order.payable_until))
+
+
+def take_payment(order: Order, m: TotalHolds, c: Context) -> Change:
+    """Stock and total hold: ask for the money. The attempt's number makes a new key for each click."""
+    attempt = order.attempt + 1
+    command = TakePayment(
+        order_id=order.order_id, attempt=attempt, amount=order.total, currency=c.currency, method=order.method
+    )
+    return {"attempt": attempt}, (command,)
+
+
+def offer_again(order: Order, m: PaymentDeclined | PaymentGivenUp, c: Context) -> Change:
+    """No money came: the customer may try again until the window ends. A window that is over ends at once."""
+    return {}, _payable(order, order.total, order.payable_until)
+
+
+def deduct(order: Order, m: PaymentTaken, c: Context) -> Change:
+    """The money is in: take the goods off the stock."""
+    changes, said = book_payment(order, m)
+    return changes, (
+        *said,
+        CancelTimer(order.order_id, PAYMENT_WINDOW),
+        DeductStock(order_id=order.order_id, store=order.store),
+    )
+
+
+def book_payment(order: Order, m: PaymentTaken) -> Change:
+    """The gateway confirmed money for this order."""
+    paper = Paper(order.order_id, "payment", m.at, {"amount": m.amount, "reference": m.reference})
+    return {"paid": order.paid + m.amount, "reference": m.reference}, (paper,)
+
+
+# -- the store's work --------------------------------------------------------------------------------------------------
+
+
+def fulfil(order: Order, m: StockDeducted, c: Context) -> Change:
+    """Paid and deducted: the store may begin."""
+    order_for_store = FulfilOrder(
+        order_id=order.order_id,
+        store=order.store,
+        spus=order.spus,
+        quantities=order.quantities,
+        slot=order.slot,
+        delivery=order.delivery,
+    )
+    paid = OrderPaid(order_id=order.order_id, store=order.store, account=order.account, total=order.total)
+    return {}, (issue_paper(order, m, c), order_for_store, paid)
+
+
+def open_window(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
+    """Delivered: from here on aftersales keeps the window."""
+    window = OpenWindow(order_id=order.order_id, account=order.account, store=order.store)
+    delivered = OrderDelivered(order_id=order.order_id, store=order.store, account=order.account)
+    return {}, (window, delivered)
+
+
+def tell_closed(order: Order, m: WindowShut, c: Context) -> Change:
+    """The end of a good order."""
+    return {}, (OrderClosed(order_id=order.order_id, store=order.store, account=order.account),)

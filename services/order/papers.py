@@ -1,0 +1,44 @@
+"""What the order's page shows besides its state: papers, made of what other services tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from services.order.state import Order, Paper
+from shared.contracts import inventory
+from shared.contracts.aftersales import TicketEnded, TicketOpened
+from shared.contracts.inventory import ShortStock, StockDeducted
+from shared.contracts.logistics import PiecesShort
+from shared.runtime.decider import Context
+
+
+def issue_paper(order: Order, m: StockDeducted, c: Context) -> Paper:
+    """The sales issue."""
+    return _document(
+        order, inventory.Paper(number=m.document, kind="sales_issue", spus=m.spus, quantities=m.quantities), c
+    )
+
+
+def document_papers(order: Order, documents: Iterable[inventory.Paper], c: Context) -> list[Paper]:
+    """The documents that one step of inventory wrote."""
+    return [_document(order, document, c) for document in documents]
+
+
+def _document(order: Order, document: inventory.Paper, c: Context) -> Paper:
+    lines = [{"spu": s, "quantity": q} for s, q in zip(document.spus, document.quantities, strict=True)]
+    return Paper(order.order_id, "document", c.now, {"number": document.number, "kind": document.kind, "lines": lines})
+
+
+def short_paper(order: Order, m: ShortStock | PiecesShort, c: Context) -> Paper:
+    """The lines that are short."""
+    lines = [{"spu": s, "missing": q} for s, q in zip(m.spus, m.missing, strict=True)]
+    return Paper(order.order_id, "short", c.now, {"lines": lines})
+
+
+def ticket_paper(order: Order, m: TicketOpened | TicketEnded, c: Context) -> Paper:
+    """A ticket, as it stands now."""
+    body: dict[str, Any] = {"ticket_id": m.ticket_id, "kind": m.kind, "phase": "open"}
+    if isinstance(m, TicketEnded):
+        body |= {"phase": m.phase, "note": m.note}
+    return Paper(order.order_id, "ticket", c.now, body)

@@ -1,0 +1,190 @@
+"""A store's stock for tests: the scene that knows who holds what, and the same behind a real shard, batch by batch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from services.inventory.decider import DECIDER
+from services.inventory.state import LOCK, Cell, Document, Hold, Holders, Movement, Phase
+from shared.contracts.base import Message
+from shared.contracts.inventory import (
+    AdjustStock,
+    DeductStock,
+    DropShort,
+    HoldStock,
+    ReleaseStock,
+    ReverseIssue,
+    SubstituteStock,
+    TakeBack,
+    VerifyStock,
+)
+from shared.runtime.envelope import Delivery
+from shared.runtime.progress import Progress
+from shared.runtime.shard import Shard
+from shared.runtime.table import Key, Moved, Outcome
+from tests.deciders.scene import NOON, Scene
+
+STORE = "s-1"
+
+
+def of(order: str) -> dict[str, str]:
+    return {"order_id": order, "store": STORE}
+
+
+def hold(order: str, mode: Any = "lock", **lines: int) -> HoldStock:
+    return HoldStock(**of(order), mode=mode, spus=tuple(lines), quantities=tuple(lines.values()))
+
+
+def verify(order: str = "o-1") -> VerifyStock:
+    return VerifyStock(**of(order))
+
+
+def deduct(order: str = "o-1") -> DeductStock:
+    return DeductStock(**of(order))
+
+
+def release(order: str = "o-1") -> ReleaseStock:
+    return ReleaseStock(**of(order))
+
+
+def reverse(order: str = "o-1", **short: int) -> ReverseIssue:
+    return ReverseIssue(**of(order), short_spus=tuple(short), short=tuple(short.values()))
+
+
+def drop(order: str = "o-1", **missing: int) -> DropShort:
+    return DropShort(**of(order), spus=tuple(missing), missing=tuple(missing.values()))
+
+
+def substitute(missing: Mapping[str, int], substitutes: Mapping[str, int], order: str = "o-1") -> SubstituteStock:
+    return SubstituteStock(
+        **of(order),
+        spus=tuple(missing),
+        missing=tuple(missing.values()),
+        substitute_spus=tuple(substitutes),
+        substitutes=tuple(substitutes.values()),
+    )
+
+
+def take_back(
+    order: str = "o-1",
+    resellable: Mapping[str, int] | None = None,
+    damaged: Mapping[str, int] | None = None,
+    missing: Mapping[str, int] | None = None,
+    reason: str = "",
+) -> TakeBack:
+    good, bad, gone = resellable or {}, damaged or {}, missing or {}
+    return TakeBack(
+        **of(order),
+        resellable_spus=tuple(good),
+        resellable=tuple(good.values()),
+        damaged_spus=tuple(bad),
+        damaged=tuple(bad.values()),
+        missing_spus=tuple(gone),
+        missing=tuple(gone.values()),
+        reason=reason,
+    )
+
+
+def count(request: str = "r-1", /, **deltas: int) -> AdjustStock:
+    return AdjustStock(
+        request_id=request, store=STORE, spus=tuple(deltas), deltas=tuple(deltas.values()), reason="counted"
+    )
+
+
+def holders(states: Mapping[Key, Any], movements: Iterable[Movement], spu: str) -> Holders:
+    """The fact that the database tells, from what is in memory."""
+    locks = [m for m in movements if m.kind == LOCK and spu in m.spus and m.order_id]
+    live = [m for m in reversed(locks) if states["hold", str(m.order_id)].phase is Phase.LOCKED]
+    return tuple(str(m.order_id) for m in live)
+
+
+class Stock(Scene):
+    """A scene in one store, with (on hand, locked by nobody here) of some SPUs, that knows who holds what."""
+
+    def __init__(self, **on_hand: int) -> None:
+        super().__init__(DECIDER, {("cell", STORE, spu): Cell(pieces, 0) for spu, pieces in on_hand.items()})
+        self.said: list[object] = []
+
+    def when(self, message: Any, actor: str = "") -> Outcome:
+        """A message comes, and whoever holds what is loaded for it."""
+        movements = [item for item in self.said if isinstance(item, Movement)]
+        for spu in message.spus if isinstance(message, AdjustStock) else ():
+            self.states["holders", STORE, spu] = holders(self.states, movements, spu)
+            self.states["holders", STORE, spu, "again"] = ()
+        outcome = super().when(message, actor)
+        if isinstance(outcome, Moved):
+            self.said += outcome.said
+        return outcome
+
+    def given(self, *messages: Any) -> Stock:
+        """These have come before."""
+        for message in messages:
+            self.says(message)
+        return self
+
+    def cell(self, spu: str) -> Cell:
+        """What is on the shelf."""
+        state: Cell = self.states["cell", STORE, spu]
+        return state
+
+    def phase(self, order: str = "o-1") -> Phase:
+        """What has become of a hold."""
+        state: Hold = self.states["hold", order]
+        return state.phase
+
+    @property
+    def documents(self) -> list[Document]:
+        """All that were written, in order."""
+        return [item for item in self.said if isinstance(item, Document)]
+
+
+class Shelves:
+    """Inventory's shard over a database in memory: batches as its owner runs them."""
+
+    def __init__(self, **on_hand: int) -> None:
+        self.states: dict[Key, Any] = {("cell", STORE, spu): Cell(pieces, 0) for spu, pieces in on_hand.items()}
+        self.movements: list[Movement] = []
+        self.documents: list[Document] = []
+        self.said: list[str] = []
+        """Types and subjects of what was said, in order."""
+        self.parked: list[str] = []
+        self.batches = 0
+        self._links = itertools.count(1)
+        self._shard = Shard(DECIDER, Progress(0, epoch=1), shards=1)
+
+    def play(self, *messages: Message, at: datetime = NOON) -> list[str]:
+        """One batch, or as many as it is cut into; answers with what was said."""
+        before = len(self.said)
+        deliveries = [
+            Delivery(m.TOPIC, 0, link - 1, b"k", m.to_json(), type=m.TYPE, subject=m.subject, source="o", link=link)
+            for m, link in zip(messages, self._links, strict=False)
+        ]
+        # The counter is one ahead: zip took a number for the message that was not there.
+        self._links = itertools.count(deliveries[-1].link + 1)
+        works = self._shard.read(deliveries)
+        while works:
+            while missing := self._shard.missing(works):
+                self._shard.learn(self._load(missing))
+            commit = self._shard.decide(works, at)
+            self.states.update(commit.states)
+            self.movements += commit.records.get(Movement, [])
+            self.documents += commit.records.get(Document, [])
+            self.parked += [parked.reason for parked in commit.parked]
+            # What is told of parked messages travels on a link of its own: its place among the others means nothing.
+            for row in (r for r in commit.outbox if not r.topic.endswith(".parked")):
+                for _, _, headers in row.records:
+                    told = dict(headers)
+                    self.said.append(f"{told['ce_type'].decode()} {told['ce_subject'].decode()}")
+            self._shard.committed(commit)
+            self.batches += 1
+            works = works[commit.decided :]
+        return self.said[before:]
+
+    def _load(self, keys: Collection[Key]) -> dict[Key, Any]:
+        return {
+            key: holders(self.states, self.movements, key[2]) if key[0] == "holders" else self.states.get(key)
+            for key in keys
+        }

@@ -1,0 +1,345 @@
+"""Money that will not go back, stock that a count took away, and what risk hears of it all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.order.back import CUSTOMERS_DOING
+from services.order.forward import PAYMENT_WINDOW
+from services.order.state import ENDS, Amendment, Paper, Phase
+from shared.contracts.aftersales import RaiseTicket, RefundApproved, TicketEnded, TicketOpened
+from shared.contracts.inventory import DeductStock, ReleaseStock
+from shared.contracts.logistics import FreeSlot
+from shared.contracts.order import OrderCancelled, OrderRejected
+from shared.contracts.payment import RefundPayment
+from shared.contracts.risk import CustomerCancelled
+from shared.runtime.said import CancelTimer
+from shared.runtime.table import IGNORED, Moved, NoCell
+from tests.deciders.orders import (
+    ALL_BACK,
+    ASKED,
+    CANCEL,
+    CLICK,
+    DECLINED,
+    DEDUCTED,
+    DELIVERED,
+    DROP,
+    EXPIRED,
+    GONE,
+    INTERCEPTED,
+    LOST,
+    NO_PLACE,
+    NO_THANKS,
+    ON_THE_ROAD,
+    OVERDUE,
+    REFUND_REFUSED,
+    REFUSED,
+    RELEASED,
+    REVERSED,
+    SHORT,
+    SHUT,
+    SOLD_OUT,
+    STOPPED,
+    STRAY,
+    TAKEN,
+    TOTAL,
+    UNDELIVERABLE,
+    VERIFIED,
+    WAY_TO,
+    at,
+    messages,
+    only,
+    order,
+    refunded,
+)
+from tests.deciders.scene import NOON
+
+WAYS_TO_REFUNDING: dict[str, tuple[Phase, tuple[Any, ...]]] = {
+    "cancelled while paying": (Phase.PAYING_CANCEL_WANTED, (TAKEN,)),
+    "sold out": (Phase.DEDUCTING, (SOLD_OUT,)),
+    "cancelled while deducting": (Phase.DEDUCTING_CANCEL_WANTED, (DEDUCTED, REVERSED)),
+    "stopped": (Phase.PICKING, (CANCEL, STOPPED, REVERSED)),
+    "no thanks": (Phase.SHORT, (NO_THANKS, STOPPED, REVERSED)),
+    "intercepted": (Phase.IN_DELIVERY, (ASKED, INTERCEPTED, ALL_BACK)),
+    "not reachable": (Phase.IN_DELIVERY, (UNDELIVERABLE, ALL_BACK)),
+    "overdue": (Phase.IN_DELIVERY, (UNDELIVERABLE, OVERDUE)),
+}
+each_way = pytest.mark.parametrize(("phase", "way"), WAYS_TO_REFUNDING.values(), ids=WAYS_TO_REFUNDING)
+
+
+# -- a refund that the gateway refuses for good ------------------------------------------------------------------------
+
+
+@each_way
+def test_refused_refund_raises_a_ticket_and_blocks_nothing(phase: Phase, way: tuple[Any, ...]) -> None:
+    """On every way back: a person has to see to the money, the order ends as it would have."""
+    scene = at(phase)
+    for message in way:
+        scene.says(message)
+    before = order(scene)
+    assert before.phase is Phase.REFUNDING
+    ticket, told, *_ = messages(scene.says(REFUND_REFUSED))
+    assert ticket == RaiseTicket(
+        order_id="o-1",
+        ticket_id=f"t-o-1-{before.tickets + 1}",
+        account="a-1",
+        store="s-1",
+        kind="refund_failed",
+        reason="charge_disputed",
+    )
+    assert told == OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=before.reason)
+    assert (order(scene).phase, order(scene).refunded) == (Phase.CANCELLED, 0)
+
+
+@pytest.mark.parametrize("phase", [p for p in WAY_TO if p is not Phase.REFUNDING])
+def test_refused_part_or_stray_raises_a_ticket_wherever_the_order_is(phase: Phase) -> None:
+    """The order stays where it is; the ticket has a number of its own."""
+    scene = at(phase)
+    scene.says(STRAY)
+    before = order(scene)
+    refused = REFUND_REFUSED.model_copy(update={"refund": before.refunds})
+    (ticket,) = messages(scene.says(refused))
+    assert isinstance(ticket, RaiseTicket)
+    assert (ticket.kind, ticket.ticket_id) == ("refund_failed", f"t-o-1-{before.tickets + 1}")
+    assert (order(scene).phase, order(scene).refunded) == (phase, before.refunded)
+
+
+def test_refused_part_is_not_asked_for_again_with_the_rest() -> None:
+    """What a person sees to is not refunded twice: the end asks for the rest only."""
+    scene = at(Phase.SHORT)
+    scene.says(DROP)
+    scene.says(REFUND_REFUSED.model_copy(update={"amount": 129}))
+    for message in (CANCEL, STOPPED):
+        scene.says(message)
+    assert only(RefundPayment, scene.says(REVERSED)).amount == TOTAL - 129
+
+
+def test_refused_stray_does_not_end_an_order_that_waits_for_its_own_refund() -> None:
+    """Two refunds under way: the refusal of the other one changes nothing of the order's end."""
+    scene = at(Phase.REFUNDING)
+    scene.says(STRAY)
+    scene.says(REFUND_REFUSED.model_copy(update={"refund": 2}))
+    assert order(scene).phase is Phase.REFUNDING
+    scene.says(refunded(1))
+    assert order(scene).phase is Phase.CANCELLED
+
+
+# -- tried again -------------------------------------------------------------------------------------------------------
+
+
+def approved(ticket: int) -> RefundApproved:
+    """Customer service wants the refund of the order's n-th ticket tried again."""
+    return RefundApproved(order_id="o-1", ticket_id=f"t-o-1-{ticket}")
+
+
+@each_way
+def test_approved_refund_is_tried_again_once(phase: Phase, way: tuple[Any, ...]) -> None:
+    """Under a new number, for the same amount, reason and liable party; the order stays ended, and the money is booked
+    when it is back. Whoever approves again finds nothing to try: it parks."""
+    scene = at(phase)
+    said = [item for message in way for item in getattr(scene.when(message), "said", ())]
+    first = [m for m in said if isinstance(m, RefundPayment)][-1]
+    (ticket, *_) = messages(scene.says(REFUND_REFUSED.model_copy(update={"refund": first.refund})))
+    assert isinstance(ticket, RaiseTicket)
+    word = RefundApproved(order_id="o-1", ticket_id=ticket.ticket_id)
+    said = scene.says(word)
+    assert messages(said) == [first.model_copy(update={"refund": first.refund + 1})]
+    assert only(Amendment, said).owed == order(scene).owed
+    with pytest.raises(ValueError, match="no refund waits"):
+        scene.when(word)
+    before = order(scene)
+    assert (before.phase, before.refunded, before.given_back) == (Phase.CANCELLED, 0, TOTAL)
+    said = scene.says(refunded(first.refund + 1, first.reason))
+    assert messages(said) == []
+    assert only(Paper, said).body["amount"] == TOTAL
+    after = order(scene)
+    assert (after.phase, after.refunded, after.owed) == (Phase.CANCELLED, TOTAL, ())
+
+
+def test_refund_that_is_refused_again_has_another_ticket() -> None:
+    """The courier bears it still, and customer service may try as often as it likes."""
+    scene = at(Phase.RETURNING)
+    scene.says(OVERDUE)  # this ticket is about the goods
+    scene.says(REFUND_REFUSED)
+    for number in (2, 3, 4):
+        (again,) = messages(scene.says(approved(number)))
+        assert again == RefundPayment(
+            order_id="o-1", refund=number, amount=TOTAL, reference="cap-1", reason="goods_overdue", liable="courier"
+        )
+        (ticket,) = messages(scene.says(REFUND_REFUSED.model_copy(update={"refund": number})))
+        assert isinstance(ticket, RaiseTicket)
+        assert (ticket.kind, ticket.ticket_id) == ("refund_failed", f"t-o-1-{number + 1}")
+        assert [owed.ticket_id for owed in order(scene).owed] == [ticket.ticket_id]
+
+
+@pytest.mark.parametrize("phase", [p for p in WAY_TO if p is not Phase.REFUNDING])
+def test_stray_money_is_tried_again_wherever_the_order_is(phase: Phase) -> None:
+    """Approved while the order goes its way: it stays where it is."""
+    scene = at(phase)
+    asked = only(RefundPayment, scene.says(STRAY))
+    refused = REFUND_REFUSED.model_copy(update={"refund": asked.refund, "reference": "cap-9"})
+    ticket = only(RaiseTicket, scene.says(refused))
+    said = scene.says(RefundApproved(order_id="o-1", ticket_id=ticket.ticket_id))
+    assert messages(said) == [asked.model_copy(update={"refund": asked.refund + 1})]
+    assert order(scene).phase is phase
+
+
+def test_part_is_tried_again_beside_the_rest() -> None:
+    """Two refunds failed: each has its ticket, each is tried again for itself, and no more goes back than was paid."""
+    scene = at(Phase.SHORT)
+    part = only(RefundPayment, scene.says(DROP))
+    scene.says(REFUND_REFUSED.model_copy(update={"amount": part.amount}))
+    for message in (CANCEL, STOPPED):
+        scene.says(message)
+    rest = only(RefundPayment, scene.says(REVERSED))
+    scene.says(REFUND_REFUSED.model_copy(update={"refund": rest.refund, "amount": rest.amount}))
+    assert messages(scene.says(approved(3))) == [rest.model_copy(update={"refund": 3})]
+    assert messages(scene.says(approved(2))) == [part.model_copy(update={"refund": 4})]
+    assert (part.amount + rest.amount, order(scene).given_back) == (TOTAL, TOTAL)
+    scene.says(refunded(4, "short", amount=part.amount))
+    scene.says(refunded(3, amount=rest.amount))
+    assert (order(scene).refunded, order(scene).owed) == (TOTAL, ())
+
+
+@pytest.mark.parametrize("phase", WAY_TO)
+def test_tickets_are_shown_wherever_the_order_is(phase: Phase) -> None:
+    """Opened and ended tickets are papers of the order's page, and move nothing."""
+    scene = at(phase)
+    opened = scene.says(TicketOpened(order_id="o-1", ticket_id="t-1", kind="refund_failed"))
+    ended = scene.says(
+        TicketEnded(order_id="o-1", ticket_id="t-1", kind="refund_failed", phase="resolved", note="paid by hand")
+    )
+    assert messages(opened) == messages(ended) == []
+    assert only(Paper, opened).body == {"ticket_id": "t-1", "kind": "refund_failed", "phase": "open"}
+    assert only(Paper, ended).body["phase"] == "resolved"
+    assert order(scene).phase is phase
+
+
+# -- a count takes the hold away ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_slot", [False, True])
+def test_hold_lost_before_the_click(in_slot: bool) -> None:
+    """The customer is told before any money moves; the hold's remains and the place in the slot are given back."""
+    scene = at(Phase.AWAITING_PAYMENT, in_slot=in_slot)
+    said = scene.says(LOST)
+    free = [FreeSlot(order_id="o-1", store="s-1")] if in_slot else []
+    assert messages(said) == [ReleaseStock(order_id="o-1", store="s-1"), *free]
+    assert CancelTimer("o-1", PAYMENT_WINDOW) in said
+    assert only(Paper, said).body == {"lines": [{"spu": "milk", "missing": 1}]}
+    assert messages(scene.says(RELEASED)) == [
+        OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason="stock_lost")
+    ]
+
+
+MAY_BE_LOST = (
+    Phase.VERIFYING,
+    Phase.PAYING,
+    Phase.PAYING_CANCEL_WANTED,
+    Phase.DEDUCTING,
+    Phase.DEDUCTING_CANCEL_WANTED,
+    Phase.RELEASING,
+    Phase.REFUNDING,
+    Phase.CANCELLED,
+)
+"""From the click on until inventory has heard that the goods are taken, or that the order wants out."""
+
+
+@pytest.mark.parametrize("phase", MAY_BE_LOST)
+def test_hold_lost_after_the_click_or_the_wish_is_found_out_by_the_next_question(phase: Phase) -> None:
+    """Before the click is verified, or while money moves, inventory's next answer says it; who wants out does not
+    care."""
+    scene = at(phase)
+    before = order(scene)
+    assert scene.when(LOST) == IGNORED
+    assert order(scene) is before
+
+
+@pytest.mark.parametrize("phase", [p for p in WAY_TO if p not in {Phase.AWAITING_PAYMENT, *MAY_BE_LOST}])
+def test_parked_when_a_hold_is_lost_that_there_is_not(phase: Phase) -> None:
+    """Not held yet, or issued already: inventory and the order disagree, and somebody has to look at it."""
+    with pytest.raises(NoCell):
+        at(phase).when(LOST)
+
+
+@pytest.mark.parametrize(
+    ("answers", "end", "reason"),
+    [
+        ((LOST, GONE, RELEASED), Phase.CANCELLED, "sold_out"),
+        ((VERIFIED, LOST, TAKEN, SOLD_OUT, refunded(1, "sold_out")), Phase.CANCELLED, "sold_out"),
+        ((VERIFIED, LOST, DECLINED, CLICK, GONE, RELEASED), Phase.CANCELLED, "sold_out"),
+        ((VERIFIED, LOST, DECLINED, EXPIRED, RELEASED), Phase.CANCELLED, "payment_expired"),
+        ((VERIFIED, TAKEN, LOST, SOLD_OUT, refunded(1, "sold_out")), Phase.CANCELLED, "sold_out"),
+        ((VERIFIED, LOST, CANCEL, DECLINED, RELEASED), Phase.CANCELLED, "cancelled_by_customer"),
+    ],
+)
+def test_hold_lost_after_the_click(answers: tuple[Any, ...], end: Phase, reason: str) -> None:
+    """Whenever the loss comes, no goods are promised twice and no money is kept."""
+    scene = at(Phase.VERIFYING)
+    for answer in answers:
+        scene.when(answer)
+    after = order(scene)
+    assert (after.phase, after.reason, after.paid) == (end, reason, after.refunded)
+
+
+def test_lost_hold_is_never_deducted_for_want_of_asking() -> None:
+    """Between the loss and the goods there is always a question to inventory."""
+    scene = at(Phase.PAYING)
+    scene.when(LOST)
+    assert only(DeductStock, scene.says(TAKEN)).order_id == "o-1"
+
+
+# -- what risk hears ---------------------------------------------------------------------------------------------------
+
+ENDINGS: dict[str, tuple[Phase, tuple[Any, ...], str]] = {
+    "no place": (Phase.RESERVING_SLOT, (NO_PLACE,), "slot_full"),
+    "refused": (Phase.SCREENING, (REFUSED,), "refused_by_risk"),
+    "short": (Phase.HOLDING, (SHORT,), "out_of_stock"),
+    "expired": (Phase.AWAITING_PAYMENT, (EXPIRED, RELEASED), "payment_expired"),
+    "lost": (Phase.AWAITING_PAYMENT, (LOST, RELEASED), "stock_lost"),
+    "gone": (Phase.VERIFYING, (GONE, RELEASED), "sold_out"),
+    "sold out": (Phase.DEDUCTING, (SOLD_OUT, refunded(1)), "sold_out"),
+    "nothing left": (Phase.SHORT, (NO_THANKS, STOPPED, REVERSED, refunded(1)), "short"),
+    "intercepted": (Phase.INTERCEPTING, (INTERCEPTED, ALL_BACK, refunded(1)), "intercepted"),
+    "not reachable": (Phase.IN_DELIVERY, (UNDELIVERABLE, ALL_BACK, refunded(1)), "not_reachable"),
+    "not reachable, lost": (Phase.IN_DELIVERY, (UNDELIVERABLE, OVERDUE, refunded(1)), "not_reachable"),
+    "not reachable, money kept": (Phase.IN_DELIVERY, (UNDELIVERABLE, ALL_BACK, REFUND_REFUSED), "not_reachable"),
+    "cancelled unheld": (Phase.SCREENING, (CANCEL,), "cancelled_by_customer"),
+    "cancelled unpaid": (Phase.AWAITING_PAYMENT, (CANCEL, RELEASED), "cancelled_by_customer"),
+    "cancelled while paying": (Phase.PAYING, (CANCEL, TAKEN, RELEASED, refunded(1)), "cancelled_by_customer"),
+    "cancelled while deducting": (
+        Phase.DEDUCTING,
+        (CANCEL, DEDUCTED, REVERSED, refunded(1)),
+        "cancelled_by_customer",
+    ),
+    "cancelled paid": (Phase.PICKING, (CANCEL, STOPPED, REVERSED, refunded(1)), "cancelled_by_customer"),
+    "cancelled short": (Phase.SHORT, (CANCEL, STOPPED, REVERSED, refunded(1)), "short"),
+    "cancelled, money kept": (Phase.PICKING, (CANCEL, STOPPED, REVERSED, REFUND_REFUSED), "cancelled_by_customer"),
+}
+
+
+@pytest.mark.parametrize(("phase", "way", "reason"), ENDINGS.values(), ids=ENDINGS)
+def test_risk_hears_of_the_customer_s_own_doing_once(phase: Phase, way: tuple[Any, ...], reason: str) -> None:
+    """Cancelled, or not at the door; never of what was our own fault, and never twice, whatever comes afterwards."""
+    scene = at(phase)
+    outcomes = [scene.when(message) for message in way]
+    late = (RELEASED, OVERDUE) if order(scene).phase is Phase.CANCELLED else ()
+    outcomes += [scene.when(message) for message in (EXPIRED, *late, STRAY, ASKED)]
+    said = [item for outcome in outcomes if isinstance(outcome, Moved) for item in outcome.said]
+    assert order(scene).phase in ENDS
+    assert order(scene).reason == reason
+    expected = reason in CUSTOMERS_DOING
+    assert expected is (reason in ("cancelled_by_customer", "not_reachable"))
+    assert [m for m in said if isinstance(m, CustomerCancelled)] == (
+        [CustomerCancelled(account="a-1", order_id="o-1", reason=reason, at=NOON)] if expected else []
+    )
+    assert len([m for m in said if isinstance(m, OrderCancelled | OrderRejected)]) == 1
+
+
+def test_courier_who_was_faster_leaves_nothing_for_risk() -> None:
+    """A wish that came too late is no cancel."""
+    scene = at(Phase.STOPPING)
+    said = [item for message in (ON_THE_ROAD, DELIVERED, SHUT) for item in scene.says(message)]
+    assert not [m for m in said if isinstance(m, CustomerCancelled | OrderCancelled)]

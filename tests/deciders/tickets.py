@@ -1,0 +1,87 @@
+"""Example data of tickets: a shortage, an intercept, money that cannot go back, and what people say to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.aftersales.decider import DECIDER
+from services.aftersales.state import Ticket, Window
+from shared.contracts.aftersales import (
+    ApproveTicket,
+    OpenTicket,
+    OpenWindow,
+    RaiseTicket,
+    RecordCall,
+    RejectTicket,
+    ReopenCall,
+    SettleTicket,
+    TicketEnd,
+    TicketKind,
+)
+from tests.deciders.scene import Scene
+
+DELIVERED = OpenWindow(order_id="o-1", account="a-1", store="s-1")
+AGENT = "customer_service:"
+
+
+def raised(kind: TicketKind, ticket_id: str = "t-1") -> RaiseTicket:
+    """The saga needs a person: three apples and a pear are short, or missing, or their money is."""
+    return RaiseTicket(
+        order_id="o-1",
+        ticket_id=ticket_id,
+        account="a-1",
+        store="s-1",
+        kind=kind,
+        spus=("apple", "pear"),
+        quantities=(3, 1),
+        reason="not on the shelf",
+    )
+
+
+def intercept(ticket_id: str = "t-1", order_id: str = "o-1") -> OpenTicket:
+    """Customer service wants the courier back."""
+    return OpenTicket(order_id=order_id, ticket_id=ticket_id, kind="intercept", reason="wrong address")
+
+
+def call(outcome: Any, *substitutes: tuple[str, int, str], ticket_id: str = "t-1", order_id: str = "o-1") -> RecordCall:
+    """What the customer said; substitutes are (SPU, pieces, instead of what)."""
+    return RecordCall(
+        order_id=order_id,
+        ticket_id=ticket_id,
+        outcome=outcome,
+        substitute_spus=tuple(s for s, _, _ in substitutes),
+        substitutes=tuple(n for _, n, _ in substitutes),
+        instead_of=tuple(i for _, _, i in substitutes),
+    )
+
+
+def settled(phase: TicketEnd, note: str, ticket_id: str = "t-1") -> SettleTicket:
+    """What the order says came of it."""
+    return SettleTicket(order_id="o-1", ticket_id=ticket_id, phase=phase, note=note)
+
+
+REOPENED = ReopenCall(order_id="o-1", ticket_id="t-1", note="substitute_short")
+APPROVED = ApproveTicket(order_id="o-1", ticket_id="t-1")
+REJECTED = RejectTicket(order_id="o-1", ticket_id="t-1", reason="found behind the shelf")
+
+
+def after(*messages: Any) -> Scene:
+    """A scene in which all this has happened."""
+    scene = Scene(DECIDER)
+    for message in messages:
+        scene.when(message, AGENT)
+    return scene
+
+
+def ticket(scene: Scene, ticket_id: str = "t-1") -> Ticket:
+    """What is known of a ticket by now."""
+    state = scene.states["ticket", ticket_id]
+    assert isinstance(state, Ticket)
+    return state
+
+
+def window(scene: Scene) -> Window:
+    """What is known of the order's window by now."""
+    state = scene.states["window", "o-1"]
+    assert isinstance(state, Window)
+    return state

@@ -1,0 +1,148 @@
+"""The robots of the ways back: at which event they say what, and that every such order ends."""
+
+import pytest
+
+from larder.load.figures import End
+from larder.load.mix import Tail
+from larder.load.order import Step
+from larder.load.robots import RESEND_S
+from shared.contracts.aftersales import OpenTicket, RecordCall, TicketEnded, TicketOpened
+from shared.contracts.base import CommandAccepted, CommandRefused
+from shared.contracts.logistics import (
+    BringGoodsBack,
+    DeliveryFailed,
+    FulfilmentIntercepted,
+    InspectGoods,
+    PickingFinished,
+    PiecesShort,
+    ReportDelivered,
+    ReportPacked,
+    ReportPicked,
+    ReportUndeliverable,
+)
+from shared.contracts.order import CancelOrder, OrderCancelled, OrderClosed, OrderDelivered, PayOrder
+from tests.load.test_robots import ABOUT, OF, PAID, PAYABLE, WORKDAY, Day
+
+TICKET = {"order_id": "l-r-1", "ticket_id": "t-l-r-1-1", "kind": "shortage"}
+OPENED = TicketOpened(**TICKET)  # type: ignore[arg-type]
+SHORT = PiecesShort(**ABOUT, spus=("apple",), missing=(1,))
+CANCELLED = OrderCancelled(**OF, reason="x")
+FAILED = DeliveryFailed(**ABOUT, reason="nobody at home")
+BACK = CommandAccepted(command_id="l-r-1-back", command="BringGoodsBack", subject_id="l-r-1")
+
+
+def ended_ticket(note: str) -> TicketEnded:
+    return TicketEnded(**TICKET, phase="resolved", note=note)  # type: ignore[arg-type]
+
+
+def begun(tail: Tail, events: int, **named) -> Day:
+    """A paid order of which so many events of its working day were heard."""
+    day = Day(**named)
+    day.place(tail)
+    day.hear(PAYABLE, PAID, *WORKDAY[:events])
+    return day
+
+
+def ends(day: Day, how: End = End.CANCELLED) -> None:
+    day.hear(CANCELLED if how is End.CANCELLED else OrderClosed(**OF))
+    assert day.figures.counts[how] == 1
+    assert day.robots.orders == {}
+    assert sum(day.robots.steps) == day.robots.resting == 0
+
+
+@pytest.mark.parametrize(
+    ("tail", "events"),
+    [(Tail.CANCELS_PAID, 1), (Tail.NO_REFUND, 1), (Tail.CANCELS_PICKING, 2), (Tail.CANCELS_PACKED, 4)],
+)
+def test_minds_change_at_their_place(tail: Tail, events: int):
+    """The customer cancels at that event, and not before; the store does not go on with it."""
+    day = begun(tail, events - 1)
+    assert not [m for _, _, m in day.said if isinstance(m, CancelOrder)]
+    said = day.hear(WORKDAY[events - 1])
+    assert isinstance(said[0], CancelOrder)
+    assert [type(m) for m in said[1:]] == [ReportPicked] * (tail is Tail.CANCELS_PICKING)
+    assert day.hear(*WORKDAY) == []  # said twice, or come late
+    methods = [m.method for _, _, m in day.said if isinstance(m, PayOrder)]
+    assert methods == ["tok_no_refund" if tail is Tail.NO_REFUND else "tok_ok"]
+    ends(day)
+
+
+def test_a_call_and_another_list():
+    """The picker misses a piece, somebody calls, the picker looks again until the new list is there, and goes on."""
+    day = begun(Tail.LESS_DROP, 1)
+    (picked,) = day.hear(WORKDAY[1])
+    assert isinstance(picked, ReportPicked)
+    assert (picked.spus, picked.missing) == (("apple",), (1,))
+    (call,) = day.hear(OPENED, SHORT)  # the ticket may be heard of first
+    assert call == RecordCall(order_id="l-r-1", ticket_id="t-l-r-1-1", outcome="drop")
+    (again,) = day.hear(ended_ticket("dropped"))
+    assert again == ReportPicked(order_id="l-r-1", store="s-1")
+    refusal = CommandRefused(command_id="x", command="ReportPicked", subject_id="l-r-1", code="fulfilment_not_picking")
+    assert day.hear(refusal) == []
+    assert day.robots.overdue(day.now) == 1
+    assert day.said[-1][2] == again
+    assert len(set(day.ids)) == len(day.ids)
+    assert [type(m) for m in day.hear(PickingFinished(**ABOUT))] == [ReportPacked]
+
+
+def test_a_substitute_that_cannot_be_had_is_given_up_after_a_while():
+    """Nobody says that it is out of stock, so the customer goes without when nothing happens."""
+    day = begun(Tail.LESS_SUBSTITUTE, 2, similar=lambda store, spu, order: "pear")
+    (call,) = day.hear(SHORT, OPENED)
+    assert isinstance(call, RecordCall)
+    assert (call.substitute_spus, call.substitutes, call.instead_of) == (("pear",), (1,), ("apple",))
+    assert day.robots.overdue(day.now + RESEND_S) == 1
+    assert day.said[-1][2] == RecordCall(order_id="l-r-1", ticket_id="t-l-r-1-1", outcome="drop")
+
+
+def test_no_call_and_no_order():
+    """Some are not called and wait for the clock; some want nothing, then; both end."""
+    uncalled = begun(Tail.LESS_UNCALLED, 2)
+    assert uncalled.hear(SHORT, OPENED) == []
+    assert uncalled.robots.resting == 1
+    assert [type(m) for m in uncalled.hear(ended_ticket("nobody_called"))] == [ReportPicked]
+    cancelled = begun(Tail.LESS_CANCEL, 2)
+    assert [m.outcome for m in cancelled.hear(SHORT, OPENED)] == ["cancel"]  # type: ignore[attr-defined]
+    assert cancelled.hear(ended_ticket("cancelled")) == []
+    ends(cancelled)
+
+
+@pytest.mark.parametrize(
+    ("tail", "pieces", "resellable"),
+    [
+        (Tail.AWAY, (2, 1), (True, True)),
+        (Tail.AWAY_DAMAGED, (2, 1), (False, True)),
+        (Tail.AWAY_FEWER, (1, 1), (True, True)),
+    ],
+)
+def test_goods_come_back_and_are_inspected(tail: Tail, pieces: tuple[int, ...], resellable: tuple[bool, ...]):
+    """The courier finds nobody, brings the goods back, and the storekeeper finds what the tail says."""
+    day = begun(tail, 4)
+    assert [type(m) for m in day.hear(WORKDAY[4])] == [ReportUndeliverable]
+    assert [type(m) for m in day.hear(FAILED, FAILED)] == [BringGoodsBack]
+    (inspected,) = day.hear(BACK, BACK)
+    assert inspected == InspectGoods(
+        order_id="l-r-1", store="s-1", spus=("apple", "milk"), quantities=pieces, resellable=resellable
+    )
+    ends(day)
+
+
+def test_goods_that_never_come_back_take_no_room():
+    """Their order only waits for the clock."""
+    day = begun(Tail.AWAY_NEVER_BACK, 5)
+    assert day.hear(FAILED) == []
+    assert (day.robots.resting, day.robots.steps[Step.NEVER_BACK]) == (1, 1)
+    ends(day)
+
+
+def test_a_courier_who_is_called_back():
+    """Caught, the goods come back; at the door it is either, and both end."""
+    caught = begun(Tail.CALLED_BACK, 4)
+    (ticket,) = caught.hear(WORKDAY[4])
+    assert isinstance(ticket, OpenTicket)
+    assert [type(m) for m in caught.hear(FulfilmentIntercepted(**ABOUT), BACK)] == [BringGoodsBack, InspectGoods]
+    ends(caught)
+    late = begun(Tail.CALLED_BACK_LATE, 4)
+    assert [type(m) for m in late.hear(WORKDAY[4])] == [OpenTicket, ReportDelivered]
+    assert late.hear(OrderDelivered(**OF)) == []
+    ends(late, End.COMPLETED)
