@@ -45,7 +45,7 @@ def load(
     seed: Annotated[int, typer.Option(min=0, help="Decides which customer does what.")] = 1,
     window: Annotated[
         int | None,
-        typer.Option(min=1, help="Most orders under way at once; else a fifth of them, 50 to 3,000; 20,000 at a rate."),
+        typer.Option(min=1, help="Most orders under way at once; else a fifth of them, 50 to 6,000; 20,000 at a rate."),
     ] = None,
     unpaid_share: Annotated[
         float, typer.Option(help="Never pay; none if the payment window is over 60 s.")
