@@ -18,7 +18,17 @@ LOOK_S = 5.0
 """Beat of the look; the table's index holds refused refunds only."""
 REFUSED = Gauge("larder_refunds_refused", "Refunds that will not be done: a person has to see to them")
 
-_COUNT = "select count(*) from refunds where phase = 'refused'"
+# One that is asked for again has a new number and is otherwise the same: then that one tells how it went.
+_COUNT = """
+select count(*) from refunds r where phase = 'refused' and not exists (
+    select from refunds l
+    where l.order_id = r.order_id and l.number > r.number and l.amount = r.amount and l.reason = r.reason)"""
+
+
+async def refused(connection: asyncpg.Pool | asyncpg.Connection) -> int:
+    """How many refunds were refused and not asked for again."""
+    count: int = await connection.fetchval(_COUNT)
+    return count
 
 
 @contextlib.asynccontextmanager
@@ -35,7 +45,7 @@ async def watch_refused(parts: Parts) -> AsyncIterator[None]:
 async def _watch(pool: asyncpg.Pool) -> None:
     while True:
         try:
-            REFUSED.set(await pool.fetchval(_COUNT))
+            REFUSED.set(await refused(pool))
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             log.warning("cannot count the refused refunds: %s", error)
         await asyncio.sleep(LOOK_S)
