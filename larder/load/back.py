@@ -73,7 +73,11 @@ class WaysBack:
             b"CommandAccepted": self._inspect,
         }
         away: Plan = {**returning, b"FulfilmentHandedOver": self._nobody_at_home}
-        called_back: Plan = {**returning, b"FulfilmentHandedOver": self._call_back}
+        called_back: Plan = {
+            **returning,
+            b"FulfilmentHandedOver": self._call_back,
+            b"TicketEnded": self._call_back_again,
+        }
         self.plans: dict[Tail, Plan] = {
             Tail.CANCELS_PAID: cancels_paid,
             Tail.NO_REFUND: cancels_paid,
@@ -174,10 +178,23 @@ class WaysBack:
             return
         self._robots.move(order, Step.IN_DELIVERY, now)
         id_ = _id(order)
-        ticket = OpenTicket(order_id=id_, ticket_id=f"t-{id_}-back", kind="intercept", reason="a robot asked for it")
-        self._robots.say(order, ticket, CUSTOMER_SERVICE, b"-intercept")
+        self._robots.say(order, self._intercept_ticket(order, f"t-{id_}-back"), CUSTOMER_SERVICE, b"-intercept")
         if order.tail is Tail.CALLED_BACK_LATE:
             self._robots.say(order, ReportDelivered(order_id=id_, store=order.store), COURIER, b"-delivered")
+
+    def _call_back_again(self, order: Order, event: Heard, now: float) -> None:
+        """The robots hear of the hand-over from the store; the order may hear of the ticket first, and decline."""
+        ticket = _ticket_of(event.value or b"")
+        if order.tail is not Tail.CALLED_BACK or order.step is not Step.IN_DELIVERY or ticket.note != "not_in_delivery":
+            return
+        order.wires = []
+        order.attempt += 1
+        end = b"-intercept-%d" % order.attempt
+        again = self._intercept_ticket(order, f"t-{_id(order)}-back-{order.attempt}")
+        self._robots.say(order, again, CUSTOMER_SERVICE, end)
+
+    def _intercept_ticket(self, order: Order, ticket_id: str) -> OpenTicket:
+        return OpenTicket(order_id=_id(order), ticket_id=ticket_id, kind="intercept", reason="a robot asked for it")
 
     def _bring_back(self, order: Order, event: Heard, now: float) -> None:
         if order.step >= Step.RETURNING:

@@ -146,3 +146,16 @@ def test_a_courier_who_is_called_back():
     assert [type(m) for m in late.hear(WORKDAY[4])] == [OpenTicket, ReportDelivered]
     assert late.hear(OrderDelivered(**OF)) == []
     ends(late, End.COMPLETED)
+
+
+def test_a_call_that_overtook_the_hand_over_is_made_again():
+    """The order had not heard that the courier has the goods, and declined: customer service asks anew."""
+    day = begun(Tail.CALLED_BACK, 5)
+    about = {"order_id": "l-r-1", "kind": "intercept", "phase": "rejected"}
+    declined = TicketEnded(**about, ticket_id="t-l-r-1-back", note="not_in_delivery")  # type: ignore[arg-type]
+    (again,) = day.hear(declined)
+    assert isinstance(again, OpenTicket)
+    assert again.ticket_id != "t-l-r-1-back"
+    assert [type(m) for m in day.hear(FulfilmentIntercepted(**ABOUT), BACK)] == [BringGoodsBack, InspectGoods]
+    assert day.hear(declined) == []
+    ends(day)
