@@ -74,6 +74,10 @@ LOG_CONFIG = """\
 """
 
 
+FORMAT_S = 120
+"""How long making the broker's files may take: one second on a quiet machine."""
+
+
 class Kafka:
     """The embedded broker of one home."""
 
@@ -126,7 +130,12 @@ class Kafka:
             *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "kafka.tools.StorageTool", "format", "--standalone"),
             *("-t", new_cluster_id(), "-c", str(properties)),
         )
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FORMAT_S)
+        except subprocess.TimeoutExpired:
+            raise StackError(
+                f"Kafka's files in {self.data} were not made within {FORMAT_S} s; is this machine very busy? Try again"
+            ) from None
         if done.returncode:
             raise StackError(f"Kafka's storage could not be formatted in {self.data}: {done.stdout}{done.stderr}")
 
