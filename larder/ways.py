@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from services.order.decider import DECIDER, SALES_ORDER
 from services.order.policy import CANCEL_POLICY, Actor, Policy
-from services.order.state import ENDS, CancelNeedsTicket, CancelRefused, CancelWanted, Phase
+from services.order.state import ENDS, CancelByTicket, CancelNeedsTicket, CancelRefused, CancelWanted, Phase
 from shared.runtime.table import Refuse, To
 
 _WISHES: Mapping[Policy, type] = {
@@ -26,6 +26,13 @@ class Step(NamedTuple):
     phase: Phase
 
 
+def _can_come(phase: Phase, message: type) -> bool:
+    """Whether the cancel policy of today lets this message be."""
+    by_policy: dict[type, Policy] = {CancelWanted: Policy.ALLOWED, CancelByTicket: Policy.TICKET}
+    wanted = by_policy.get(message)
+    return wanted is None or wanted in CANCEL_POLICY.get(phase, {}).values()
+
+
 def way_to_end(start: Phase) -> list[Step] | None:
     """The fewest steps from a phase of the sales order to an end, timers first; None when there is no way."""
     seen, ways = {start}, [(start, list[Step]())]
@@ -33,7 +40,9 @@ def way_to_end(start: Phase) -> list[Step] | None:
         if phase in ENDS:
             return steps
         for message, cell in sorted(SALES_ORDER.rows[phase].items(), key=lambda item: item[0] not in _TIMERS):
-            if isinstance(cell, To) and (after := Phase(cell.phase)) not in seen:
+            if not isinstance(cell, To) or not _can_come(phase, message):
+                continue
+            if (after := Phase(cell.phase)) not in seen:
                 seen.add(after)
                 ways.append((after, [*steps, Step(message, after)]))
     return None
