@@ -166,12 +166,12 @@ def _basket_row(b: Basket) -> tuple[Any, ...]:
 
 def _amendment_row(a: Amendment) -> tuple[Any, ...]:
     shortage = a.shortage and [*a.shortage[:3], a.shortage.until.isoformat() if a.shortage.until else None]
-    owed = json.dumps(a.owed) if a.owed else None
-    return a.order_id, json.dumps(a.lots), _json(shortage), _json(a.substitution), owed, a.overdue
+    owed = to_text(a.owed) if a.owed else None
+    return a.order_id, to_text(a.lots), _json(shortage), _json(a.substitution), owed, a.overdue
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value)
+    return None if value is None else to_text(value)
 
 
 def _lots(raw: Any) -> tuple[Lot, ...]:

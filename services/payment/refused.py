@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import AsyncIterator
-
 import asyncpg
 from prometheus_client import Gauge
 
-from shared.service import Parts
+from shared.watch import watching
 
-log = logging.getLogger(__name__)
-
-LOOK_S = 5.0
-"""Beat of the look; the table's index holds refused refunds only."""
 REFUSED = Gauge("larder_refunds_refused", "Refunds that will not be done: a person has to see to them")
 
 # One that is asked for again has a new number and is otherwise the same: then that one tells how it went.
@@ -31,21 +22,9 @@ async def refused(connection: asyncpg.Pool | asyncpg.Connection) -> int:
     return count
 
 
-@contextlib.asynccontextmanager
-async def watch_refused(parts: Parts) -> AsyncIterator[None]:
-    """Keeps the metric up to date."""
-    task = asyncio.create_task(_watch(parts.pool), name="refused refunds")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+async def _look(pool: asyncpg.Pool) -> None:
+    REFUSED.set(await refused(pool))
 
 
-async def _watch(pool: asyncpg.Pool) -> None:
-    while True:
-        try:
-            REFUSED.set(await refused(pool))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            log.warning("cannot count the refused refunds: %s", error)
-        await asyncio.sleep(LOOK_S)
+watch_refused = watching("refused refunds", _look)
+"""Keeps the metric up to date."""
