@@ -46,7 +46,7 @@ class ParkedRow:
 class Database:
     """What `shared.runtime.database` and the services' stores keep in PostgreSQL, with the same rules."""
 
-    def __init__(self, decider: Decider, facts: Facts) -> None:
+    def __init__(self, decider: Decider, facts: Facts, master_data: Callable[[], int] = int) -> None:
         self.decider = decider
         self.progress: dict[int, Progress] = {}
         self.states: dict[Key, Any] = {}
@@ -61,6 +61,8 @@ class Database:
         """Tells a shard's owners that an operator asked for something."""
         self._facts = facts
         self._fact_kinds = decider.facts
+        self.master_data = master_data
+        """How often what people write has changed."""
 
     def answer_facts(self, facts: Facts) -> None:
         """Facts that are made of what this very database holds."""

@@ -234,6 +234,7 @@ class Owner:
         shard, database, around, weather = self.shard, self.database, self.around, self.around.weather
         if ids := shard.outside_ids(works):
             shard.known(database.known(ids))
+            shard.master_data_is(database.master_data())
         now = around.clock.now
         commit = self._decide(works, now)
         if weather.crashes and around.is_hit(weather.crash):
@@ -250,8 +251,14 @@ class Owner:
     def _decide(self, works: Sequence[Work], now: datetime) -> Commit:
         shard, database = self.shard, self.database
         while True:
-            while missing := shard.missing(works):
-                shard.learn(database.load(sorted(missing), now))
+            while True:
+                missing = shard.missing(works)
+                if shard.doubts_master_data:
+                    shard.master_data_is(database.master_data())
+                elif missing:
+                    shard.learn(database.load(sorted(missing), now))
+                else:
+                    break
             try:
                 return shard.decide(works, now)
             except NotLoaded as absent:

@@ -33,11 +33,14 @@ class Shop:
     not_accepting: set[str] = field(default_factory=set)
     blocklist: dict[tuple[str, str], Blocked] = field(default_factory=dict)
     risk_is_on: bool = True
+    version: int = 0
+    """How often any of it has changed."""
     changes: list[tuple[datetime, str, int]] = field(default_factory=list)
     """Every price that there was, and since when."""
 
     def set_price(self, spu: str, price: int, now: datetime) -> None:
         """From now on it costs that much."""
+        self.version += 1
         self.prices[spu] = price
         self.changes.append((now, spu, price))
 

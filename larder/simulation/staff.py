@@ -161,6 +161,7 @@ class Staff:
             )
         )
         entry = (kind.value, normalised(kind, value))
+        self.shop.version += 1
         if entry in self.shop.blocklist:
             del self.shop.blocklist[entry]
         else:
@@ -168,6 +169,7 @@ class Staff:
             self.shop.blocklist[entry] = Blocked(dice.choice(list(Treatment)), "seen before", until)
 
     def _turn_switch(self) -> None:
+        self.shop.version += 1
         self.shop.risk_is_on = not self.shop.risk_is_on
 
     # -- the office ------------------------------------------------------------------------------------------------
@@ -178,4 +180,5 @@ class Staff:
         self.shop.set_price(spu, price, self.desk.around.clock.now)
 
     def _open_or_shut(self) -> None:
+        self.shop.version += 1
         self.shop.not_accepting ^= {self.dice.choice(list(self.shop.areas))}

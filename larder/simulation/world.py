@@ -58,7 +58,7 @@ class World:
             self.shop.set_price(f"spu-{number}", dice.choice((100, 100, 110, 250, 999)), self.clock.now)
         self.desk = Desk(self.around, dice)
         facts = {"order": self.shop.order_fact, "risk": self.shop.risk_fact}
-        self.databases = {s: Database(DECIDERS[s], facts.get(s, no_facts)) for s in SERVICES}
+        self.databases = {s: Database(DECIDERS[s], facts.get(s, no_facts), lambda: self.shop.version) for s in SERVICES}
         self.databases["inventory"].answer_facts(partial(holders, self.databases["inventory"]))
         self.gateway = Gateway(self.around, self.desk.report_money)
         self.owners: dict[tuple[str, int], Owner] = {}

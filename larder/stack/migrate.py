@@ -44,18 +44,21 @@ class SchemaFile:
 
 def schema_files(database: str) -> list[SchemaFile]:
     """What makes up the tables of a database, in the order of application."""
-    runtime = Path(shared.__path__[0]) / "runtime" / "schema.sql"
+    runtime = Path(shared.__path__[0]) / "runtime"
     root = Path(services.__path__[0])
     if database == GATEWAY_BOOK:
         return [SchemaFile("services/payment/gateway.sql", root / "payment" / "gateway.sql")]
     own = root / database
     return [
-        SchemaFile("shared/runtime/schema.sql", runtime),
-        SchemaFile(f"services/{database}/schema.sql", own / "schema.sql"),
-        *(
-            SchemaFile(f"services/{database}/migrations/{path.name}", path)
-            for path in sorted(own.glob("migrations/[0-9]*.sql"))
-        ),
+        file
+        for name, folder in (("shared/runtime", runtime), (f"services/{database}", own))
+        for file in (
+            SchemaFile(f"{name}/schema.sql", folder / "schema.sql"),
+            *(
+                SchemaFile(f"{name}/migrations/{path.name}", path)
+                for path in sorted(folder.glob("migrations/[0-9]*.sql"))
+            ),
+        )
     ]
 
 
@@ -87,7 +90,7 @@ async def migrate_database(dsn: str, database: str, say: Callable[[str], None]) 
             elif applied[file.name] != file.sha256():
                 raise StackError(
                     f"database {database}: {file.name} was changed after it was applied here. Put the change into a "
-                    f"new file services/{database}/migrations/NNNN_name.sql, or start with an empty LARDER_HOME"
+                    "new file migrations/NNNN_name.sql beside the schema, or start with an empty LARDER_HOME"
                 )
     finally:
         await connection.close()  # gives the lock back

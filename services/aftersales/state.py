@@ -35,7 +35,7 @@ TICKET_ENDS = frozenset({TicketPhase.RESOLVED, TicketPhase.REJECTED})
 """Nothing happens to a ticket any more."""
 
 
-class Window(Struct, frozen=True):
+class Window(Struct, frozen=True, gc=False):
     """The after-sales window of one order; `shuts_at` is its planned end, from the delivery on, and `open_tickets` the
     number of tickets that keep it from shutting."""
 
@@ -59,7 +59,7 @@ class Call(NamedTuple):
     instead_of: tuple[str, ...] = ()
 
 
-class Ticket(Struct, frozen=True):
+class Ticket(Struct, frozen=True, gc=False):
     """A work order of customer service about one order. `spus` and `quantities` (pieces) are parallel.
 
     `opened_by` is an actor, or empty when the saga raised it; `note` says in a word how it ended, or why the outcome of

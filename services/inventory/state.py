@@ -54,7 +54,7 @@ EMPTY = Cell(0, 0)
 """A cell that no goods were ever received for."""
 
 
-class Hold(Struct, frozen=True):
+class Hold(Struct, frozen=True, gc=False):
     """What an order has on the stock of one store. `spus` (each once) and `quantities` (pieces) are parallel.
 
     `document` is the number of the last document written for it, empty before the first.

@@ -49,7 +49,7 @@ class ReservationPhase(StrEnum):
     FREED = "freed"
 
 
-class Fulfilment(Struct, frozen=True):
+class Fulfilment(Struct, frozen=True, gc=False):
     """One order in one store. Its lines, which seldom change, are apart (`PickList`).
 
     `called_off_at` is when its work ended without a delivery: stopped, or inspected.

@@ -468,4 +468,5 @@ DECIDER = Decider(
         back.RETURN_WINDOW: GoodsOverdue,
     },
     facts=frozenset({"product", "store", "serving", "within"}),
+    master_data=frozenset({"product", "store", "serving", "within"}),
 )

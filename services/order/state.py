@@ -100,7 +100,7 @@ class Substitution(NamedTuple):
     given_up: int
 
 
-class Order(Struct, frozen=True):
+class Order(Struct, frozen=True, gc=False):
     """One sales order. Money in minor units; `spus`, `quantities` (pieces) and `prices` (per piece) are parallel.
 
     `attempt` counts clicks on pay, `refunds` the refunds asked for; `closing_refund` is the one that the phase
@@ -236,7 +236,7 @@ class GoodsOverdue(Struct, frozen=True):
         return self.order_id
 
 
-class BasketPriced(Struct, frozen=True):
+class BasketPriced(Struct, frozen=True, gc=False):
     """PlaceOrder, read with the catalogue: everything is known, and the total is what the customer expected."""
 
     order_id: str

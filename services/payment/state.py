@@ -63,7 +63,7 @@ class Capture(NamedTuple):
         return self.amount - self.given_back
 
 
-class Payment(Struct, frozen=True):
+class Payment(Struct, frozen=True, gc=False):
     """The money of one order. In a live phase it is the last attempt that is live."""
 
     order_id: str

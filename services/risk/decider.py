@@ -286,4 +286,5 @@ DECIDER = Decider(
     decide=decide,
     timers={REVIEW: ReviewOverdue},
     facts=frozenset({"switch", "blocked"}),
+    master_data=frozenset({"switch", "blocked"}),
 )

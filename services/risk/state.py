@@ -83,7 +83,7 @@ class Review(Struct, frozen=True):
     decided_at: datetime | None = None
 
 
-class Screening(Struct, frozen=True):
+class Screening(Struct, frozen=True, gc=False):
     """Risk's look at one order. `reason` is the code that was said with the verdict, empty when it was clear."""
 
     order_id: str

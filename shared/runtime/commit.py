@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
-from shared.runtime.envelope import Delivery, Wire
+from shared.runtime.envelope import Delivery, Payload, Wire, wires
 from shared.runtime.progress import Progress
 from shared.runtime.said import Effect, Record
 from shared.runtime.table import Key
 
 
 class OutboxRow(Struct):
-    """The messages of one batch to one partition, on the link from `first_link` to `last_link`."""
+    """The messages of one batch to one partition, on the link from `first_link` to `last_link`.
+
+    What is the same in all of their envelopes stands here once: `source`, and `time`, the moment of the batch (ISO
+    8601). The headers are made when a message is sent, so that they are neither kept in memory nor in the database.
+    """
 
     topic: str
     partition: int
+    source: str
+    time: str
     first_link: int
     last_link: int
-    records: list[Wire]
+    payloads: list[Payload]
+
+    def wires(self) -> Iterator[Wire]:
+        """The records to be sent, in order."""
+        return wires(self.source, self.topic, self.partition, self.time, self.first_link, self.payloads)
+
+    @property
+    def records(self) -> list[Wire]:
+        """All of them."""
+        return list(self.wires())
 
     @property
     def link(self) -> str:
@@ -29,7 +45,7 @@ class OutboxRow(Struct):
         return f"{self.topic}/{self.partition}"
 
 
-class Answer(Struct, frozen=True):
+class Answer(Struct, frozen=True, gc=False):
     """The answer to a person's command."""
 
     id: str

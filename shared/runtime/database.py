@@ -10,13 +10,13 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 
 from shared.runtime.commit import Commit, OutboxRow
-from shared.runtime.envelope import Delivery
+from shared.runtime.envelope import Delivery, Payload
 from shared.runtime.progress import Progress
 from shared.runtime.said import Effect
 from shared.runtime.shard import BLOCKING, EFFECTS, Due
@@ -39,7 +39,7 @@ OUTBOX_PAGE = 200
 """Most outbox rows read at once when they are published again."""
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[tuple[bytes, bytes, list[tuple[str, bytes]]]]).decode
+_unpack = msgspec.msgpack.Decoder(tuple[str, str, list[Payload]]).decode
 
 
 async def cluster_ids(connection: Connection) -> list[str]:
@@ -49,6 +49,13 @@ async def cluster_ids(connection: Connection) -> list[str]:
 
 class GateShut(Exception):
     """Somebody else owns the shard: what this worker knows is stale, and it has to exit."""
+
+
+class Known(NamedTuple):
+    """What a batch may rest on: which of its ids were answered before, and how often master data has changed."""
+
+    answered: list[str]
+    master_data: int
 
 
 @dataclass(slots=True)
@@ -85,10 +92,11 @@ class Database:
         rows = await self.connection.fetch(_BLOCKED, shard, list(BLOCKING))
         return {r["subject"] for r in rows}
 
-    async def known(self, ids: Sequence[str]) -> list[str]:
-        """Which of these ids have their answer."""
-        rows = await self.connection.fetch("select id from answers where id = any($1::text[])", ids)
-        return [r["id"] for r in rows]
+    async def known(self, ids: Sequence[str]) -> Known:
+        """Which of these ids have their answer, and the version of the master data, in one round trip."""
+        row = await self.connection.fetchrow(_KNOWN, ids)
+        assert row is not None
+        return Known(row[0], row[1])
 
     async def load(self, keys: Collection[Key], now: datetime) -> Mapping[Key, Any]:
         """The states of these keys."""
@@ -126,7 +134,11 @@ class Database:
     async def outbox_after(self, shard: int, topic: str, partition: int, link: int) -> list[OutboxRow]:
         """Rows of one link that come after a link number, in order: at most a page."""
         rows = await self.connection.fetch(_OUTBOX_AFTER, shard, topic, partition, link, OUTBOX_PAGE)
-        return [OutboxRow(topic, partition, r["first_link"], r["last_link"], _unpack(r["records"])) for r in rows]
+        found = []
+        for row in rows:
+            source, time, payloads = _unpack(row["records"])
+            found.append(OutboxRow(topic, partition, source, time, row["first_link"], row["last_link"], payloads))
+        return found
 
     async def sweep(self, progress: Progress, now: datetime) -> None:
         """Forgets outbox rows past their retention that the broker has, and ids past their memory."""
@@ -232,7 +244,7 @@ def _runtime_writes(commit: Commit) -> list[Write]:
     shard, at = commit.progress.shard, commit.at
     writes = []
     if rows := commit.outbox:
-        packed = [_pack(r.records) for r in rows]
+        packed = [_pack((r.source, r.time, r.payloads)) for r in rows]
         where = [[r.topic for r in rows], [r.partition for r in rows], [r.first_link for r in rows]]
         writes.append(Write("outbox", _OUTBOX, [shard, at, *where, [r.last_link for r in rows], packed]))
     if timers := commit.timers:
@@ -286,6 +298,7 @@ def _attributes(headers: list[list[str]]) -> dict[str, Any]:
 
 # -- reads and housekeeping --------------------------------------------------------------------------------------------
 
+_KNOWN = "select array(select id from answers where id = any($1::text[])), version from master_data"
 _BLOCKED = "select distinct subject from parked where shard = $1 and state = 'parked' and code = any($2::text[])"
 _DUE = "select subject, name from timers where shard = $1 and due_at <= $2 order by due_at limit $3"
 _OPEN_EFFECTS = """select id, kind, arguments from effects e where shard = $1 and ($2 or not exists (

@@ -58,7 +58,8 @@ class Decider(Struct, frozen=True):
     may depend on a state that had to be loaded first; `look` raises NotLoaded for what is not there yet.
     `decide(message, look, context)` answers with an outcome; it raises NoCell to park the message.
     `timers` makes the message of a timer by its name, from the subject.
-    `facts` are the kinds of key that somebody else writes: they are loaded afresh for every batch.
+    `facts` are the kinds of key that somebody else writes: they are loaded afresh for every batch. Those of them that
+    are `master_data` are remembered for as long as the database counts no change of master data.
     `cache_max` bounds how many aggregates a shard keeps in memory; the ones changed longest ago go first.
     """
 
@@ -68,4 +69,5 @@ class Decider(Struct, frozen=True):
     decide: Callable[[Any, Look, Context], Outcome]
     timers: Mapping[str, Callable[[str], Inner]] = field(default_factory=dict)
     facts: frozenset[str] = frozenset()
+    master_data: frozenset[str] = frozenset()
     cache_max: int = 20_000

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import cache
+from typing import Any
 
 from msgspec import Struct
 
@@ -17,9 +19,12 @@ TRACEPARENT_MAX = 64
 Headers = list[tuple[str, bytes]]
 Wire = tuple[bytes, bytes, Headers]
 """A record to be sent: key, value, headers."""
+Payload = tuple[bytes, str, bytes, bytes, bytes]
+"""What is a message's own of a record that a shard sends: key, type, subject, body and traceparent (empty if none)."""
+_SPECVERSION = ("ce_specversion", b"1.0")
 
 
-class Delivery(Struct):
+class Delivery(Struct, gc=False):
     """A record from the log, with the attributes of its envelope; absent ones are empty.
 
     `link` is the number on the link from `source` to this partition, 0 for a message from outside. `fault` says what
@@ -52,6 +57,8 @@ def read(
     headers: Iterable[tuple[str, bytes]],
 ) -> Delivery:
     """Reads an envelope. Never raises: what cannot be read stays empty, and the message parks for it."""
+    if (d := _from_a_shard(topic, partition, offset, key, value, headers)) is not None:
+        return d
     d = Delivery(topic, partition, offset, key, value, headers=headers)
     try:
         found = dict(headers)
@@ -75,6 +82,72 @@ def read(
     if not d.link:
         _keep_what_fits(d)
     return d
+
+
+def _from_a_shard(
+    topic: str, partition: int, offset: int, key: bytes | None, value: bytes | None, headers: Any
+) -> Delivery | None:
+    """Reads the envelope that `wires` makes, by its places; None if it is any other. Nearly all that a service reads
+    comes from another's shard, and by name it takes twice as long."""
+    try:
+        # A shorter, longer or otherwise different list does not unpack, and is read by its names.
+        _, (id_name, id_), (type_name, type_), (source_name, source), _, (subject_name, subject), (link_name, link) = (
+            headers
+        )
+        if (
+            link_name != "link"
+            or type_name != "ce_type"
+            or source_name != "ce_source"
+            or id_name != "ce_id"
+            or subject_name != "ce_subject"
+        ):
+            return None
+        sender, number = source.decode(), int(link)
+        if sender not in _senders or number < 1:
+            return None
+        return Delivery(
+            topic,
+            partition,
+            offset,
+            key,
+            value,
+            id_.decode(),
+            type_.decode(),
+            sender,
+            subject.decode(),
+            number,
+            headers=headers,
+        )
+    except (ValueError, AttributeError, TypeError):
+        return None
+
+
+def wires(
+    source: str, topic: str, partition: int, time: str, first_link: int, payloads: Iterable[Payload]
+) -> Iterator[Wire]:
+    """The records of a shard's messages on one link: CloudEvents with the link's numbers, made one at a time."""
+    prefix = f"{source}:{topic}/{partition}:".encode()
+    source_header, time_header = ("ce_source", source.encode()), ("ce_time", time.encode())
+    for number, (key, type_, subject, body, trace) in enumerate(payloads, first_link):
+        link = b"%d" % number
+        headers: Headers = [
+            _SPECVERSION,
+            ("ce_id", prefix + link),
+            _type_header(type_),
+            source_header,
+            time_header,
+            ("ce_subject", subject),
+            ("link", link),
+        ]
+        if trace:
+            headers.append(("traceparent", trace))
+        yield key, body, headers
+
+
+@cache
+def _type_header(type_: str) -> tuple[str, bytes]:
+    """One for each contract, so bounded by the code."""
+    return "ce_type", type_.encode()
 
 
 _senders: set[str] = set()

@@ -166,7 +166,9 @@ class Owner:
     async def _commit(self, works: Sequence[Work]) -> None:
         shard, database = self.shard, self.database
         if ids := shard.outside_ids(works):
-            shard.known(await database.known(ids))
+            known = await database.known(ids)
+            shard.known(known.answered)
+            shard.master_data_is(known.master_data)
         now = datetime.now(UTC)
         try:
             commit = await self._decide(works, now)
@@ -183,8 +185,14 @@ class Owner:
     async def _decide(self, works: Sequence[Work], now: datetime) -> Commit:
         shard, database = self.shard, self.database
         while True:
-            while missing := shard.missing(works):
-                shard.learn(await database.load(missing, now))
+            while True:
+                missing = shard.missing(works)
+                if shard.doubts_master_data:
+                    shard.master_data_is((await database.known(())).master_data)
+                elif missing:
+                    shard.learn(await database.load(missing, now))
+                else:
+                    break
             try:
                 return shard.decide(works, now)
             except NotLoaded as absent:

@@ -103,7 +103,7 @@ class Link:
         batch = self._producer.create_batch()
         try:
             for row in list(self._rows):
-                for key, value, headers in row.records:
+                for key, value, headers in row.wires():
                     if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
                         futures.append(await self._producer.send_batch(batch, self._topic, partition=self._partition))
                         batch = self._producer.create_batch()

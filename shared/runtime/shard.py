@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from msgspec import Struct
@@ -27,7 +26,7 @@ from shared.contracts.base import CommandAccepted, CommandRefused, Message, Mess
 from shared.contracts.topics import answers_of, commands_of, parked_of, partition_for
 from shared.runtime.commit import Answer, Commit, OutboxRow, Parked
 from shared.runtime.decider import Context, Decider, Inner, NotLoaded, Windows
-from shared.runtime.envelope import Delivery, Headers
+from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.said import CancelTimer, Effect, Record, SetTimer
 from shared.runtime.table import Key, Moved, NoCell, Outcome, Refused
@@ -40,9 +39,10 @@ BLOCKING = frozenset({"decider_raised", "behind"})
 """Codes of parked messages that hold back later ones of their subject."""
 TIMERS = "timers"
 """Stands for the topic of a timer that was parked."""
+MASTER_DATA_MAX = 20_000
+"""Most pieces of master data that a shard remembers; past it all of them are loaded again as they are needed."""
 _ABSENT: Any = object()
 """Not loaded, where None means that there is none."""
-_SPECVERSION = ("ce_specversion", b"1.0")
 EFFECTS = "effects"
 """Stands for the topic of an effect's answer that was parked."""
 
@@ -71,7 +71,7 @@ class Replay(Struct, frozen=True):
 Item = Delivery | Due | EffectAnswered | Replay
 
 
-class Work(Struct):
+class Work(Struct, gc=False):
     """An item, with its message when it could be read, else the code and reason for which it will be parked."""
 
     item: Item
@@ -104,8 +104,14 @@ class Shard:
         self._currency = currency
         self._similar_price_percent = similar_price_percent
         self._cache_max = cache_max or decider.cache_max
+        # Two generations: what changed lately, and what changed before that. When the young are half of what may be
+        # kept, the old are let go at once, which costs nothing for each state.
         self._cache: dict[Key, Any] = {}
+        self._older: dict[Key, Any] = {}
         self._facts: dict[Key, Any] = {}
+        self._master_data_version: int | None = None
+        self._master_data_is_sure = False
+        self._asks_master_data = False
         self._known: dict[str, bool] = {}
         self._listens: dict[str, type[Message]] = {m.TYPE: m for m in decider.listens}
         self._commands = commands_of(decider.service)
@@ -164,20 +170,39 @@ class Shard:
     def missing(self, works: Iterable[Work]) -> set[Key]:
         """The keys that deciding takes and that nobody has loaded yet."""
         missing: set[Key] = set()
-        cache, facts, needs = self._cache, self._facts, self.decider.needs
+        cache, older, facts, needs, look = self._cache, self._older, self._facts, self.decider.needs, self._look
+        asks = False
         for work in works:
             if work.message is None:
                 continue
             try:
-                for key in needs(work.message, self._look):
-                    if key not in cache and key not in facts:
+                for key in needs(work.message, look):
+                    if key in cache or key in older:
+                        continue
+                    if key in facts:
+                        asks = True
+                    else:
                         missing.add(key)
             except NotLoaded as absent:
                 missing.add(absent.key)
             except Exception:
                 # What is wrong with it shows when it is decided, and parks it there with its reason.
                 continue
+        if master_data := self.decider.master_data:
+            self._asks_master_data |= asks or any(key[0] in master_data for key in missing)
         return missing
+
+    @property
+    def doubts_master_data(self) -> bool:
+        """This batch takes master data, and nobody has told yet whether it changed (`master_data_is`)."""
+        return self._asks_master_data and not self._master_data_is_sure
+
+    def master_data_is(self, version: int) -> None:
+        """The version of the master data at the beginning of this batch: what is remembered of another is forgotten."""
+        if version != self._master_data_version:
+            self._facts.clear()
+            self._master_data_version = version
+        self._master_data_is_sure = True
 
     def learn(self, loaded: Mapping[Key, Any]) -> None:
         """What the store found: a state for each key that was missing, None where there is none."""
@@ -187,9 +212,11 @@ class Shard:
     def _look(self, key: Key) -> Any:
         found = self._cache.get(key, _ABSENT)
         if found is _ABSENT:
-            found = self._facts.get(key, _ABSENT)
+            found = self._older.get(key, _ABSENT)
             if found is _ABSENT:
-                raise NotLoaded(key)
+                found = self._facts.get(key, _ABSENT)
+                if found is _ABSENT:
+                    raise NotLoaded(key)
         return found
 
     # -- deciding --------------------------------------------------------------------------------------------------
@@ -200,28 +227,28 @@ class Shard:
 
     def committed(self, commit: Commit) -> None:
         """The transaction is through: from now on this is what is."""
-        cache = self._cache
-        for key, state in commit.states.items():
-            cache.pop(key, None)
-            cache[key] = state
-        if len(cache) > self._cache_max:
-            for key in list(cache)[: self._cache_max // 4]:
-                del cache[key]
+        self._cache.update(commit.states)
+        if 2 * len(self._cache) >= self._cache_max:
+            self._older, self._cache = self._cache, {}
         self.progress = commit.progress
         self.blocked.update(p.subject for p in commit.parked if p.code in BLOCKING)
-        self._facts.clear()
+        self._forget_facts()
         self._known = {}
+
+    def _forget_facts(self) -> None:
+        """Facts are loaded afresh for every batch, but for master data that is known not to have changed."""
+        master_data = self.decider.master_data
+        if self.doubts_master_data or len(self._facts) > MASTER_DATA_MAX or not master_data:
+            self._facts.clear()
+        elif self.decider.facts != master_data:
+            for key in [key for key in self._facts if key[0] not in master_data]:
+                del self._facts[key]
+        self._asks_master_data = self._master_data_is_sure = False
 
     @property
     def cached(self) -> int:
         """How many aggregates are in memory."""
-        return len(self._cache)
-
-
-@cache
-def _type_header(type_: str) -> tuple[str, bytes]:
-    """One for each contract, so bounded by the code."""
-    return "ce_type", type_.encode()
+        return len(self._cache) + len(self._older.keys() - self._cache.keys())
 
 
 def _can_be_a_key(value: str) -> bool:
@@ -255,10 +282,8 @@ class _Step:
         self.blocked = set(shard.blocked)
         self.stuck: set[str] = set()
         self.rows: dict[tuple[str, int], OutboxRow] = {}
-        self.prefixes: dict[tuple[str, int], bytes] = {}
         self.source = f"{self.decider.service}/{p.shard}"
-        self.source_header = ("ce_source", self.source.encode())
-        self.time_header = ("ce_time", now.isoformat().encode())
+        self.time = now.isoformat()
 
     def look(self, key: Key) -> Any:
         found = self.states.get(key, _ABSENT)
@@ -292,16 +317,16 @@ class _Step:
         return self.commit
 
     def _receive(self, work: Work, d: Delivery) -> None:
-        if self._is_new(d):
+        link = f"{d.source} {d.topic}"
+        if self._is_new(d, link):
             self._deliver(work, d)
             if d.link:  # only now: a message that is not loaded yet raises, and comes again
-                self.progress.received[f"{d.source} {d.topic}"] = d.link
+                self.progress.received[link] = d.link
 
-    def _is_new(self, d: Delivery) -> bool:
+    def _is_new(self, d: Delivery, link: str) -> bool:
         """Step 1 of DESIGN §5: seen on its link, or ahead of its link, means it is dropped."""
         if not d.link:
             return not (d.id and (d.id in self.answered or d.id in self.shard._known))
-        link = f"{d.source} {d.topic}"
         last = self.progress.received.get(link, 0)
         if d.link == last + 1:
             return True
@@ -400,7 +425,11 @@ class _Step:
                 wires.append((item, item.to_json()))
         for item in others:
             if isinstance(item, Record):
-                commit.records.setdefault(type(item), []).append(item)
+                kept = commit.records.get(type(item))
+                if kept is None:
+                    commit.records[type(item)] = [item]
+                else:
+                    kept.append(item)
             elif isinstance(item, SetTimer):
                 commit.timers[item.subject, item.name] = item.due_at
             elif isinstance(item, CancelTimer):
@@ -416,23 +445,12 @@ class _Step:
         row = self.rows.get((topic, partition))
         if row is None:
             first = self.progress.sent.get(f"{topic}/{partition}", 0) + 1
-            row = self.rows[topic, partition] = OutboxRow(topic, partition, first, first - 1, [])
-            self.prefixes[topic, partition] = f"{self.source}:{topic}/{partition}:".encode()
+            row = self.rows[topic, partition] = OutboxRow(
+                topic, partition, self.source, self.time, first, first - 1, []
+            )
         row.last_link += 1
-        link = b"%d" % row.last_link
-        subject_bytes = subject.encode()
-        headers: Headers = [
-            _SPECVERSION,
-            ("ce_id", self.prefixes[topic, partition] + link),
-            _type_header(type_),
-            self.source_header,
-            self.time_header,
-            ("ce_subject", subject_bytes),
-            ("link", link),
-        ]
-        if trace:
-            headers.append(("traceparent", trace))
-        row.records.append((subject_bytes if key == subject else key.encode(), body, headers))
+        about = subject.encode()
+        row.payloads.append((about if key == subject else key.encode(), type_, about, body, trace))
 
     def _answer(self, d: Delivery, subject: str, refused: Refused | None) -> None:
         """Tells the sender: a row for the one who waits, a message for everybody else."""

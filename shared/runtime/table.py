@@ -67,7 +67,7 @@ def refuse(code: str) -> Refuse:
     return Refuse(code)
 
 
-class Moved(Struct, frozen=True):
+class Moved(Struct, frozen=True, gc=False):
     """A transition happened: the aggregates as they are now, and everything that was said."""
 
     states: tuple[tuple[Key, Any], ...]

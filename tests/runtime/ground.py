@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 
-import shared.runtime
+from larder.stack.migrate import schema_files
 from shared.contracts.base import Message
 from shared.runtime.commit import Commit
 from shared.runtime.database import WORKER_SETTINGS, Database
@@ -24,7 +23,7 @@ from tests.runtime.fake_producer import FakeProducer
 from tests.runtime.stand import Log
 from tests.runtime.toy import SCALE, TOY, Jar, Note
 
-RUNTIME_SCHEMA = Path(shared.runtime.__path__[0]) / "schema.sql"
+RUNTIME_SCHEMA = [file for file in schema_files("order") if file.name.startswith("shared/")]
 TOY_SCHEMA = """
 create table jars (name text primary key, pieces bigint not null, neighbour text not null);
 create table notes (seq bigint generated always as identity, jar text, at timestamptz, pieces bigint, actor text,
@@ -80,7 +79,7 @@ class Ground:
     async def prepare(cls, dsn: str) -> Ground:
         """Makes the tables."""
         connection = await asyncpg.connect(dsn)
-        await connection.execute(RUNTIME_SCHEMA.read_text() + TOY_SCHEMA)
+        await connection.execute("".join(file.text() for file in RUNTIME_SCHEMA) + TOY_SCHEMA)
         return cls(dsn, connection)
 
     async def clear(self) -> None:
@@ -146,7 +145,7 @@ class Hand:
     async def decide(self, *items: Item, now: datetime | None = None) -> Commit:
         """Up to the commit, and no further."""
         works = self.shard.read(items)
-        self.shard.known(await self.database.known(self.shard.outside_ids(works)))
+        self.shard.known((await self.database.known(self.shard.outside_ids(works))).answered)
         now = now or datetime.now(UTC)
         while missing := self.shard.missing(works):
             self.shard.learn(await self.database.load(missing, now))

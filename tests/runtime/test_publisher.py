@@ -22,8 +22,10 @@ def rows(count: int, each: int = 1, topic: str = "sky.commands", partition: int 
     found = []
     for n in range(count):
         first = n * each + 1
-        records = [(b"k", b"v%d" % link, [("link", b"%d" % link)]) for link in range(first, first + each)]
-        found.append(OutboxRow(topic, partition, first, first + each - 1, records))
+        payloads = [(b"k", "Rained", b"k", b"v%d" % link, b"") for link in range(first, first + each)]
+        found.append(
+            OutboxRow(topic, partition, "toy/0", "2026-11-22T19:00:00+00:00", first, first + each - 1, payloads)
+        )
     return found
 
 
@@ -190,6 +192,6 @@ async def test_closing_does_not_wait_for_a_broker_that_is_gone(start: Start, ack
 def test_rows_of_these_tests_are_numbered_like_the_real_ones() -> None:
     """First to last, without a gap between rows."""
     made = rows(3, each=2)
-    links: Iterable[int] = [int(headers[0][1]) for row in made for _, _, headers in row.records]
+    links: Iterable[int] = [int(dict(headers)["link"]) for row in made for _, _, headers in row.records]
     assert list(links) == numbers(6)
     assert [(r.first_link, r.last_link) for r in made] == [(1, 2), (3, 4), (5, 6)]

@@ -108,6 +108,7 @@ class Inside:
     async def forget(self) -> None:
         """A restart: what is not in the database is gone."""
         self._shard._cache.clear()
+        self._shard._older.clear()
 
     async def _publish(self, topic: str, partition: int, key: bytes, value: bytes, headers: Headers) -> None:
         await self._decide([read(topic, partition, next(self._offsets), key, value, headers)])
@@ -126,7 +127,7 @@ class Inside:
     async def _commit(self, items: Sequence[Item]) -> Commit:
         shard, database = self._shard, self._database
         works = shard.read(items)
-        shard.known(await database.known(shard.outside_ids(works)))
+        shard.known((await database.known(shard.outside_ids(works))).answered)
         now = datetime.now(UTC)
         while missing := shard.missing(works):
             shard.learn(await database.load(missing, now))

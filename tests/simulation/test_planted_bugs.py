@@ -51,9 +51,9 @@ def repeats_not_dropped(patch: pytest.MonkeyPatch) -> None:
     """A link number that was seen already is decided again."""
     is_new = shard._Step._is_new
 
-    def lenient(self: Any, d: Delivery) -> bool:
-        seen = self.progress.received.get(f"{d.source} {d.topic}", 0)
-        return is_new(self, d) or (0 < d.link <= seen and d.offset >= self.progress.offsets.get(d.topic, 0))
+    def lenient(self: Any, d: Delivery, link: str) -> bool:
+        seen = self.progress.received.get(link, 0)
+        return is_new(self, d, link) or (0 < d.link <= seen and d.offset >= self.progress.offsets.get(d.topic, 0))
 
     patch.setattr(shard._Step, "_is_new", lenient)
 
@@ -62,9 +62,9 @@ def gaps_taken(patch: pytest.MonkeyPatch) -> None:
     """What comes ahead of its turn is taken, and what was lost before it is a repeat for ever."""
     is_new = shard._Step._is_new
 
-    def lenient(self: Any, d: Delivery) -> bool:
-        ahead = d.link > self.progress.received.get(f"{d.source} {d.topic}", 0)
-        return is_new(self, d) or (ahead and d.offset >= self.progress.offsets.get(d.topic, 0))
+    def lenient(self: Any, d: Delivery, link: str) -> bool:
+        ahead = d.link > self.progress.received.get(link, 0)
+        return is_new(self, d, link) or (ahead and d.offset >= self.progress.offsets.get(d.topic, 0))
 
     patch.setattr(shard._Step, "_is_new", lenient)
 
@@ -72,7 +72,7 @@ def gaps_taken(patch: pytest.MonkeyPatch) -> None:
 def offsets_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     """A command from outside without a known id, handed out again by the consumer, is decided again."""
     patch.setattr(Database, "known", lambda self, ids: [])
-    patch.setattr(shard._Step, "_is_new", lambda self, d: not d.link or shard_is_new(self, d))
+    patch.setattr(shard._Step, "_is_new", lambda self, d, link: not d.link or shard_is_new(self, d, link))
 
 
 shard_is_new = shard._Step._is_new
@@ -274,15 +274,9 @@ def parked_in_silence(patch: pytest.MonkeyPatch) -> None:
 
 
 def facts_remembered(patch: pytest.MonkeyPatch) -> None:
-    """Prices and lists are kept over batches like aggregates."""
-    committed = shard.Shard.committed
-
-    def keeping(self: shard.Shard, commit: Any) -> None:
-        facts = dict(self._facts)
-        committed(self, commit)
-        self._facts.update(facts)
-
-    patch.setattr(shard.Shard, "committed", keeping)
+    """Prices and lists are kept over batches like aggregates, whatever has changed since."""
+    master_data_is = shard.Shard.master_data_is
+    patch.setattr(shard.Shard, "master_data_is", lambda self, version: master_data_is(self, 0))
 
 
 def timers_fire_early(patch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ async def test_a_file_changed_after_it_was_applied_is_told(parts: RealParts, sch
     dsn = await parts.fresh_database()
     await migrate_database(dsn, "order", quiet)
     schema.write("schema.sql", "create table thing (id bigint primary key)")
-    with pytest.raises(StackError, match=r"schema.sql was changed .*/migrations/"):
+    with pytest.raises(StackError, match=r"schema.sql was changed .* migrations/"):
         await migrate_database(dsn, "order", quiet)
 
 
