@@ -255,10 +255,11 @@ class Owner:
                 missing = shard.missing(works)
                 if shard.doubts_master_data:
                     shard.master_data_is(database.master_data())
-                elif missing:
-                    shard.learn(database.load(sorted(missing), now))
                 else:
-                    break
+                    if missing:
+                        shard.learn(database.load(sorted(missing), now))
+                    if not missing or shard.named_all:
+                        break
             try:
                 return shard.decide(works, now)
             except NotLoaded as absent:

@@ -189,10 +189,11 @@ class Owner:
                 missing = shard.missing(works)
                 if shard.doubts_master_data:
                     shard.master_data_is((await database.known(())).master_data)
-                elif missing:
-                    shard.learn(await database.load(missing, now))
                 else:
-                    break
+                    if missing:
+                        shard.learn(await database.load(missing, now))
+                    if not missing or shard.named_all:
+                        break
             try:
                 return shard.decide(works, now)
             except NotLoaded as absent:

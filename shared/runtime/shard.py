@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
 from shared.contracts.topics import answers_of, commands_of, parked_of, partition_for
 from shared.runtime.commit import Answer, Commit, OutboxRow, Parked
-from shared.runtime.decider import Context, Decider, Inner, NotLoaded, Windows
+from shared.runtime.decider import Context, Decider, Inner, Look, NotLoaded, Windows
 from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.said import CancelTimer, Effect, Record, SetTimer
@@ -39,7 +39,7 @@ BLOCKING = frozenset({"decider_raised", "behind"})
 """Codes of parked messages that hold back later ones of their subject."""
 TIMERS = "timers"
 """Stands for the topic of a timer that was parked."""
-MASTER_DATA_MAX = 20_000
+MASTER_DATA_MAX = 60_000
 """Most pieces of master data that a shard remembers; past it all of them are loaded again as they are needed."""
 _ABSENT: Any = object()
 """Not loaded, where None means that there is none."""
@@ -112,6 +112,8 @@ class Shard:
         self._master_data_version: int | None = None
         self._master_data_is_sure = False
         self._asks_master_data = False
+        self.named_all = False
+        """What `missing` named last is all that is missing: it had not to look at anything that was not there yet."""
         self._known: dict[str, bool] = {}
         self._listens: dict[str, type[Message]] = {m.TYPE: m for m in decider.listens}
         self._commands = commands_of(decider.service)
@@ -171,7 +173,7 @@ class Shard:
         """The keys that deciding takes and that nobody has loaded yet."""
         missing: set[Key] = set()
         cache, older, facts, needs, look = self._cache, self._older, self._facts, self.decider.needs, self._look
-        asks = False
+        asks, self.named_all = False, True
         for work in works:
             if work.message is None:
                 continue
@@ -185,6 +187,7 @@ class Shard:
                         missing.add(key)
             except NotLoaded as absent:
                 missing.add(absent.key)
+                self.named_all = False
             except Exception:
                 # What is wrong with it shows when it is decided, and parks it there with its reason.
                 continue
@@ -260,6 +263,21 @@ def _one_line(error: Any) -> str:
     return f"{'.'.join(str(p) for p in error['loc']) or 'body'}: {error['msg']}"
 
 
+def _overlaid(states: Mapping[Key, Any], cache: Mapping[Key, Any], further: Look) -> Look:
+    """Looks at what this batch has changed, then at what is remembered. Called some forty times for an order."""
+    changed, remembered = states.get, cache.get
+
+    def look(key: Key) -> Any:
+        found = changed(key, _ABSENT)
+        if found is _ABSENT:
+            found = remembered(key, _ABSENT)
+            if found is _ABSENT:
+                return further(key)
+        return found
+
+    return look
+
+
 class _Step:
     """One run over one batch: the overlay, and the commit in the making."""
 
@@ -282,12 +300,9 @@ class _Step:
         self.blocked = set(shard.blocked)
         self.stuck: set[str] = set()
         self.rows: dict[tuple[str, int], OutboxRow] = {}
+        self.look = _overlaid(self.states, shard._cache, shard._look)
         self.source = f"{self.decider.service}/{p.shard}"
         self.time = now.isoformat()
-
-    def look(self, key: Key) -> Any:
-        found = self.states.get(key, _ABSENT)
-        return self.shard._look(key) if found is _ABSENT else found
 
     def run(self, works: Sequence[Work]) -> Commit:
         offsets = self.progress.offsets

@@ -31,7 +31,7 @@ CALLS_WAITING_MAX = 20_000
 """Most calls that wait to be booked; further ones are told that the gateway is unavailable."""
 CALLS_AT_ONCE_MAX = 1_000
 """Most calls booked in one transaction."""
-GATHER_S = 0.004
+GATHER_S = 0.01
 """How long the first call waits for others to be booked with it."""
 TRIES_MAX = 5
 """How often calls are booked anew because somebody else booked one of their keys meanwhile."""
