@@ -1,4 +1,4 @@
-"""Master data: products and stores. Rows that the last writer wins, read afresh for every batch of orders.
+"""Master data: products and stores. Rows that the last writer wins, in force for every batch of orders after.
 
 They are written straight into the tables and not through the log: nobody waits for an event of them, and a PUT that was
 answered is seen by the next POST (docs/adr/0004).

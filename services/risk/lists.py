@@ -1,7 +1,8 @@
 """What analysts read and write straight in the tables: the switch, the blocklist, the reviews, an account's standing.
 
-Switch and blocklist are master data: rows that the last writer wins, read afresh for every batch of orders, so that a
-PUT that was answered is seen by the next order. Reviews are only read here; they are decided through the log.
+Switch and blocklist are master data: rows that the last writer wins, in force for every batch of orders that comes
+after, so that a PUT that was answered is seen by the next order. Reviews are only read here; they are decided through
+the log.
 """
 
 from __future__ import annotations
