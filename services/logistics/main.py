@@ -11,7 +11,7 @@ SERVICE = Service(
     decider=DECIDER,
     store=LogisticsStore(),
     routes=routes,
-    beat_ms=80,
+    beat_ms=40,
 )
 
 if __name__ == "__main__":
