@@ -16,7 +16,7 @@ import asyncpg
 import msgspec
 
 from shared.runtime.commit import Commit, OutboxRow
-from shared.runtime.envelope import Delivery, Payload
+from shared.runtime.envelope import Delivery, Payload, Wire
 from shared.runtime.progress import Progress
 from shared.runtime.said import Effect
 from shared.runtime.shard import BLOCKING, EFFECTS, Due
@@ -40,6 +40,7 @@ OUTBOX_PAGE = 200
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(tuple[str, str, list[Payload]]).decode
+_unpack_wires = msgspec.msgpack.Decoder(list[Wire]).decode
 
 
 async def cluster_ids(connection: Connection) -> list[str]:
@@ -49,6 +50,23 @@ async def cluster_ids(connection: Connection) -> list[str]:
 
 class GateShut(Exception):
     """Somebody else owns the shard: what this worker knows is stale, and it has to exit."""
+
+
+def _read_payloads(records: bytes) -> tuple[str, str, list[Payload]]:
+    """Source, time and payloads of an outbox row; also of one that an earlier larder wrote, with every header in it,
+    and had not sent when it was stopped."""
+    try:
+        return _unpack(records)
+    except msgspec.ValidationError:
+        wires = [(key, body, dict(headers)) for key, body, headers in _unpack_wires(records)]
+        if not wires:
+            return "", "", []
+        first = wires[0][2]
+        return (
+            first["ce_source"].decode(),
+            first["ce_time"].decode(),
+            [(k, h["ce_type"].decode(), h["ce_subject"], body, h.get("traceparent", b"")) for k, body, h in wires],
+        )
 
 
 class Known(NamedTuple):
@@ -136,7 +154,7 @@ class Database:
         rows = await self.connection.fetch(_OUTBOX_AFTER, shard, topic, partition, link, OUTBOX_PAGE)
         found = []
         for row in rows:
-            source, time, payloads = _unpack(row["records"])
+            source, time, payloads = _read_payloads(row["records"])
             found.append(OutboxRow(topic, partition, source, time, row["first_link"], row["last_link"], payloads))
         return found
 

@@ -234,6 +234,18 @@ async def test_outbox_row_is_what_was_sent(ground: Ground) -> None:
         assert [(k, v, [tuple(h) for h in headers]) for k, v, headers in kept.records] == row.records
 
 
+async def test_outbox_row_of_an_earlier_version_is_sent_as_it_was(ground: Ground) -> None:
+    """It held whole records, headers and all: what was not sent before an update is sent after it, byte for byte."""
+    worker = await ground.worker()
+    commit = await worker.tell(Rained(jar="a", pieces=2), Rained(jar="b", pieces=2))
+    for row in commit.outbox:
+        sql = "update outbox set records = $1 where topic = $2 and kafka_partition = $3"
+        await ground.connection.execute(sql, msgspec.msgpack.encode(row.records), row.topic, row.partition)
+        (kept,) = await worker.database.outbox_after(0, row.topic, row.partition, 0)
+        assert kept.records == row.records
+        assert (kept.link, kept.first_link, kept.last_link) == (row.link, row.first_link, row.last_link)
+
+
 async def test_outbox_is_read_in_order_a_page_at_a_time(ground: Ground) -> None:
     """From behind a link number, this link only, in rising order, without a gap between pages."""
     worker = await ground.worker()
