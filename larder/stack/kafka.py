@@ -49,9 +49,9 @@ log.retention.hours=24
 log.retention.bytes=2147483648
 log.segment.bytes=134217728
 
-# Two cores carry everything.
-num.network.threads=2
-num.io.threads=4
+# Two cores carry everything: more threads only hand requests to one another.
+num.network.threads=1
+num.io.threads=2
 log.cleaner.dedupe.buffer.size=16777216
 """
 
