@@ -250,8 +250,8 @@ class Shard:
 
     @property
     def cached(self) -> int:
-        """How many aggregates are in memory."""
-        return len(self._cache) + len(self._older.keys() - self._cache.keys())
+        """How many states of aggregates are in memory; one that changed again may count twice."""
+        return len(self._cache) + len(self._older)
 
 
 def _can_be_a_key(value: str) -> bool:
