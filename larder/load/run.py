@@ -29,7 +29,7 @@ from shared.settings import Settings
 PATIENCE_S = 60.0
 """So long may nothing move, beside the windows that orders wait for."""
 WATCH_EVERY_S = 1.0
-WINDOW_MIN, WINDOW_MAX = 50, 6_000
+WINDOW_MIN, WINDOW_MAX = 50, 3_000
 """The window, unless it is given: a fifth of the orders, within these."""
 WINDOW_AT_A_RATE = 20_000
 WAIT_MS = 200

@@ -117,6 +117,6 @@ def test_other_machines_are_refused(bootstrap):
 
 def test_a_small_load_has_a_small_window():
     """Else all its orders would end in one burst, and the rate of the burst would be taken for larder's speed."""
-    assert [Options(orders).most_under_way for orders in (10, 1_000, 50_000)] == [50, 200, 6_000]
+    assert [Options(orders).most_under_way for orders in (10, 1_000, 50_000)] == [50, 200, 3_000]
     assert Options(50_000, window=4_000).most_under_way == 4_000
     assert Options(100, rate=10).most_under_way == 20_000
