@@ -43,8 +43,8 @@ POOL_MAX = 6
 CONNECT_S, QUERY_S = 5, 10
 """How long an HTTP request waits for a connection, and for a query."""
 GC_THRESHOLD = 400_000
-"""So many more objects than at its last look make the garbage collector look again. A large batch has 100,000 alive at
-once; to look through them for cycles, of which there are none, took a fifth of inventory's time."""
+"""So many more objects than at its last look make the garbage collector look again. A large batch has more than 50,000
+alive at once; to look through them for cycles, where none was ever found, took about a fifth of inventory's time."""
 GONE_EXIT, LEFT_EXIT, WRONG_BROKER_EXIT = 69, 75, 78
 """Exit statuses: the database or the broker went away; another worker owns the shard; the broker is another one."""
 GONE = (

@@ -15,13 +15,14 @@ from larder.load.figures import Figures
 from larder.load.mix import Back, Mix
 from larder.load.parts import broker_name, database_name
 from larder.load.play import Play
-from larder.load.run import Load, Options, refuse_far_hosts
+from larder.load.run import WINDOW_AT_A_RATE, WINDOW_MAX, WINDOW_MIN, Load, Options, refuse_far_hosts
 from larder.load.sample import BASKETS, PRODUCTS, read_names
 from shared.settings import Settings, get_settings
 
 INTERRUPTED = 130
 SKIPPED_TOLD = 5
 VIOLATIONS_TOLD = 20
+_WINDOWS = f"{WINDOW_MIN} to {WINDOW_MAX:,}; {WINDOW_AT_A_RATE:,}"
 _MIX = Mix()
 _BACK = _MIX.back
 
@@ -45,7 +46,7 @@ def load(
     seed: Annotated[int, typer.Option(min=0, help="Decides which customer does what.")] = 1,
     window: Annotated[
         int | None,
-        typer.Option(min=1, help="Most orders under way at once; else a fifth of them, 50 to 6,000; 20,000 at a rate."),
+        typer.Option(min=1, help=f"Most orders under way at once; else a fifth of them, {_WINDOWS} at a rate."),
     ] = None,
     unpaid_share: Annotated[
         float, typer.Option(help="Never pay; none if the payment window is over 60 s.")

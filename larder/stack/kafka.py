@@ -49,7 +49,7 @@ log.retention.hours=24
 log.retention.bytes=2147483648
 log.segment.bytes=134217728
 
-# Two cores carry everything: more threads only hand requests to one another.
+# Two cores carry everything: with more threads a request costs more of them (docs/benchmarks.md).
 num.network.threads=1
 num.io.threads=2
 log.cleaner.dedupe.buffer.size=16777216
