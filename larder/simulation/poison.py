@@ -13,7 +13,7 @@ from larder.simulation.database import Database
 from larder.simulation.people import Desk
 from larder.simulation.shop import Shop
 from shared.contracts.base import Message
-from shared.contracts.inventory import HoldStock, ReverseIssue, StockShort, VerifyStock
+from shared.contracts.inventory import DropShort, HoldStock, ReverseIssue, StockShort, VerifyStock
 from shared.contracts.payment import RefundPayment
 from shared.contracts.topics import SERVICES, events_of
 from shared.runtime.envelope import Delivery, Headers, from_outside
@@ -122,11 +122,11 @@ class Poisoner:
         self._look_later("payment", order_id, LOOKS_MAX)
 
     def _stock_stuck(self, order_id: str) -> None:
-        """A hold without lines makes the decider raise, unless the order has its hold already, or had it."""
+        """Pieces short that the order never had make the decider raise, if the order has its issue."""
         store = self.dice.choice(list(self.stores))
-        hold = HoldStock(order_id=order_id, store=store, mode="lock", spus=(), quantities=())
-        delivery = self.desk.put(hold.TOPIC, store, hold.to_json(), self._headers(hold.TYPE, order_id))
-        self.desk.expect_parked(delivery, "inventory", "decider_raised", "no_cell", "ignored")
+        drop = DropShort(order_id=order_id, store=store, spus=("nothing",), missing=(1,))
+        delivery = self.desk.put(drop.TOPIC, store, drop.to_json(), self._headers(drop.TYPE, order_id))
+        self.desk.expect_parked(delivery, "inventory", "decider_raised", "no_cell")
         self._look_later("inventory", order_id, LOOKS_MAX)
 
     def _saga_stuck(self, order_id: str) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from services.aftersales.pages import PhaseName, TicketPage, Tickets
 from services.aftersales.store import AftersalesStore
@@ -19,10 +19,11 @@ from shared.contracts.aftersales import (
     TicketCommand,
     TicketId,
 )
-from shared.contracts.base import LINES_MAX, Money, Name, Quantity, Text
+from shared.contracts.base import LINES_MAX, Filled, Money, Name, Quantity, Text
 from shared.contracts.payment import Liable
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require
+from shared.http.body import Body, Nothing
 from shared.http.paging import Page, Paged
 from shared.http.problems import refusal, register
 from shared.service import Parts
@@ -58,18 +59,16 @@ class WindowPage(BaseModel):
     shuts_at: datetime
 
 
-class LineIn(BaseModel):
+class LineIn(Body):
     """Pieces of one SPU."""
 
-    model_config = ConfigDict(extra="forbid")
     spu: Name
     quantity: Quantity
 
 
-class TicketIn(BaseModel):
+class TicketIn(Body):
     """What is to be done about an order. An intercept is about the whole order: it takes a reason, and no more."""
 
-    model_config = ConfigDict(extra="forbid")
     order_id: Name
     kind: Literal["refund_only", "return", "exchange", "replenishment", "intercept"]
     lines: Annotated[list[LineIn], Field(max_length=LINES_MAX)] = []
@@ -85,10 +84,9 @@ class SubstituteIn(LineIn):
     instead_of: Name
 
 
-class CallIn(BaseModel):
+class CallIn(Body):
     """What the customer said. Substitutes belong to the outcome `substitute`, and to no other."""
 
-    model_config = ConfigDict(extra="forbid")
     outcome: Literal["substitute", "drop", "cancel"]
     substitutes: Annotated[list[SubstituteIn], Field(max_length=LINES_MAX)] = []
 
@@ -99,17 +97,10 @@ class CallIn(BaseModel):
         return self
 
 
-class RejectIn(BaseModel):
+class RejectIn(Body):
     """Why not."""
 
-    model_config = ConfigDict(extra="forbid")
-    reason: Annotated[Text, Field(min_length=1)]
-
-
-class Nothing(BaseModel):
-    """An object without members: there is nothing more to say."""
-
-    model_config = ConfigDict(extra="forbid")
+    reason: Filled
 
 
 def routes(parts: Parts) -> list[APIRouter]:

@@ -6,14 +6,15 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from services.inventory.decider import number_of
 from services.inventory.pages import DocumentPage, MovementRow, Stock, StockPage
-from shared.contracts.base import LINES_MAX, Name, StockQuantity, Text
-from shared.contracts.inventory import AdjustStock, Delta, ReceiveGoods
+from shared.contracts.base import LINES_MAX, Delta, Filled, Name, StockQuantity
+from shared.contracts.inventory import AdjustStock, ReceiveGoods
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require
+from shared.http.body import Body
 from shared.http.paging import Page, Paged
 from shared.http.problems import refusal, register
 from shared.service import Parts
@@ -34,18 +35,16 @@ Keeper = Annotated[Asked, Depends(asking(Role.STOREKEEPER))]
 Reader = Annotated[Caller, Depends(require(Role.STOREKEEPER, Role.PICKER, Role.CUSTOMER_SERVICE))]
 
 
-class GoodsIn(BaseModel):
+class GoodsIn(Body):
     """Pieces of one SPU that came in."""
 
-    model_config = ConfigDict(extra="forbid")
     spu: Name
     quantity: StockQuantity
 
 
-class ReceiptIn(BaseModel):
+class ReceiptIn(Body):
     """What came in; an SPU that stands twice is summed."""
 
-    model_config = ConfigDict(extra="forbid")
     lines: Annotated[list[GoodsIn], Field(min_length=1, max_length=LINES_MAX)]
 
 
@@ -55,20 +54,18 @@ def _changes_something(delta: int) -> int:
     return delta
 
 
-class CountIn(BaseModel):
+class CountIn(Body):
     """How many pieces of one SPU more (or, negative, less) there are than the books say."""
 
-    model_config = ConfigDict(extra="forbid")
     spu: Name
     delta: Annotated[Delta, AfterValidator(_changes_something)]
 
 
-class AdjustmentIn(BaseModel):
+class AdjustmentIn(Body):
     """What a count found, and why."""
 
-    model_config = ConfigDict(extra="forbid")
     lines: Annotated[list[CountIn], Field(min_length=1, max_length=LINES_MAX)]
-    reason: Annotated[Text, Field(min_length=1)]
+    reason: Filled
 
 
 def routes(parts: Parts) -> list[APIRouter]:

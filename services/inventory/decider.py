@@ -33,7 +33,6 @@ from services.inventory.issues import (
     drop_short,
     filed,
     issue_of,
-    pieces_of,
     reverse,
     substitute,
     take_back,
@@ -160,8 +159,6 @@ REQUEST = Table(
 def read_for_hold(hold: Hold, message: StockCommand, shelf: Shelf) -> object:
     """The message as the table of holds knows it."""
     if hold.phase is Phase.NEW and type(message) is HoldStock:
-        if not message.quantities or min(message.quantities) < 1:
-            raise ValueError(f"HoldStock for {hold.order_id} without a line, or with a line of no pieces")
         demand = summed(message.spus, message.quantities)
         if missing := missing_of(demand.items(), shelf):
             return HoldFallsShort(missing)
@@ -183,12 +180,10 @@ def read_for_hold(hold: Hold, message: StockCommand, shelf: Shelf) -> object:
 def read_for_issue(hold: Hold, message: StockCommand, shelf: Shelf) -> object:
     """A way back as the table of holds knows it."""
     if hold.phase is Phase.DEDUCTED and type(message) is SubstituteStock:
-        substitutes = pieces_of(message.substitute_spus, message.substitutes)
-        if not substitutes:
-            raise ValueError(f"SubstituteStock for {hold.order_id} without a substitute")
+        substitutes = summed(message.substitute_spus, message.substitutes)
         if missing := missing_of(substitutes.items(), shelf):
             return SubstitutesShort(missing)
-        return SubstitutesThere(pieces_of(message.spus, message.missing), substitutes)
+        return SubstitutesThere(summed(message.spus, message.missing), substitutes)
     return message
 
 

@@ -134,20 +134,13 @@ class _Papers:
         return {"document": self._written[-1]}
 
 
-def pieces_of(spus: Sequence[str], quantities: Sequence[int]) -> dict[str, int]:
-    """Pieces per SPU; raises ValueError when a line has none."""
-    if quantities and min(quantities) < 1:
-        raise ValueError(f"a line of no pieces among {spus}: {quantities}")
-    return summed(spus, quantities)
-
-
 # -- the actions -------------------------------------------------------------------------------------------------------
 
 
 def drop_short(hold: Hold, m: DropShort, f: Filed) -> Change:
     """The order goes on without these pieces."""
     step = _Papers(hold, f)
-    step.drop(pieces_of(m.spus, m.missing))
+    step.drop(summed(m.spus, m.missing))
     return step.changes, (*step.said, ShortDropped(order_id=hold.order_id, documents=tuple(step.papers)))
 
 
@@ -167,7 +160,7 @@ def tell_substitute_short(hold: Hold, m: SubstitutesShort, f: Filed) -> Change:
 
 def reverse(hold: Hold, m: ReverseIssue, f: Filed) -> Change:
     """The goods never left: back on the shelf, no inspection needed; those that were never there, off the books."""
-    step, short = _Papers(hold, f), pieces_of(m.short_spus, m.short)
+    step, short = _Papers(hold, f), summed(m.short_spus, m.short)
     covered = {spu: line.covered for spu, line in f.issue.lines.items() if line.covered}
     if too_many := {spu: quantity for spu, quantity in short.items() if quantity > covered.get(spu, 0)}:
         raise MoreThanIssued(f"the order has {covered}, and {too_many} of it are said to be short")
@@ -179,7 +172,7 @@ def reverse(hold: Hold, m: ReverseIssue, f: Filed) -> Change:
 def take_back(hold: Hold, m: TakeBack, f: Filed) -> Change:
     """What can be sold again is on the shelf again; what is damaged or did not come is written off."""
     step = _Papers(hold, f)
-    step.write(Kind.RETURN_RECEIPT, pieces_of(m.resellable_spus, m.resellable), m.reason or None)
-    step.write(Kind.DAMAGE_REPORT, pieces_of(m.damaged_spus, m.damaged), DAMAGED)
-    step.write(Kind.DAMAGE_REPORT, pieces_of(m.missing_spus, m.missing), NOT_RETURNED)
+    step.write(Kind.RETURN_RECEIPT, summed(m.resellable_spus, m.resellable), m.reason or None)
+    step.write(Kind.DAMAGE_REPORT, summed(m.damaged_spus, m.damaged), DAMAGED)
+    step.write(Kind.DAMAGE_REPORT, summed(m.missing_spus, m.missing), NOT_RETURNED)
     return step.changes, (*step.said, GoodsTakenBack(order_id=hold.order_id, documents=tuple(step.papers)))

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from services.logistics.pages import FulfilmentPage, Fulfilments, SlotRow, Slots
 from services.logistics.state import utc
-from shared.contracts.base import LINES_MAX, Moment, Name, Quantity, Text
+from shared.contracts.base import LINES_MAX, Filled, Moment, Name, Quantity
 from shared.contracts.logistics import (
     SLOTS_MAX,
     BringGoodsBack,
@@ -29,6 +29,7 @@ from shared.contracts.logistics import (
 )
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require
+from shared.http.body import Body, Nothing
 from shared.http.paging import Page, Paged
 from shared.http.problems import refusal, register
 from shared.service import Parts
@@ -74,60 +75,49 @@ Reader = Annotated[Caller, Depends(require(Role.PICKER, Role.COURIER, Role.STORE
 Anybody = Annotated[Caller, Depends(require())]
 
 
-class Nothing(BaseModel):
-    """An object without members: there is nothing more to say."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class ShortIn(BaseModel):
+class ShortIn(Body):
     """Pieces of one SPU that the picker did not find."""
 
-    model_config = ConfigDict(extra="forbid")
     spu: Name
     missing: Quantity
 
 
-class PickedIn(BaseModel):
+class PickedIn(Body):
     """What the picker did not find."""
 
-    model_config = ConfigDict(extra="forbid")
     short: Annotated[list[ShortIn], Field(max_length=LINES_MAX)] = []
 
 
-class HandOverIn(BaseModel):
+class HandOverIn(Body):
     """Who takes the bags."""
 
-    model_config = ConfigDict(extra="forbid")
     courier: Name
 
 
-class UndeliverableIn(BaseModel):
+class UndeliverableIn(Body):
     """Why the goods come back."""
 
-    model_config = ConfigDict(extra="forbid")
-    reason: Annotated[Text, Field(min_length=1)]
+    reason: Filled
 
 
-class InspectedLineIn(BaseModel):
+class InspectedLineIn(Body):
     """Pieces of one SPU that came back, and whether they can be sold again."""
 
-    model_config = ConfigDict(extra="forbid")
     spu: Name
     quantity: Quantity
-    resellable: StrictBool
+    resellable: bool
 
 
-class InspectionIn(BaseModel):
+class InspectionIn(Body):
     """What came back. An SPU may stand twice, once for each; what of the list does not stand here is missing."""
 
-    model_config = ConfigDict(extra="forbid")
     lines: Annotated[list[InspectedLineIn], Field(max_length=2 * LINES_MAX)]
 
 
-class SlotIn(BaseModel):
+class SlotIn(Body):
     """A slot and how many orders it takes. What GET adds to it is not looked at, so that its items can be sent back."""
 
+    model_config = ConfigDict(extra="ignore")
     start: Moment
     end: Moment
     places: Annotated[int, Field(ge=0, le=100_000, strict=True, validation_alias=AliasChoices("places", "capacity"))]
@@ -142,9 +132,10 @@ class SlotIn(BaseModel):
 SlotList = Annotated[list[SlotIn], Field(max_length=SLOTS_MAX)]
 
 
-class SlotsIn(BaseModel):
-    """The slots to set; a slot that is not named is left as it is. The bare list will do as well."""
+class SlotsIn(Body):
+    """The slots to set; a slot that is not named is left as it is. The bare list will do as well, or a page."""
 
+    model_config = ConfigDict(extra="ignore")
     slots: Annotated[SlotList, Field(validation_alias=AliasChoices("slots", "items"))]
 
     @model_validator(mode="before")

@@ -342,8 +342,6 @@ def _read_short(message: ReportPicked, listed: Mapping[str, int]) -> object:
 
 
 def _amended(pick_list: PickList, message: AmendFulfilment) -> PickList:
-    if not message.quantities or min(message.quantities) < 1 or len(message.spus) != len(message.quantities):
-        raise ValueError(f"AmendFulfilment for {message.order_id} without a line, or with a line of no pieces")
     return PickList(message.order_id, message.spus, message.quantities, pick_list.delivery)
 
 

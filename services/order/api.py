@@ -7,15 +7,28 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from services.order import catalogue
 from services.order.pages import OrderPage, OrderRow, Orders
 from services.order.state import ENDS
-from shared.contracts.base import LINES_MAX, QUANTITY_MAX, Moment, Money, Name, Quantity, Slot, Text
+from shared.contracts.base import (
+    LINES_MAX,
+    QUANTITY_MAX,
+    Account,
+    Device,
+    Filled,
+    Moment,
+    Money,
+    Name,
+    Quantity,
+    Slot,
+    Text,
+)
 from shared.contracts.order import CancelOrder, Delivery, PayOrder, PlaceOrder
 from shared.http.asked import Asked, asking, order_id_for
 from shared.http.auth import Caller, Role, require
+from shared.http.body import Body
 from shared.http.paging import Page, Paged
 from shared.http.problems import invalid, refusal, register
 from shared.http.sse import Event, EventStream
@@ -79,18 +92,16 @@ Buyer = Annotated[Asked, Depends(asking(Role.CUSTOMER, Role.CUSTOMER_SERVICE))]
 Reader = Annotated[Caller, Depends(require(Role.CUSTOMER, Role.CUSTOMER_SERVICE, Role.RISK_ANALYST))]
 
 
-class LineIn(BaseModel):
+class LineIn(Body):
     """Pieces of one SPU."""
 
-    model_config = ConfigDict(extra="forbid")
     spu: Name
     quantity: Quantity
 
 
-class SlotIn(BaseModel):
+class SlotIn(Body):
     """An agreed hour."""
 
-    model_config = ConfigDict(extra="forbid")
     start: Moment
     end: Moment
 
@@ -101,38 +112,29 @@ class DeliveryIn(Delivery):
     model_config = ConfigDict(extra="forbid")
 
 
-class BasketIn(BaseModel):
+class BasketIn(Body):
     """A basket to be ordered. Staff name the account; a customer's token does for customers."""
 
-    model_config = ConfigDict(extra="forbid")
     store: Name | None = None
     delivery: DeliveryIn | None = None
     lines: Annotated[list[LineIn], Field(min_length=1, max_length=LINES_MAX)]
     slot: SlotIn | None = None
     coupons: Annotated[list[Name], Field(max_length=20)] = []
     expected_total: Money | None = None
-    device: Name | None = None
-    account: Name | None = None
+    device: Device | None = None
+    account: Account | None = None
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
-
-
-class PayIn(BaseModel):
+class PayIn(Body):
     """How to pay (a token of the gateway), and the total that the customer saw, in minor units."""
 
-    model_config = ConfigDict(extra="forbid")
-    method: Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_not_blank)]
+    method: Annotated[Filled, Field(max_length=200)]
     expected_total: Money
 
 
-class CancelIn(BaseModel):
+class CancelIn(Body):
     """Why, in the customer's words."""
 
-    model_config = ConfigDict(extra="forbid")
     reason: Text = ""
 
 
@@ -192,7 +194,7 @@ def _orders(parts: Parts, orders: Orders) -> APIRouter:
         caller: Reader,
         paging: Paged,
         phase: PhaseName | None = None,
-        account: Name | None = None,
+        account: Account | None = None,
         store: Name | None = None,
     ) -> Page[OrderRow]:
         if caller.role is Role.CUSTOMER:

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 import asyncpg
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from services.order.areas import BadArea, parse
-from shared.contracts.base import MONEY_MAX, Name, Text
+from shared.contracts.base import MONEY_MAX, Filled, Name
 from shared.http.auth import Caller, Role, require
+from shared.http.body import Body
 from shared.http.paging import Page, Paged
 from shared.http.problems import refusal
 
@@ -24,13 +25,12 @@ PRODUCTS_MAX = 5_000
 
 Merchant = Annotated[Caller, Depends(require(Role.ADMIN))]
 Reader = Annotated[Caller, Depends(require())]
-Label = Annotated[Text, Field(min_length=1, max_length=200)]
+Label = Annotated[Filled, Field(max_length=200)]
 
 
-class Product(BaseModel):
+class Product(Body):
     """What an SPU is called and costs, in minor units per piece."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Label
     price: Annotated[int, Field(ge=1, le=MONEY_MAX, strict=True)]
     category: Label = "other"
@@ -42,17 +42,15 @@ class ProductOf(Product):
     spu: Name
 
 
-class Products(BaseModel):
+class Products(Body):
     """Many products at once."""
 
-    model_config = ConfigDict(extra="forbid")
     items: Annotated[list[ProductOf], Field(min_length=1, max_length=PRODUCTS_MAX)]
 
 
-class Store(BaseModel):
+class Store(Body):
     """A store, the area it serves (GeoJSON Polygon) and whether it takes new orders."""
 
-    model_config = ConfigDict(extra="forbid")
     name: Label
     area: dict[str, Any]
     accepting: bool = True

@@ -6,14 +6,15 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from services.risk.lists import EntryPage, Lists, ReviewPage, StandingPage, SwitchPage
 from services.risk.state import Kind, Treatment, normalised
-from shared.contracts.base import Name, Text
+from shared.contracts.base import Account, Filled, Moment, Name, Text
 from shared.contracts.risk import DecideReview
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require
+from shared.http.body import Body
 from shared.http.paging import Page, Paged
 from shared.http.problems import invalid, refusal, register
 from shared.service import Parts
@@ -31,26 +32,23 @@ Decider = Annotated[Asked, Depends(asking(Role.RISK_ANALYST))]
 Value = Annotated[str, Path(min_length=1, max_length=500, description="percent-encoded; slashes may stand as they are")]
 
 
-class SwitchIn(BaseModel):
+class SwitchIn(Body):
     """Screen orders, or take all of them as restricted."""
 
-    model_config = ConfigDict(extra="forbid")
-    on: Annotated[bool, Field(strict=True)]
+    on: bool
 
 
-class EntryIn(BaseModel):
+class EntryIn(Body):
     """Why, what follows, and until when (left out: for good)."""
 
-    model_config = ConfigDict(extra="forbid")
-    reason: Text
-    treatment: Treatment = Treatment.REFUSE
-    until: AwareDatetime | None = None
+    reason: Filled
+    treatment: Annotated[Treatment, Field(strict=False)] = Treatment.REFUSE
+    until: Moment | None = None
 
 
-class VerdictIn(BaseModel):
+class VerdictIn(Body):
     """A person's verdict, and why."""
 
-    model_config = ConfigDict(extra="forbid")
     verdict: Literal["clear", "restrict", "refuse"]
     note: Text = ""
 
@@ -86,8 +84,8 @@ def _master_data(lists: Lists) -> APIRouter:
         if not await lists.delete_entry(kind, _written(kind, value)):
             raise refusal("entry_unknown", f"no {kind} {value} on the blocklist")
 
-    @router.get("/accounts/{account}")
-    async def standing(account: Name, caller: Analyst) -> StandingPage:
+    @router.get("/accounts/{account:path}")
+    async def standing(account: Account, caller: Analyst) -> StandingPage:
         return await lists.standing(account)
 
     return router

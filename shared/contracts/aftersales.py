@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from shared.contracts.base import LINES_MAX, Message, Name, Quantity, Text
+from shared.contracts.base import LINES_MAX, Account, Filled, Message, Name, Pieces, Quantity, Spus, Text, parallel
 
 TicketKind = Literal["intercept", "shortage", "missing_goods", "refund_failed"]
 """`intercept`: call a courier back. `shortage`: call the customer about short lines. `missing_goods`: goods that did
@@ -26,7 +26,7 @@ class AfterSalesCommand(Message):
 class OpenWindow(AfterSalesCommand):
     """The order was delivered: its after-sales window begins."""
 
-    account: Name
+    account: Account
     store: Name
 
 
@@ -43,25 +43,27 @@ class TicketCommand(AfterSalesCommand):
 class RaiseTicket(TicketCommand):
     """The saga needs a person: `spus` and `quantities` say about which pieces."""
 
-    account: str
-    store: str
+    account: Account
+    store: Name
     kind: TicketKind
-    spus: tuple[str, ...] = ()
-    quantities: tuple[int, ...] = ()
-    reason: str = ""
+    spus: Spus = ()
+    quantities: Pieces = ()
+    reason: Text = ""
+
+    _is_whole = parallel("spus", "quantities")
 
 
 class SettleTicket(TicketCommand):
     """What a ticket asked for has come to an end; `note` says how, in a word: `caught`, `too_late`, `dropped`, ..."""
 
     phase: TicketEnd
-    note: str
+    note: Text
 
 
 class ReopenCall(TicketCommand):
     """The outcome of a shortage call could not be carried out: `note` says why, somebody has to call again."""
 
-    note: str
+    note: Text
 
 
 class OpenTicket(TicketCommand):
@@ -96,14 +98,14 @@ class ApproveTicket(TicketCommand):
 class RejectTicket(TicketCommand):
     """What the ticket asks for is not done."""
 
-    reason: Text
+    reason: Filled
 
 
 class AfterSalesEvent(Message):
     """A fact about one order after its sale."""
 
     TOPIC = "aftersales.events"
-    order_id: str
+    order_id: Name
 
 
 class WindowShut(AfterSalesEvent):
@@ -113,7 +115,7 @@ class WindowShut(AfterSalesEvent):
 class TicketEvent(AfterSalesEvent):
     """A fact about one ticket of an order."""
 
-    ticket_id: str
+    ticket_id: TicketId
 
 
 class TicketOpened(TicketEvent):
@@ -127,7 +129,7 @@ class TicketEnded(TicketEvent):
 
     kind: TicketKind
     phase: TicketEnd
-    note: str
+    note: Text
 
 
 class RefundApproved(TicketEvent):
@@ -141,9 +143,9 @@ class InterceptAsked(TicketEvent):
 class SubstituteChosen(TicketEvent):
     """The customer takes other goods instead of short pieces."""
 
-    substitute_spus: tuple[str, ...]
-    substitutes: tuple[int, ...]
-    instead_of: tuple[str, ...]
+    substitute_spus: Spus
+    substitutes: Pieces
+    instead_of: Spus
 
 
 class DropChosen(TicketEvent):

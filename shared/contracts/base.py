@@ -6,11 +6,23 @@ On the wire a message is a CloudEvent in binary mode: the body is the model as J
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from shared.contracts.texts import shows_something
 
 LINES_MAX = 200
 """Most lines in one order or document."""
@@ -20,21 +32,77 @@ STOCK_QUANTITY_MAX = 10_000_000
 """Most pieces of one SPU in one goods receipt or adjustment."""
 MONEY_MAX = 10**12
 """Largest amount of money in one field, minor units."""
+NUMBER_MAX = 2**31 - 1
+"""Largest number that counts something: attempts, refunds, partitions."""
+OFFSET_MAX = 2**63 - 1
+ACCOUNT_MAX = 128
+"""Most characters of an account or a device: other systems made it up."""
 
-# No control characters (PostgreSQL refuses NUL), nothing unbounded.
+
+def _filled(text: str) -> str:
+    if not shows_something(text):
+        raise ValueError("must show something: blanks and invisible characters are nothing")
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("must be printable, without blanks at its ends")
+    return text
+
+
+def _written_out(value: Any) -> Any:
+    # The library would read 1990000000, also as a text, as seconds since 1970.
+    if isinstance(value, datetime) or (isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", value)):
+        return value
+    raise ValueError("must be an instant as text, like 2026-11-22T18:00:00+01:00")
+
+
+# Every field of every contract is one of these: nothing from outside is unbounded (tests/contracts/test_bounds.py).
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+\-]*$")]
+"""An id that larder's users choose, or larder itself: of a store, an SPU, an order."""
+Account = Annotated[str, StringConstraints(min_length=1, max_length=ACCOUNT_MAX), AfterValidator(_printable)]
+"""An id of another system, taken as it is: `auth0|123`, base64, a person's name."""
+Device = Account
 Text = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
+"""May be empty; no NUL, which PostgreSQL refuses."""
+Filled = Annotated[Text, Field(min_length=1), AfterValidator(_filled)]
+"""A text that shows a person something."""
 Quantity = Annotated[int, Field(ge=1, le=QUANTITY_MAX, strict=True)]
 StockQuantity = Annotated[int, Field(ge=1, le=STOCK_QUANTITY_MAX, strict=True)]
+Delta = Annotated[int, Field(ge=-STOCK_QUANTITY_MAX, le=STOCK_QUANTITY_MAX, strict=True)]
 Money = Annotated[int, Field(ge=0, le=MONEY_MAX, strict=True)]
-# An instant that people can mean. At the very ends of the calendar, turning it into UTC overflows.
-Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
+Number = Annotated[int, Field(ge=0, le=NUMBER_MAX, strict=True)]
+# Parallel arrays: facts of an order whose lines were all substituted name twice as many as one has.
+Spus = Annotated[tuple[Name, ...], Field(max_length=2 * LINES_MAX)]
+Pieces = Annotated[tuple[StockQuantity, ...], Field(max_length=2 * LINES_MAX)]
+SomeSpus = Annotated[Spus, Field(min_length=1)]
+SomePieces = Annotated[Pieces, Field(min_length=1)]
+Deltas = Annotated[tuple[Delta, ...], Field(max_length=2 * LINES_MAX)]
+Moment = Annotated[
+    AwareDatetime,
+    # At the very ends of the calendar, turning it into UTC overflows.
+    Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC), strict=False),
+    BeforeValidator(_written_out),
+]
+"""An instant that people can mean."""
 
 
 class Part(BaseModel):
-    """A piece of a message, frozen like the message itself."""
+    """A piece of a message, frozen like the message itself. Nothing is converted: a text is no number, 1 is not yes."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+def parallel(*names: str) -> Any:
+    """A model's check that these fields are as long as each other. Usage: `_is_whole = parallel("spus", "missing")`."""
+
+    def is_whole(part: Part) -> Part:
+        if len({len(getattr(part, name)) for name in names}) > 1:
+            raise ValueError(f"{', '.join(names[:-1])} and {names[-1]} must have the same length")
+        return part
+
+    return model_validator(mode="after")(is_whole)
 
 
 class Message(Part):
@@ -91,9 +159,9 @@ class CommandAccepted(Message):
     TOPIC = "*.answers"
     KEY = "subject_id"
     SUBJECT = "subject_id"
-    command_id: str
-    command: str
-    subject_id: str
+    command_id: Text
+    command: Name
+    subject_id: Text
 
 
 class CommandRefused(Message):
@@ -102,10 +170,10 @@ class CommandRefused(Message):
     TOPIC = "*.answers"
     KEY = "subject_id"
     SUBJECT = "subject_id"
-    command_id: str
-    command: str
-    subject_id: str
-    code: str
+    command_id: Text
+    command: Name
+    subject_id: Text
+    code: Name
 
 
 class MessageParked(Message):
@@ -115,11 +183,11 @@ class MessageParked(Message):
     TOPIC = "*.parked"
     KEY = "subject_id"
     SUBJECT = "subject_id"
-    subject_id: str
-    code: str
-    reason: str
-    message_id: str
-    message_type: str
-    topic: str
-    partition: int
-    offset: int
+    subject_id: Text
+    code: Name
+    reason: Text
+    message_id: Text
+    message_type: Text
+    topic: Text
+    partition: Number
+    offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)]

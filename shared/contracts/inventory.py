@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from shared.contracts.base import LINES_MAX, STOCK_QUANTITY_MAX, Message, Name, Part, StockQuantity, Text
+from shared.contracts.base import (
+    LINES_MAX,
+    Delta,
+    Deltas,
+    Filled,
+    Message,
+    Moment,
+    Name,
+    Part,
+    Pieces,
+    SomePieces,
+    SomeSpus,
+    Spus,
+    StockQuantity,
+    Text,
+    parallel,
+)
 
+PAPERS_MAX = 10
+"""Most documents that one step writes for an order."""
 HoldMode = Literal["lock", "on_payment"]
 """`lock`: locked at placing, deducted at payment. `on_payment`: checked at placing, first paid is first served."""
 
@@ -18,16 +35,18 @@ class StockCommand(Message):
 
     TOPIC = "inventory.commands"
     KEY = "store"
-    order_id: str
-    store: str
+    order_id: Name
+    store: Name
 
 
 class HoldStock(StockCommand):
     """Hold all lines or none."""
 
     mode: HoldMode
-    spus: tuple[str, ...]
-    quantities: tuple[int, ...]
+    spus: SomeSpus
+    quantities: SomePieces
+
+    _is_whole = parallel("spus", "quantities")
 
 
 class VerifyStock(StockCommand):
@@ -49,25 +68,32 @@ class ReverseIssue(StockCommand):
     off by an adjustment.
     """
 
-    short_spus: tuple[str, ...] = ()
-    short: tuple[int, ...] = ()
+    short_spus: Spus = ()
+    short: Pieces = ()
+
+    _is_whole = parallel("short_spus", "short")
 
 
 class DropShort(StockCommand):
     """These pieces of the issue were never there: a partial reversal, and an adjustment, since the count was wrong."""
 
-    spus: tuple[str, ...]
-    missing: tuple[int, ...]
+    spus: SomeSpus
+    missing: SomePieces
+
+    _is_whole = parallel("spus", "missing")
 
 
 class SubstituteStock(StockCommand):
     """Other goods instead of pieces that were never there: what is short is dropped as in DropShort, and the
     substitutes are issued; all of it or nothing."""
 
-    spus: tuple[str, ...]
-    missing: tuple[int, ...]
-    substitute_spus: tuple[str, ...]
-    substitutes: tuple[int, ...]
+    spus: Spus
+    missing: Pieces
+    substitute_spus: SomeSpus
+    substitutes: SomePieces
+
+    _is_whole = parallel("spus", "missing")
+    _substitutes_are_whole = parallel("substitute_spus", "substitutes")
 
 
 class TakeBack(StockCommand):
@@ -77,13 +103,17 @@ class TakeBack(StockCommand):
     more, get a damage report that moves no stock: they left it with the issue.
     """
 
-    resellable_spus: tuple[str, ...] = ()
-    resellable: tuple[int, ...] = ()
-    damaged_spus: tuple[str, ...] = ()
-    damaged: tuple[int, ...] = ()
-    missing_spus: tuple[str, ...] = ()
-    missing: tuple[int, ...] = ()
-    reason: str = ""
+    resellable_spus: Spus = ()
+    resellable: Pieces = ()
+    damaged_spus: Spus = ()
+    damaged: Pieces = ()
+    missing_spus: Spus = ()
+    missing: Pieces = ()
+    reason: Text = ""
+
+    _resellable_are_whole = parallel("resellable_spus", "resellable")
+    _damaged_are_whole = parallel("damaged_spus", "damaged")
+    _missing_are_whole = parallel("missing_spus", "missing")
 
 
 class StoreCommand(Message):
@@ -102,14 +132,7 @@ class ReceiveGoods(StoreCommand):
     spus: Annotated[tuple[Name, ...], Field(min_length=1, max_length=LINES_MAX)]
     quantities: Annotated[tuple[StockQuantity, ...], Field(min_length=1, max_length=LINES_MAX)]
 
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if len(self.spus) != len(self.quantities):
-            raise ValueError("spus and quantities must have the same length")
-        return self
-
-
-Delta = Annotated[int, Field(ge=-STOCK_QUANTITY_MAX, le=STOCK_QUANTITY_MAX, strict=True)]
+    _is_whole = parallel("spus", "quantities")
 
 
 class AdjustStock(StoreCommand):
@@ -117,36 +140,35 @@ class AdjustStock(StoreCommand):
 
     spus: Annotated[tuple[Name, ...], Field(min_length=1, max_length=LINES_MAX)]
     deltas: Annotated[tuple[Delta, ...], Field(min_length=1, max_length=LINES_MAX)]
-    reason: Text
+    reason: Filled
 
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if len(self.spus) != len(self.deltas):
-            raise ValueError("spus and deltas must have the same length")
-        return self
+    _is_whole = parallel("spus", "deltas")
 
 
 class StockEvent(Message):
     """A fact about one order's stock."""
 
     TOPIC = "inventory.events"
-    order_id: str
+    order_id: Name
 
 
 class ShortStock(StockEvent):
     """The lines that are short, and how many pieces are missing of each."""
 
-    spus: tuple[str, ...]
-    missing: tuple[int, ...]
+    spus: Spus
+    missing: Pieces
 
 
 class Paper(Part):
     """A document that was written: its number, kind and lines (in an adjustment: signed differences)."""
 
-    number: str
-    kind: str
-    spus: tuple[str, ...]
-    quantities: tuple[int, ...]
+    number: Text
+    kind: Name
+    spus: Spus
+    quantities: Deltas
+
+
+Papers = Annotated[tuple[Paper, ...], Field(max_length=PAPERS_MAX)]
 
 
 class StockHeld(StockEvent):
@@ -170,9 +192,9 @@ class StockGone(ShortStock):
 class StockDeducted(StockEvent):
     """Deducted; `document` is the number of the sales issue."""
 
-    document: str
-    spus: tuple[str, ...]
-    quantities: tuple[int, ...]
+    document: Text
+    spus: Spus
+    quantities: Pieces
 
 
 class StockSoldOut(ShortStock):
@@ -190,19 +212,19 @@ class StockLost(ShortStock):
 class IssueReversed(StockEvent):
     """The goods are back on the shelf: an issue reversal, and an adjustment when some were never there."""
 
-    documents: tuple[Paper, ...]
+    documents: Papers
 
 
 class ShortDropped(StockEvent):
     """The short pieces are off the issue and off the books."""
 
-    documents: tuple[Paper, ...]
+    documents: Papers
 
 
 class StockSubstituted(StockEvent):
     """The short pieces are off the issue, the substitutes are on it."""
 
-    documents: tuple[Paper, ...]
+    documents: Papers
 
 
 class SubstituteShort(ShortStock):
@@ -212,7 +234,7 @@ class SubstituteShort(ShortStock):
 class GoodsTakenBack(StockEvent):
     """What came back is on the shelf or written off; what did not is written off."""
 
-    documents: tuple[Paper, ...]
+    documents: Papers
 
 
 class StoreEvent(Message):
@@ -221,9 +243,9 @@ class StoreEvent(Message):
     TOPIC = "inventory.events"
     KEY = "store"
     SUBJECT = "store"
-    store: str
-    document: str
-    at: datetime
+    store: Name
+    document: Text
+    at: Moment
 
 
 class GoodsReceived(StoreEvent):

@@ -6,7 +6,23 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from shared.contracts.base import LINES_MAX, Message, Moment, Name, Part, Quantity, Slot, Text
+from shared.contracts.base import (
+    LINES_MAX,
+    Filled,
+    Message,
+    Moment,
+    Name,
+    Number,
+    Part,
+    Pieces,
+    Quantity,
+    Slot,
+    SomePieces,
+    SomeSpus,
+    Spus,
+    Text,
+    parallel,
+)
 from shared.contracts.order import Delivery
 
 SLOTS_MAX = 1_000
@@ -35,17 +51,21 @@ class FreeSlot(LogisticsCommand):
 class FulfilOrder(LogisticsCommand):
     """Pick, pack and deliver; an order with a slot waits until it begins."""
 
-    spus: tuple[str, ...]
-    quantities: tuple[int, ...]
+    spus: SomeSpus
+    quantities: SomePieces
     slot: Slot | None = None
     delivery: Delivery | None = None
+
+    _is_whole = parallel("spus", "quantities")
 
 
 class AmendFulfilment(LogisticsCommand):
     """The list was short and is another one now: dropped pieces are off it, substitutes are on it."""
 
-    spus: tuple[str, ...]
-    quantities: tuple[int, ...]
+    spus: SomeSpus
+    quantities: SomePieces
+
+    _is_whole = parallel("spus", "quantities")
 
 
 class StopFulfilment(LogisticsCommand):
@@ -66,11 +86,7 @@ class ReportPicked(LogisticsCommand):
     spus: Annotated[tuple[Name, ...], Field(max_length=LINES_MAX)] = ()
     missing: Annotated[tuple[Quantity, ...], Field(max_length=LINES_MAX)] = ()
 
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if len(self.spus) != len(self.missing):
-            raise ValueError("spus and missing must have the same length")
-        return self
+    _is_whole = parallel("spus", "missing")
 
 
 class ReportPacked(LogisticsCommand):
@@ -90,7 +106,7 @@ class ReportDelivered(LogisticsCommand):
 class ReportUndeliverable(LogisticsCommand):
     """Nobody at the door, or no such door: the courier brings the goods back."""
 
-    reason: Annotated[Text, Field(min_length=1)]
+    reason: Filled
 
 
 class BringGoodsBack(LogisticsCommand):
@@ -105,11 +121,7 @@ class InspectGoods(LogisticsCommand):
     quantities: Annotated[tuple[Quantity, ...], Field(max_length=2 * LINES_MAX)]
     resellable: Annotated[tuple[bool, ...], Field(max_length=2 * LINES_MAX)]
 
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if not len(self.spus) == len(self.quantities) == len(self.resellable):
-            raise ValueError("spus, quantities and resellable must have the same length")
-        return self
+    _is_whole = parallel("spus", "quantities", "resellable")
 
 
 class SlotPlaces(Part):
@@ -140,8 +152,8 @@ class LogisticsEvent(Message):
     """A fact about one order in the store."""
 
     TOPIC = "logistics.events"
-    order_id: str
-    store: str
+    order_id: Name
+    store: Name
 
 
 class SlotReserved(LogisticsEvent):
@@ -151,7 +163,7 @@ class SlotReserved(LogisticsEvent):
 class SlotRefused(LogisticsEvent):
     """No place: `code` is `slot_full`, `slot_unknown` or `slot_over`."""
 
-    code: str
+    code: Text
 
 
 class FulfilmentQueued(LogisticsEvent):
@@ -173,7 +185,7 @@ class FulfilmentPacked(LogisticsEvent):
 class FulfilmentHandedOver(LogisticsEvent):
     """On the road with a courier."""
 
-    courier: str
+    courier: Name
 
 
 class FulfilmentDelivered(LogisticsEvent):
@@ -183,8 +195,8 @@ class FulfilmentDelivered(LogisticsEvent):
 class PiecesShort(LogisticsEvent):
     """The shelf has less than the books said: these pieces are missing, and the picker waits."""
 
-    spus: tuple[str, ...]
-    missing: tuple[int, ...]
+    spus: Spus
+    missing: Pieces
 
 
 class FulfilmentStopped(LogisticsEvent):
@@ -206,18 +218,18 @@ class InterceptMissed(LogisticsEvent):
 class DeliveryFailed(LogisticsEvent):
     """The customer could not be reached: the goods come back."""
 
-    reason: str
+    reason: Text
 
 
 class GoodsInspected(LogisticsEvent):
     """What came back to the store, piece by piece, and what did not."""
 
-    resellable_spus: tuple[str, ...]
-    resellable: tuple[int, ...]
-    damaged_spus: tuple[str, ...]
-    damaged: tuple[int, ...]
-    missing_spus: tuple[str, ...]
-    missing: tuple[int, ...]
+    resellable_spus: Spus
+    resellable: Pieces
+    damaged_spus: Spus
+    damaged: Pieces
+    missing_spus: Spus
+    missing: Pieces
 
 
 class SlotsSet(Message):
@@ -226,5 +238,5 @@ class SlotsSet(Message):
     TOPIC = "logistics.events"
     KEY = "store"
     SUBJECT = "store"
-    store: str
-    slots: int
+    store: Name
+    slots: Number

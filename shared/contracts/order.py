@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from shared.contracts.base import LINES_MAX, Message, Money, Name, Part, Quantity, Slot, Text
+from shared.contracts.base import (
+    LINES_MAX,
+    Account,
+    Device,
+    Filled,
+    Message,
+    Moment,
+    Money,
+    Name,
+    Part,
+    Pieces,
+    Quantity,
+    Slot,
+    Spus,
+    Text,
+)
 
 
 class Delivery(Part):
@@ -15,7 +29,7 @@ class Delivery(Part):
 
     lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
     lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
-    address: Annotated[Text, Field(min_length=1)]
+    address: Filled
     phone: Text | None = None
     note: Text | None = None
 
@@ -34,14 +48,14 @@ class PlaceOrder(OrderCommand):
     units: the order is refused when larder computes another one.
     """
 
-    account: Name
+    account: Account
     store: Name | None = None
     delivery: Delivery | None = None
     spus: Annotated[tuple[Name, ...], Field(min_length=1, max_length=LINES_MAX)]
     quantities: Annotated[tuple[Quantity, ...], Field(min_length=1, max_length=LINES_MAX)]
     slot: Slot | None = None
     expected_total: Money | None = None
-    device: Name | None = None
+    device: Device | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -55,7 +69,7 @@ class PlaceOrder(OrderCommand):
 class PayOrder(OrderCommand):
     """The customer's click: pay `expected_total` (minor units) with `method`, a token of the gateway."""
 
-    method: Annotated[Text, Field(min_length=1, max_length=200)]
+    method: Annotated[Filled, Field(max_length=200)]
     expected_total: Money
 
 
@@ -69,22 +83,22 @@ class OrderEvent(Message):
     """A fact in an order's life."""
 
     TOPIC = "order.events"
-    order_id: str
-    store: str
-    account: str
+    order_id: Name
+    store: Name
+    account: Account
 
 
 class OrderPayable(OrderEvent):
     """Stock is held, the customer may pay `total` until `payable_until`. Said again when a payment came to nothing."""
 
-    total: int
-    payable_until: datetime
+    total: Money
+    payable_until: Moment
 
 
 class OrderPaid(OrderEvent):
     """Money is in and stock is deducted: the store may begin."""
 
-    total: int
+    total: Money
 
 
 class OrderDelivered(OrderEvent):
@@ -98,12 +112,12 @@ class OrderClosed(OrderEvent):
 class OrderCancelled(OrderEvent):
     """The order ended without delivery; whatever was paid has been given back."""
 
-    reason: str
+    reason: Text
 
 
 class OrderRejected(OrderEvent):
     """The order ended before it could be paid; `reason` says why, `spus` and `missing` name the short lines."""
 
-    reason: str
-    spus: tuple[str, ...] = ()
-    missing: tuple[int, ...] = ()
+    reason: Text
+    spus: Spus = ()
+    missing: Pieces = ()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from shared.contracts.base import Message, Money, Name, Text
+from shared.contracts.base import Filled, Message, Moment, Money, Name, Number, Text
 
 Liable = Literal["store", "courier", "customer", "supplier"]
 """Who bears the cost of a refund."""
@@ -25,10 +24,10 @@ class PaymentCommand(Message):
 class TakePayment(PaymentCommand):
     """Take `amount` (minor units) with a method; `attempt` numbers the customer's clicks, from 1."""
 
-    attempt: int
-    amount: int
-    currency: str
-    method: str
+    attempt: Number
+    amount: Money
+    currency: Name
+    method: Text
 
 
 class RefundPayment(PaymentCommand):
@@ -36,73 +35,73 @@ class RefundPayment(PaymentCommand):
     capture that it goes back to."""
 
     refund: Annotated[int, Field(ge=1, le=REFUNDS_MAX)]
-    amount: int
-    reference: str
-    reason: str
+    amount: Money
+    reference: Text
+    reason: Text
     liable: Liable
 
 
 class ReportMoney(PaymentCommand):
     """The gateway's webhook says that it took money under `attempt_key`; `reference` is the gateway's own."""
 
-    reference: Text
-    attempt_key: Text
+    reference: Filled
+    attempt_key: Filled
     amount: Money
-    at: AwareDatetime
+    at: Moment
 
 
 class PaymentEvent(Message):
     """A fact about one order's money."""
 
     TOPIC = "payment.events"
-    order_id: str
+    order_id: Name
 
 
 class PaymentTaken(PaymentEvent):
     """The money of the attempt that the order waits for."""
 
-    attempt: int
-    amount: int
-    reference: str
-    at: datetime
+    attempt: Number
+    amount: Money
+    reference: Text
+    at: Moment
 
 
 class PaymentDeclined(PaymentEvent):
     """The gateway said no; the customer may try again."""
 
-    attempt: int
-    code: str
+    attempt: Number
+    code: Text
 
 
 class PaymentGivenUp(PaymentEvent):
     """The gateway did not answer, and asked about it knows of no money: this attempt is over."""
 
-    attempt: int
+    attempt: Number
 
 
 class MoneyUnasked(PaymentEvent):
     """Money that nobody waits for: late, twice, or for an ended order. It goes back."""
 
-    amount: int
-    reference: str
-    at: datetime
+    amount: Money
+    reference: Text
+    at: Moment
 
 
 class PaymentRefunded(PaymentEvent):
     """The gateway gave money back."""
 
-    refund: int
-    amount: int
-    reference: str
-    reason: str
+    refund: Number
+    amount: Money
+    reference: Text
+    reason: Text
     liable: Liable
-    at: datetime
+    at: Moment
 
 
 class PaymentRefundRefused(PaymentEvent):
     """The gateway refuses a refund for good: a person has to see to it. `code` is the gateway's."""
 
-    refund: int
-    amount: int
-    reference: str
-    code: str
+    refund: Number
+    amount: Money
+    reference: Text
+    code: Text

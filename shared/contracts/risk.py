@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
-from shared.contracts.base import Message, Name, Text
+from shared.contracts.base import Account, Device, Message, Moment, Money, Name, Text
 
 
 class RiskCommand(Message):
@@ -14,15 +13,15 @@ class RiskCommand(Message):
     TOPIC = "risk.commands"
     KEY = "account"
     order_id: Name
-    account: Name
+    account: Account
 
 
 class ScreenOrder(RiskCommand):
     """Look at this order; `total` in minor units."""
 
-    device: Text | None = None
+    device: Device | None = None
     address: Text | None = None
-    total: int
+    total: Money
 
 
 class WithdrawScreening(RiskCommand):
@@ -42,18 +41,18 @@ class CustomerCancelled(Message):
 
     TOPIC = "risk.activity"
     KEY = "account"
-    account: Name
+    account: Account
     order_id: Name
-    reason: str
-    at: datetime
+    reason: Text
+    at: Moment
 
 
 class Verdict(Message):
     """What risk says of an order."""
 
     TOPIC = "risk.events"
-    order_id: str
-    reason: str = ""
+    order_id: Name
+    reason: Text = ""
 
 
 class OrderCleared(Verdict):

@@ -10,6 +10,7 @@ import asyncio
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from pydantic import BaseModel, ConfigDict
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.http.problems import Problem, invalid
@@ -24,6 +25,17 @@ DRAIN_MAX_BYTES = 32_000_000
 _SCOPE_KEY = "larder.json"
 NOTHING = object()
 """Stands for the JSON value of a request without a body."""
+
+
+class Body(BaseModel):
+    """What a route reads of a body. Nothing is converted (a text is no number, 1 is not yes) and nothing passed over:
+    what is stored is what was understood."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Nothing(Body):
+    """An object without members: there is nothing more to say."""
 
 
 def json_of(scope: Scope) -> Any:

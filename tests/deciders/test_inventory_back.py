@@ -282,13 +282,6 @@ def test_raises_when_more_would_go_back_in_two_steps(before: Any, message: Any) 
         stock.when(message)
 
 
-@pytest.mark.parametrize("message", [drop(apple=0), substitute({"apple": 1}, {}), take_back(resellable={"apple": -1})])
-def test_raises_when_the_lines_make_no_sense(message: Any) -> None:
-    """A line of no pieces, or nothing instead: nothing happens."""
-    with pytest.raises(ValueError, match=r"no pieces|without a substitute"):
-        issued().when(message)
-
-
 @pytest.mark.parametrize("before", [[], [hold("o-1", apple=1)], [hold("o-1", apple=1), release()]])
 @pytest.mark.parametrize("message", [reverse(), drop(apple=1), substitute({}, {"apple": 1}), take_back()])
 def test_parked_when_nothing_was_issued(before: list[Any], message: Any) -> None:
@@ -301,9 +294,10 @@ def test_parked_when_nothing_was_issued(before: list[Any], message: Any) -> None
 # -- always ------------------------------------------------------------------------------------------------------------
 
 pieces = st.dictionaries(st.sampled_from(["apple", "milk", "oats"]), st.integers(1, 3), max_size=3)
+some_pieces = pieces.filter(bool)
 steps = st.one_of(
-    st.builds(lambda of: drop(**of), pieces),
-    st.builds(substitute, pieces, pieces),
+    st.builds(lambda of: drop(**of), some_pieces),
+    st.builds(substitute, some_pieces, some_pieces),
     st.builds(lambda of: reverse(**of), pieces),
     st.builds(lambda good, bad, gone: take_back("o-1", good, bad, gone), pieces, pieces, pieces),
     st.just(verify()),

@@ -171,13 +171,6 @@ def test_refused_when_the_list_has_not_so_much(report: ReportPicked, code: str, 
     assert fulfilment(scene).phase is Phase.PICKING
 
 
-@pytest.mark.parametrize("message", [amended(), AmendFulfilment(**OF, spus=("apple",), quantities=(0,))])
-def test_raises_when_an_amended_list_makes_no_sense(message: Any) -> None:
-    """Nothing left to pick is a stop, and not a list."""
-    with pytest.raises(ValueError, match="AmendFulfilment"):
-        at(Phase.SHORT).when(message)
-
-
 def test_parked_when_a_list_is_amended_out_of_turn() -> None:
     """Only a picker who waits gets another list."""
     for phase in set(WAY_TO) - {Phase.SHORT}:
