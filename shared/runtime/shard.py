@@ -33,8 +33,10 @@ from shared.runtime.table import Key, Moved, NoCell, Outcome, Refused
 
 REASON_MAX = 500
 """Most characters of a reason that are kept with a parked message."""
-NAME_MAX = 64
+NAME_MAX = 128
 """Most characters of a key or a subject: no name is longer."""
+KEY_SHOWN_MAX = 200
+"""Most bytes of a wrong key that the reason shows: anybody may send a megabyte of it."""
 BLOCKING = frozenset({"decider_raised", "behind"})
 """Codes of parked messages that hold back later ones of their subject."""
 TIMERS = "timers"
@@ -154,7 +156,17 @@ class Shard:
             for field in {contract.KEY, contract.SUBJECT}:
                 if not _can_be_a_key(getattr(message, field)):
                     return Work(item, None, "malformed", f"{field}: 1 to {NAME_MAX} characters, none of them NUL")
+        key = message.key
+        # Asked of every message, so the second question is only asked where there is another shard.
+        if d.key != key.encode():
+            return Work(item, None, "wrong_key", _wrong_key(contract, key, d.key))
+        if self._shards > 1 and (home := partition_for(key, self._shards)) != self.progress.shard:
+            return Work(item, None, "wrong_partition", self._wrong_partition(key, home))
         return Work(item, message)
+
+    def _wrong_partition(self, key: str, home: int) -> str:
+        here = self.progress.shard
+        return f"{key!r} belongs to partition {home} of {self._shards} (by murmur2), and this is partition {here}"
 
     def _read_timer(self, item: Item, name: str, subject: str) -> Work:
         if make := self.decider.timers.get(name):
@@ -257,6 +269,11 @@ class Shard:
 def _can_be_a_key(value: str) -> bool:
     """Facts name orders and stores as plain text, which is checked only when it comes from outside."""
     return 0 < len(value) <= NAME_MAX and "\x00" not in value
+
+
+def _wrong_key(contract: type[Message], key: str, found: bytes | None) -> str:
+    has = "none" if found is None else repr(found[:KEY_SHOWN_MAX])[1:]
+    return f"its key must be its {contract.KEY}, {key!r}, and it has {has}"
 
 
 def _one_line(error: Any) -> str:
