@@ -121,9 +121,9 @@ class Poisoner:
         shards = around.weather.shards
         message = self._sensible()
         home, partition = partition_for(message.key, shards), dice.randrange(shards)
-        if partition != home:
-            key, code = message.key.encode(), "wrong_partition"
-        else:
+        key: bytes | None = message.key.encode()
+        code = "wrong_partition"
+        if partition == home:
             key, code = dice.choice((None, b"", b"somebody")), "wrong_key"
         headers = self._headers(message.TYPE, message.subject)
         delivery = around.log.append(message.TOPIC, partition, key, message.to_json(), headers)
