@@ -2,8 +2,8 @@
 
 All are listed. A violation is what our own services could not handle: a message of ours that parked at all, a timer or
 an effect's answer that parked, a decider that raised, with what waits behind it, and what the database would not keep.
-Bad input from outside (no link: what cannot be read, is of a type nobody knows, or comes for an order that there is
-not) is parked as it should be, and no violation.
+Bad input from outside (no link: what cannot be read, is of a type nobody knows, comes to the wrong shard, or for an
+order that there is not) is parked as it should be, and no violation.
 """
 
 from __future__ import annotations

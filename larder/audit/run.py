@@ -13,6 +13,7 @@ from larder.audit.books import Books, Connection, open_books
 from larder.audit.gather import lives
 from larder.audit.life import ENDS, Life
 from larder.audit.links import links_are_even, outbox_is_whole
+from larder.audit.owners import decided_by_its_shard
 from larder.audit.parked import nothing_of_ours_parked
 from larder.audit.quiet import Look, look, quiet_moment
 from larder.audit.report import KEPT_MAX, Report
@@ -76,7 +77,7 @@ async def audit(settings: Settings, wait_s: float = WAIT_S) -> Report:
     async with open_books(settings) as books:
         async with quiet_moment(books, wait_s) as (first, seen):
             leftovers.nothing_is_left(seen, settings.gateway_timeout_s, report)
-            await asyncio.gather(*(_judge_book(books, service, seen, report) for service in SERVICES))
+            await asyncio.gather(*(_judge_book(books, service, settings.shards, seen, report) for service in SERVICES))
             suspects = await _judge_lives(books, seen, report)
         await _settle(books, suspects, report)
         links_are_even(first, await _last_look(books, seen, began), report)
@@ -96,10 +97,11 @@ async def _last_look(books: Books, seen: Look, began: float) -> Look:
         return await look(books)
 
 
-async def _judge_book(books: Books, service: str, seen: Look, report: Report) -> None:
+async def _judge_book(books: Books, service: str, shards: int, seen: Look, report: Report) -> None:
     connection = books[service]
     for rule in (*OF_EVERY_SERVICE, *BOOK_RULES[service]):
         await rule(connection, service, report)
+    await decided_by_its_shard(connection, service, shards, report)
     await outbox_is_whole(connection, service, report, seen)
 
 

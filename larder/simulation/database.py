@@ -50,6 +50,8 @@ class Database:
         self.decider = decider
         self.progress: dict[int, Progress] = {}
         self.states: dict[Key, Any] = {}
+        self.writers: dict[Key, set[int]] = {}
+        """Which shards have ever written a state."""
         self.records: dict[type, list[Any]] = {}
         self.timers: dict[tuple[str, str], tuple[int, datetime]] = {}
         self.effects: dict[str, tuple[int, Effect]] = {}
@@ -86,6 +88,8 @@ class Database:
         shard = commit.progress.shard
         self.progress[shard] = commit.progress
         self.states.update(commit.states)
+        for key in commit.states:
+            self.writers.setdefault(key, set()).add(shard)
         for kind, records in commit.records.items():
             self.records.setdefault(kind, []).extend(records)
         for timer, due in commit.timers.items():

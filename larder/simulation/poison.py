@@ -1,7 +1,8 @@
 """What has no business in a topic: it must park alone, with its reason, while everything else goes on.
 
 One kind hits an order that is alive: a decider raises, what comes after it for that order parks behind it, and an
-operator drops the one and replays the others.
+operator drops the one and replays the others. Another makes sense everywhere but where it is: on another shard's
+partition, or under another key.
 """
 
 from __future__ import annotations
@@ -13,9 +14,20 @@ from larder.simulation.database import Database
 from larder.simulation.people import Desk
 from larder.simulation.shop import Shop
 from shared.contracts.base import Message
-from shared.contracts.inventory import DropShort, HoldStock, ReverseIssue, StockShort, VerifyStock
-from shared.contracts.payment import RefundPayment
-from shared.contracts.topics import SERVICES, events_of
+from shared.contracts.inventory import (
+    AdjustStock,
+    DropShort,
+    HoldStock,
+    ReceiveGoods,
+    ReverseIssue,
+    StockShort,
+    VerifyStock,
+)
+from shared.contracts.logistics import FulfilOrder
+from shared.contracts.order import CancelOrder
+from shared.contracts.payment import RefundPayment, TakePayment
+from shared.contracts.risk import CustomerCancelled, OrderRefused, ScreenOrder
+from shared.contracts.topics import SERVICES, events_of, partition_for
 from shared.runtime.envelope import Delivery, Headers, from_outside
 
 WITHIN_S = 700.0
@@ -41,6 +53,7 @@ class Poisoner:
     def __init__(self, desk: Desk, shop: Shop, databases: dict[str, Database], orders: list[str]) -> None:
         self.desk = desk
         self.stores = shop.areas
+        self.spus = shop.prices
         self.dice = desk.dice
         self.databases = databases
         self.orders = orders
@@ -53,7 +66,7 @@ class Poisoner:
         dice = self.dice
         if dice.random() < 0.5:
             for _ in range(dice.randint(1, 4)):
-                plant = dice.choice((self._spoiled, self._spoiled, self._without_order, self._junk_event))
+                plant = dice.choice((self._spoiled, self._spoiled, self._without_order, self._junk_event, self._astray))
                 self.desk.after(dice.random() * WITHIN_S, plant)
             if self.orders and dice.random() < 0.4:
                 get_stuck = dice.choice((self._money_stuck, self._stock_stuck, self._saga_stuck))
@@ -109,6 +122,42 @@ class Poisoner:
             types = [m.TYPE for m in self.databases["order"].decider.listens if m.TOPIC == topic]
             headers = self._headers(self.dice.choice(types), key)
             self.desk.expect_parked(self.desk.put(topic, key, b"[]", headers), "order", "malformed")
+
+    def _astray(self) -> None:
+        """What its own shard might decide, told to another one, or under another key."""
+        dice, around = self.dice, self.desk.around
+        shards = around.weather.shards
+        message = self._sensible()
+        home, partition = partition_for(message.key, shards), dice.randrange(shards)
+        key: bytes | None = message.key.encode()
+        code = "wrong_partition"
+        if partition == home:
+            key, code = dice.choice((None, b"", b"somebody")), "wrong_key"
+        headers = self._headers(message.TYPE, message.subject)
+        delivery = around.log.append(message.TOPIC, partition, key, message.to_json(), headers)
+        for service, database in self.databases.items():
+            if type(message) in database.decider.listens:
+                self.desk.expect_parked(delivery, service, code)
+
+    def _sensible(self) -> Message:
+        """About stores, accounts and orders that there are: each would change something, sooner or later."""
+        dice = self.dice
+        order_id, store = dice.choice([*self.orders, "ghost"]), dice.choice(list(self.stores))
+        account, request_id, spus = f"a-{dice.randint(0, 4)}", f"astray-{self._count}", tuple(self.spus)
+        some, one_less = (5,) * len(spus), (-1,) * len(spus)
+        return dice.choice(
+            (
+                ReceiveGoods(request_id=request_id, store=store, spus=spus, quantities=some),
+                AdjustStock(request_id=request_id, store=store, spus=spus, deltas=one_less, reason="mischief"),
+                HoldStock(order_id=order_id, store=store, mode="lock", spus=spus[:1], quantities=(1,)),
+                FulfilOrder(order_id=order_id, store=store, spus=spus, quantities=some),
+                ScreenOrder(order_id=order_id, account=account, total=100),
+                CustomerCancelled(order_id=order_id, account=account, reason="mischief", at=NOON),
+                TakePayment(order_id=order_id, attempt=1, amount=1, currency="EUR", method="tok_ok"),
+                CancelOrder(order_id=order_id, reason="mischief"),
+                OrderRefused(order_id=order_id, reason="mischief"),
+            )
+        )
 
     # -- an order that gets stuck ----------------------------------------------------------------------------------
 

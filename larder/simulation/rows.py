@@ -59,7 +59,7 @@ def rows_of(world: World) -> Rows:
     rows: Rows = {name: [] for name in (*TABLES.values(), *RECORDS.values())}
     for service, database in world.databases.items():
         for key, state in database.states.items():
-            rows[TABLES[key[0]]].append(_aggregate(key, state))
+            rows[TABLES[key[0]]].append(_aggregate(key, state) | {"written_by": database.writers[key]})
         for kind, records in database.records.items():
             rows[RECORDS[kind]] += [_plain(record) for record in records]
         rows |= _runtime_rows(service, database)

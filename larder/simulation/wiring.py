@@ -10,9 +10,26 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from aiokafka.partitioner import DefaultPartitioner
+
 from larder.simulation.auditor import Row, Rows, Violation, lines
 
 SERVICES = ("order", "inventory", "risk", "payment", "logistics", "aftersales")
+OWNED = {
+    "order.orders": "order_id",
+    "inventory.cells": "store",
+    "inventory.holds": "store",
+    "risk.screenings": "account",
+    "risk.cancels": "account",
+    "payment.payments": "order_id",
+    "payment.refunds": "order_id",
+    "logistics.fulfilments": "store",
+    "logistics.reservations": "store",
+    "logistics.slots": "store",
+    "aftersales.windows": "order_id",
+    "aftersales.tickets": "order_id",
+}
+"""Whose things are kept in a table: what the commands of its service are keyed by (DESIGN §2)."""
 
 
 def audit_wiring(rows: Rows) -> list[Violation]:
@@ -25,6 +42,7 @@ def audit_wiring(rows: Rows) -> list[Violation]:
             log,
             leftovers,
             answers,
+            owners,
             parked,
             parked_is_told,
             placed_as_asked,
@@ -130,6 +148,19 @@ def answers(rows: Rows) -> Iterator[Violation]:
     for id_ in found.keys() | told.keys():
         if not id_.startswith("poison"):
             yield Violation("answered_once", id_, "an answer to a command that nobody sent")
+
+
+def owners(rows: Rows) -> Iterator[Violation]:
+    """What belongs to a store, an account or an order is written by the one shard that Kafka's own partitioner gives
+    its key to."""
+    shards = sorted(progress["shard"] for progress in rows["order.progress"])
+    partition_of = DefaultPartitioner()
+    for table, owner in OWNED.items():
+        for row in rows[table]:
+            own = partition_of(row[owner].encode(), shards, shards)
+            if row["written_by"] != {own}:
+                found = f"a row of {table} of shard {own} was written by {sorted(row['written_by'])}"
+                yield Violation("written_by_its_shard", row[owner], found)
 
 
 def _parked_ids(rows: Rows) -> set[str]:

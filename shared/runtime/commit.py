@@ -59,7 +59,7 @@ class Answer(Struct, frozen=True, gc=False):
 class Parked(Struct, frozen=True):
     """A message that nobody could handle.
 
-    `code`: malformed, unknown_type, no_cell, decider_raised, behind, unwritable.
+    `code`: malformed, unknown_type, wrong_key, wrong_partition, no_cell, decider_raised, behind, unwritable.
     """
 
     delivery: Delivery

@@ -33,8 +33,10 @@ from shared.runtime.table import Key, Moved, NoCell, Outcome, Refused
 
 REASON_MAX = 500
 """Most characters of a reason that are kept with a parked message."""
-NAME_MAX = 64
-"""Most characters of a key or a subject: no name is longer."""
+SUBJECT_MAX = 200
+"""Most characters of a subject that are kept with a parked message."""
+KEY_SHOWN_MAX = 200
+"""Most bytes of a wrong key that the reason shows: anybody may send a megabyte of it."""
 BLOCKING = frozenset({"decider_raised", "behind"})
 """Codes of parked messages that hold back later ones of their subject."""
 TIMERS = "timers"
@@ -150,11 +152,17 @@ class Shard:
             message = contract.from_json(d.value)
         except ValidationError as wrong:
             return Work(item, None, "malformed", "; ".join(_one_line(e) for e in wrong.errors()[:3]))
-        if not d.link:
-            for field in {contract.KEY, contract.SUBJECT}:
-                if not _can_be_a_key(getattr(message, field)):
-                    return Work(item, None, "malformed", f"{field}: 1 to {NAME_MAX} characters, none of them NUL")
+        key = message.key
+        # Asked of every message, so the second question is only asked where there is another shard.
+        if d.key != key.encode():
+            return Work(item, None, "wrong_key", _wrong_key(contract, key, d.key))
+        if self._shards > 1 and (home := partition_for(key, self._shards)) != self.progress.shard:
+            return Work(item, None, "wrong_partition", self._wrong_partition(key, home))
         return Work(item, message)
+
+    def _wrong_partition(self, key: str, home: int) -> str:
+        here = self.progress.shard
+        return f"{key!r} belongs to partition {home} of {self._shards} (by murmur2), and this is partition {here}"
 
     def _read_timer(self, item: Item, name: str, subject: str) -> Work:
         if make := self.decider.timers.get(name):
@@ -254,9 +262,14 @@ class Shard:
         return len(self._cache) + len(self._older)
 
 
-def _can_be_a_key(value: str) -> bool:
-    """Facts name orders and stores as plain text, which is checked only when it comes from outside."""
-    return 0 < len(value) <= NAME_MAX and "\x00" not in value
+def _wrong_key(contract: type[Message], key: str, found: bytes | None) -> str:
+    has = "none" if found is None else repr(found[:KEY_SHOWN_MAX])[1:]
+    return f"its key must be its {contract.KEY}, {key!r}, and it has {has}"
+
+
+def _kept(text: str) -> str:
+    """What is kept of a text that came from outside: PostgreSQL takes no NUL."""
+    return text.replace("\x00", "?")[:REASON_MAX]
 
 
 def _one_line(error: Any) -> str:
@@ -481,8 +494,8 @@ class _Step:
         self._send(answers_of(self.decider.service), said.TYPE, subject, subject, said.to_json(), d.traceparent)
 
     def _park(self, d: Delivery, subject: str, code: str, reason: str) -> None:
-        subject = subject.replace("\x00", "?")[:200]
-        self.commit.parked.append(Parked(d, subject, code, reason.replace("\x00", "?")[:REASON_MAX]))
+        subject = _kept(subject)[:SUBJECT_MAX]
+        self.commit.parked.append(Parked(d, subject, code, _kept(reason)))
         if d.id and not d.link and d.topic == self.shard._commands:
             self.answered.add(d.id)
             self.commit.answers.append(Answer(d.id, False, "parked", subject, d.fingerprint))
@@ -494,8 +507,8 @@ class _Step:
             subject_id=subject,
             code=parked.code,
             reason=parked.reason,
-            message_id=d.id[:REASON_MAX],
-            message_type=d.type[:REASON_MAX],
+            message_id=_kept(d.id),
+            message_type=_kept(d.type),
             topic=d.topic,
             partition=d.partition,
             offset=d.offset,

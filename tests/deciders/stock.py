@@ -159,8 +159,8 @@ class Shelves:
         """One batch, or as many as it is cut into; answers with what was said."""
         before = len(self.said)
         deliveries = [
-            Delivery(m.TOPIC, 0, link - 1, b"k", m.to_json(), type=m.TYPE, subject=m.subject, source="o", link=link)
-            for m, link in zip(messages, self._links, strict=False)
+            Delivery(m.TOPIC, 0, n - 1, m.key.encode(), m.to_json(), type=m.TYPE, subject=m.subject, source="o", link=n)
+            for m, n in zip(messages, self._links, strict=False)
         ]
         # The counter is one ahead: zip took a number for the message that was not there.
         self._links = itertools.count(deliveries[-1].link + 1)

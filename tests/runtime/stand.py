@@ -29,11 +29,13 @@ class Log:
         self._offsets: defaultdict[str, int] = defaultdict(int)
         self._links: defaultdict[str, int] = defaultdict(int)
 
-    def raw(self, value: bytes | None, topic: str = "toy.commands", **attributes: Any) -> Delivery:
+    def raw(
+        self, value: bytes | None, topic: str = "toy.commands", key: bytes | None = b"k", **attributes: Any
+    ) -> Delivery:
         """Any bytes with any envelope."""
         offset = self._offsets[topic]
         self._offsets[topic] += 1
-        return Delivery(topic, 0, offset, b"k", value, **{"subject": "", **attributes})
+        return Delivery(topic, 0, offset, key, value, **{"subject": "", **attributes})
 
     def asked(self, message: Message, id: str = "", actor: str = "picker:p-1", **more: Any) -> Delivery:
         """A person's command: an id and an actor, no link. The id names the offset unless it is given."""
@@ -54,17 +56,18 @@ class Log:
         return replace(delivery, offset=offset)
 
     def _of(self, message: Message, **attributes: Any) -> Delivery:
-        return self.raw(message.to_json(), message.TOPIC, type=message.TYPE, subject=message.subject, **attributes)
+        key = message.key.encode()
+        return self.raw(message.to_json(), message.TOPIC, key, type=message.TYPE, subject=message.subject, **attributes)
 
 
 class Stand:
     """One shard and its database. `do` is a batch from poll to commit, as the owner of a shard does it."""
 
-    def __init__(self, *, shards: int = 1, cache_max: int | None = None, scale: int = 5) -> None:
+    def __init__(self, *, shards: int = 1, number: int = 0, cache_max: int | None = None, scale: int = 5) -> None:
         self.shards, self.cache_max = shards, cache_max
         self.log = Log()
         self.now = NOON
-        self.progress = Progress(0, epoch=1)
+        self.progress = Progress(number, epoch=1)
         self.rows: dict[Key, Any] = {SCALE: scale}
         self.records: list[Record] = []
         self.timers: dict[tuple[str, str], datetime] = {}

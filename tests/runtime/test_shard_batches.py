@@ -73,7 +73,7 @@ class Wait:
 
 Event = Told | Asked | Garbage | FromOutside | Wait
 
-jars = st.sampled_from(["a", "b", "c", "elsewhere"])
+jars = st.sampled_from(["a", "b", "c", "faraway", "d"])  # of two shards, the last is the other's
 calm: st.SearchStrategy[Message] = st.one_of(
     st.builds(Put, jar=jars, pieces=st.integers(-3, 3)),
     st.builds(PointAt, jar=jars, other=jars),

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from shared.contracts.base import Message
 from tests.runtime.stand import Stand
-from tests.runtime.toy import Put, Rained, Smash, Snowed, Vanish
+from tests.runtime.toy import PointAt, PourOver, Put, Rained, Smash, Snowed, Vanish
 
 
 def rain(pieces: int = 1) -> Rained:
@@ -185,7 +185,8 @@ def test_messages_of_a_batch_are_numbered_on_their_links() -> None:
     """Each partition of each topic is a link of its own, counted on from batch to batch without a gap."""
     stand = Stand(shards=3)
     for _ in range(3):
-        stand.tell(*(Rained(jar=jar, pieces=n) for jar in "abcdef" for n in (1, 2)))
+        stand.tell(*(Rained(jar=jar, pieces=n) for jar in "fg" for n in (1, 2)))  # these two are shard 0's
+        stand.tell(*(m for other in "abf" for m in (PointAt(jar="g", other=other), PourOver(jar="g"))))
     assert {link.split("/")[0] for link in stand.sent} == {"toy.events", "sky.commands"}
     assert len(stand.sent) > 3
     for link, sent in stand.sent.items():

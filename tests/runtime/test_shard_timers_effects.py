@@ -154,11 +154,11 @@ def test_batch_is_cut_where_something_is_not_loaded() -> None:
 def test_what_was_not_named_is_loaded_when_it_is_looked_at() -> None:
     """A decider that needs more than it names costs a load, not the shard."""
     stand = Stand()
-    stand.tell(Rained(jar="elsewhere", pieces=3))
+    stand.tell(Rained(jar="faraway", pieces=3))
     stand.claim()
     first, second = stand.tell(Rained(jar="a"), Wander(jar="a"))
     assert (first.decided, second.decided) == (1, 1)
-    assert stand.loaded[-1] == {("jar", "elsewhere")}
+    assert stand.loaded[-1] == {("jar", "faraway")}
     assert stand.pieces("a") == 4
 
 

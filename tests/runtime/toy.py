@@ -197,8 +197,8 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
         case Vanish():
             raise NoCell("jar", "any", "Vanish")
         case Wander():
-            elsewhere: Jar | None = look(("jar", "elsewhere"))
-            return _filled(jar, elsewhere.pieces if elsewhere else 0, context)
+            faraway: Jar | None = look(("jar", "faraway"))
+            return _filled(jar, faraway.pieces if faraway else 0, context)
         case Mumble():
             moved = _filled(jar, 1000, context)
             effect = Effect(f"{jar.name}:mumble", "call", {})

@@ -247,6 +247,8 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("no_effect_left", lambda rows: rows["payment.effects"].append({"id": "o-1:1", "kind": "charge"})),
     ("answered_once", twice_in_log),
     ("answered_once", unheard_command),
+    ("written_by_its_shard", lambda rows: rows["inventory.cells"][0].update(written_by={0, 1})),
+    ("written_by_its_shard", lambda rows: rows["risk.screenings"][0].update(written_by={77})),
     ("nothing_parked_unseen", lambda rows: rows["people.poison"].clear()),
     ("poison_parks_once", nothing_parked),
     ("parked_with_reason", lambda rows: [row.update(codes=("behind",)) for row in rows["people.poison"]]),

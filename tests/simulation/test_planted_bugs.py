@@ -273,6 +273,29 @@ def parked_in_silence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(shard._Step, "_park", lambda self, d, subject, code, reason: None)
 
 
+def partitions_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    """A shard decides whatever stands in its partition, also what belongs to another."""
+    _decided_although(patch, "wrong_partition")
+
+
+def keys_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    """A shard decides what came under another key than its body names."""
+    _decided_although(patch, "wrong_key")
+
+
+def _decided_although(patch: pytest.MonkeyPatch, code: str) -> None:
+    read = shard.Shard._read
+
+    def lenient(self: Any, item: Any) -> Any:
+        work = read(self, item)
+        if work.code == code and isinstance(item, Delivery):
+            assert item.value is not None
+            return shard.Work(item, self._listens[item.type].from_json(item.value))
+        return work
+
+    patch.setattr(shard.Shard, "_read", lenient)
+
+
 def facts_remembered(patch: pytest.MonkeyPatch) -> None:
     """Prices and lists are kept over batches like aggregates, whatever has changed since."""
     master_data_is = shard.Shard.master_data_is
@@ -337,6 +360,8 @@ PLANTS: list[Plant] = [
     answer_forgotten,
     ids_forgotten,
     parked_in_silence,
+    partitions_not_looked_at,
+    keys_not_looked_at,
     facts_remembered,
     timers_fire_early,
     one_bad_message_blocks_all,
@@ -370,6 +395,15 @@ def test_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> 
     """With this bug in it, larder fails the audit within a bounded number of seeds."""
     plant(monkeypatch)
     assert first_failure(range(1, SEEDS_MAX + 1)) is not None, f"{plant.__name__}: {plant.__doc__}"
+
+
+def test_an_auditor_sees_who_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the parked messages say: a shard that writes what is another's is seen by what it wrote."""
+    partitions_not_looked_at(monkeypatch)
+    broken = {
+        violation.rule for outcome in simulate(range(1, SEEDS_MAX + 1)).failed for violation in outcome.violations
+    }
+    assert {"written_by_its_shard", "poison_parks_once"} <= broken
 
 
 def test_requests_served_by_a_zombie_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,8 @@ def test_the_weather_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
         "money unasked",
         "malformed parked",
         "unknown_type parked",
+        "wrong_key parked",
+        "wrong_partition parked",
         "no_cell parked",
         "decider_raised dropped",
         "behind replayed",

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -33,20 +34,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("stack")
 
 
-@pytest.fixture(scope="session")
-async def stack() -> AsyncIterator[Stack]:
-    """The running stack."""
+@asynccontextmanager
+async def running(**named: object) -> AsyncIterator[Stack]:
+    """A running stack of its own home, with these settings besides."""
     if missing := why_not():
         pytest.skip(f"no broker to be had: {missing}")
     home = Path(tempfile.mkdtemp(prefix="larder-system-"))
     ports = {f"{service}_port": Home.at(home).port(f"http-{service}") for service in SERVICES}
-    stack = Stack(home, {**ports, **WINDOWS, "lag_bound": LAG_BOUND})
+    stack = Stack(home, {**ports, **WINDOWS, **named})
     try:
         await stack.up()
         yield stack
     finally:
         await stack.down()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def stack() -> AsyncIterator[Stack]:
+    """The running stack."""
+    async with running(lag_bound=LAG_BOUND) as stack:
+        yield stack
 
 
 @pytest.fixture

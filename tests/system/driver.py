@@ -186,12 +186,14 @@ class Stack:
         topic: str,
         value: bytes | None,
         *,
-        key: str = "nobody",
+        key: str | None = "nobody",
         headers: list[tuple[str, Any]] | None = None,
+        partition: int | None = None,
     ) -> RecordMetadata:
-        """Puts one record on a topic."""
+        """Puts one record on a topic: where its key belongs, unless a partition is named."""
         producer = await self.producer()
-        return await producer.send_and_wait(topic, value, key=key.encode(), headers=headers or [])
+        wire_key = None if key is None else key.encode()
+        return await producer.send_and_wait(topic, value, key=wire_key, headers=headers or [], partition=partition)
 
     async def consume(self, topic: str) -> list[dict[str, Any]]:
         """The bodies of all that is on a topic by now."""
@@ -209,13 +211,13 @@ class Stack:
         finally:
             await consumer.stop()
 
-    async def flood(self, topic: str, value: bytes, type_: str, records: int) -> None:
+    async def flood(self, topic: str, key: bytes, value: bytes, type_: str, records: int) -> None:
         """Puts many commands on a topic, faster than anybody can decide them."""
         producer = await self.producer()
         batches = [producer.create_batch()]
         for n in range(records):
             headers = [("ce_id", f"flood-{n}".encode()), ("ce_type", type_.encode())]
-            if batches[-1].append(key=b"x", value=value, timestamp=None, headers=headers) is None:
+            if batches[-1].append(key=key, value=value, timestamp=None, headers=headers) is None:
                 batches.append(producer.create_batch())
         for batch in batches:
             batch.close()

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from shared.contracts.asyncapi import messages
 from shared.settings import SERVICES
 from tests.system.driver import Stack, envelope, good, until
 from tests.system.shop import Shop
@@ -17,6 +18,10 @@ HOLD = {"order_id": "o-nobody", "store": "s-nowhere", "mode": "lock", "spus": ["
 REFUND = {"refund": 1, "amount": 5, "reference": "cap_x", "reason": "", "liable": "store"}
 LONG = os.urandom(6_000).hex()
 """Text that no index takes, however it is packed."""
+
+
+KEYS = {message.TYPE: message.KEY for message in messages()}
+"""The field of each message that its record is keyed by."""
 
 
 def body(value: object) -> bytes:
@@ -35,9 +40,11 @@ async def listed(stack: Stack, *services: str) -> Parked:
     return {(row["topic"], row["kafka_offset"]): row for row in rows}
 
 
-async def parks(stack: Stack, topic: str, value: bytes | None, headers: Headers, code: str) -> dict[str, Any]:
+async def parks(
+    stack: Stack, topic: str, value: bytes | None, headers: Headers, code: str, key: str = "nobody"
+) -> dict[str, Any]:
     """Puts a record on a topic and waits until it is listed, with that code."""
-    sent = await stack.produce(topic, value, headers=headers)
+    sent = await stack.produce(topic, value, key=key, headers=headers)
 
     service = topic.removesuffix(".commands") if topic.endswith(".commands") else "order"
 
@@ -82,6 +89,7 @@ SPOILED: dict[str, tuple[bytes | None, Headers, str]] = {
         envelope("PlaceOrder"),
         "malformed",
     ),
+    "another key than its order's": (body(PAY), envelope("PayOrder"), "wrong_key"),
     "huge id": (body(PAY), envelope("PayOrder", ce_id=LONG.encode()), "malformed"),
     "NUL in the id": (body(PAY), envelope("PayOrder", ce_id=b"a\x00b"), "malformed"),
     "NUL in the fingerprint": (body(PAY), envelope("PayOrder", fingerprint=b"\x00"), "malformed"),
@@ -137,7 +145,7 @@ SENSELESS: list[tuple[str, str, dict[str, Any], str]] = [
     ("payment.commands", "RefundPayment", {**REFUND, "order_id": "o-poor"}, "decider_raised"),
     ("risk.commands", "WithdrawScreening", {"order_id": "o-nobody", "account": "a-1"}, "no_cell"),
 ]
-"""Topic, type, body, and the code with which it must park."""
+"""Topic, type, body, and the code with which it must park under its own key."""
 
 
 async def test_messages_about_orders_that_there_are_not(shop: Shop) -> None:
@@ -145,7 +153,8 @@ async def test_messages_about_orders_that_there_are_not(shop: Shop) -> None:
     stack = shop.stack
     sent = {}
     for topic, type_, value, code in SENSELESS:
-        sent[topic, (await stack.produce(topic, body(value), headers=envelope(type_))).offset] = code
+        key = value.get(KEYS.get(type_, ""), "nobody")
+        sent[topic, (await stack.produce(topic, body(value), key=key, headers=envelope(type_))).offset] = code
     for service in SERVICES:
         garbage = await stack.produce(f"{service}.commands", b"garbage")
         sent[f"{service}.commands", garbage.offset] = "unknown_type"
@@ -166,8 +175,9 @@ async def test_a_phase_that_does_not_expect_it(shop: Shop) -> None:
     order = await shop.payable({shop.apple: 1})
     order_id = order["order_id"]
     wrong = {"order_id": order_id, "store": shop.store}
-    await parks(shop.stack, "logistics.events", body(wrong), envelope("FulfilmentDelivered"), "no_cell")
-    await parks(shop.stack, "inventory.commands", body(wrong), envelope("ReverseIssue"), "no_cell")
+    delivered, reverse = envelope("FulfilmentDelivered"), envelope("ReverseIssue")
+    await parks(shop.stack, "logistics.events", body(wrong), delivered, "no_cell", key=order_id)
+    await parks(shop.stack, "inventory.commands", body(wrong), reverse, "no_cell", key=shop.store)
     assert await shop.order(order_id) == order
     good(await shop.pay(order))
     await shop.until(order_id, "awaiting_picking")
@@ -241,7 +251,7 @@ async def test_an_operator_replays_what_can_be_handled_by_now(shop: Shop) -> Non
     stack = shop.stack
     order_id = (await shop.paid({shop.apple: 1}))["order_id"]
     packed = body({"order_id": order_id, "store": shop.store})
-    early = await parks(stack, "logistics.events", packed, envelope("FulfilmentPacked"), "no_cell")
+    early = await parks(stack, "logistics.events", packed, envelope("FulfilmentPacked"), "no_cell", key=order_id)
     hopeless = await parks(stack, "order.commands", b"garbage", envelope("PayOrder"), "malformed")
     await shop.fulfilment(order_id, "queued")
     await shop.work(order_id, "start-picking")
@@ -265,7 +275,8 @@ async def test_a_decider_that_raises_holds_back_one_order_only(shop: Shop) -> No
     stack = shop.stack
     stuck, other = await shop.payable({shop.apple: 1}), await shop.payable({shop.apple: 1})
     refund = {**REFUND, "order_id": stuck["order_id"]}
-    first = await parks(stack, "payment.commands", body(refund), envelope("RefundPayment"), "decider_raised")
+    asked = envelope("RefundPayment")
+    first = await parks(stack, "payment.commands", body(refund), asked, "decider_raised", key=stuck["order_id"])
     good(await shop.pay(stuck))
     good(await shop.pay(other))
     await shop.until(other["order_id"], "awaiting_picking")

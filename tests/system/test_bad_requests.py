@@ -323,7 +323,8 @@ async def test_other_media_types_are_told(stack: Stack) -> None:
 async def test_too_far_behind_takes_no_new_orders(shop: Shop) -> None:
     """Past LARDER_LAG_BOUND new orders get 503 with `Retry-After`; orders under way go on, and later all is well."""
     order = await shop.payable({shop.apple: 1})
-    await shop.stack.flood("order.commands", b'{"order_id": "o-flood"}', "CancelOrder", LAG_BOUND * 15)
+    cancel = b'{"order_id": "o-flood"}'
+    await shop.stack.flood("order.commands", b"o-flood", cancel, "CancelOrder", LAG_BOUND * 15)
 
     # An order that gets in waits behind the flood, so the next one does not wait for it.
     asking: list[asyncio.Task[httpx.Response]] = []
