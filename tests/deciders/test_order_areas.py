@@ -196,7 +196,8 @@ def test_what_could_mean_something_else_is_refused(area: Json, words: tuple[str,
 def test_of_many_rings_an_error_names_few() -> None:
     """However many are wrong in one spot."""
     fan = [[[[5, 5], [5 + n, 10], [5 + n + 0.5, 10], [5, 5]]] for n in range(-100, 100)]
-    for area in (polygon(BIG, *[square(2, 2)] * 500), parts(*fan, fan[0])):
+    nested = [[square(0, 0, n)] for n in range(1, 60)]
+    for area in (polygon(BIG, *[square(2, 2)] * 500), parts(*fan, fan[0]), parts(*nested)):
         with pytest.raises(BadArea) as told:
             understood(area)
         assert len(str(told.value)) < 300
@@ -393,6 +394,11 @@ def test_damage_is_refused_or_means_what_it_says(area: Json, wrapped: bool, junk
         (parts([square(179, 0)], [square(-180, 0, 4)]), (179, 0, -176, 4), (2, -178.5)),
         (parts([square(-180, 0, 90)], [square(90, 0, 90)]), (90, 0, -90, 90), (45, 180)),
         (parts([square(-170, 0)], [square(-10, 0)], [square(160, 0)]), (160, 0, -9, 1), (0.5, -104.5)),
+        (
+            parts([square(-170, -80, 170)], [square(1, -80, 169)], [square(2, -85)], [square(171, 0, 4)]),
+            (-170, -85, 175, 90),
+            (2.5, 2.5),
+        ),
     ],
 )
 def test_bounds_go_the_short_way_around(area: Json, box: tuple[float, ...], middle: tuple[float, float]) -> None:
