@@ -1,54 +1,31 @@
-"""Store areas: which store serves a delivery point. GeoJSON polygons (RFC 7946), WGS 84 degrees."""
+"""Store areas: which store serves a delivery point, and what an area looks like from afar."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
-from shapely import Point
+from shapely import Point, force_2d, get_parts
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 AREAS_REMEMBERED = 2_048
 """Most parsed areas in memory."""
-CORNERS_MAX = 10_000
-"""Most corners of one area."""
 
 
-class BadArea(ValueError):
-    """Not a polygon that can be a store's area; the message says why."""
+def kept(text: str) -> BaseGeometry:
+    """The area of a stored text. Those of earlier versions hold what came (altitudes, texts), and mean the same."""
+    return force_2d(shape(json.loads(text)))
 
 
-def parse(area: Any) -> BaseGeometry:
-    """A GeoJSON Polygon as a shape; raises BadArea."""
-    if not isinstance(area, dict) or area.get("type") != "Polygon":
-        raise BadArea("the area must be a GeoJSON Polygon")
-    try:
-        if sum(len(ring) for ring in area["coordinates"]) > CORNERS_MAX:
-            raise BadArea(f"the area has more than {CORNERS_MAX} corners")
-        polygon = shape(area)
-    except BadArea:
-        raise
-    except Exception as wrong:  # shapely raises many kinds for nonsense coordinates
-        raise BadArea(f"the area's coordinates make no polygon: {wrong}") from None
-    if polygon.is_empty or not polygon.is_valid:
-        raise BadArea("the area must be a closed ring that does not cross itself")
-    west, south, east, north = polygon.bounds
-    if not (-180 <= west and east <= 180 and -90 <= south and north <= 90):
-        raise BadArea("longitude must be within ±180, latitude within ±90 (GeoJSON puts longitude first)")
-    return polygon
-
-
-@lru_cache(maxsize=AREAS_REMEMBERED)
-def _area(text: str) -> BaseGeometry:
-    return shape(json.loads(text))
+_remembered = lru_cache(maxsize=AREAS_REMEMBERED)(kept)
 
 
 def covers(area: str, lat: float, lon: float) -> bool:
-    """Is the point inside the area (JSON text) or on its border?"""
-    return bool(_area(area).covers(Point(lon, lat)))
+    """Is the point inside the area (JSON text) or on its border? 180 and -180 are one meridian."""
+    lons = (lon, -lon) if abs(lon) == 180 else (lon,)
+    return any(_remembered(area).covers(Point(x, lat)) for x in lons)
 
 
 def serving(candidates: Iterable[tuple[str, bool, str]], lat: float, lon: float) -> str | None:
@@ -56,3 +33,25 @@ def serving(candidates: Iterable[tuple[str, bool, str]], lat: float, lon: float)
     first by name where areas overlap."""
     inside = [(not accepting, store) for store, accepting, area in candidates if covers(area, lat, lon)]
     return min(inside)[1] if inside else None
+
+
+def bounds(area: BaseGeometry) -> dict[str, float]:
+    """The smallest box around an area: {west, south, east, north}. Where it crosses the antimeridian, west is greater
+    than east (RFC 7946, 5.2)."""
+    spans = sorted((part.bounds[0], part.bounds[2]) for part in get_parts(area))
+    west, reach = spans[0]
+    # The box leaves out the widest gap between parts; the one behind the last part goes around the Earth.
+    gaps = []
+    for begin, end in spans[1:]:
+        gaps.append((begin - reach, begin, reach))
+        reach = max(reach, end)
+    _, begin, end = max([(west + 360 - reach, west, reach), *gaps], key=lambda gap: gap[0])
+    return {"west": begin, "south": area.bounds[1], "east": end, "north": area.bounds[3]}
+
+
+def centre(area: BaseGeometry) -> dict[str, float]:
+    """The middle of an area's box: {lat, lon}."""
+    box = bounds(area)
+    west, east = box["west"], box["east"]
+    lon = (west + east) / 2 if west <= east else (west + east + 360) / 2
+    return {"lat": (box["south"] + box["north"]) / 2, "lon": lon if lon <= 180 else lon - 360}

@@ -6,19 +6,23 @@ answered is seen by the next POST (docs/adr/0004).
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Annotated, Any
 
 import asyncpg
 from fastapi import APIRouter, Depends
-from pydantic import Field
+from pydantic import BaseModel, Field
+from shapely.geometry.base import BaseGeometry
 
-from services.order.areas import BadArea, parse
+from services.order import areas
+from services.order.geojson import BadArea, geojson, understood
 from shared.contracts.base import MONEY_MAX, Filled, Name
+from shared.contracts.order import Latitude, Longitude
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
-from shared.http.paging import Page, Paged
-from shared.http.problems import refusal
+from shared.http.paging import CURSOR_MAX, Page, Paged
+from shared.http.problems import invalid, refusal
 
 PRODUCTS_MAX = 5_000
 """Most products in one bulk PUT."""
@@ -28,49 +32,103 @@ Reader = Annotated[Caller, Depends(require())]
 Label = Annotated[Filled, Field(max_length=200)]
 
 
+def _as_it_is(new: str) -> Any:
+    """A member that stays as it is when it is left out. A client that filled in a default would change it."""
+
+    def no_default(schema: dict[str, Any]) -> None:
+        del schema["default"]
+
+    return Field(description=f"left out: as it is; {new}", json_schema_extra=no_default)
+
+
 class Product(Body):
     """What an SPU is called and costs, in minor units per piece."""
 
     name: Label
     price: Annotated[int, Field(ge=1, le=MONEY_MAX, strict=True)]
-    category: Label = "other"
+    category: Annotated[Label, _as_it_is("a new product is of `other`")] = "other"
+
+
+class ProductBody(Product):
+    """The body of its PUT: what GET gives will do."""
+
+    spu: Name | None = None
 
 
 class ProductOf(Product):
-    """The same, with its SPU."""
+    """One of many."""
 
     spu: Name
 
 
 class Products(Body):
-    """Many products at once."""
+    """Many products at once. A page of GET will do, `next` and all."""
 
     items: Annotated[list[ProductOf], Field(min_length=1, max_length=PRODUCTS_MAX)]
+    next: Annotated[str | None, Field(max_length=CURSOR_MAX)] = None
 
 
-class Store(Body):
-    """A store, the area it serves (GeoJSON Polygon) and whether it takes new orders."""
+class ProductRow(BaseModel):
+    """A product as it is shown."""
+
+    name: str
+    price: int
+    category: str
+    spu: str
+
+
+class Bounds(Body):
+    """The smallest box around an area, in degrees; west is greater than east where it crosses the antimeridian."""
+
+    west: Longitude
+    south: Latitude
+    east: Longitude
+    north: Latitude
+
+
+class Centre(Body):
+    """The middle of the box, in degrees."""
+
+    lat: Latitude
+    lon: Longitude
+
+
+class StoreBody(Body):
+    """A store, the area it serves and whether it takes new orders. What GET gives will do: bounds and centre follow
+    from the area, whatever stands here."""
 
     name: Label
+    area: Annotated[dict[str, Any], Field(description="GeoJSON Polygon or MultiPolygon, bare or in a Feature")]
+    accepting: Annotated[bool, _as_it_is("a new store takes orders")] = True
+    store: Name | None = None
+    bounds: Bounds | None = None
+    centre: Centre | None = None
+
+
+class StoreRow(BaseModel):
+    """A store as it is shown: its area as it was understood, with bounds and centre, so that swapped axes are seen."""
+
+    name: str
     area: dict[str, Any]
-    accepting: bool = True
-
-
-class StoreOf(Store):
-    """The same, with its id."""
-
-    store: Name
+    accepting: bool
+    store: str
+    bounds: Bounds
+    centre: Centre
 
 
 _PRODUCTS = """insert into products (spu, name, price, category)
 select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
 on conflict (spu) do update
-    set name = excluded.name, price = excluded.price, category = excluded.category, updated_at = now()"""
+    set name = excluded.name, price = excluded.price, updated_at = now(),
+        category = case when products.spu = any($5::text[]) then products.category else excluded.category end
+returning spu, name, price, category"""
 _LIST = """select spu, name, price, category from products where $1::text is null or spu > $1 order by spu limit $2"""
-_STORE = """insert into stores (store, name, accepting, area, west, south, east, north)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
-on conflict (store) do update set name = excluded.name, accepting = excluded.accepting, area = excluded.area,
-    west = excluded.west, south = excluded.south, east = excluded.east, north = excluded.north, updated_at = now()"""
+_STORE = """insert into stores as kept (store, name, accepting, area, west, south, east, north)
+values ($1, $2, coalesce($3::boolean, true), $4, $5, $6, $7, $8)
+on conflict (store) do update set name = excluded.name, accepting = coalesce($3::boolean, kept.accepting),
+    area = excluded.area, west = excluded.west, south = excluded.south, east = excluded.east, north = excluded.north,
+    updated_at = now()
+returning accepting"""
 _STORES = "select store, name, accepting, area from stores where $1::text is null or store > $1 order by store limit $2"
 
 
@@ -78,16 +136,18 @@ def routes(pool: asyncpg.Pool) -> APIRouter:
     """The catalogue's routes."""
     router = APIRouter(tags=["catalogue"])
 
-    async def keep(products: list[ProductOf]) -> None:
+    async def keep(products: list[ProductOf]) -> list[asyncpg.Record]:
         latest = {p.spu: p for p in products}
         rows = [(p.spu, p.name, p.price, p.category) for _, p in sorted(latest.items())]
-        await pool.execute(_PRODUCTS, *(list(column) for column in zip(*rows, strict=True)))
+        unsaid = [p.spu for p in latest.values() if "category" not in p.model_fields_set]
+        kept: list[asyncpg.Record] = await pool.fetch(_PRODUCTS, *(list(c) for c in zip(*rows, strict=True)), unsaid)
+        return kept
 
     @router.put("/products/{spu}")
-    async def put_product(spu: Name, product: Product, caller: Merchant) -> ProductOf:
-        kept = ProductOf(spu=spu, **product.model_dump())
-        await keep([kept])
-        return kept
+    async def put_product(spu: Name, body: ProductBody, caller: Merchant) -> ProductRow:
+        _must_be_of(spu, "spu", body.spu)
+        (row,) = await keep([ProductOf(**{**body.model_dump(exclude_unset=True), "spu": spu})])
+        return ProductRow(**row)
 
     @router.put("/products")
     async def put_products(products: Products, caller: Merchant) -> dict[str, int]:
@@ -95,28 +155,46 @@ def routes(pool: asyncpg.Pool) -> APIRouter:
         return {"products": len(products.items)}
 
     @router.get("/products")
-    async def list_products(caller: Reader, paging: Paged) -> Page[ProductOf]:
+    async def list_products(caller: Reader, paging: Paged) -> Page[ProductRow]:
         rows = await pool.fetch(_LIST, *paging.after(str), paging.fetch)
-        return paging.page(rows, last=lambda r: (r["spu"],), item=lambda r: ProductOf(**r))
+        return paging.page(rows, last=lambda r: (r["spu"],), item=lambda r: ProductRow(**r))
 
     @router.put("/stores/{store}")
-    async def put_store(store: Name, body: Store, caller: Merchant) -> StoreOf:
+    async def put_store(store: Name, body: StoreBody, caller: Merchant) -> StoreRow:
+        _must_be_of(store, "store", body.store)
         try:
-            bounds = parse(body.area).bounds
+            # An area made to be slow must not keep everybody else waiting.
+            area = await asyncio.to_thread(understood, body.area)
         except BadArea as wrong:
             raise refusal("area_invalid", str(wrong)) from None
-        await pool.execute(_STORE, store, body.name, body.accepting, json.dumps(body.area), *bounds)
-        return StoreOf(store=store, **body.model_dump())
+        said = body.accepting if "accepting" in body.model_fields_set else None
+        accepting = await pool.fetchval(_STORE, store, body.name, said, json.dumps(geojson(area)), *area.bounds)
+        return _store_row(store, body.name, accepting, area)
 
     @router.get("/stores")
-    async def list_stores(caller: Reader, paging: Paged) -> Page[StoreOf]:
+    async def list_stores(caller: Reader, paging: Paged) -> Page[StoreRow]:
         rows = await pool.fetch(_STORES, *paging.after(str), paging.fetch)
         return paging.page(
             rows,
             last=lambda r: (r["store"],),
-            item=lambda r: StoreOf(
-                store=r["store"], name=r["name"], accepting=r["accepting"], area=json.loads(r["area"])
-            ),
+            item=lambda r: _store_row(r["store"], r["name"], r["accepting"], areas.kept(r["area"])),
         )
 
     return router
+
+
+def _must_be_of(address: str, member: str, said: str | None) -> None:
+    """What GET gives can be PUT back, at its own address: 422 `invalid_request` when the body names another."""
+    if said not in (None, address):
+        raise invalid("body", member, f"the body is of {said}, the address of {address}")
+
+
+def _store_row(store: str, name: str, accepting: bool, area: BaseGeometry) -> StoreRow:
+    return StoreRow(
+        store=store,
+        name=name,
+        accepting=accepting,
+        area=geojson(area),
+        bounds=Bounds(**areas.bounds(area)),
+        centre=Centre(**areas.centre(area)),
+    )

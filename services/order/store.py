@@ -40,7 +40,8 @@ _STORES = "select s.store, s.accepting from unnest($1::text[]) k (store) join st
 _AREAS = "select s.store, s.area from unnest($1::text[]) k (store) join stores s using (store)"
 _CANDIDATES = """select k.n, s.store, s.accepting, s.area
 from unnest($1::float8[], $2::float8[]) with ordinality k (lat, lon, n)
-join stores s on k.lon between s.west and s.east and k.lat between s.south and s.north"""
+join stores s on (k.lon between s.west and s.east or abs(k.lon) = 180 and -k.lon between s.west and s.east)
+    and k.lat between s.south and s.north"""
 
 # Columns of `orders` that a step may change, with their types; they are also fields of Order.
 _CHANGING = {

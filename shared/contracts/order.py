@@ -23,12 +23,15 @@ from shared.contracts.base import (
     Text,
 )
 
+Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+
 
 class Delivery(Part):
     """Where the goods go: a point (WGS 84 degrees) and what the courier needs to find the door."""
 
-    lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
-    lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+    lat: Latitude
+    lon: Longitude
     address: Filled
     phone: Text | None = None
     note: Text | None = None

@@ -23,6 +23,8 @@ from shared.http.problems import refusal
 
 LIMIT_MAX = 200
 LIMIT_DEFAULT = 50
+CURSOR_MAX = 1_000
+"""Most characters of a cursor."""
 _INT8_MAX = 2**63 - 1
 
 Row = TypeVar("Row")
@@ -99,7 +101,7 @@ def _cursor(values: tuple[SortValue, ...]) -> str:
 
 async def _paging(
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
-    cursor: Annotated[str | None, Query(max_length=1_000, description="`next` of the page before")] = None,
+    cursor: Annotated[str | None, Query(max_length=CURSOR_MAX, description="`next` of the page before")] = None,
 ) -> Paging:
     return Paging(limit, cursor)
 

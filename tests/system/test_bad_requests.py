@@ -291,10 +291,18 @@ async def test_master_data_of_wrong_shape(stack: Stack) -> None:
         {"type": "Polygon", "coordinates": [[[0, 0], [900, 0], [900, 900], [0, 0]]]},
         {"type": "Polygon", "coordinates": [[[1e308, 0], [1e308, 1], [0, 1], [1e308, 0]]]},
         {"type": "Polygon", "coordinates": 7},
+        {"type": "Polygon", "coordinates": [[[str(lon), str(lat)] for lon, lat in ring]]},
+        {"type": "Polygon", "coordinates": [[[True, True], [13, 0], [13, 13], [True, True]]]},
+        {"type": "Polygon", "coordinates": [[*ring[:-1], [13.0, 52.5]]]},
+        {"type": "Polygon", "coordinates": [[[179.9, 0], [-179.9, 0], [-179.9, 1], [179.9, 0]]]},
         None,
     ]
     for area in areas:
         refused(await stack.ask("PUT", "order", "/stores/s-bad", {"name": "x", "area": area}), 422)
+    good_area = {"type": "Polygon", "coordinates": [ring]}
+    for accepting in ("off", "false", 0, 1, None):
+        body = {"name": "x", "area": good_area, "accepting": accepting}
+        refused(await stack.ask("PUT", "order", "/stores/s-bad", body), 422)
     for price in (-1, 1.5, "1", None, 10**30, True):
         refused(await stack.ask("PUT", "order", "/products/bad", {"name": "x", "price": price, "category": "x"}), 422)
     refused(await stack.ask("PUT", "order", "/products/bad", {"name": "x\x00", "price": 1, "category": "x"}), 422)
