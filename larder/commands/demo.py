@@ -96,6 +96,8 @@ def _summary(told: dict[str, Any], figures: Figures, settings: Settings, stores:
         None: "there was no audit",
         0: "the audit read six databases and the gateway's book, and found nothing wrong",
     }.get(violations, f"THE AUDIT FOUND {violations} VIOLATIONS (above)")
+    if told["parked"]:
+        verdict += f"; {told['parked']:,} OF THE ROBOTS' OWN COMMANDS PARKED"
     return [
         "",
         f"An evening at larder: {told['orders']:,} real baskets in {told['seconds']:.0f} s, {stores} stores",
