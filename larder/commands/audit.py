@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from larder.audit import WAIT_S, Report, audit
-from larder.commands.numbers import finite
 from larder.errors import EXIT_ERROR, tell
 from larder.say import say
 from shared.printable import printable
@@ -31,7 +30,7 @@ def audit_command(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
     wait_s: Annotated[
         float,
-        typer.Option(min=0, max=WAIT_MAX_S, callback=finite, help="How long to wait until nothing is on its way."),
+        typer.Option(min=0, max=WAIT_MAX_S, help="How long to wait until nothing is on its way."),
     ] = WAIT_S,
 ) -> None:
     """Check the books of all services against each other. Stock, money, papers, phases and links; reads only. Exit code

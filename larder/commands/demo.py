@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from larder.commands.load import INTERRUPTED, open_play, play_and_audit, quiet_clients
-from larder.commands.numbers import ORDERS_MAX, RATE_MAX, finite
+from larder.commands.numbers import ORDERS_MAX, RATE_MAX
 from larder.load.display import Display, Plain
 from larder.load.evening import Evening
 from larder.load.figures import Figures
@@ -33,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(
     orders: Annotated[int, typer.Option(min=1, max=ORDERS_MAX, help="How many baskets are ordered.")] = 6_000,
-    rate: Annotated[float, typer.Option(min=0.1, max=RATE_MAX, callback=finite, help="Orders a second.")] = 150,
+    rate: Annotated[float, typer.Option(min=0.1, max=RATE_MAX, help="Orders a second.")] = 150,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end, to look around in it.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace stores and products that an earlier demo left and that differ.")

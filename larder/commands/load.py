@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from larder.commands.numbers import ORDERS_MAX, RATE_MAX, SEED_MAX, finite
+from larder.commands.numbers import ORDERS_MAX, RATE_MAX, SEED_MAX
 from larder.load.baskets import read_baskets
 from larder.load.display import Display, display_here
 from larder.load.errors import FileError, LoadError
@@ -51,7 +51,6 @@ def load(
         typer.Option(
             min=0.01,
             max=RATE_MAX,
-            callback=finite,
             help="Orders a second; without it as fast as the window has room.",
         ),
     ] = None,
@@ -101,9 +100,7 @@ def load(
     ] = _BACK.no_refund,
     back_share: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=1, callback=finite, help="Scales the seven shares above, so that together they are this share."
-        ),
+        typer.Option(min=0, max=1, help="Scales the seven shares above, so that together they are this share."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace stores and products that are there and differ.")

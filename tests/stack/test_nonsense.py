@@ -37,7 +37,9 @@ NEEDED = {
     "parked replay": ("order:1",),
     "parked drop": ("order:1",),
 }
-GOOD = b"placed_at,basket,account,store,spu,quantity,unit_price\n" + b"t,b1,a-1,s-1,apple,2,250\n" * 2000
+GOOD = b"placed_at,basket,account,store,spu,quantity,unit_price\n" + b"".join(
+    b"t,b%d,a-1,s-1,apple,2,250\n" % n for n in range(2000)
+)
 
 
 def commands(group: Any = None, *names: str) -> Iterator[tuple[str, Any]]:
@@ -115,13 +117,13 @@ def files(folder: Path) -> Iterator[tuple[Path, str]]:
         "head.gz": (b"\x1f\x8b\xff\xff", "damaged after line 0"),
         "utf-16": (GOOD.decode().encode("utf-16"), "line 1: this looks like UTF-16"),
         "utf-16-le": (GOOD.decode().encode("utf-16-le"), "line 1: this looks like UTF-16"),
-        "latin-1": (GOOD + b"t,b2,a-1,s-1,caf\xe9,2,250\n", "line 2002: not UTF-8 text (byte 0xe9"),
+        "latin-1": (GOOD + b"t,last,a-1,s-1,caf\xe9,2,250\n", "line 2002: not UTF-8 text (byte 0xe9"),
         "semicolons": (GOOD.replace(b",", b";"), "line 1: its columns are parted by semicolons"),
         "tabs": (GOOD.replace(b",", b"\t"), "line 1: its columns are parted by tabs"),
         "zeros": (b"\0" * 1_000_000, "line 1: this looks like UTF-16"),
         "endless": (b"a" * 1_000_000, "line 1: longer than"),
-        "price": (GOOD + b"t,b2,a-1,s-1,pear,2,0\n", "line 2002: unit_price '0'"),
-        "price-max": (GOOD + b"t,b2,a-1,s-1,pear,2,1000000000001\n", "line 2002: unit_price '1000000000001'"),
+        "price": (GOOD + b"t,last,a-1,s-1,pear,2,0\n", "line 2002: unit_price '0'"),
+        "price-max": (GOOD + b"t,last,a-1,s-1,pear,2,1000000000001\n", "line 2002: unit_price '1000000000001'"),
         "quotes": (GOOD + b'"never closed', "line 2002"),
         "titles": (b"\x1b[2J,b\n1,2\n", "no column"),
         "titles-only": (GOOD.split(b"\n")[0], "holds no basket"),
