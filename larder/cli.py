@@ -1,34 +1,41 @@
 """The command `larder`: a table of contents. Each module in larder/commands adds its commands to the app."""
 
+import io
 import sys
+from typing import Any
 
 import typer
-from pydantic import ValidationError
+from typer.core import TyperGroup
 
 from larder.commands import audit, demo, docs, doctor, lifecycle, load, migrate, parked, simulate, token, topics
-from larder.stack.errors import StackError
-from shared.settings import FromEnvironment, NotConfiguredError, Settings
-from shared.tokens import TokenError
+from larder.errors import tell
+from shared.printable import printable_lines
+
+# Typer has no name of its own for it: what was typed makes no sense.
+_UsageError: Any = typer.BadParameter.__base__
 
 
-class _Larder(typer.Typer):
-    """Tells the errors that a reader can do something about in plain lines, without a traceback."""
+class Larder(TyperGroup):
+    """Tells what goes wrong in any command: the one place where errors become words and exit codes."""
 
-    def __call__(self, *args: object, **kwargs: object) -> object:
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs a command to its end, and exits."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a terminal that knows no ü is no reason to stop
         try:
-            return super().__call__(*args, **kwargs)
-        except (StackError, NotConfiguredError, TokenError) as error:
-            print(f"larder: {error}", file=sys.stderr)
-            sys.exit(1)
-        except ValidationError as error:
-            if error.title not in (Settings.__name__, FromEnvironment.__name__):
-                raise
-            for wrong in error.errors():
-                print(f"larder: LARDER_{str(wrong['loc'][0]).upper()}: {wrong['msg']}", file=sys.stderr)
-            sys.exit(1)
+            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+        except _UsageError as error:
+            error.message = printable_lines(error.message)
+            error.show()
+            code = error.exit_code
+        except Exception as error:
+            code = tell(error)
+        sys.exit(code)
 
 
-app = _Larder(
+app = typer.Typer(
+    cls=Larder,
     help="The orders of an online supermarket: the stack, and tools to look at it, load it and check it.",
     no_args_is_help=True,
     add_completion=False,

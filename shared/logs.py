@@ -1,4 +1,5 @@
-"""The log of a service: to stderr, and sparing with what the Kafka client repeats while a broker is away."""
+"""The log of a service: to stderr, a record a line, with what acts on terminals written out, and sparing with what the
+Kafka client repeats while a broker is away."""
 
 from __future__ import annotations
 
@@ -6,10 +7,15 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from types import TracebackType
+
+from shared.printable import printable, printable_lines
 
 REPEATED_S = 60.0
 """The same words of the Kafka client are told once in so long."""
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+log = logging.getLogger(__name__)
 
 
 class Sparing(logging.Filter):
@@ -33,9 +39,29 @@ class Sparing(logging.Filter):
         return True
 
 
+class WrittenOut(logging.Formatter):
+    """A record is one line, and the lines of its traceback stay lines; nothing in them acts on a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The record's own line."""
+        return printable(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and behind it the traceback, if there is one."""
+        return printable_lines(super().format(record))
+
+
 def set_up(level: str) -> None:
-    """From now on everything logged goes to stderr."""
+    """From now on everything logged, warned of, or raised to the top goes to stderr through one formatter."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Sparing("aiokafka"))
-    logging.basicConfig(level=level, format=FORMAT, handlers=[handler])
+    handler.setFormatter(WrittenOut(FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
+    logging.captureWarnings(True)
+    sys.excepthook = _log_it
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every second that a broker takes to start
+
+
+def _log_it(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody caught: its words may be anybody's, as those of any other record."""
+    log.critical("the process ends", exc_info=(kind, error, trace))

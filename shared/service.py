@@ -146,7 +146,15 @@ async def _run(service: Service, settings: Settings) -> None:
             settings=settings,
         )
         server = _Server(
-            uvicorn.Config(app, settings.host, settings.port(name), log_level="warning", access_log=False, loop="none")
+            uvicorn.Config(
+                app,
+                settings.host,
+                settings.port(name),
+                log_level="warning",
+                log_config=None,  # else its records go past ours
+                access_log=False,
+                loop="none",
+            )
         )
 
         def stop() -> None:

@@ -7,10 +7,11 @@ Units stand last in the names (`_s` seconds, `_ms` milliseconds). A process read
 
 import functools
 import json
+import os
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ServiceName = Literal["order", "inventory", "risk", "payment", "logistics", "aftersales"]
@@ -27,6 +28,25 @@ WINDOWS = ("payment_window_s", "after_sales_window_s", "review_window_s", "short
 """The settings that say how long something waits for a person."""
 
 
+SECONDS_MAX = 10 * 365 * 86_400
+"""Longest time that a setting can name."""
+
+
+def _servers(text: str) -> str:
+    for server in text.split(",") if text else ():
+        host, _, port = server.strip().rpartition(":")
+        named = host.isprintable() and host.split() == [host]
+        if not (named and port.isascii() and port.isdecimal() and 0 < int(port[:9]) <= PORT_MAX):
+            raise ValueError(f"must be host:port[,host:port], a port from 1 to {PORT_MAX}")
+    return text
+
+
+PORT_MAX = 65_535
+Servers = Annotated[str, AfterValidator(_servers)]
+Port = Annotated[int, Field(ge=1, le=PORT_MAX)]
+Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)]
+
+
 class NotConfiguredError(RuntimeError):
     """A setting that is needed here is not set; the message says how to set it."""
 
@@ -38,7 +58,7 @@ class Settings(BaseSettings):
 
     home: Path = Path(".larder")
     """All local state: data of the embedded parts, secrets, logs, stack.json."""
-    kafka: str = ""
+    kafka: Servers = ""
     """Bootstrap servers, `host:port[,host:port]`."""
     kafka_idempotence: bool = True
     """Whether producers are idempotent; off only for the broker Tansu, which cannot do it."""
@@ -50,23 +70,23 @@ class Settings(BaseSettings):
     """Which of a service's workers this process is; part of its static membership in the consumer group."""
 
     host: str = "127.0.0.1"
-    order_port: int = 8101
-    inventory_port: int = 8102
-    risk_port: int = 8103
-    payment_port: int = 8104
-    logistics_port: int = 8105
-    aftersales_port: int = 8106
+    order_port: Port = 8101
+    inventory_port: Port = 8102
+    risk_port: Port = 8103
+    payment_port: Port = 8104
+    logistics_port: Port = 8105
+    aftersales_port: Port = 8106
 
     token_secret: str = ""
     token_secret_file: Path | None = None
     currency: str = Field("EUR", pattern="^[A-Z]{3}$")
 
-    payment_window_s: float = Field(600, gt=0)
-    after_sales_window_s: float = Field(172_800, gt=0)
-    review_window_s: float = Field(900, gt=0)
-    shortage_window_s: float = Field(600, gt=0)
-    return_window_s: float = Field(86_400, gt=0)
-    gateway_timeout_s: float = Field(10, gt=0)
+    payment_window_s: Seconds = 600
+    after_sales_window_s: Seconds = 172_800
+    review_window_s: Seconds = 900
+    shortage_window_s: Seconds = 600
+    return_window_s: Seconds = 86_400
+    gateway_timeout_s: Seconds = 10
     similar_price_percent: float = Field(20, ge=0, le=100)
 
     max_batch: int = Field(1000, ge=1)
@@ -75,11 +95,11 @@ class Settings(BaseSettings):
     """Least time between two polls of a worker; None: the service's own default."""
     lag_bound: int = Field(50_000, ge=1)
     """Records behind from which on new orders get 503."""
-    answer_wait_s: float = Field(10, gt=0)
+    answer_wait_s: Seconds = 10
     """How long an HTTP request waits for the answer to its command."""
-    id_memory_s: float = Field(86_400, gt=0)
+    id_memory_s: Seconds = 86_400
     """How long a shard remembers the ids of commands from outside."""
-    outbox_retention_s: float = Field(120, ge=0)
+    outbox_retention_s: float = Field(120, ge=0, le=SECONDS_MAX, allow_inf_nan=False)
     """How long sent messages stay in the outbox, for a broker that lost its log."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -159,12 +179,35 @@ class _StackFile(PydanticBaseSettingsSource):
             stack = json.loads(path.read_text())
         except OSError:  # not there, or another user's: this stack is not ours to use
             return {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise NotConfiguredError(
                 f"{path} is damaged ({error}); `larder down`, then `larder up`, writes it anew"
             ) from error
+        if not isinstance(stack, dict):
+            raise NotConfiguredError(f"{path} is damaged (no object); `larder down`, then `larder up`, writes it anew")
         fields = self.settings_cls.model_fields
         return {name: value for name, value in stack.items() if name in fields and name != "home"}
+
+
+def what_does_not_fit(error: ValidationError) -> str | None:
+    """One sentence for settings that make no sense: each with its value and what it must be. None if the error is about
+    something else."""
+    if error.title not in (Settings.__name__, FromEnvironment.__name__):
+        return None
+    return "; ".join(
+        f"{_named(str(wrong['loc'][0]))} is {wrong['input']!r:.80}, and {_must(wrong['msg'])}"
+        for wrong in error.errors()
+    )
+
+
+def _named(setting: str) -> str:
+    variable = f"LARDER_{setting.upper()}"
+    # An empty variable counts as not set.
+    return variable if os.environ.get(variable) else f"{setting} in stack.json ({variable})"
+
+
+def _must(told: str) -> str:
+    return told.replace("Input should", "must", 1).removeprefix("Value error, ")
 
 
 class FromEnvironment(Settings):

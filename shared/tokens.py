@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import jwt
+from pydantic import TypeAdapter, ValidationError
 
+from shared.contracts.base import Name
 from shared.settings import Settings
 
 ALGORITHM = "HS256"
 ROLES = ("customer", "picker", "courier", "storekeeper", "customer_service", "risk_analyst", "admin")
 DEFAULT_TTL_S = 12 * 3600.0
+TTL_MAX_S = 366 * 86_400
+"""Longest life of a token."""
+ACCOUNT_MAX = 128
+"""Most characters of an account."""
+
+_NAME = TypeAdapter(Name)
 
 
 class TokenError(ValueError):
@@ -41,6 +49,17 @@ def create(
         raise TokenError(f"there is no role {role!r}; the roles are {', '.join(ROLES)}")
     if role == "customer" and not account:
         raise TokenError("a customer's token names its account")
+    if account and not is_account(account):
+        raise TokenError(
+            f"the account {account[: ACCOUNT_MAX + 1]!r} is none that can order: 1 to {ACCOUNT_MAX} printable "
+            "characters, no blank at either end"
+        )
+    if store and not _is_name(store):
+        raise TokenError(
+            f"the store {store[:80]!r} is no name (1 to 64 letters, digits and ._:@+-, a letter or digit first)"
+        )
+    if not abs(ttl_s) <= TTL_MAX_S:  # a nan is not, either
+        raise TokenError(f"a token is good for at most {TTL_MAX_S:,} seconds, and not for {ttl_s:g}")
     now = datetime.now(UTC)
     # A lifetime below zero makes an expired token, which tests of refusals need; it was then made in the past.
     claims = {"sub": account or role, "role": role, "iat": now, "exp": now + timedelta(seconds=ttl_s)}
@@ -49,6 +68,19 @@ def create(
     if store:
         claims["store"] = store
     return jwt.encode(claims, settings.secret(), algorithm=ALGORITHM)
+
+
+def is_account(text: str) -> bool:
+    """Whether orders take it as the name of an account."""
+    return 1 <= len(text) <= ACCOUNT_MAX and text.isprintable() and text == text.strip()
+
+
+def _is_name(text: str) -> bool:
+    try:
+        _NAME.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def read(settings: Settings, token: str) -> Claims:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from larder.stack.errors import StackError
+from larder.stack.migrate import UNREACHABLE
 from shared.settings import DATABASES, Settings
 
 if TYPE_CHECKING:
@@ -74,5 +75,5 @@ async def _connect(dsn: str, name: str) -> Connection:
     try:
         async with asyncio.timeout(CONNECT_S):
             return await asyncpg.connect(dsn, server_settings=SESSION)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except UNREACHABLE as error:
         raise CannotLook(f"the database {name} does not answer: {error or type(error).__name__}") from None

@@ -8,11 +8,15 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from larder.audit import WAIT_S, CannotLook, Report, audit
-from shared.settings import NotConfiguredError, get_settings
+from larder.audit import WAIT_S, Report, audit
+from larder.errors import EXIT_ERROR, tell
+from larder.say import say
+from shared.printable import printable
+from shared.settings import get_settings
 
 VIOLATED = 1
 COULD_NOT_LOOK = 2
+WAIT_MAX_S = 86_400
 SHOWN = 50
 """Most violations, and most parked messages, that are shown to a reader; `--json` tells more."""
 
@@ -24,17 +28,20 @@ def add_to(app: typer.Typer) -> None:
 
 def audit_command(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
-    wait_s: Annotated[float, typer.Option(min=0, help="How long to wait until nothing is on its way.")] = WAIT_S,
+    wait_s: Annotated[
+        float,
+        typer.Option(min=0, max=WAIT_MAX_S, help="How long to wait until nothing is on its way."),
+    ] = WAIT_S,
 ) -> None:
     """Check the books of all services against each other. Stock, money, papers, phases and links; reads only. Exit code
     1: a violation was found; 2: the databases could not be read."""
     try:
         report = uvloop.run(audit(get_settings(), wait_s))
-    except (CannotLook, NotConfiguredError) as error:
-        typer.echo(f"larder audit: {error}", err=True)
-        raise typer.Exit(COULD_NOT_LOOK) from None
+    except Exception as error:
+        code = tell(error, "larder audit")
+        raise typer.Exit(COULD_NOT_LOOK if code == EXIT_ERROR else code) from None
     if as_json:
-        typer.echo(json.dumps(report.as_json()))
+        say(json.dumps(report.as_json()))
     else:
         show(report)
     raise typer.Exit(0 if report.is_clean else VIOLATED)
@@ -43,6 +50,10 @@ def audit_command(
 def show(report: Report) -> None:
     """Tells a person: a table on a terminal, else plain lines."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
+
+    def line(text: str) -> None:
+        console.print(printable(text))
+
     if console.is_terminal:
         table = Table("rule", "held against", "violations", title=f"{report.orders:,} orders")
         violations = {rule: sum(v.rule == rule for v in report.violations) for rule in _rules(report)}
@@ -50,16 +61,16 @@ def show(report: Report) -> None:
             table.add_row(rule, f"{report.checked[rule]:,}", str(count) if count else "-")
         console.print(table)
     for violation in report.violations[:SHOWN]:
-        console.print(f"VIOLATION {violation}")
+        line(f"VIOLATION {violation}")
     if len(report.violations) > SHOWN:
-        console.print(f"... and {len(report.violations) - SHOWN + report.not_kept:,} more violations")
+        line(f"... and {len(report.violations) - SHOWN + report.not_kept:,} more violations")
     for message in report.parked[:SHOWN]:
-        console.print(f"parked {message.id}  {message.type or '?'}  {message.subject or '-'}  {message.code}")
+        line(f"parked {message.id}  {message.type or '?'}  {message.subject or '-'}  {message.code}")
     if report.parked_count > SHOWN:
-        console.print(f"... and {report.parked_count - SHOWN:,} more parked messages")
-    for line in in_flight(report):
-        console.print(f"in flight: {line}")
-    console.print(verdict(report))
+        line(f"... and {report.parked_count - SHOWN:,} more parked messages")
+    for still in in_flight(report):
+        line(f"in flight: {still}")
+    line(verdict(report))
 
 
 def in_flight(report: Report) -> list[str]:

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from larder.commands.load import INTERRUPTED, open_play, play_and_audit, quiet_clients
-from larder.load.baskets import BasketFileError
+from larder.commands.numbers import ORDERS_MAX, RATE_MAX
 from larder.load.display import Display, Plain
-from larder.load.errors import LoadError
 from larder.load.evening import Evening
 from larder.load.figures import Figures
+from larder.load.play import Play
 from larder.load.run import Load, Options, refuse_far_hosts
 from larder.load.sample import BASKETS, read_names
+from larder.say import say
 from larder.stack.control import bring_down, bring_up
 from larder.stack.errors import StackError
 from larder.stack.home import Home
@@ -31,9 +32,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    orders: Annotated[int, typer.Option(min=1, help="How many baskets are ordered.")] = 6_000,
-    rate: Annotated[float, typer.Option(min=0.1, help="Orders a second.")] = 150,
+    orders: Annotated[int, typer.Option(min=1, max=ORDERS_MAX, help="How many baskets are ordered.")] = 6_000,
+    rate: Annotated[float, typer.Option(min=0.1, max=RATE_MAX, help="Orders a second.")] = 150,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end, to look around in it.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace stores and products that an earlier demo left and that differ.")
+    ] = False,
     baskets: Annotated[Path, typer.Option(metavar="FILE", help="Other baskets than the sample.")] = BASKETS,
 ) -> None:
     """Play an evening of real baskets on a stack of its own. Robots buy, pick and deliver; the audit ends it."""
@@ -43,24 +47,24 @@ def demo(
         os.environ.setdefault(name, value)
     quiet_clients()
     code = 1
+    play = open_play(baskets, orders, Plain(sys.stdout))  # what is wrong with the file is said before anything starts
     try:
         if kafka := settings_without_stack().kafka:
             refuse_far_hosts(kafka)
-        typer.echo("larder: six services, a broker and a database come up; the first time that takes a little longer")
-        bring_up(home, typer.echo)
+        say("larder: six services, a broker and a database come up; the first time that takes a little longer")
+        bring_up(home, say)
         get_settings.cache_clear()
-        code, lines = _evening(get_settings(), orders, rate, baskets)
+        code, lines = _evening(get_settings(), Options(orders, rate=rate, overwrite=overwrite), play)
         for line in lines:
-            typer.echo(line)
-    except (LoadError, BasketFileError) as error:
-        typer.echo(f"larder demo: {error}", err=True)
+            say(line)
     except KeyboardInterrupt:
         code = INTERRUPTED
     finally:
+        play.close()
         if keep and supervisor_of(home):
             _tell_where(get_settings(), home)
         elif bring_down(home):
-            typer.echo("the stack is down again; `larder demo --keep` leaves it up to look around in")
+            say("the stack is down again; `larder demo --keep` leaves it up to look around in")
     raise typer.Exit(code)
 
 
@@ -75,12 +79,12 @@ def refuse_running(home: Home) -> None:
         )
 
 
-def _evening(settings: Settings, orders: int, rate: float, baskets: Path) -> tuple[int, list[str]]:
+def _evening(settings: Settings, options: Options, play: Play) -> tuple[int, list[str]]:
     names = read_names()
     live = Evening(names, settings.currency) if sys.stdout.isatty() else None
     display: Display = live or Plain(sys.stdout)
-    with display, open_play(baskets, orders, display) as play:
-        load = Load(settings, Options(orders, rate=rate), play, names, display, live.tell if live else None)
+    with display:
+        load = Load(settings, options, play, names, display, live.tell if live else None)
         code, told = play_and_audit(load, display, with_audit=True)
         stores = len(play.demand)
     return code, [] if code == INTERRUPTED else _summary(told, load.figures, settings, stores)
@@ -92,6 +96,8 @@ def _summary(told: dict[str, Any], figures: Figures, settings: Settings, stores:
         None: "there was no audit",
         0: "the audit read six databases and the gateway's book, and found nothing wrong",
     }.get(violations, f"THE AUDIT FOUND {violations} VIOLATIONS (above)")
+    if told["parked"]:
+        verdict += f"; {told['parked']:,} OF THE ROBOTS' OWN COMMANDS PARKED"
     return [
         "",
         f"An evening at larder: {told['orders']:,} real baskets in {told['seconds']:.0f} s, {stores} stores",
@@ -106,7 +112,7 @@ def _summary(told: dict[str, Any], figures: Figures, settings: Settings, stores:
 
 
 def _tell_where(settings: Settings, home: Home) -> None:
-    typer.echo(f"larder stays up in {home.root}; `larder down` stops it")
+    say(f"larder stays up in {home.root}; `larder down` stops it")
     for name in SERVICES:
-        typer.echo(f"  {name:<11} http://{settings.host}:{settings.port(name)}/docs")
-    typer.echo("  a token for them: larder token --role admin")
+        say(f"  {name:<11} http://{settings.host}:{settings.port(name)}/docs")
+    say("  a token for them: larder token --role admin")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from larder.say import say
+
 
 def add_to(app: typer.Typer) -> None:
     """Adds docs."""
@@ -19,4 +21,4 @@ def docs(root: Annotated[Path, typer.Option(help="The checkout.")] = Path()) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
-            typer.echo(f"drew {path}")
+            say(f"drew {path}")

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from larder.say import say_lines
 from larder.stack.brokers import docker_answers
 from larder.stack.errors import StackError
 from larder.stack.home import Home, port_is_free
@@ -54,7 +55,7 @@ class Visit:
     def say(self, good: bool, what: str, told: str, needed: bool = True) -> None:
         """One line. What is not needed may be bad without making the patient sick."""
         self.sick = self.sick or (needed and not good)
-        typer.echo(f"{'ok' if good else '!!'}  {what:<10} {told}")
+        say_lines(f"{'ok' if good else '!!'}  {what:<10} {told}")
 
 
 def _machine(visit: Visit, home: Home) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from larder.say import say
 from larder.stack.control import bring_down, bring_up, fetch_first, is_healthy, run_in_front
 from larder.stack.errors import StackError
 from larder.stack.home import Home
@@ -35,22 +36,22 @@ def up(
                 f"larder is running already in {home.root} (pid {running.pid}), but not all of it is ready: look at "
                 f"`larder status` and at {home.log('supervisor')}"
             )
-        typer.echo(f"larder is running already in {home.root} (pid {running.pid})")
+        say(f"larder is running already in {home.root} (pid {running.pid})")
     elif detach:
-        bring_up(home, typer.echo)
+        bring_up(home, say)
         settings = Settings(home=home.root)
-        typer.echo(f"larder is up in {home.root}")
+        say(f"larder is up in {home.root}")
         for name in SERVICES:
-            typer.echo(f"  {name:<11} http://{settings.host}:{settings.port(name)}/docs")
+            say(f"  {name:<11} http://{settings.host}:{settings.port(name)}/docs")
     else:
-        fetch_first(home, typer.echo)
+        fetch_first(home, say)
         run_in_front(home)
 
 
 def down() -> None:
     """Stop the stack of LARDER_HOME, services first. Its data stays."""
     home = Home.seen(settings_without_stack().home)
-    typer.echo(f"larder is down in {home.root}" if bring_down(home) else f"nothing was running in {home.root}")
+    say(f"larder is down in {home.root}" if bring_down(home) else f"nothing was running in {home.root}")
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False) -> None:
@@ -58,7 +59,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One line of JSO
     settings = Settings()
     told = asyncio.run(status_of(Home.seen(settings.home), settings))
     if as_json:
-        typer.echo(json.dumps(told))
+        say(json.dumps(told))
     else:
         _tell(told)
     if not all(service["ready"] for service in told["services"]):
@@ -68,8 +69,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One line of JSO
 def _tell(told: dict[str, Any]) -> None:
     for service in told["services"]:
         state = "ready" if service["ready"] else "not ready" if service["pid"] else "down"
-        typer.echo(f"{service['name']:<11} {state:<10} port {service['port']}  pid {service['pid'] or '-'}")
+        say(f"{service['name']:<11} {state:<10} port {service['port']}  pid {service['pid'] or '-'}")
     kafka, database = told["kafka"], told["database"]
-    typer.echo(f"{'kafka':<11} {kafka['kind'] or 'down':<10} {kafka['bootstrap'] or ''}  pid {kafka['pid'] or '-'}")
+    say(f"{'kafka':<11} {kafka['kind'] or 'down':<10} {kafka['bootstrap'] or ''}  pid {kafka['pid'] or '-'}")
     state = "up" if database["pid"] else "down" if database["dsn"] is None else "elsewhere"
-    typer.echo(f"{'database':<11} {state:<10} pid {database['pid'] or '-'}")
+    say(f"{'database':<11} {state:<10} pid {database['pid'] or '-'}")

@@ -2,21 +2,25 @@
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import uvloop
 
-from larder.load.baskets import BasketFileError, read_baskets
+from larder.commands.numbers import ORDERS_MAX, RATE_MAX, SEED_MAX
+from larder.load.baskets import read_baskets
 from larder.load.display import Display, display_here
-from larder.load.errors import LoadError
+from larder.load.errors import FileError, LoadError
 from larder.load.figures import Figures
 from larder.load.mix import Back, Mix
+from larder.load.own_parked import own_parked
 from larder.load.parts import broker_name, database_name
 from larder.load.play import Play
 from larder.load.run import WINDOW_AT_A_RATE, WINDOW_MAX, WINDOW_MIN, Load, Options, refuse_far_hosts
 from larder.load.sample import BASKETS, PRODUCTS, read_names
+from larder.say import say_lines
 from shared.settings import Settings, get_settings
 
 INTERRUPTED = 130
@@ -33,7 +37,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def load(
-    orders: Annotated[int, typer.Option(min=1, help="How many orders; more than baskets plays the file again.")],
+    orders: Annotated[
+        int, typer.Option(min=1, max=ORDERS_MAX, help="How many orders; more than baskets plays the file again.")
+    ],
     baskets: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Baskets to play, CSV or .gz; without it the sample.")
     ] = None,
@@ -41,9 +47,14 @@ def load(
         Path | None, typer.Option(metavar="FILE", help="Names of products: spu, name, category.")
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(min=0.01, help="Orders a second; without it as fast as the window has room.")
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=RATE_MAX,
+            help="Orders a second; without it as fast as the window has room.",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides which customer does what.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=SEED_MAX, help="Decides which customer does what.")] = 1,
     window: Annotated[
         int | None,
         typer.Option(min=1, help=f"Most orders under way at once; else a fifth of them, {_WINDOWS} at a rate."),
@@ -91,35 +102,35 @@ def load(
         float | None,
         typer.Option(min=0, max=1, help="Scales the seven shares above, so that together they are this share."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace stores and products that are there and differ.")
+    ] = False,
     audit: Annotated[bool, typer.Option(help="End with the audit.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="The last line is one line of JSON.")] = False,
 ) -> None:
-    """Play baskets against the running stack. Exit code 1 if orders are stuck or the audit finds violations."""
+    """Play baskets against the running stack. Exit code 1 if orders are stuck, a command of the load parked, or the
+    audit finds violations."""
     quiet_clients()
-    try:
-        back = Back(
-            cancel_paid_share,
-            cancel_picking_share,
-            cancel_packed_share,
-            shortage_share,
-            intercept_share,
-            undeliverable_share,
-            no_refund_share,
-        )
-        if back_share is not None:
-            back = back.scaled(back_share)
-        mix = Mix(unpaid_share, cancel_share, declined_share, late_share, twice_share, short_share, back)
-        settings = get_settings()
-        refuse_far_hosts(settings.bootstrap())
-        options = Options(orders, seed, rate, window, mix)
-        names = read_names(products or PRODUCTS)
-        with display_here() as display, open_play(baskets or BASKETS, orders, display) as play:
-            load = Load(settings, options, play, names, display)
-            code, told = play_and_audit(load, display, with_audit=audit)
-    except (LoadError, ValueError) as error:
-        typer.echo(f"larder load: {error}", err=True)
-        raise typer.Exit(1) from None
-    typer.echo(json.dumps(told) if as_json else in_words(told, load.figures, settings.currency))
+    back = Back(
+        cancel_paid_share,
+        cancel_picking_share,
+        cancel_packed_share,
+        shortage_share,
+        intercept_share,
+        undeliverable_share,
+        no_refund_share,
+    )
+    if back_share is not None:
+        back = back.scaled(back_share)
+    mix = Mix(unpaid_share, cancel_share, declined_share, late_share, twice_share, short_share, back)
+    settings = get_settings()
+    refuse_far_hosts(settings.bootstrap())
+    options = Options(orders, seed, rate, window, mix, overwrite)
+    names = read_names(products or PRODUCTS)
+    with display_here() as display, open_play(baskets or BASKETS, orders, display) as play:
+        load = Load(settings, options, play, names, display)
+        code, told = play_and_audit(load, display, with_audit=audit)
+    say_lines(json.dumps(told) if as_json else in_words(told, load.figures, settings.currency))
     raise typer.Exit(code)
 
 
@@ -133,7 +144,7 @@ def open_play(file: Path, orders: int, display: Display) -> Play:
         display.say(f"left out: {len(skipped) - SKIPPED_TOLD} more")
     if not play.baskets:
         play.close()
-        raise BasketFileError(f"{file} holds no basket that can be ordered")
+        raise FileError(file, "holds no basket that can be ordered")
     return play
 
 
@@ -142,6 +153,7 @@ def play_and_audit(load: Load, display: Display, *, with_audit: bool) -> tuple[i
     settings = load.settings
     database = uvloop.run(database_name(settings))
     violations: int | None = None
+    parked: int | None = None
     code = 0
     try:
         uvloop.run(load.run())
@@ -149,14 +161,15 @@ def play_and_audit(load: Load, display: Display, *, with_audit: bool) -> tuple[i
             display.say(line)
         if with_audit:
             violations = uvloop.run(count_violations(settings, display))
-        code = 1 if load.stuck or violations else 0
+        parked = tell_parked(uvloop.run(own_parked(settings, load.run_id)), display)
+        code = 1 if load.stuck or violations or parked else 0
     except KeyboardInterrupt:
         display.say(
             f"stopped: {len(load.robots.orders):,} orders are under way, and no robot looks after them any more"
         )
         code = INTERRUPTED
     tell_refusals(load, display)
-    return code, load.figures.summary(load.robots.placed, violations, broker_name(settings), database)
+    return code, load.figures.summary(load.robots.placed, violations, broker_name(settings), database, parked)
 
 
 def quiet_clients() -> None:
@@ -183,6 +196,13 @@ async def count_violations(settings: Settings, display: Display) -> int:
     return violations
 
 
+def tell_parked(own: Counter[str], display: Display) -> int:
+    """The load's own commands that nobody could handle; says how many."""
+    for what, count in own.most_common():
+        display.say(f"parked {count:,} times: {what}: `larder parked list` tells why")
+    return own.total()
+
+
 def tell_refusals(load: Load, display: Display) -> None:
     """Commands that larder refused, and ones that had to be sent again."""
     for what, count in load.robots.refused.most_common():
@@ -197,6 +217,8 @@ def in_words(told: dict[str, Any], figures: Figures, currency: str) -> str:
     verdict = {None: "no audit", 0: "the audit found nothing wrong"}.get(
         violations, f"THE AUDIT FOUND {violations} VIOLATIONS"
     )
+    if told["parked"]:
+        verdict += f"; {told['parked']:,} OF THE LOAD'S OWN COMMANDS PARKED"
     return (
         f"{told['orders']:,} orders in {told['seconds']:,} s: {told['completed']:,} completed, "
         f"{told['cancelled']:,} cancelled, {told['rejected']:,} rejected\n"

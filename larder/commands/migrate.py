@@ -4,6 +4,7 @@ import asyncio
 
 import typer
 
+from larder.say import say
 from larder.stack import migrate as migrations
 from larder.stack.home import Home
 from larder.stack.topics import ensure_topics
@@ -25,7 +26,7 @@ async def _migrate() -> None:
     if not settings.token_secret:
         file = settings.token_secret_file or settings.home / "token.secret"
         Home.at(file.parent).secret(file.name)  # made once; the services read it from there
-    await migrations.migrate(settings, typer.echo)
+    await migrations.migrate(settings, say)
     made = await ensure_topics(settings.bootstrap(), settings.shards)
-    typer.echo(f"made {len(made)} topics" if made else "all topics are there")
-    typer.echo("databases and topics are as this checkout wants them")
+    say(f"made {len(made)} topics" if made else "all topics are there")
+    say("databases and topics are as this checkout wants them")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import asyncpg
 import typer
 
+from larder.say import say, say_lines
 from larder.stack.errors import StackError
 from larder.stack.migrate import connect
 from shared.settings import SERVICES, get_settings
@@ -54,12 +55,12 @@ def list_parked(
     """List what is parked, oldest first."""
     rows = asyncio.run(_list([_known(service)] if service else list(SERVICES), every))
     if as_json:
-        typer.echo(json.dumps(rows))
+        say(json.dumps(rows))
         return
     for row in rows:
-        typer.echo(f"{row['id']}  {row['state']}  {row['message_type'] or '?'}  {row['subject'] or '-'}  {row['code']}")
-        typer.echo(f"    {row['reason']}")
-    typer.echo(f"{len(rows)} listed" if rows else "nothing is parked")
+        say(f"{row['id']}  {row['state']}  {row['message_type'] or '?'}  {row['subject'] or '-'}  {row['code']}")
+        say(f"    {row['reason']}")
+    say(f"{len(rows)} listed" if rows else "nothing is parked")
 
 
 @group.command()
@@ -67,11 +68,11 @@ def show(parked_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
     """Show one parked message with its headers and body."""
     row = asyncio.run(_show(parked_id))
     if as_json:
-        typer.echo(json.dumps(row))
+        say(json.dumps(row))
         return
     for name, value in row.items():
         text = value if isinstance(value, str) else json.dumps(value)
-        typer.echo(f"{name:<16} {text[:BODY_SHOWN_CHARS]}{' ...' if len(text) > BODY_SHOWN_CHARS else ''}")
+        say(f"{name:<16} {text[:BODY_SHOWN_CHARS]}{' ...' if len(text) > BODY_SHOWN_CHARS else ''}")
 
 
 @group.command()
@@ -90,9 +91,9 @@ def _ask_each(parked_ids: list[str], action: str, as_json: bool) -> None:
     answers = asyncio.run(_ask_all(parked_ids, action))
     for answer in answers:
         if isinstance(answer, StackError):
-            typer.echo(f"larder: {answer}", err=True)
+            say_lines(f"larder: {answer}", err=True)
         else:
-            typer.echo(json.dumps(answer) if as_json else f"{answer['id']} is {answer['state']}")
+            say(json.dumps(answer) if as_json else f"{answer['id']} is {answer['state']}")
     if any(isinstance(answer, StackError) for answer in answers):
         raise typer.Exit(1)
 

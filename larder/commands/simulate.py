@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from larder.say import say
+
 SEEDS = re.compile(r"(\d{1,9})(?:\.\.(\d{1,9}))?")
 
 
@@ -25,15 +27,15 @@ def simulate(
 
     def tell(outcome: Outcome) -> None:
         for line in outcome.lines():
-            typer.echo(line)
+            say(line)
 
     report = play_all(read_seeds(seeds), tell)
     summary = report.summary()
     if as_json:
-        typer.echo(json.dumps(summary))
+        say(json.dumps(summary))
     else:
         verdict = f"{report.violations} VIOLATIONS in {len(report.failed)} seeds" if report.failed else "nothing wrong"
-        typer.echo(
+        say(
             f"{report.seeds:,} seeds, {report.orders:,} orders, {report.messages:,} messages in {report.seconds:.1f} s "
             f"({summary['seeds_per_s']} seeds/s): {verdict}"
         )

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from larder.say import say
 from shared import tokens
 from shared.settings import get_settings
 
@@ -17,7 +18,9 @@ def token(
     role: Annotated[str, typer.Option(help=f"One of: {', '.join(tokens.ROLES)}.")],
     account: Annotated[str | None, typer.Option(help="Whose it is; a customer's must say.")] = None,
     store: Annotated[str | None, typer.Option(help="Where a store worker works; none: in all stores.")] = None,
-    ttl_s: Annotated[float, typer.Option(help="Seconds that it is good for.")] = tokens.DEFAULT_TTL_S,
+    ttl_s: Annotated[
+        float, typer.Option(help=f"Seconds that it is good for, at most {tokens.TTL_MAX_S:,}.")
+    ] = tokens.DEFAULT_TTL_S,
 ) -> None:
     """Print a bearer token; it is the last line."""
-    typer.echo(tokens.create(get_settings(), role, account, store, ttl_s))
+    say(tokens.create(get_settings(), role, account, store, ttl_s))

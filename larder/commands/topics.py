@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from larder.say import say
 from larder.stack.home import Home
 from larder.stack.topics import news
 from shared.settings import get_settings, settings_without_stack
@@ -33,18 +34,18 @@ def topics(
         return
     told = asyncio.run(news(get_settings().bootstrap()))
     if as_json:
-        typer.echo(json.dumps([asdict(topic) for topic in told]))
+        say(json.dumps([asdict(topic) for topic in told]))
         return
-    typer.echo(f"{'topic':<22} {'partitions':>10} {'end offsets':>14}  behind")
+    say(f"{'topic':<22} {'partitions':>10} {'end offsets':>14}  behind")
     for topic in told:
         ends = ",".join(map(str, topic.end_offsets))
         behind = ", ".join(f"{group} {lag}" for group, lag in topic.lag.items()) or "-"
-        typer.echo(f"{topic.name:<22} {len(topic.end_offsets):>10} {ends:>14}  {behind}")
+        say(f"{topic.name:<22} {len(topic.end_offsets):>10} {ends:>14}  {behind}")
 
 
 async def _adopt() -> None:
     from larder.stack.adopt import adopt, parts_of  # it imports every decider: only who adopts loads them
 
     settings = settings_without_stack()
-    async with parts_of(Home.at(settings.home), settings, typer.echo) as there:
-        await adopt(there, typer.echo)
+    async with parts_of(Home.at(settings.home), settings, say) as there:
+        await adopt(there, say)

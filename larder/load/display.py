@@ -13,6 +13,7 @@ from rich.text import Text
 from larder.load.figures import Figures
 from larder.load.order import Step
 from larder.load.robots import Robots
+from shared.printable import printable
 
 PLAIN_EVERY_S = 2.0
 LIVE_EVERY_S = 0.5
@@ -61,7 +62,7 @@ class Plain:
         self._next = 0.0
 
     def say(self, line: str) -> None:
-        print(line, file=self._file, flush=True)
+        print(printable(line), file=self._file, flush=True)
 
     def tick(self, now: float, robots: Robots, figures: Figures, orders: int) -> None:
         if now >= self._next:
@@ -80,12 +81,13 @@ class Plain:
 class OneLine:
     """One line of a terminal that is written over and over."""
 
-    def __init__(self) -> None:
-        self._live = Live(console=Console(stderr=True, highlight=False), auto_refresh=False, transient=True)
+    def __init__(self, console: Console | None = None) -> None:
+        console = console or Console(stderr=True, highlight=False)
+        self._live = Live(console=console, auto_refresh=False, transient=True)
         self._next = 0.0
 
     def say(self, line: str) -> None:
-        self._live.console.print(line, markup=False)
+        self._live.console.print(printable(line), markup=False)
 
     def tick(self, now: float, robots: Robots, figures: Figures, orders: int) -> None:
         if now >= self._next:

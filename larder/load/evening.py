@@ -16,11 +16,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from larder.load.catalogue import Names
 from larder.load.figures import End, Figures
 from larder.load.order import Order, Step
 from larder.load.play import Ready
 from larder.load.robots import Robots
-from larder.load.shelves import Names
+from shared.printable import printable
 
 FRAME_EVERY_S = 0.25
 LINE_EVERY_S = 0.3
@@ -71,7 +72,7 @@ class Evening:
 
     def say(self, line: str) -> None:
         """Above the display."""
-        self._live.console.print(line, markup=False)
+        self._live.console.print(printable(line), markup=False)
 
     def tell(self, order: Order, type_: bytes, now: float) -> None:
         """Keeps a line of the story now and then."""
@@ -97,7 +98,7 @@ class Evening:
         body = msgspec.json.decode(b"{" + basket.rest[1:])
         goods = [self._names.get(spu, (f"SPU {spu}", ""))[0].lower() for spu in body["spus"]]
         more = f" and {len(goods) - GOODS_TOLD} more" if len(goods) > GOODS_TOLD else ""
-        return ", ".join(goods[:GOODS_TOLD]) + more
+        return printable(", ".join(goods[:GOODS_TOLD])) + more
 
     def _money(self, minor: int) -> str:
         return f"{minor / 100:,.2f} {self._currency}"

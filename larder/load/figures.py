@@ -78,8 +78,11 @@ class Figures:
         ordered = sorted(self.waits)
         return 1000 * ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
-    def summary(self, orders: int, violations: int | None, broker: str, database: str) -> dict[str, Any]:
-        """The last line of `larder load --json`; `violations` is null when there was no audit."""
+    def summary(
+        self, orders: int, violations: int | None, broker: str, database: str, parked: int | None = None
+    ) -> dict[str, Any]:
+        """The last line of `larder load --json`; `violations` is null when there was no audit, `parked` (commands of
+        this load that nobody could handle) when it was broken off."""
         p50, p99 = self.wait_ms(0.50), self.wait_ms(0.99)
         return {
             "orders": orders,
@@ -93,4 +96,5 @@ class Figures:
             "violations": violations,
             "broker": broker,
             "database": database,
+            "parked": parked,
         }

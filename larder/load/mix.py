@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Self
 
+from larder.load.errors import LoadError
 from shared.settings import Settings
 
 WAIT_MAX_S = 60.0
@@ -18,6 +19,10 @@ GATEWAY_WAIT_MAX_S = 30.0
 """Longest gateway timeout that a load waits out."""
 LATE_BY_S = 2
 """Late money comes so long after the gateway's timeout."""
+
+
+class BadMix(LoadError, ValueError):
+    """Shares that no customers can have."""
 
 
 class Tail(IntEnum):
@@ -102,7 +107,7 @@ class Back:
         """The same ways in the same proportion, so that they come to this share of all orders."""
         now = self.together
         if now <= 0:
-            raise ValueError(f"no way back has a share, so they cannot be scaled to {together:g}")
+            raise BadMix(f"no way back has a share, so they cannot be scaled to {together:g}")
         return replace(self, **{share.name: getattr(self, share.name) * together / now for share in fields(self)})
 
 
@@ -127,9 +132,9 @@ class Mix:
         shares |= {share.name: getattr(self.back, share.name) for share in fields(self.back)}
         for name, share in shares.items():
             if not 0 <= share <= 1:
-                raise ValueError(f"the {name} share {share:g} is not between 0 and 1")
+                raise BadMix(f"the {name} share {share:g} is not between 0 and 1")
         if sum(shares.values()) > 1 + 1e-9:
-            raise ValueError(f"the shares add up to {sum(shares.values()):g}, more than all orders")
+            raise BadMix(f"the shares add up to {sum(shares.values()):g}, more than all orders")
 
     def fitted(self, settings: Settings) -> tuple[Self, list[str]]:
         """The mix without what would take too long with these settings, and what was left out and why."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncpg
-
-from larder.load.errors import LoadError
 from larder.stack.home import Home
 from larder.stack.jars import KAFKA_VERSION
+from larder.stack.migrate import connect
 from larder.stack.state import Stack
 from shared.settings import Settings
 
@@ -21,10 +19,7 @@ def broker_name(settings: Settings) -> str:
 
 async def database_name(settings: Settings) -> str:
     """The database's kind and version, as it says itself."""
-    try:
-        connection = await asyncpg.connect(settings.dsn("order"), timeout=10)
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-        raise LoadError(f"the order database does not answer: {error or type(error).__name__}") from None
+    connection = await connect(settings.dsn("order"), "order")
     try:
         version = str(await connection.fetchval("show server_version"))
     finally:

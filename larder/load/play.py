@@ -41,13 +41,12 @@ class Play:
 
     @classmethod
     def of(cls, baskets: Iterable[Basket], most: int) -> Self:
-        """Reads at most `most` baskets."""
+        """Takes at most `most` baskets; those behind them are only read, so that a fault anywhere is found."""
         play = cls(tempfile.TemporaryFile(prefix="larder-load-"))  # noqa: SIM115 - closed with the play
         try:
             for basket in baskets:
-                play._take(basket)
-                if play.baskets >= most:
-                    break
+                if play.baskets < most:
+                    play._take(basket)
             play.spool.flush()
         except BaseException:
             play.close()

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from larder.load.back import Similar, WaysBack
+from larder.load.catalogue import NOWHERE
 from larder.load.figures import End, Figures
 from larder.load.mix import LATE_BY_S, Tail
 from larder.load.order import RESTING, Heard, Order, Step
 from larder.load.play import Ready
-from larder.load.shelves import NOWHERE
-from larder.load.wire import Stencil, link_of, type_of
+from larder.load.wire import Stencil, link_of, prefix_of, type_of
 from shared.contracts.base import Message
 from shared.contracts.logistics import HandOver, ReportDelivered, ReportPacked, ReportPicked, StartPicking
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
@@ -93,7 +93,7 @@ class Robots:
         """Until when late money may come."""
         self.time = b""
         """The envelopes' time; the caller sets it once a batch."""
-        self._prefix = f"l-{run}-".encode()
+        self._prefix = prefix_of(run).encode()
         self._figures = figures
         self._send = send
         self._shards = shards

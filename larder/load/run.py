@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 from itertools import islice
 
+from larder.load.catalogue import Names
 from larder.load.display import Display
 from larder.load.errors import LoadError
 from larder.load.figures import Figures
@@ -22,8 +23,9 @@ from larder.load.mix import WAIT_MAX_S, Chooser, Mix
 from larder.load.order import AWAITED, Step
 from larder.load.play import Play
 from larder.load.robots import Robots, Tell
-from larder.load.shelves import Names, Substitutes, fill, tell_catalogue
+from larder.load.shelves import MARGIN, Substitutes, fill, tell_catalogue
 from larder.load.wire import time_now
+from shared.contracts.base import STOCK_QUANTITY_MAX
 from shared.settings import Settings
 
 PATIENCE_S = 60.0
@@ -55,6 +57,8 @@ class Options:
     window: int | None = None
     """Most orders under way at once; those that only wait for a clock are not counted."""
     mix: Mix = field(default_factory=Mix)
+    overwrite: bool = False
+    """Whether stores and products that are there otherwise are replaced."""
 
     @property
     def most_under_way(self) -> int:
@@ -140,6 +144,7 @@ class Load:
     async def _fill_shelves(self) -> None:
         play, settings = self._play, self.settings
         plays = play.plays(self.options.orders)
+        self._refuse_too_many(plays)
         cells = sum(len(demand) for demand in play.demand.values())
         self._display.say(
             f"load {self.run_id}: {self.options.orders:,} orders from {play.baskets:,} baskets of "
@@ -147,7 +152,7 @@ class Load:
             f"{cells:,} shelves to fill"
         )
         began = time.monotonic()
-        await tell_catalogue(settings, play, self._names)
+        await tell_catalogue(settings, play, self._names, overwrite=self.options.overwrite)
         async with Listener(settings.bootstrap(), ("inventory.answers",), settings.shards) as listener:
             self.figures.received = await fill(
                 self._sender, listener, self.run_id, play, plays, settings.shards, self._display.say
@@ -155,6 +160,14 @@ class Load:
         self._display.say(
             f"the shelves are full after {time.monotonic() - began:.1f} s: {self.figures.received:,} pieces"
         )
+
+    def _refuse_too_many(self, plays: int) -> None:
+        most = max(pieces for demand in self._play.demand.values() for pieces in demand.values()) * plays
+        if most + MARGIN > STOCK_QUANTITY_MAX:
+            raise LoadError(
+                f"{self.options.orders:,} orders play the baskets {plays:,} times, and would need {most:,} pieces of "
+                f"one product in one store; a goods receipt takes at most {STOCK_QUANTITY_MAX:,}"
+            )
 
     async def _play_all(self, listener: Listener) -> None:
         robots, sender = self.robots, self._sender

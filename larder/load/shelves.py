@@ -12,18 +12,17 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from larder.load.catalogue import Names, area_of, there, to_tell, wanted
 from larder.load.errors import LoadError
 from larder.load.lines import Listener, Sender
 from larder.load.play import Play
-from larder.load.wire import Stencil, time_now, type_of
+from larder.load.wire import Stencil, prefix_of, time_now, type_of
 from shared.contracts.base import LINES_MAX
 from shared.contracts.inventory import ReceiveGoods
 from shared.contracts.topics import partition_for
 from shared.settings import Settings
 from shared.tokens import create
 
-NOWHERE = "larder-nowhere"
-"""A product of the catalogue that no store ever has: who orders it learns that it is short."""
 MARGIN = 10
 """Pieces of each SPU that a store has more than will be ordered."""
 PRODUCTS_MAX = 4_000
@@ -33,65 +32,53 @@ CALL_PATIENCE_S = 30
 RECEIPTS_UNDER_WAY_MAX = 500
 RESEND_S = 20.0
 GIVE_UP_S = 60.0
-CELLS = 2_000
-"""Store areas lie on a grid of so many cells each way, in the South Atlantic, where nobody else's stores are."""
-CELL_DEGREES = 0.02
 
 T = TypeVar("T")
-Names = dict[str, tuple[str, str]]
-"""Name and category by SPU."""
 Say = Callable[[str], None]
 
 
-def area_of(store: str) -> dict[str, Any]:
-    """A small square of its own for a store, always the same one (GeoJSON Polygon)."""
-    cell = zlib.crc32(store.encode())
-    west, south = -40 + cell % CELLS * CELL_DEGREES, -40 + cell // CELLS % CELLS * CELL_DEGREES
-    east, north = west + CELL_DEGREES / 2, south + CELL_DEGREES / 2
-    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
-    return {"type": "Polygon", "coordinates": [[[round(x, 4), round(y, 4)] for x, y in ring]]}
-
-
-async def tell_catalogue(settings: Settings, play: Play, names: Names) -> None:
-    """Puts all stores and products of a play."""
+async def tell_catalogue(settings: Settings, play: Play, names: Names, *, overwrite: bool = False) -> None:
+    """Puts the stores and products of a play that are not there as it wants them; first of all the service that takes
+    orders must answer."""
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
-    items = [
-        {"spu": spu, "name": names[spu][0] or spu, "price": price, "category": names[spu][1] or "grocery"}
-        if spu in names
-        else {"spu": spu, "name": f"SPU {spu}", "price": price, "category": "grocery"}
-        for spu, price in play.prices.items()
-    ]
-    items.append({"spu": NOWHERE, "name": "a product that is always sold out", "price": 199, "category": "grocery"})
     headers = {"Authorization": f"Bearer {create(settings, 'admin')}", "Content-Type": "application/json"}
     base = f"http://{host}:{settings.port('order')}"
+    needed = wanted(play, names)
+    told = to_tell(needed, await there(settings, needed), overwrite=overwrite)
+    products = [{"spu": spu, **product._asdict()} for spu, product in told.products.items()]
     async with httpx.AsyncClient(base_url=base, headers=headers, timeout=CALL_PATIENCE_S, trust_env=False) as client:
         some = asyncio.Semaphore(CALLS_AT_ONCE)
+        await _call(client, "GET", "/readyz")
 
         async def put(path: str, body: object) -> None:
             async with some:
-                await _put(client, path, msgspec.json.encode(body))
+                await _call(client, "PUT", path, msgspec.json.encode(body))
 
         async with asyncio.TaskGroup() as calls:
-            for chunk in _chunks(items, PRODUCTS_MAX):
+            for chunk in _chunks(products, PRODUCTS_MAX):
                 calls.create_task(put("/products", {"items": chunk}))
-            for store in play.demand:
-                calls.create_task(put(f"/stores/{store}", {"name": f"store {store}", "area": area_of(store)}))
+            for name, store in told.stores.items():
+                body = {"name": store.name, "area": area_of(name), "accepting": store.accepting}
+                calls.create_task(put(f"/stores/{name}", body))
 
 
-async def _put(client: httpx.AsyncClient, path: str, body: bytes) -> None:
-    """A PUT is the same however often it is done, so a service that just starts again is tried again."""
+async def _call(client: httpx.AsyncClient, method: str, path: str, body: bytes | None = None) -> None:
+    """A GET or PUT is the same however often it is done, so a service that just starts again is tried again."""
     end = time.monotonic() + CALL_PATIENCE_S
     while True:
         try:
-            answer = await client.put(path, content=body)
+            answer = await client.request(method, path, content=body)
+        except httpx.InvalidURL as error:
+            raise LoadError(f"{client.base_url} is no address: {error} (LARDER_HOST)") from None
         except httpx.TransportError as error:
-            told, again = f"{error!r}", True
+            told, again = f"{error or type(error).__name__}", True
         else:
             if answer.is_success:
                 return
             told, again = f"{answer.status_code} {answer.text[:300]}", answer.status_code in (502, 503, 504)
         if not again or time.monotonic() > end:
-            raise LoadError(f"PUT {client.base_url}{path} was not taken: {told}; is the stack up? `larder status`")
+            address = f"{str(client.base_url).rstrip('/')}{path}"
+            raise LoadError(f"{method} {address} was not taken: {told}; is the stack up? `larder status`")
         await asyncio.sleep(0.3)
 
 
@@ -101,7 +88,7 @@ def receipts(run: str, play: Play, plays: int) -> Iterator[tuple[str, ReceiveGoo
     for store, demand in play.demand.items():
         for chunk in _chunks(demand.items(), LINES_MAX):
             number += 1
-            request_id = f"l-{run}-r{number}"
+            request_id = f"{prefix_of(run)}r{number}"
             yield (
                 f"{request_id}-receive",
                 ReceiveGoods(

@@ -35,6 +35,11 @@ class Stencil:
         ]
 
 
+def prefix_of(run: str) -> str:
+    """What the id of every command of a run begins with."""
+    return f"l-{run}-"
+
+
 def time_now() -> bytes:
     """The time for the envelopes of one batch."""
     return datetime.now(UTC).isoformat().encode()

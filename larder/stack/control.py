@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from larder.say import say
 from larder.stack.brokers import choose_broker
 from larder.stack.errors import StackError, tail
 from larder.stack.home import Home, appending
@@ -28,12 +29,12 @@ Say = Callable[[str], None]
 def run_in_front(home: Home) -> None:
     """Runs the stack until it is told to stop; a StackError if it does not start."""
 
-    def say(line: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+    def say_when(line: str) -> None:
+        say(f"{time.strftime('%H:%M:%S')} {line}")
 
     # The supervisor tells what it waits for; the client would tell each try.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    asyncio.run(Supervisor(home, settings_without_stack(), say).run())
+    asyncio.run(Supervisor(home, settings_without_stack(), say_when).run())
 
 
 async def is_healthy(home: Home) -> bool:

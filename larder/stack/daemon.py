@@ -2,13 +2,13 @@
 
 import sys
 
+from larder.errors import tell
 from larder.stack.control import run_in_front
-from larder.stack.errors import StackError
 from larder.stack.home import Home
 from shared.settings import settings_without_stack
 
 if __name__ == "__main__":
     try:
         run_in_front(Home.at(settings_without_stack().home))
-    except StackError as error:
-        sys.exit(str(error))
+    except Exception as error:
+        sys.exit(tell(error))

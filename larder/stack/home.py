@@ -36,7 +36,10 @@ class Home:
     @classmethod
     def seen(cls, path: Path) -> "Home":
         """The home at that path, for whoever only looks: nothing is made."""
-        return cls(path.expanduser().absolute())
+        try:
+            return cls(path.expanduser().absolute())
+        except RuntimeError as error:  # ~somebody whom this machine does not know
+            raise StackError(f"LARDER_HOME={path} is no folder: {error}") from None
 
     @property
     def stack_file(self) -> Path:
@@ -72,7 +75,12 @@ class Home:
     def port(self, name: str) -> int:
         """The port kept for one part of this home: chosen once, when it was free."""
         path = self.root / "ports.json"
-        kept: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+        try:
+            kept: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+            if not isinstance(kept, dict) or not all(type(port) is int for port in kept.values()):
+                raise ValueError("no ports by name")
+        except (ValueError, RecursionError) as error:
+            raise StackError(f"{path} is damaged ({error}): delete it, and ports are chosen anew") from None
         if name not in kept:
             kept[name] = _free_port(set(kept.values()))
             write_private(path, json.dumps(kept) + "\n")

@@ -15,6 +15,9 @@ from shared.settings import DATABASES, GATEWAY_BOOK, Settings
 LOCK = 0x1A7DE7
 """The advisory lock of whoever migrates a database; one at a time."""
 
+UNREACHABLE = (OSError, TimeoutError, ValueError, OverflowError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What connecting raises: also at a DSN that makes no sense, or names a port that there is not."""
+
 RECORD = """
 create table if not exists schema_version (
     file       text primary key,
@@ -100,7 +103,7 @@ async def connect(dsn: str, database: str) -> "asyncpg.Connection[asyncpg.Record
     """A connection to one of the databases; a StackError that names it when there is none to be had."""
     try:
         return await asyncpg.connect(dsn, timeout=10)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except UNREACHABLE as error:
         raise StackError(f"the database {database} does not answer: {error or type(error).__name__}") from None
 
 

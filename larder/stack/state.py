@@ -35,20 +35,27 @@ class Stack:
             told = json.loads(home.stack_file.read_text())
             return cls(
                 settings={name: value for name, value in told.items() if name in Settings.model_fields},
-                supervisor=Identity(*told["supervisor"]),
+                supervisor=_identity(told["supervisor"]),
                 kafka_kind=told["kafka_kind"],
                 ready=told["ready"],
-                processes={name: Identity(*identity) for name, identity in told["processes"].items()},
+                processes={name: _identity(identity) for name, identity in told["processes"].items()},
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
             return None
+
+
+def _identity(told: object) -> Identity:
+    match told:
+        case [int(pid), int(started)]:
+            return Identity(pid, started)
+    raise ValueError(f"{told!r} is no process")
 
 
 def supervisor_of(home: Home) -> Identity | None:
     """The living supervisor of a home."""
     try:
-        identity = Identity(*json.loads(home.supervisor_file.read_text()))
-    except (OSError, ValueError, TypeError):
+        identity = _identity(json.loads(home.supervisor_file.read_text()))
+    except (OSError, ValueError, RecursionError):
         return None
     return identity if identity.alive() else None
 
@@ -85,6 +92,7 @@ async def status(home: Home, settings: Settings) -> dict[str, Any]:
     codes = await asyncio.gather(
         *(http_status(settings.host, port, "/readyz") for name, port in ports.items() if pid(name))
     )
+    database = stack.settings.get("database")
     ready = dict(zip((name for name in ports if pid(name)), codes, strict=True))
     return {
         "services": [
@@ -97,8 +105,8 @@ async def status(home: Home, settings: Settings) -> dict[str, Any]:
             "pid": pid("kafka"),
         },
         "database": {
-            "dsn": stack.settings["database"].replace("{service}", "order") if stack.settings else None,
-            "template": stack.settings.get("database"),
+            "dsn": database.replace("{service}", "order") if database else None,
+            "template": database,
             "pid": pid("postgres"),
         },
     }

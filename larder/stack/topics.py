@@ -51,8 +51,6 @@ async def _listens(bootstrap: str) -> bool:
             _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), PATIENCE_S)
         except (OSError, TimeoutError):
             continue
-        except ValueError:
-            raise StackError(f"{server!r} is no address of a broker: LARDER_KAFKA is host:port[,host:port]") from None
         writer.close()
         return True
     return False

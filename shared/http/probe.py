@@ -7,6 +7,8 @@ import sys
 import urllib.error
 import urllib.request
 
+from shared.printable import printable
+
 PATIENCE_S = 4
 
 
@@ -16,7 +18,7 @@ def main() -> int:
         with urllib.request.urlopen(f"http://127.0.0.1:{int(sys.argv[1])}/readyz", timeout=PATIENCE_S):
             return 0
     except (urllib.error.URLError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 1
 
 

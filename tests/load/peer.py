@@ -64,8 +64,9 @@ class Peer:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-                self.puts.append(head.split()[1])
-                await reader.readexactly(int(head.partition("content-length:")[2].split()[0]))
+                if head.startswith("put"):
+                    self.puts.append(head.split()[1])
+                    await reader.readexactly(int(head.partition("content-length:")[2].split()[0]))
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
         writer.close()
 

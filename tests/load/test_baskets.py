@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from larder.load.baskets import BasketFileError, read_baskets
+from larder.load.baskets import read_baskets
+from larder.load.errors import FileError
 from larder.load.sample import BASKETS
 
 TITLES = "placed_at,basket,account,store,spu,quantity,unit_price"
@@ -58,13 +59,13 @@ def test_columns_in_any_order_and_others_beside_them(tmp_path):
 )
 def test_a_bad_row_is_named(tmp_path, row, told):
     """Whatever is wrong in a row is said with the file and the line."""
-    with pytest.raises(BasketFileError, match=told.replace("'", "['\"]")):
+    with pytest.raises(FileError, match=told.replace("'", "['\"]")):
         list(read_baskets(written(tmp_path, row)))
 
 
 def test_a_basket_of_two_stores_is_an_error(tmp_path):
     """One basket is bought by one account in one store."""
-    with pytest.raises(BasketFileError, match="line 3: basket b1 has another account or store than in line 2"):
+    with pytest.raises(FileError, match="line 3: basket b1 has another account or store than in line 2"):
         list(read_baskets(written(tmp_path, TWO[0], "t,b1,a-1,s-9,milk,1,1")))
 
 
@@ -90,13 +91,13 @@ def test_what_is_no_basket_file_is_refused(tmp_path, content, told):
     """An empty file, other columns, other bytes and half an archive are told apart."""
     path = tmp_path / "baskets.csv"
     path.write_bytes(content)
-    with pytest.raises(BasketFileError, match=told):
+    with pytest.raises(FileError, match=told):
         list(read_baskets(path))
 
 
 def test_a_missing_file_is_named(tmp_path):
     """The error says which file cannot be opened."""
-    with pytest.raises(BasketFileError, match=r"nowhere\.csv cannot be opened"):
+    with pytest.raises(FileError, match=r"nowhere\.csv cannot be opened"):
         list(read_baskets(tmp_path / "nowhere.csv"))
 
 

@@ -1,21 +1,23 @@
 """`larder load` and `larder demo`: what they refuse, and how they say it."""
 
 import os
+from collections import Counter
+from typing import cast
+from unittest.mock import AsyncMock, Mock
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
+from larder.cli import app
 from larder.commands import demo, load
+from larder.load.display import Plain
 from larder.load.figures import Figures
+from larder.load.lines import Sender
+from larder.load.run import Load
 from larder.stack.errors import StackError
 from larder.stack.home import Home
 from larder.stack.process import Identity
-from shared.settings import get_settings
-
-app = typer.Typer()
-load.add_to(app)
-demo.add_to(app)
+from shared.settings import Settings, get_settings
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +33,8 @@ def _settings(monkeypatch, tmp_path):
     ("arguments", "told"),
     [
         (["--baskets", "nowhere.csv"], "nowhere.csv cannot be opened"),
-        (["--products", "nowhere.csv"], "nowhere.csv cannot be read"),
+        (["--products", "nowhere.csv"], "nowhere.csv cannot be opened"),
+        (["--baskets", "."], ". cannot be opened: Is a directory"),
         (["--unpaid-share", "2"], "the unpaid share 2 is not between 0 and 1"),
         (["--cancel-share", "0.6", "--declined-share", "0.6"], "more than all orders"),
     ],
@@ -40,7 +43,7 @@ def test_what_cannot_be_played_is_said_and_nothing_is_sent(arguments, told):
     """A mistake in the options or the file ends in one line and exit code 1, before anything is sent."""
     done = CliRunner().invoke(app, ["load", "--orders", "5", *arguments])
     assert done.exit_code == 1
-    assert f"larder load: {told}" in done.output or told in done.output
+    assert f"larder: {told}" in done.output or told in done.output
     assert "Traceback" not in done.output
 
 
@@ -66,3 +69,39 @@ def test_the_summary_for_people_names_violations_loudly():
     assert "found nothing wrong" in load.in_words(told, Figures(), "EUR")
     assert "3 VIOLATIONS" in load.in_words({**told, "violations": 3}, Figures(), "EUR")
     assert "no audit" in load.in_words({**told, "violations": None}, Figures(), "EUR")
+
+
+class PlayedOut:
+    """A load that has run: nothing is stuck."""
+
+    run_id = "1xa"
+    stuck: tuple[str, ...] = ()
+    settings = Settings()
+    figures = Figures()
+    robots = Mock(refused=Counter(), resends=0, placed=3)
+
+    async def run(self) -> None:
+        """Nothing more."""
+
+
+@pytest.mark.parametrize(("own", "code"), [({}, 0), ({"PayOrder: no_cell": 2, "PlaceOrder: malformed": 1}, 1)])
+def test_commands_of_its_own_that_parked_are_a_failure(own, code, monkeypatch, capsys):
+    """All orders may have ended: a robot's command that nobody could handle is told, counted, and no success."""
+    monkeypatch.setattr(load, "database_name", AsyncMock(return_value="postgresql"))
+    monkeypatch.setattr(load, "own_parked", AsyncMock(return_value=Counter(own)))
+    done, told = load.play_and_audit(cast(Load, PlayedOut()), Plain(), with_audit=False)
+    assert (done, told["parked"]) == (code, sum(own.values()))
+    assert ("COMMANDS PARKED" in load.in_words(told, Figures(), "EUR")) == bool(code)
+    assert ("parked 2 times: PayOrder: no_cell" in capsys.readouterr().err) == bool(code)
+
+
+def test_more_orders_than_a_receipt_can_bring_goods_for_are_refused(monkeypatch, tmp_path):
+    """The goods for so many plays of one basket would park: said before anything is sent."""
+    monkeypatch.setattr(load, "database_name", AsyncMock(return_value="postgresql"))
+    monkeypatch.setattr(Sender, "__aenter__", AsyncMock())
+    monkeypatch.setattr(Sender, "__aexit__", AsyncMock(return_value=None))
+    baskets = tmp_path / "baskets.csv"
+    baskets.write_text("placed_at,basket,account,store,spu,quantity,unit_price\nt,b,a,s,apple,1000,1\n")
+    done = CliRunner().invoke(app, ["load", "--orders", "10000", "--baskets", str(baskets)])
+    assert done.exit_code == 1
+    assert "a goods receipt takes at most 10,000,000" in done.output

@@ -44,5 +44,5 @@ def test_the_summary_has_the_promised_fields():
     assert told["seconds"] == 4.0
     assert list(told) == [
         "orders", "completed", "cancelled", "rejected", "seconds", "lives_per_s",
-        "place_to_payable_ms", "violations", "broker", "database",
+        "place_to_payable_ms", "violations", "broker", "database", "parked",
     ]  # fmt: skip

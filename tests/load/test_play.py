@@ -6,9 +6,10 @@ from itertools import islice
 import pytest
 
 from larder.load.baskets import Basket, read_baskets
+from larder.load.catalogue import area_of
 from larder.load.play import Play
 from larder.load.sample import BASKETS, PRODUCTS, read_names
-from larder.load.shelves import MARGIN, area_of, receipts
+from larder.load.shelves import MARGIN, receipts
 from shared.contracts.base import LINES_MAX
 from shared.contracts.inventory import ReceiveGoods
 from shared.contracts.order import PlaceOrder

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from larder.load.back import Similar
+from larder.load.catalogue import NOWHERE
 from larder.load.figures import End, Figures
 from larder.load.mix import Tail
 from larder.load.order import Step
 from larder.load.play import Ready
 from larder.load.robots import RESEND_S, Robots
-from larder.load.shelves import NOWHERE
 from shared.contracts.aftersales import OpenTicket, RecordCall
 from shared.contracts.base import CommandRefused, Message
 from shared.contracts.logistics import (

@@ -5,14 +5,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from larder.load import shelves
 from larder.load.baskets import read_baskets
+from larder.load.catalogue import wanted
 from larder.load.display import Plain
 from larder.load.errors import LoadError
 from larder.load.figures import End
 from larder.load.mix import Back, Mix
+from larder.load.own_parked import own_parked
 from larder.load.play import Play
 from larder.load.run import Load, Options, refuse_far_hosts
 from larder.load.sample import BASKETS, read_names
+from larder.stack.migrate import connect
 from shared.settings import Settings
 from tests.load.peer import Peer
 
@@ -120,3 +124,61 @@ def test_a_small_load_has_a_small_window():
     assert [Options(orders).most_under_way for orders in (10, 1_000, 50_000)] == [50, 200, 3_000]
     assert Options(50_000, window=4_000).most_under_way == 4_000
     assert Options(100, rate=10).most_under_way == 20_000
+
+
+async def test_loads_follow_each_other_and_overwrite_nobody(shop: Shop, migrated: Settings):
+    """What the first load told is left alone by the second; a price that somebody changed stops the third before it
+    sends anything, and goes only by --overwrite."""
+    book = await connect(migrated.dsn("order"), "order")
+    try:
+        with Play.of(read_baskets(BASKETS), 25) as play:
+            needed = wanted(play, read_names())
+        products = [(spu, *product) for spu, product in needed.products.items()]
+        await book.executemany("insert into products (spu, name, price, category) values ($1, $2, $3, $4)", products)
+        stores = [(id_, store.name, store.accepting, "", *store.bounds) for id_, store in needed.stores.items()]
+        await book.executemany("insert into stores values ($1, $2, $3, $4, $5, $6, $7, $8)", stores)
+        await shop.load().run()
+        assert shop.peer.puts == []
+        decided = len(shop.peer.decided)
+        spu = next(iter(needed.products))
+        await book.execute("update products set price = price + 1 where spu = $1", spu)
+        with pytest.raises(LoadError, match=f"1 products and stores are there already.*product {spu}: price is"):
+            await shop.load().run()
+        assert (shop.peer.puts, len(shop.peer.decided)) == ([], decided)
+        await shop.load(overwrite=True).run()
+        assert shop.peer.puts == ["/products"]
+    finally:
+        await book.execute("truncate products, stores")
+        await book.close()
+
+
+async def test_commands_of_its_own_that_parked_are_found_by_their_ids(migrated: Settings):
+    """A run's own commands count, wherever they parked; another run's, and what was replayed, do not."""
+    rows = [
+        ("l-1xa-7-place", "PlaceOrder", "malformed", "parked"),
+        ("l-1xa-8-pay-1", "PayOrder", "no_cell", "dropped"),
+        ("l-1xa-9-pay-1", "PayOrder", "no_cell", "replayed"),
+        ("l-1xab-7-place", "PlaceOrder", "malformed", "parked"),
+        ("mine", "PlaceOrder", "malformed", "parked"),
+    ]
+    insert = """insert into parked (shard, subject, topic, kafka_partition, kafka_offset, message_id, message_type,
+        headers, code, reason, parked_at, state) values (0, 'x', 'x', 0, 0, $1, $2, '[]', $3, '', now(), $4)"""
+    books = [await connect(migrated.dsn(service), service) for service in ("order", "logistics")]
+    try:
+        for book in books:
+            await book.executemany(insert, rows)
+        assert await own_parked(migrated, "1xa") == {"PlaceOrder: malformed": 2, "PayOrder: no_cell": 2}
+    finally:
+        for book in books:
+            await book.execute("delete from parked where topic = 'x'")
+            await book.close()
+
+
+async def test_a_service_that_is_down_is_told_with_its_address(migrated: Settings, monkeypatch: pytest.MonkeyPatch):
+    """Nobody listens where orders are taken: one sentence names the address, and no stock was sent before."""
+    monkeypatch.setattr(shelves, "CALL_PATIENCE_S", 0)
+    peer = Peer(migrated.bootstrap())
+    async with peer.answering():
+        with pytest.raises(LoadError, match=r"GET http://127\.0\.0\.1:1/readyz was not taken"):
+            await Shop(peer, migrated.model_copy(update={"order_port": 1})).load().run()
+        assert peer.decided == []

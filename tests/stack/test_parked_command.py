@@ -46,10 +46,13 @@ async def park(book: asyncpg.Connection, body: bytes | None) -> str:
 async def work(book: asyncpg.Connection) -> None:
     """Does what the owning worker does with the first request that comes."""
     while True:
-        row = await book.fetchrow("delete from parked_requests returning parked_id, action")
+        # Both at once, as the worker does it: the command looks meanwhile.
+        row = await book.fetchrow(
+            """with request as (delete from parked_requests returning parked_id, action)
+            update parked set state = case action when 'replay' then 'replayed' else 'dropped' end
+            from request where id = parked_id returning id"""
+        )
         if row:
-            state = {"replay": "replayed", "drop": "dropped"}[row["action"]]
-            await book.execute("update parked set state = $2 where id = $1", row["parked_id"], state)
             return
         await asyncio.sleep(0.01)
 

@@ -68,3 +68,32 @@ def test_a_signed_token_without_sense_is_refused(settings: Settings, claims: dic
     """Whoever signs with our secret by other means must still name a known role, an end and an account."""
     with pytest.raises(tokens.TokenError):
         tokens.read(settings, jwt.encode(claims, SECRET, algorithm="HS256"))
+
+
+@pytest.mark.parametrize("ttl_s", [float("nan"), float("inf"), float("-inf"), 1e12, tokens.TTL_MAX_S + 1])
+def test_a_life_that_no_calendar_holds_is_refused(settings: Settings, ttl_s: float) -> None:
+    """A token must end, and in a time that people mean."""
+    with pytest.raises(tokens.TokenError, match="at most 31,622,400 seconds"):
+        tokens.create(settings, "admin", ttl_s=ttl_s)
+    assert tokens.read(settings, tokens.create(settings, "admin", ttl_s=tokens.TTL_MAX_S)).role == "admin"
+
+
+@pytest.mark.parametrize("account", [" ", " a", "a\t", "a\nb", "\x1b[2J", "a\u202eb", "a\u200bb", "a" * 129, "\ud800"])
+def test_an_account_that_no_order_takes_gets_no_token(settings: Settings, account: str) -> None:
+    """One rule for both, so that whoever has a token can order."""
+    with pytest.raises(tokens.TokenError, match="none that can order") as refused:
+        tokens.create(settings, "customer", account=account)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("account", ["a-1", "auth0|123", "bWFyaWE=", "Zoë Müller", "日本", "a" * 128])
+def test_accounts_of_other_systems_get_tokens(settings: Settings, account: str) -> None:
+    """Whatever can be printed may be somebody's name elsewhere."""
+    assert tokens.read(settings, tokens.create(settings, "customer", account=account)).account == account
+
+
+@pytest.mark.parametrize("store", ["s/1", " ", "a" * 65, "\x1b[2J", "-1"])
+def test_a_store_that_is_no_name_gets_no_token(settings: Settings, store: str) -> None:
+    """There can be no such store."""
+    with pytest.raises(tokens.TokenError, match="is no name"):
+        tokens.create(settings, "picker", store=store)
