@@ -5,14 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field, StringConstraints
 
-from shared.contracts.base import Message, Money, Name, Text
+from shared.contracts.base import MONEY_MAX, Message, Moment, Name
 
 Liable = Literal["store", "courier", "customer", "supplier"]
 """Who bears the cost of a refund."""
 REFUNDS_MAX = 1_000_000
 """Largest number of a refund."""
+GATEWAY_TEXT_MAX = 200
+"""Most characters of a key or a reference that a gateway tells."""
+
+# What a gateway tells: the same for its webhooks, for its answers, and for whoever reports in its name over Kafka.
+GatewayText = Annotated[
+    str, StringConstraints(min_length=1, max_length=GATEWAY_TEXT_MAX, pattern=r"^[!-~](?:[ -~]*[!-~])?$")
+]
+MoneyMoved = Annotated[int, Field(ge=1, le=MONEY_MAX, strict=True)]
 
 
 class PaymentCommand(Message):
@@ -43,12 +51,13 @@ class RefundPayment(PaymentCommand):
 
 
 class ReportMoney(PaymentCommand):
-    """The gateway's webhook says that it took money under `attempt_key`; `reference` is the gateway's own."""
+    """The gateway's webhook says that it took money under `attempt_key`; `reference` is the gateway's own. Nothing of
+    it is believed that the gateway, asked about the reference, does not say too."""
 
-    reference: Text
-    attempt_key: Text
-    amount: Money
-    at: AwareDatetime
+    reference: GatewayText
+    attempt_key: GatewayText
+    amount: MoneyMoved
+    at: Moment
 
 
 class PaymentEvent(Message):
@@ -81,11 +90,13 @@ class PaymentGivenUp(PaymentEvent):
 
 
 class MoneyUnasked(PaymentEvent):
-    """Money that nobody waits for: late, twice, or for an ended order. It goes back."""
+    """Money that nobody waits for: late, twice, for an ended order, or for one that never was. It goes back. `nth`
+    counts the money that came for this order, from 1."""
 
     amount: int
     reference: str
     at: datetime
+    nth: int = 1
 
 
 class PaymentRefunded(PaymentEvent):
