@@ -110,8 +110,8 @@ class Documents(NamedTuple):
 
 
 class Payment(NamedTuple):
-    """Payment: captures are [[reference, amount, at, given back, key], ...]; of an earlier version
-    without the key."""
+    """Payment: captures are [[reference, amount, at, given back, key], ...]; the key is empty or missing in rows of
+    an earlier version."""
 
     order_id: str
     phase: str

@@ -134,7 +134,12 @@ class Gateway:
     def _maybe_relent(self, call: Refund) -> None:
         """A bank that refused a refund may do it when it is asked under another key."""
         refused = [r.refund.key for r in self.book.refused.values() if r.refund.capture == call.capture]
-        if refused and call.key not in refused and self.around.dice.random() < RELENTS:
+        if (
+            refused
+            and call.key not in refused
+            and call.capture in self.book.captures
+            and self.around.dice.random() < RELENTS
+        ):
             key = self.book.captures[call.capture].key
             intent = self.book.intents[key]
             self.book.intents[key] = replace(intent, charge=replace(intent.charge, method="tok_ok"))
