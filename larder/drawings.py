@@ -23,6 +23,7 @@ from services.order.decider import SALES_ORDER
 from services.order.state import Phase
 from services.payment.decider import DECIDER as MONEY
 from services.payment.decider import PAYMENT, REFUND
+from services.payment.reports import REPORT
 from services.risk.decider import CANCEL, SCREENING
 from services.risk.decider import DECIDER as RISK
 from shared.contracts import asyncapi
@@ -35,6 +36,7 @@ TABLES = (
     REQUEST,
     PAYMENT,
     REFUND,
+    REPORT,
     FULFILMENT,
     SLOT,
     RESERVATION,

@@ -32,6 +32,7 @@ from shared.runtime.database import GateShut
 from shared.runtime.decider import Decider
 from shared.runtime.effects import Run
 from shared.runtime.envelope import Headers
+from shared.runtime.instants import read_every_instant
 from shared.runtime.statement import Store
 from shared.runtime.worker import Worker
 from shared.settings import Settings, get_settings
@@ -115,7 +116,12 @@ async def _run(service: Service, settings: Settings) -> None:
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
             asyncpg.create_pool(
-                settings.dsn(name), min_size=1, max_size=POOL_MAX, timeout=CONNECT_S, command_timeout=QUERY_S
+                settings.dsn(name),
+                min_size=1,
+                max_size=POOL_MAX,
+                timeout=CONNECT_S,
+                command_timeout=QUERY_S,
+                init=read_every_instant,
             )
         )
         bell, rests = Bell(), RestWatcher(pool, service.resting)

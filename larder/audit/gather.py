@@ -60,7 +60,7 @@ _JOURNAL = """
 select order_id, '[' || string_agg('["' || kind || '",' || to_json(reference) || ',' || amount || ']', ',') || ']'
 from journal o where {asked} group by order_id order by order_id collate "C\""""
 _CAPTURED = """
-select order_id, '[' || string_agg('[' || to_json(reference) || ',' || amount || ']', ',') || ']'
+select order_id, '[' || string_agg('[' || to_json(reference) || ',' || amount || ',' || to_json(key) || ']', ',') || ']'
 from captures o where {asked} group by order_id order by order_id collate "C\""""
 _GIVEN_BACK = """
 select order_id, '[' || string_agg('[' || to_json(reference) || ',' || amount || ',' || to_json(capture) || ']', ',')

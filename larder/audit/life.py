@@ -110,7 +110,8 @@ class Documents(NamedTuple):
 
 
 class Payment(NamedTuple):
-    """Payment: captures are [[reference, amount, at, given back], ...]."""
+    """Payment: captures are [[reference, amount, at, given back, key], ...]; the key is empty or missing in rows of
+    an earlier version."""
 
     order_id: str
     phase: str
@@ -132,7 +133,7 @@ class Journal(NamedTuple):
 
 
 class Captured(NamedTuple):
-    """The gateway: money taken, [[reference, amount], ...]."""
+    """The gateway: money taken, [[reference, amount, key], ...]."""
 
     order_id: str
     captures: str

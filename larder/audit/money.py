@@ -93,12 +93,14 @@ def order_is_papers(life: Life) -> str | None:
 
 
 def order_is_journal(life: Life) -> str | None:
-    """What the order says was paid and refunded is what the money journal says; money belongs to an order."""
+    """What the order says was paid and refunded is what the money journal says; money for an order that never was has
+    gone back."""
     captured, refunded = _journal(life)
+    told = sum(captured.values()), sum(refunded.values())
     order = life.order
     if order is None:
-        return "the journal has money of an order that nobody knows" if captured or refunded else None
-    told = sum(captured.values()), sum(refunded.values())
+        kept = told[0] - told[1]
+        return f"the journal has money of an order that nobody knows: {kept} of it is kept" if kept else None
     if (order.paid, order.refunded) != told:
         return f"paid {order.paid} and refunded {order.refunded}, but the journal says {told[0]} and {told[1]}"
     return ""
@@ -117,10 +119,27 @@ def journal_is_payment(life: Life) -> str | None:
     done = sum(refund[2] for refund in refunds if refund[1] == "refunded")
     if done != sum(refunded.values()):
         return f"{done} was refunded, but the journal says {sum(refunded.values())}"
-    for reference, amount, _, given_back in captures:
+    for reference, amount, _, given_back, *_ in captures:
         promised = sum(r[2] for r in refunds if r[3] == reference and r[1] in ("asked", "refunded"))
         if not given_back == promised <= amount:
             return f"of {reference} ({amount}) {given_back} counts as given back, its refunds come to {promised}"
+    return ""
+
+
+def capture_belongs_to_one_order(life: Life) -> str | None:
+    """Every capture of the payment is one that the gateway made for this order, under this key and of this amount."""
+    if life.payment is None:
+        return None
+    theirs = {
+        reference: (amount, key) for reference, amount, key in listed(life.captured.captures if life.captured else "[]")
+    }
+    for reference, amount, _, _, *keys in listed(life.payment.captures):
+        told = theirs.get(reference)
+        if told is None:
+            return f"{reference} is in this order's books, and at the gateway no money of this order"
+        key = (keys and keys[0]) or told[1]  # one that was not kept then contradicts nothing
+        if told != (amount, key):
+            return f"{reference}: the books say {(amount, key)}, the gateway {told}"
     return ""
 
 
@@ -152,7 +171,13 @@ def gateway_keeps_its_sums(life: Life) -> str | None:
     return ""
 
 
-WITH_GATEWAY = (money_of_phase, refused_refund_has_ticket, journal_is_payment, journal_is_gateway)
+WITH_GATEWAY = (
+    money_of_phase,
+    refused_refund_has_ticket,
+    journal_is_payment,
+    journal_is_gateway,
+    capture_belongs_to_one_order,
+)
 """Rules that can only be asked while no money is being moved for the order."""
 
 

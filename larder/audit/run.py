@@ -47,6 +47,7 @@ LIFE_RULES: tuple[LifeRule, ...] = (
     money.order_is_journal,
     money.journal_is_payment,
     money.journal_is_gateway,
+    money.capture_belongs_to_one_order,
     money.gateway_keeps_its_sums,
     neighbours.fulfilment_agrees,
     neighbours.slot_agrees,

@@ -2,7 +2,8 @@
 
 Works on plain rows by table (`database.table` -> dicts by column) and imports nothing of larder: if a decider and the
 auditor agree, two people have thought of the rule. Rules about what stands in a service's own tables are in this file;
-those about ways back in `ways_back`, those about messages, links, answers and timers in `wiring`.
+those about ways back in `ways_back`, those about what is told of money in `hearsay`, those about messages, links,
+answers and timers in `wiring`.
 """
 
 from __future__ import annotations
@@ -270,7 +271,9 @@ def money(rows: Rows) -> Iterator[Violation]:
             found = f"{order['phase']} with {kept} kept, {due} due, of a total of {order['total']}"
             yield Violation("money_fits_end", order_id, found)
     for order_id in sorted((taken.keys() | returned.keys()) - orders.keys()):
-        yield Violation("money_is_gateways", order_id, f"{taken[order_id]} taken for an order that nobody placed")
+        if taken[order_id] != returned[order_id]:
+            found = f"{taken[order_id]} taken for an order that nobody placed, {returned[order_id]} given back"
+            yield Violation("money_is_gateways", order_id, found)
 
 
 def captures(rows: Rows) -> Iterator[Violation]:

@@ -18,13 +18,14 @@ from services.payment.effects import GatewayCalls, Told
 from services.payment.gateway import (
     CaptureReported,
     Charged,
+    Found,
     GatewayTimeout,
     GatewayUnavailable,
     GivenBack,
     KeyReused,
     Known,
 )
-from services.payment.simulator.book import Ask, Book, Call, Charge, Refund, Reply
+from services.payment.simulator.book import Ask, Book, Call, Capture, Charge, LookUp, Refund, Reply, capture_reference
 from services.payment.simulator.rules import answer_call, make_due_captures
 from shared.runtime.said import Effect
 from shared.runtime.shard import EffectAnswered
@@ -67,6 +68,11 @@ class OtherEnd:
         answer: GivenBack = await _tell(Refund(key, reference, amount, reason))
         return answer
 
+    async def look_up(self, reference: str) -> Found:
+        """Whose capture is this?"""
+        answer: Found = await _tell(LookUp(reference))
+        return answer
+
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> CaptureReported:
         """Webhooks come as `ReportMoney` here: their signature is another test's business."""
         raise NotImplementedError
@@ -95,6 +101,14 @@ class Gateway:
         else:
             clock.after(dice.random() * WAY_S, self._arrive, call, back)
 
+    def take_for_nobody(self, charge: Charge) -> Capture:
+        """Money that somebody else had taken, for an order that there is not; and the webhook that tells of it."""
+        answer_call(self.book, charge, self.around.clock.now)
+        capture = self.book.captures[capture_reference(charge.key)]
+        self.book.report(capture)
+        self._hear_news()
+        return capture
+
     def _arrive(self, call: Call, back: Back) -> None:
         around = self.around
         if isinstance(call, Refund):
@@ -120,7 +134,12 @@ class Gateway:
     def _maybe_relent(self, call: Refund) -> None:
         """A bank that refused a refund may do it when it is asked under another key."""
         refused = [r.refund.key for r in self.book.refused.values() if r.refund.capture == call.capture]
-        if refused and call.key not in refused and self.around.dice.random() < RELENTS:
+        if (
+            refused
+            and call.key not in refused
+            and call.capture in self.book.captures
+            and self.around.dice.random() < RELENTS
+        ):
             key = self.book.captures[call.capture].key
             intent = self.book.intents[key]
             self.book.intents[key] = replace(intent, charge=replace(intent.charge, method="tok_ok"))

@@ -17,7 +17,7 @@ from larder.simulation.world import World
 from services.inventory.state import Document, Movement
 from services.logistics.state import StepBack
 from services.order.state import Amendment, Basket, Paper, TimelineEntry
-from services.payment.state import JournalEntry
+from services.payment.state import Contradiction, JournalEntry
 from shared.runtime.table import Key
 
 Row = dict[str, Any]
@@ -31,6 +31,7 @@ TABLES = {
     "cancel": "risk.cancels",
     "payment": "payment.payments",
     "refund": "payment.refunds",
+    "report": "payment.reports",
     "fulfilment": "logistics.fulfilments",
     "pick_list": "logistics.pick_lists",
     "reservation": "logistics.reservations",
@@ -49,6 +50,7 @@ RECORDS: dict[type, str] = {
     Movement: "inventory.ledger",
     Document: "inventory.documents",
     JournalEntry: "payment.journal",
+    Contradiction: "payment.contradictions",
     StepBack: "logistics.steps_back",
 }
 """The table of each kind of record."""
@@ -76,6 +78,8 @@ def rows_of(world: World) -> Rows:
         }
         for sent in world.desk.sent.values()
     ]
+    # Of money for an order that never was, the gateway's word is as wrong as any lie.
+    rows["people.untrue"] = [_plain(told) for told in (*world.liar.lies, *world.liar.nobodys)]
     rows["people.prices"] = [{"at": at, "spu": spu, "price": price} for at, spu, price in world.shop.changes]
     rows["people.poison"] = [
         {"service": service, "topic": topic, "kafka_partition": partition, "kafka_offset": offset, "codes": codes}

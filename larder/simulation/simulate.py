@@ -12,6 +12,7 @@ from typing import Any
 
 from larder.simulation.auditor import Violation, audit
 from larder.simulation.clock import NeverRests
+from larder.simulation.hearsay import audit_hearsay
 from larder.simulation.rows import rows_of
 from larder.simulation.story import story
 from larder.simulation.ways_back import audit_ways_back
@@ -84,7 +85,7 @@ def play(seed: int) -> Outcome:
         violations = [Violation("comes_to_rest", f"seed {seed}", str(error))]
     else:
         rows = rows_of(world)
-        violations = audit(rows) + audit_ways_back(rows) + audit_wiring(rows)
+        violations = audit(rows) + audit_ways_back(rows) + audit_hearsay(rows) + audit_wiring(rows)
     told = story(world, violations[0].subject) if violations else []
     orders = len(world.databases["order"].states)
     world.end()

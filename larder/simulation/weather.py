@@ -16,7 +16,8 @@ OUTAGE_S = (5.0, 60.0, 700.0)
 
 @dataclass(slots=True)
 class Weather:
-    """Rates are probabilities per occasion; `crashes` and `takeovers` are purses that run empty; `outages` are so many.
+    """Rates are probabilities per occasion; `crashes` and `takeovers` are purses that run empty; `outages` and `lies`
+    are so many.
 
     `beat_s` is the mean time until a worker that has something to read reads it, `latency_s` the mean time of a send.
     """
@@ -40,6 +41,7 @@ class Weather:
     effect_breaks: float = 0.0
     said_twice: float = 0.0
     outages: int = 0
+    lies: int = 0
 
     @classmethod
     def of(cls, dice: Random) -> Weather:
@@ -67,4 +69,5 @@ class Weather:
         weather.effect_breaks = dice.choice((0.0, 0.05))
         weather.said_twice = dice.choice((0.0, 0.1, 0.3))
         weather.outages = dice.choice((0, 1, 2, 4))
+        weather.lies = dice.choice((0, 2, 8))
         return weather

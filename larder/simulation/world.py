@@ -12,6 +12,7 @@ from larder.simulation.customer_service import CustomerService
 from larder.simulation.customers import PLACING_S, Customers
 from larder.simulation.database import Database, nobody_listens
 from larder.simulation.gateway import Calls, Gateway
+from larder.simulation.liars import Liar
 from larder.simulation.link import Around
 from larder.simulation.log import Log
 from larder.simulation.owner import Owner, Post, topics_of
@@ -63,6 +64,7 @@ class World:
         self.gateway = Gateway(self.around, self.desk.report_money)
         self.owners: dict[tuple[str, int], Owner] = {}
         self.everybody: list[Owner] = []
+        self.liar = Liar(self.desk, self.gateway, [])
         self.slots = _slots(dice)
         for topic in ALL_TOPICS:
             for partition in range(weather.shards):
@@ -114,6 +116,8 @@ class World:
             if account := getattr(sent.message, "account", ""):
                 staff.know_account(sent.message.subject, account)
         Poisoner(self.desk, self.shop, self.databases, list(customers.plans)).begin()
+        self.liar.orders.extend(customers.plans)
+        self.liar.begin()
         for _ in range(self.weather.outages):
             self._plan_outage()
         self.clock.run(STEPS_MAX)

@@ -56,6 +56,7 @@ from shared.contracts.logistics import (
 )
 from shared.contracts.order import OrderCancelled, OrderRejected
 from shared.contracts.payment import (
+    REFUNDS_MAX,
     Liable,
     MoneyUnasked,
     PaymentDeclined,
@@ -395,15 +396,19 @@ def give_back(order: Order, m: MoneyUnasked, c: Context) -> Change:
     """Money that nobody waits for is returned, and revives nothing."""
     number = order.refunds + 1
     paper = Paper(order.order_id, "payment", m.at, {"amount": m.amount, "reference": m.reference})
-    command = RefundPayment(
-        order_id=order.order_id,
-        refund=number,
-        amount=m.amount,
-        reference=m.reference,
-        reason=UNASKED,
-        liable="store",
+    return {"paid": order.paid + m.amount, "refunds": number}, (paper, _return_unasked(m, number))
+
+
+def give_back_nobodys(order: Order, m: MoneyUnasked, c: Context) -> Change:
+    """Money for an order that never was. Nothing counts the refunds of such an order, so they are numbered from the
+    other end, by the money that each gives back: told twice it is the same refund."""
+    return {}, (_return_unasked(m, REFUNDS_MAX + 1 - m.nth),)
+
+
+def _return_unasked(m: MoneyUnasked, number: int) -> RefundPayment:
+    return RefundPayment(
+        order_id=m.order_id, refund=number, amount=m.amount, reference=m.reference, reason=UNASKED, liable="store"
     )
-    return {"paid": order.paid + m.amount, "refunds": number}, (paper, command)
 
 
 def book_refund(order: Order, m: PaymentRefunded | StrayMoneyReturned, c: Context) -> Change:

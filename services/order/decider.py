@@ -189,6 +189,9 @@ SALES_ORDER = Table(
                 PayOrder: refuse("order_unknown"),
                 CancelOrder: refuse("order_unknown"),
                 InterceptAsked: to(Phase.NEW, back.decline_unknown),
+                MoneyUnasked: to(Phase.NEW, back.give_back_nobodys),
+                # Payment keeps it, and raises the alarm: there is no order to write it down with.
+                **_late(StrayMoneyReturned, StrayRefundRefused),
                 **_late(TicketOpened, TicketEnded),
             },
             Phase.RESERVING_SLOT: {

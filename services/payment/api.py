@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel, ValidationError
 
+from services.payment import contradictions
+from services.payment.contradictions import ContradictionPage, SettledIn
 from services.payment.gateway import BadSignature, CaptureReported, Gateway, UnreadableReport
-from services.payment.state import Payment, Refund
+from services.payment.state import BEING_ASKED, Payment, Refund, ReportPhase, digest_of
 from services.payment.store import PaymentStore
 from shared.contracts.base import Name
 from shared.contracts.payment import ReportMoney
-from shared.http.asked import Asked
+from shared.http.asked import Asked, command_id
 from shared.http.auth import Caller, Role, require
+from shared.http.paging import Page, Paged
 from shared.http.problems import refusal, register
 from shared.http.trace import traceparent_of
+from shared.http.waiting import heard
 from shared.service import Parts
 
 register(
@@ -25,10 +30,13 @@ register(
         "payment_unknown": (404, "No payment of this order"),
         "bad_signature": (401, "The webhook is not signed by the gateway"),
         "report_invalid": (422, "The webhook does not tell of a capture"),
+        "report_contradicts": (409, "The report contradicts what is known of the money"),
+        "contradiction_unknown": (404, "No such contradiction"),
     }
 )
 
 # Payment does not know whose order it is: customers see their payments on the order's page.
+ContradictionId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Staff = Annotated[Caller, Depends(require(Role.CUSTOMER_SERVICE))]
 
 
@@ -73,12 +81,22 @@ class PaymentsPage(BaseModel):
     payments: list[MoneyIn]
     refunds: list[MoneyBack]
     attempts: list[AttemptPage]
+    contradictions: list[ContradictionPage]
+
+
+LOOKED_UP_S = 2.0
+"""How long a webhook waits for what the gateway says of its reference."""
+LOOK_AGAIN_S = 0.1
+"""Longest time between two looks, when nothing rings here because another worker owns the order."""
+Outcome = Literal["known", "confirmed", "asked", "parked"]
 
 
 class Taken(BaseModel):
-    """The report has arrived for good: it need not be sent again."""
+    """The report has arrived for good: it need not be sent again. `outcome`: the money was `known` already; the gateway
+    was asked about it and has `confirmed` it; it is being `asked`; or the report is `parked`, for a person."""
 
     reference: str
+    outcome: Outcome
 
 
 class _GatewayItself(Caller):
@@ -98,47 +116,93 @@ def routes(parts: Parts, gateway: Gateway) -> list[APIRouter]:
     async def payments(order_id: Name, caller: Staff) -> PaymentsPage:
         async with parts.pool.acquire() as connection:
             payment, refunds = await store.load_order(connection, order_id)
-        if payment is None:
+            disputed = await contradictions.of_order(connection, order_id)
+        if payment is None and not disputed:
             raise refusal("payment_unknown")
-        return _page(payment, refunds)
+        return _page(payment or Payment(order_id), refunds, disputed)
+
+    @router.get("/contradictions")
+    async def list_contradictions(
+        caller: Staff,
+        paging: Paged,
+        settled: Annotated[bool | None, Query(description="only those that a person has settled, or has not")] = None,
+    ) -> Page[ContradictionPage]:
+        rows = await contradictions.some(parts.pool, settled, paging.after(int), paging.fetch)
+        return paging.page(rows, last=lambda c: (c.id,), item=lambda c: c)
+
+    @router.put("/contradictions/{contradiction}/settled")
+    async def settle(contradiction: ContradictionId, body: SettledIn, caller: Staff) -> ContradictionPage:
+        """A person has seen to it, and says how: it raises no alarm any more."""
+        settled = await contradictions.settle(parts.pool, contradiction, caller.actor, body.note)
+        if settled is None:
+            raise refusal("contradiction_unknown")
+        return settled
 
     @router.post("/gateway/webhook")
     async def webhook(request: Request) -> Taken:
-        """Signed by the gateway; no bearer token. 2xx once the report is decided, also for one told before."""
+        """Signed by the gateway; no bearer token. A report is a reason to ask the gateway about its reference: 2xx
+        once it is kept for good, also when it was told before, with what became of it. 409 `report_contradicts` when
+        it disagrees with what is known or with what the gateway says itself: it is kept for a person, and a gateway
+        that sends it again for a while (as they do on any 4xx) does no harm, and shows it to people there."""
         try:
             report = gateway.read_webhook(request.headers, await request.body())
         except BadSignature as wrong:
             raise refusal("bad_signature", str(wrong)) from None
         except UnreadableReport as wrong:
             raise refusal("report_invalid", str(wrong)) from None
-        answer = await parts.desk.answer_to(_command(report), _asked(report, traceparent_of(request.scope)))
-        # A report that parked is kept and waits for a person: sending it again would help nobody.
-        if not answer.accepted and answer.code != "parked":
-            raise refusal(answer.code or "refused")
-        return Taken(reference=report.reference)
+        command = _command(report)
+        with parts.bell.listening(command.order_id) as ear:
+            answer = await parts.desk.answer_to(command, _asked(traceparent_of(request.scope)))
+            # A report that parked is kept and waits for a person: sending it again would help nobody.
+            if answer.code == "parked":
+                return Taken(reference=report.reference, outcome="parked")
+            if not answer.accepted:
+                raise refusal(answer.code or "refused")
+            phase = await settled_phase(command, ear)
+        if phase in (ReportPhase.CONTRADICTED, ReportPhase.UNKNOWN):
+            raise refusal("report_contradicts", "it moved nothing, and is kept for a person to look at")
+        return Taken(reference=report.reference, outcome=_OUTCOMES.get(phase, "asked"))
+
+    async def settled_phase(report: ReportMoney, ear: asyncio.Event) -> ReportPhase | None:
+        """What became of a report, once the gateway has been asked about it; what is known by then if that takes too
+        long. None: there was nothing to ask."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + LOOKED_UP_S
+        while True:
+            ear.clear()
+            async with parts.pool.acquire() as connection:
+                kept = await store.load_report(connection, report.order_id, digest_of(report))
+            if kept is None or kept.phase not in BEING_ASKED or clock() >= until:
+                return kept.phase if kept else None
+            await heard(ear, LOOK_AGAIN_S)
 
     return [router]
 
 
+_OUTCOMES: dict[ReportPhase | None, Outcome] = {None: "known", ReportPhase.CONFIRMED: "confirmed"}
+
+
 def _command(report: CaptureReported) -> ReportMoney:
-    if report.amount < 1:
-        raise refusal("report_invalid", f"an amount of {report.amount} is no money")
-    return ReportMoney(
-        order_id=report.order_id,
-        reference=report.reference,
-        attempt_key=report.key,
-        amount=report.amount,
-        at=report.at,
-    )
+    try:
+        return ReportMoney(
+            order_id=report.order_id,
+            reference=report.reference,
+            attempt_key=report.key,
+            amount=report.amount,
+            at=report.at,
+        )
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        raise refusal("report_invalid", f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def _asked(report: CaptureReported, traceparent: str) -> Asked:
-    """A repeat of a report is the same command: the gateway's reference is its identity."""
+def _asked(traceparent: str) -> Asked:
+    """Every delivery is decided: the report's content is its identity, and the decider knows it again."""
     gateway = _GatewayItself(Role.ADMIN, subject="gateway")
-    return Asked(gateway, f"webhook:{report.reference}", fingerprint="", traceparent=traceparent, keyed=True)
+    return Asked(gateway, command_id(gateway.identity, "", None), fingerprint="", traceparent=traceparent)
 
 
-def _page(payment: Payment, refunds: Sequence[Refund]) -> PaymentsPage:
+def _page(payment: Payment, refunds: Sequence[Refund], disputed: Sequence[ContradictionPage]) -> PaymentsPage:
     return PaymentsPage(
         order_id=payment.order_id,
         phase=payment.phase,
@@ -169,4 +233,5 @@ def _page(payment: Payment, refunds: Sequence[Refund]) -> PaymentsPage:
             )
             for a in payment.attempts
         ],
+        contradictions=list(disputed),
     )

@@ -1,12 +1,17 @@
 """An order's money, as two tables: the payment, and each of its refunds.
 
 Theory of operation. An attempt to take money is charged once; a charge that timed out is asked about, never sent
-again. News of money come from three sides (the answer to the charge, the answer to the question, the webhook), in any
-order and any number of times, so money is recognised by the gateway's own reference:
+again. News of money come from three sides (the answer to the charge, the answer to the question, and what the gateway
+says of a reference that a webhook reported, see reports.py), in any order and any number of times, so money is
+recognised by the gateway's own reference:
 
 - a reference that is known already is no news;
 - money under the key of the live attempt is the taking, whoever tells of it first;
 - all other money is unasked: it is kept in the books, and the order service is told, which has it refunded.
+
+What the gateway says may still disagree with what was asked of it: money of another amount, under a key that is none of
+ours, or the same money told otherwise. Nothing stops for that. What moved is booked as it moved, money that was not
+asked for so is unasked, an attempt that it answers is given up, and the contradiction is kept for a person.
 
 A refund belongs to one capture and never exceeds what is left of it: one that would is refused here, and the gateway
 never hears of it. Several may be under way at once, whatever the phase of the payment. Whoever refuses, the order
@@ -21,10 +26,14 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from services.payment.reports import REPORT, KnownMoney, as_known, new_report, read_report
 from services.payment.state import (
     Attempt,
     Capture,
+    Contradiction,
     GatewayDeclined,
+    GatewayFound,
+    GatewayFoundNothing,
     GatewayKnowsNoMoney,
     GatewayRefunded,
     GatewayRefusedRefund,
@@ -36,6 +45,7 @@ from services.payment.state import (
     Refund,
     RefundPhase,
     attempt_key,
+    digest_of,
     refund_key,
 )
 from shared.contracts.payment import (
@@ -57,6 +67,11 @@ CHARGE, ASK, REFUND_EFFECT = "charge", "ask", "refund"
 """The kinds of effect."""
 OVER_REST = "refund_over_rest"
 """Why a refund is refused here: less is left of the capture."""
+GATEWAY = "gateway:"
+"""Who tells what the gateway itself answers."""
+NEVER_ASKED, OTHER_AMOUNT, TOLD_OTHERWISE = "never_asked", "other_amount", "told_otherwise"
+"""Why an answer of the gateway is a contradiction: its key is none of ours; its amount is not the one asked for; it is
+about money in the books and does not agree with them."""
 
 
 class MoneyMistake(ValueError):
@@ -69,17 +84,34 @@ class MoneyMistake(ValueError):
 class AwaitedMoney(Struct, frozen=True):
     """The money of the live attempt."""
 
-    money: ReportMoney | GatewayTook
+    money: GatewayTook
 
 
 class StrayMoney(Struct, frozen=True):
-    """Money that nobody waits for."""
+    """Money that nobody waits for; `why` it disagrees with what was asked for, if it does."""
 
-    money: ReportMoney | GatewayTook
+    money: GatewayTook
+    why: str = ""
 
 
-class KnownMoney(Struct, frozen=True):
-    """Money that is in the books."""
+class KnownOtherwise(Struct, frozen=True):
+    """Money that is in the books with another key or amount."""
+
+    money: GatewayTook
+    known: Capture
+
+
+class TakenOtherwise(Struct, frozen=True):
+    """The answer to the live attempt, and it is money of another amount."""
+
+    money: GatewayTook
+
+
+class AnsweredWithKnown(Struct, frozen=True):
+    """The answer to the live attempt, and it is money that came in before, unasked."""
+
+    money: GatewayTook
+    known: Capture
 
 
 class LateAnswer(Struct, frozen=True):
@@ -99,6 +131,12 @@ class SameAttempt(Struct, frozen=True):
 
 class RefundOverRest(Struct, frozen=True):
     """A refund of more than is left of its capture."""
+
+
+class RefundedOtherwise(Struct, frozen=True):
+    """The gateway gave back another amount than it was asked for."""
+
+    given: GatewayRefunded
 
 
 # What is said on the way: the payment. --------------------------------------------------------------------------------
@@ -128,7 +166,7 @@ def tell_declined(state: Payment, m: GatewayDeclined, context: Context) -> Chang
     return {"attempts": attempts}, (PaymentDeclined(order_id=state.order_id, attempt=attempt.number, code=m.code),)
 
 
-def give_up(state: Payment, m: GatewayKnowsNoMoney, context: Context) -> Change:
+def give_up(state: Payment, m: GatewayKnowsNoMoney | TakenOtherwise | AnsweredWithKnown, context: Context) -> Change:
     """This attempt is over. Money that comes of it all the same will be unasked."""
     attempts, attempt = _ended(state, "given_up")
     return {"attempts": attempts}, (PaymentGivenUp(order_id=state.order_id, attempt=attempt.number),)
@@ -151,8 +189,46 @@ def take(state: Payment, m: AwaitedMoney, context: Context) -> Change:
 def keep_stray(state: Payment, m: StrayMoney, context: Context) -> Change:
     """It is in the books, and somebody has to send it back."""
     money = m.money
-    said = MoneyUnasked(order_id=state.order_id, amount=money.amount, reference=money.reference, at=money.at)
-    return _booked(state, money), (said, _captured(money, "unasked"))
+    said = MoneyUnasked(
+        order_id=state.order_id,
+        amount=money.amount,
+        reference=money.reference,
+        at=money.at,
+        nth=len(state.captures) + 1,
+    )
+    kept = (_contradiction(money, m.why, context, _asked(state)),) if m.why else ()
+    return _booked(state, money), (said, _captured(money, "unasked"), *kept)
+
+
+def give_up_otherwise(state: Payment, m: TakenOtherwise, context: Context) -> Change:
+    """Other money than was asked for is not the payment: it goes back, and the customer may try again."""
+    booked, said = keep_stray(state, StrayMoney(m.money, OTHER_AMOUNT), context)
+    given_up, told = give_up(state, m, context)
+    return {**booked, **given_up}, (*told, *said)
+
+
+def give_up_known(state: Payment, m: AnsweredWithKnown, context: Context) -> Change:
+    """The attempt is over, and its money is on its way back."""
+    given_up, told = give_up(state, m, context)
+    return given_up, (*told, _contradiction(m.money, TOLD_OTHERWISE, context, as_known(m.known)))
+
+
+def keep_otherwise(state: Payment, m: KnownOtherwise, context: Context) -> Change:
+    """The books stay as they are."""
+    return {}, (_contradiction(m.money, TOLD_OTHERWISE, context, as_known(m.known)),)
+
+
+def _asked(state: Payment) -> dict[str, Any]:
+    """What was asked of the gateway last; nothing, where nobody ever did."""
+    if not state.attempts:
+        return {}
+    last = state.attempts[-1]
+    return {"attempt_key": attempt_key(state.order_id, last.number), "amount": last.amount}
+
+
+def _contradiction(money: GatewayTook, why: str, context: Context, known: dict[str, Any]) -> Contradiction:
+    told = {"order_id": money.order_id, "attempt_key": money.key, "amount": money.amount, "at": money.at}
+    return Contradiction(money.order_id, money.reference, context.now, why, GATEWAY, told, known)
 
 
 def _ended(state: Payment, outcome: str, code: str = "") -> tuple[tuple[Attempt, ...], Attempt]:
@@ -161,11 +237,11 @@ def _ended(state: Payment, outcome: str, code: str = "") -> tuple[tuple[Attempt,
     return (*earlier, ended), ended
 
 
-def _booked(state: Payment, money: ReportMoney | GatewayTook) -> dict[str, Any]:
-    return {"captures": (*state.captures, Capture(money.reference, money.amount, money.at))}
+def _booked(state: Payment, money: GatewayTook) -> dict[str, Any]:
+    return {"captures": (*state.captures, Capture(money.reference, money.amount, money.at, key=money.key))}
 
 
-def _captured(money: ReportMoney | GatewayTook, reason: str) -> JournalEntry:
+def _captured(money: GatewayTook, reason: str) -> JournalEntry:
     return JournalEntry(money.order_id, money.at, "captured", money.amount, money.reference, reason, None)
 
 
@@ -187,9 +263,7 @@ def ask_for_refund(state: Refund, m: RefundPayment, context: Context) -> Change:
 
 
 def tell_refunded(state: Refund, m: GatewayRefunded, context: Context) -> Change:
-    """The money is back."""
-    if m.amount != state.amount:
-        raise MoneyMistake(f"refund {state.number} of {state.order_id} is {state.amount}, the gateway gave {m.amount}")
+    """The money is back: as much of it as the gateway says."""
     said = PaymentRefunded(
         order_id=state.order_id,
         refund=state.number,
@@ -200,7 +274,15 @@ def tell_refunded(state: Refund, m: GatewayRefunded, context: Context) -> Change
         at=m.at,
     )
     entry = JournalEntry(state.order_id, m.at, "refunded", m.amount, m.reference, state.reason, state.liable)
-    return {"reference": m.reference, "at": m.at}, (said, entry)
+    return {"amount": m.amount, "reference": m.reference, "at": m.at}, (said, entry)
+
+
+def tell_refunded_otherwise(state: Refund, m: RefundedOtherwise, context: Context) -> Change:
+    """Money moved, and not what was asked for: it is booked as it moved, and a person has to put it right."""
+    changes, said = tell_refunded(state, m.given, context)
+    told, known = {"order_id": state.order_id, "amount": m.given.amount, "at": m.given.at}, {"amount": state.amount}
+    kept = Contradiction(state.order_id, m.given.reference, context.now, OTHER_AMOUNT, GATEWAY, told, known)
+    return changes, (*said, kept)
 
 
 def tell_refused(state: Refund, m: GatewayRefusedRefund, context: Context) -> Change:
@@ -228,10 +310,19 @@ def _whatever_is_awaited(phase: Phase) -> dict[type, Cell]:
         StrayMoney: to(phase, keep_stray),
         UnansweredLate: to(phase, ask),
         KnownMoney: IGNORE,
+        KnownOtherwise: to(phase, keep_otherwise),
         LateAnswer: IGNORE,
         SameAttempt: IGNORE,
     }
 
+
+_ANSWERED: dict[type, Cell] = {
+    AwaitedMoney: to(Phase.TAKEN, take),
+    TakenOtherwise: to(Phase.OPEN, give_up_otherwise),
+    AnsweredWithKnown: to(Phase.OPEN, give_up_known),
+    GatewayDeclined: to(Phase.OPEN, tell_declined),
+    GatewayKnowsNoMoney: to(Phase.OPEN, give_up),  # after a restart the charge is asked about, not sent again
+}
 
 PAYMENT = Table(
     "payment",
@@ -241,16 +332,12 @@ PAYMENT = Table(
             StrayMoney: to(Phase.OPEN, keep_stray),
         },
         Phase.CHARGING: {
-            AwaitedMoney: to(Phase.TAKEN, take),
-            GatewayDeclined: to(Phase.OPEN, tell_declined),
+            **_ANSWERED,
             GatewayTimedOut: to(Phase.ASKING, ask),
-            GatewayKnowsNoMoney: to(Phase.OPEN, give_up),  # after a restart the charge is asked about, not sent again
             **_whatever_is_awaited(Phase.CHARGING),
         },
         Phase.ASKING: {
-            AwaitedMoney: to(Phase.TAKEN, take),
-            GatewayDeclined: to(Phase.OPEN, tell_declined),
-            GatewayKnowsNoMoney: to(Phase.OPEN, give_up),
+            **_ANSWERED,
             **_whatever_is_awaited(Phase.ASKING),
         },
         Phase.OPEN: {
@@ -272,12 +359,14 @@ REFUND = Table(
         },
         RefundPhase.ASKED: {
             GatewayRefunded: to(RefundPhase.REFUNDED, tell_refunded),
+            RefundedOtherwise: to(RefundPhase.REFUNDED, tell_refunded_otherwise),
             GatewayRefusedRefund: to(RefundPhase.REFUSED, tell_refused),
             RefundPayment: IGNORE,
         },
         RefundPhase.REFUNDED: {
             RefundPayment: IGNORE,
-            GatewayRefunded: IGNORE,  # asked again after a restart: the key makes it the same refund
+            # Asked again after a restart: the key makes it the same refund.
+            **dict.fromkeys((GatewayRefunded, RefundedOtherwise), IGNORE),
         },
         RefundPhase.REFUSED: {
             RefundPayment: IGNORE,
@@ -295,25 +384,38 @@ def read(state: Payment, m: Any) -> Any:
     if isinstance(m, TakePayment):
         return SameAttempt() if any(a.number >= m.attempt for a in state.attempts) else m
     live = state.live
-    key = m.attempt_key if isinstance(m, ReportMoney) else m.key
-    is_live = live is not None and key == attempt_key(state.order_id, live.number)
-    if isinstance(m, ReportMoney | GatewayTook):
-        if state.capture(m.reference) is not None:
-            return KnownMoney()
-        if live is None or not is_live:
-            return StrayMoney(m)
-        if m.amount != live.amount:
-            raise MoneyMistake(f"attempt {key} is about {live.amount}, the gateway took {m.amount} ({m.reference})")
-        return AwaitedMoney(m)
+    is_live = live is not None and m.key == attempt_key(state.order_id, live.number)
+    if isinstance(m, GatewayTook):
+        return _read_money(state, live if is_live else None, m)
     if is_live:
         return m
     return UnansweredLate(m.key) if isinstance(m, GatewayTimedOut) else LateAnswer()
+
+
+def _read_money(state: Payment, live: Attempt | None, m: GatewayTook) -> Any:
+    """`live`: the attempt that the money is for, if that has no answer yet. What is found by its reference is money
+    like any other, but no answer to the attempt: that comes for itself."""
+    known = state.capture(m.reference)
+    is_answer = live is not None and not isinstance(m, GatewayFound)
+    if known is not None:
+        if is_answer:
+            return AnsweredWithKnown(m, known)
+        same = known.key in ("", m.key) and known.amount == m.amount
+        return KnownMoney() if same else KnownOtherwise(m, known)
+    if live is None:
+        ours = any(m.key == attempt_key(state.order_id, a.number) for a in state.attempts)
+        return StrayMoney(m) if ours else StrayMoney(m, NEVER_ASKED)
+    if m.amount != live.amount:
+        return TakenOtherwise(m) if is_answer else StrayMoney(m, OTHER_AMOUNT)
+    return AwaitedMoney(m)
 
 
 def read_refund(
     refund: Refund, payment: Payment | None, m: RefundPayment | GatewayRefunded | GatewayRefusedRefund
 ) -> Any:
     """The message as the refund's table knows it."""
+    if isinstance(m, GatewayRefunded) and m.amount != refund.amount:
+        return RefundedOtherwise(m)
     if isinstance(m, RefundPayment) and refund.phase is RefundPhase.NEW:
         return m if refund.amount <= _capture_of(payment, refund).remainder else RefundOverRest()
     return m
@@ -322,11 +424,14 @@ def read_refund(
 # The service. ---------------------------------------------------------------------------------------------------------
 
 _ABOUT_REFUNDS = (RefundPayment, GatewayRefunded, GatewayRefusedRefund)
+_ABOUT_REPORTS = (ReportMoney, GatewayFound, GatewayFoundNothing)
 
 
 def needs(message: Any, look: Look) -> Iterator[Key]:
-    """The payment; for a refund also the refund."""
+    """The payment; for a refund also the refund, for a report also the report."""
     yield ("payment", message.order_id)
+    if isinstance(message, _ABOUT_REPORTS):
+        yield ("report", message.order_id, _digest(message))
     if isinstance(message, _ABOUT_REFUNDS):
         yield ("refund", message.order_id, str(message.refund))
 
@@ -335,6 +440,12 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     """Decides one message about one order's money."""
     if isinstance(message, _ABOUT_REFUNDS):
         return _decide_refund(message, look, context)
+    if isinstance(message, _ABOUT_REPORTS):
+        return _decide_report(message, look, context)
+    return _decide_payment(message, look, context)
+
+
+def _decide_payment(message: Any, look: Look, context: Context) -> Outcome:
     key: Key = ("payment", message.order_id)
     payment: Payment = look(key) or Payment(message.order_id)
     outcome = PAYMENT.move(payment, read(payment, message), context)
@@ -342,6 +453,33 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
         return outcome
     moved, said = outcome
     return Moved(((key, moved),), said)
+
+
+def _decide_report(message: ReportMoney | GatewayFound | GatewayFoundNothing, look: Look, context: Context) -> Outcome:
+    """The report, and with it the money that the gateway knows for this order, whatever the report said of it."""
+    key: Key = ("report", message.order_id, _digest(message))
+    report = look(key) or _new_report(message, context)
+    payment = look(("payment", message.order_id)) or Payment(message.order_id)
+    outcome = REPORT.move(report, read_report(report, payment, message), context)
+    if isinstance(outcome, Refused | Ignored):
+        return outcome
+    moved, said = outcome
+    states: tuple[tuple[Key, Any], ...] = ((key, moved),)
+    if isinstance(message, GatewayFound) and message.owner == message.order_id:
+        booked = _decide_payment(message, look, context)
+        if isinstance(booked, Moved):
+            states, said = (*states, *booked.states), (*booked.said, *said)
+    return Moved(states, said)
+
+
+def _digest(message: ReportMoney | GatewayFound | GatewayFoundNothing) -> str:
+    return digest_of(message) if isinstance(message, ReportMoney) else message.report
+
+
+def _new_report(message: ReportMoney | GatewayFound | GatewayFoundNothing, context: Context) -> Any:
+    if not isinstance(message, ReportMoney):
+        raise MoneyMistake(f"the gateway was asked about a report of {message.order_id} that nobody made")
+    return new_report(message, context.actor)
 
 
 def _decide_refund(
@@ -358,6 +496,8 @@ def _decide_refund(
     # What is asked for is gone from the capture at once, so that two refunds under way cannot promise the same money.
     if isinstance(read, RefundPayment):
         changed = _given_back(look(payment_key), refund, refund.amount)
+    elif isinstance(read, RefundedOtherwise):
+        changed = _given_back(look(payment_key), refund, read.given.amount - refund.amount)
     elif isinstance(read, GatewayRefusedRefund):
         changed = _given_back(look(payment_key), refund, -refund.amount)
     else:

@@ -13,10 +13,13 @@ from typing import TypeVar
 
 from prometheus_client import Counter
 
+from services.payment.boundary import UnusableAnswer, usable
 from services.payment.decider import ASK, CHARGE, REFUND_EFFECT
 from services.payment.gateway import (
     Captured,
+    CaptureReported,
     Declined,
+    Found,
     Gateway,
     GatewayTimeout,
     GatewayUnavailable,
@@ -27,9 +30,13 @@ from services.payment.gateway import (
     Refunded,
     RefundRefused,
     UnknownKey,
+    UnknownReference,
 )
+from services.payment.reports import LOOK_UP
 from services.payment.state import (
     GatewayDeclined,
+    GatewayFound,
+    GatewayFoundNothing,
     GatewayKnowsNoMoney,
     GatewayRefunded,
     GatewayRefusedRefund,
@@ -45,10 +52,20 @@ PAUSE_MAX_S = 10.0
 """Pauses between calls to a gateway that does not answer double from the first to this one."""
 
 UNANSWERED = Counter("larder_gateway_unanswered_total", "Calls that the gateway did not answer", ["kind"])
+UNUSABLE = Counter("larder_gateway_unusable_total", "Answers of the gateway that are out of range", ["kind"])
 
-Answer = Known | GivenBack | None
-"""What the gateway said; None: nothing, in time."""
-Told = GatewayTook | GatewayDeclined | GatewayTimedOut | GatewayKnowsNoMoney | GatewayRefunded | GatewayRefusedRefund
+Answer = Known | GivenBack | Found | None
+"""What the gateway said; None: nothing, in time, or nothing that could be used."""
+Told = (
+    GatewayTook
+    | GatewayDeclined
+    | GatewayTimedOut
+    | GatewayKnowsNoMoney
+    | GatewayRefunded
+    | GatewayRefusedRefund
+    | GatewayFound
+    | GatewayFoundNothing
+)
 
 T = TypeVar("T")
 
@@ -56,8 +73,14 @@ T = TypeVar("T")
 def told(effect: Effect, answer: Answer) -> Told:
     """The gateway's answer to an effect, as the decider hears it."""
     arguments = effect.arguments
-    order_id, key = arguments["order_id"], arguments["key"]
+    order_id, key = arguments["order_id"], arguments.get("key", "")
     match answer:
+        case CaptureReported():
+            return GatewayFound(
+                order_id, answer.key, answer.reference, answer.amount, answer.at, arguments["report"], answer.order_id
+            )
+        case UnknownReference():
+            return GatewayFoundNothing(order_id, arguments["report"])
         case Captured():
             return GatewayTook(order_id, key, answer.reference, answer.amount, answer.at)
         case Declined():
@@ -91,6 +114,8 @@ class GatewayCalls:
             return told(effect, await self._ask(effect))
         if effect.kind == REFUND_EFFECT:
             return told(effect, await self._refund(effect))
+        if effect.kind == LOOK_UP:
+            return told(effect, await self._look_up(effect))
         raise ValueError(f"effect {effect.id} is of kind {effect.kind!r}, which the payment service does not know")
 
     async def _charge(self, effect: Effect, resumed: bool) -> Captured | Declined | NoMoney | UnknownKey | None:
@@ -108,6 +133,8 @@ class GatewayCalls:
         except GatewayTimeout:
             UNANSWERED.labels(CHARGE).inc()
             return None
+        except UnusableAnswer:
+            return None  # the money may have moved, as without an answer
         except KeyReused as mistake:
             # Somebody charged under our key: whether money moved is all that matters now.
             log.error("charge %s: %s", a["key"], mistake)
@@ -120,7 +147,17 @@ class GatewayCalls:
         async def call() -> Known:
             return await self._gateway.ask(effect.arguments["key"])
 
-        return await self._again(effect, call, GatewayUnavailable, GatewayTimeout)
+        return await self._again(effect, call, GatewayUnavailable, GatewayTimeout, UnusableAnswer)
+
+    async def _look_up(self, effect: Effect) -> Found:
+        async def call() -> Found:
+            return await self._gateway.look_up(effect.arguments["reference"])
+
+        try:
+            return await self._again(effect, call, GatewayUnavailable, GatewayTimeout, UnusableAnswer)
+        except ValueError as mistake:
+            log.error("%r was not looked up: %s", effect.arguments["reference"], mistake)
+            return UnknownReference()
 
     async def _refund(self, effect: Effect) -> GivenBack:
         a = effect.arguments
@@ -130,7 +167,7 @@ class GatewayCalls:
 
         answer: GivenBack
         try:
-            answer = await self._again(effect, call, GatewayUnavailable, GatewayTimeout)
+            answer = await self._again(effect, call, GatewayUnavailable, GatewayTimeout, UnusableAnswer)
         except KeyReused:
             answer = RefundRefused("key_reused")
         except ValueError as mistake:
@@ -141,13 +178,21 @@ class GatewayCalls:
         return answer
 
     async def _again(self, effect: Effect, call: Callable[[], Awaitable[T]], *until_not: type[Exception]) -> T:
-        """Calls until the gateway answers; the key makes all calls one."""
+        """Calls until the gateway answers, and so that it can be used; the key makes all calls one."""
         pause_s = self._first_pause_s
         while True:
             try:
-                return await call()
+                return self._usable(effect, await call())
             except until_not as away:
                 UNANSWERED.labels(effect.kind).inc()
                 log.warning("effect %s: %s; again in %.1f s", effect.id, away, pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, self._pause_max_s)
+
+    def _usable(self, effect: Effect, answer: T) -> T:
+        try:
+            return usable(answer)
+        except UnusableAnswer as wrong:
+            UNUSABLE.labels(effect.kind).inc()
+            log.error("effect %s: the gateway's answer cannot be meant: %s", effect.id, wrong)
+            raise

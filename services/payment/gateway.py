@@ -3,7 +3,8 @@
 Theory of operation: an attempt to take money has a *key* that we make. The gateway remembers the key, so a call with
 the same key is the same call: it gets the same answer and money moves once. A charge that got no answer is never
 sent again; `ask` says what became of it. Money is recognised by the gateway's own *reference* of a capture. Captures
-that nobody was told of are reported by signed webhooks, perhaps more than once.
+that nobody was told of are reported by signed webhooks, perhaps more than once; whose capture a reference is, only the
+gateway knows, and `look_up` asks it.
 
 Amounts are integer minor units; times are aware datetimes.
 """
@@ -54,7 +55,8 @@ class RefundRefused(Struct, frozen=True):
 
 
 class CaptureReported(Struct, frozen=True):
-    """A webhook's news: money was taken under `key` for an order. It may come late, twice, or for money known."""
+    """Money was taken under `key` for an order: a webhook's news, which may come late, twice, for money known, or be
+    wrong; or what the gateway's own book says of a reference."""
 
     reference: str
     order_id: str
@@ -63,9 +65,14 @@ class CaptureReported(Struct, frozen=True):
     at: datetime
 
 
+class UnknownReference(Struct, frozen=True):
+    """The gateway knows no capture by this reference."""
+
+
 Charged = Captured | Declined
 Known = Captured | Declined | NoMoney | UnknownKey
 GivenBack = Refunded | RefundRefused
+Found = CaptureReported | UnknownReference
 
 
 class GatewayError(Exception):
@@ -108,6 +115,10 @@ class Gateway(Protocol):
 
         Raises GatewayUnavailable, KeyReused.
         """
+        ...
+
+    async def look_up(self, reference: str) -> Found:
+        """Whose capture a reference is. Raises GatewayUnavailable."""
         ...
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> CaptureReported:

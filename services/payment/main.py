@@ -9,6 +9,7 @@ from functools import cache
 from fastapi import APIRouter
 
 from services.payment import api
+from services.payment.contradictions import watch_contradictions
 from services.payment.decider import DECIDER
 from services.payment.effects import GatewayCalls
 from services.payment.refused import watch_refused
@@ -64,7 +65,7 @@ SERVICE = Service(
     routes=routes,
     beat_ms=20,  # not on the way to an order that can be paid; next to what a bank takes, nobody feels it
     effects=effects,
-    background=(closing_gateway, watch_refused),
+    background=(closing_gateway, watch_refused, watch_contradictions),
 )
 
 if __name__ == "__main__":

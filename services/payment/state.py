@@ -5,13 +5,15 @@ Amounts are integer minor units. A *capture* is money that the gateway took; it 
 
 from __future__ import annotations
 
-from datetime import datetime
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from shared.contracts.payment import Liable
+from shared.contracts.payment import Liable, ReportMoney
 from shared.runtime.said import Record
 
 
@@ -38,6 +40,22 @@ class RefundPhase(StrEnum):
     REFUSED = "refused"
 
 
+class ReportPhase(StrEnum):
+    """What became of a report of money. `ASKED`: the gateway is asked whose the reference is; `UNKNOWN`: it knows no
+    such money, so it is asked once more when that is told again."""
+
+    NEW = "new"
+    ASKED = "asked"
+    CONFIRMED = "confirmed"
+    CONTRADICTED = "contradicted"
+    UNKNOWN = "unknown"
+    ASKED_AGAIN = "asked_again"
+
+
+BEING_ASKED = frozenset({ReportPhase.ASKED, ReportPhase.ASKED_AGAIN})
+"""The phases in which the gateway has yet to say whose money it is."""
+
+
 class Attempt(NamedTuple):
     """A click of the customer. `outcome` is taken, declined or given_up, and empty as long as nobody knows; `code`
     says why it was declined."""
@@ -50,12 +68,14 @@ class Attempt(NamedTuple):
 
 
 class Capture(NamedTuple):
-    """Money taken. `given_back` is the sum of its refunds, also of those that the gateway has not confirmed yet."""
+    """Money taken, under `key` (empty: written before keys were kept). `given_back` is the sum of its refunds, also of
+    those that the gateway has not confirmed yet."""
 
     reference: str
     amount: int
     at: datetime
     given_back: int = 0
+    key: str = ""
 
     @property
     def remainder(self) -> int:
@@ -97,6 +117,27 @@ class Refund(Struct, frozen=True):
     code: str = ""
 
 
+class Report(Struct, frozen=True):
+    """What somebody (`told_by`, an actor) told of money, word for word: told otherwise it is another report. `asked`
+    counts how often the gateway was asked about it."""
+
+    order_id: str
+    digest: str
+    phase: ReportPhase
+    reference: str
+    attempt_key: str
+    amount: int
+    at: datetime
+    told_by: str = ""
+    asked: int = 0
+
+
+def digest_of(m: ReportMoney) -> str:
+    """The identity of a report within its order: its whole content."""
+    told = "\0".join((m.reference, m.attempt_key, str(m.amount), m.at.astimezone(UTC).isoformat()))
+    return hashlib.sha256(told.encode()).hexdigest()[:24]
+
+
 def attempt_key(order_id: str, attempt: int) -> str:
     """The idempotency key of an attempt; the gateway knows it by this name for ever. Order ids may hold colons, so what
     follows the last one must tell attempts and refunds apart."""
@@ -118,6 +159,20 @@ class JournalEntry(Record, frozen=True):
     reference: str
     reason: str
     liable: Liable | None
+
+
+class Contradiction(Record, frozen=True):
+    """Something told of money that disagrees with what is known: it moves nothing, and a person has to look at it.
+    `why` is a code, `told` and `known` say what is to be compared, `told_by` who spoke (an actor; `gateway:` is the
+    gateway itself)."""
+
+    order_id: str
+    reference: str
+    at: datetime
+    why: str
+    told_by: str
+    told: Mapping[str, Any]
+    known: Mapping[str, Any]
 
 
 # What the gateway answered: messages that never leave the service. ----------------------------------------------------
@@ -146,6 +201,20 @@ class GatewayTook(OfAttempt, frozen=True):
     reference: str
     amount: int
     at: datetime
+
+
+class GatewayFound(GatewayTook, frozen=True):
+    """Asked about the reference of a report, the gateway says whose money that is: `key`, amount and time are its own,
+    and `owner` is the order that it knows it for, perhaps another."""
+
+    report: str
+    owner: str
+
+
+class GatewayFoundNothing(OfOrder, frozen=True):
+    """Asked about the reference of a report, the gateway knows no such money."""
+
+    report: str
 
 
 class GatewayDeclined(OfAttempt, frozen=True):

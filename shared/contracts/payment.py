@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from shared.contracts.base import Filled, Message, Moment, Money, Name, Number, Text
+from shared.contracts.base import MONEY_MAX, Message, Moment, Money, Name, Number, Text
 
 Liable = Literal["store", "courier", "customer", "supplier"]
 """Who bears the cost of a refund."""
 REFUNDS_MAX = 1_000_000
 """Largest number of a refund."""
+GATEWAY_TEXT_MAX = 200
+"""Most characters of a key or a reference that a gateway tells."""
+
+# What a gateway tells: the same for its webhooks, for its answers, and for whoever reports in its name over Kafka.
+GatewayText = Annotated[
+    str, StringConstraints(min_length=1, max_length=GATEWAY_TEXT_MAX, pattern=r"^[!-~](?:[ -~]*[!-~])?$")
+]
+MoneyMoved = Annotated[int, Field(ge=1, le=MONEY_MAX, strict=True)]
 
 
 class PaymentCommand(Message):
@@ -42,11 +50,12 @@ class RefundPayment(PaymentCommand):
 
 
 class ReportMoney(PaymentCommand):
-    """The gateway's webhook says that it took money under `attempt_key`; `reference` is the gateway's own."""
+    """The gateway's webhook says that it took money under `attempt_key`; `reference` is the gateway's own. Nothing of
+    it is believed that the gateway, asked about the reference, does not say too."""
 
-    reference: Filled
-    attempt_key: Filled
-    amount: Money
+    reference: GatewayText
+    attempt_key: GatewayText
+    amount: MoneyMoved
     at: Moment
 
 
@@ -80,11 +89,13 @@ class PaymentGivenUp(PaymentEvent):
 
 
 class MoneyUnasked(PaymentEvent):
-    """Money that nobody waits for: late, twice, or for an ended order. It goes back."""
+    """Money that nobody waits for: late, twice, for an ended order, or for one that never was. It goes back. `nth`
+    counts the money that came for this order, from 1."""
 
     amount: Money
     reference: Text
     at: Moment
+    nth: Number = 1
 
 
 class PaymentRefunded(PaymentEvent):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -41,9 +41,16 @@ def numbers(values: Sequence[int | None]) -> str:
 
 
 def moments(values: Sequence[datetime | None]) -> str:
-    """An array of instants. A batch has one clock, so most of them are the same."""
-    told = {v: "NULL" if v is None else v.isoformat() for v in set(values)}
+    """An array of instants. A batch has one clock, so most of them are the same. Raises OverflowError for one that has
+    no place in the calendar of UTC: PostgreSQL would take it, and nobody could read it back."""
+    told = {v: "NULL" if v is None else _moment(v) for v in set(values)}
     return f"{{{','.join([told[v] for v in values])}}}"
+
+
+def _moment(value: datetime) -> str:
+    if not MINYEAR < value.year < MAXYEAR:
+        value.astimezone(UTC)
+    return value.isoformat()
 
 
 def truths(values: Sequence[bool | None]) -> str:

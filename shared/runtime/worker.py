@@ -25,6 +25,7 @@ from shared.runtime.database import WORKER_SETTINGS, Database, cluster_ids
 from shared.runtime.decider import Decider
 from shared.runtime.effects import Run
 from shared.runtime.envelope import Delivery
+from shared.runtime.instants import read_every_instant
 from shared.runtime.metrics import BATCH_SECONDS, CACHED, EFFECTS_RUNNING, LAG, UNPUBLISHED
 from shared.runtime.owner import Owner
 from shared.runtime.publisher import make_producer
@@ -88,6 +89,7 @@ class Worker:
         self._connection = await asyncpg.connect(
             self.settings.dsn(self.decider.service), server_settings=WORKER_SETTINGS
         )
+        await read_every_instant(self._connection)
         for known in await cluster_ids(self._connection):
             check_same_cluster(known, self._cluster)
         await check_partitions(bootstrap, ALL_TOPICS, self.settings.shards)

@@ -272,7 +272,10 @@ class World:
         if not captures:
             return
         back = {capture: amount for _, capture, amount in refunds}
-        columns = [[reference, amount, NOON.isoformat(), back.get(reference, 0)] for reference, amount in captures]
+        columns = [
+            [reference, amount, NOON.isoformat(), back.get(reference, 0), f"{t.order_id}:1"]
+            for reference, amount in captures
+        ]
         attempts = [[1, t.total, "tok_ok", "taken", ""]]
         self._rows["payment", "payments"].append((t.order_id, "taken", json.dumps(attempts), json.dumps(columns)))
         self._rows["gateway", "intents"].append((f"{t.order_id}:1", t.order_id, t.total, "EUR", "tok_ok", None, NOON))

@@ -172,9 +172,28 @@ async def money_that_only_the_gateway_knows(w: World) -> None:
     await w.add("gateway", "captures", "cap_o-short:1", "o-short:1", "o-short", 5, "EUR", NOON)
 
 
-@breaks(("journal_is_gateway", "o-closed"))
+@breaks(("journal_is_gateway", "o-closed"), ("capture_belongs_to_one_order", "o-closed"))
 async def money_that_the_gateway_never_took(w: World) -> None:
     await w.break_("gateway", "delete from captures where order_id = 'o-closed'")
+
+
+@breaks(("capture_belongs_to_one_order", "o-picking"))
+async def money_taken_under_another_key(w: World) -> None:
+    await w.break_("gateway", "update captures set key = 'o-closed:1' where order_id = 'o-picking'")
+
+
+@breaks(
+    ("capture_belongs_to_one_order", "o-payable"),
+    ("journal_is_gateway", "o-payable"),
+    ("money_of_phase", "o-payable"),
+    ("order_is_papers", "o-payable"),
+)
+async def money_of_another_order_believed(w: World) -> None:
+    """As a forged report did it: o-payable shows the capture of o-closed as its own."""
+    await w.break_("order", "update orders set paid = 5 where order_id = 'o-payable'")
+    captures = '[["cap_o-closed:1", 5, "2026-11-22T12:00:00+00:00", 0, "o-closed:1"]]'
+    await w.add("payment", "payments", "o-payable", "open", "[]", captures)
+    await w.add("payment", "journal", "o-payable", "cap_o-closed:1", "captured", 5, NOON, "unasked", None)
 
 
 @breaks(("journal_is_gateway", "o-ghost"), ("order_is_journal", "o-ghost"), ("journal_is_payment", "o-ghost"))

@@ -20,6 +20,7 @@ from services.logistics import state as store_work
 from services.order import decider as order
 from services.order import state as sale
 from services.payment import decider as payment
+from services.payment import reports
 from services.payment import state as money
 from services.risk import decider as risk
 from services.risk import state as screening
@@ -74,7 +75,7 @@ TABLES: Mapping[str, tuple[Table, ...]] = {
     "order": (order.SALES_ORDER,),
     "inventory": (inventory.HOLD, inventory.REQUEST),
     "risk": (risk.SCREENING, risk.CANCEL),
-    "payment": (payment.PAYMENT, payment.REFUND),
+    "payment": (payment.PAYMENT, payment.REFUND, reports.REPORT),
     "logistics": (logistics.FULFILMENT, logistics.RESERVATION, logistics.SLOT),
     "aftersales": (aftersales.AFTER_SALES, aftersales.TICKET),
 }
@@ -94,6 +95,7 @@ ENDS: Mapping[str, frozenset[StrEnum]] = {
     ),
     "payment": frozenset({money.Phase.TAKEN}),
     "refund": frozenset({money.RefundPhase.REFUNDED, money.RefundPhase.REFUSED}),
+    "report": frozenset({money.ReportPhase.CONFIRMED, money.ReportPhase.CONTRADICTED}),
     "fulfilment": frozenset({store_work.Phase.DELIVERED, store_work.Phase.STOPPED, store_work.Phase.INSPECTED}),
     "reservation": frozenset({store_work.ReservationPhase.REFUSED, store_work.ReservationPhase.FREED}),
     "slot": frozenset({store_work.SlotPhase.SET}),
@@ -137,7 +139,7 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     DecideReview: (screening.ReviewCleared, screening.ReviewRestricted, screening.ReviewRefused),
     TakePayment: (TakePayment, payment.SameAttempt),
     RefundPayment: (RefundPayment, payment.RefundOverRest),
-    ReportMoney: (payment.AwaitedMoney, payment.StrayMoney, payment.KnownMoney),
+    ReportMoney: (ReportMoney, reports.KnownMoney, reports.ToldBefore, reports.BooksDisagree),
     ReserveSlot: (ReserveSlot, store_work.PlaceFree, store_work.NoPlace),
     FulfilOrder: (FulfilOrder, store_work.FulfilLater),
     complaint.WindowPassed: (complaint.WindowPassed, complaint.PassedUnderTickets),
@@ -177,10 +179,19 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
 
 OF_EFFECTS: Mapping[str, tuple[type, ...]] = {
     "payment": (
+        payment.AwaitedMoney,
+        payment.StrayMoney,
+        payment.KnownOtherwise,
+        payment.TakenOtherwise,
+        payment.AnsweredWithKnown,
+        reports.GatewayConfirms,
+        reports.GatewayDisagrees,
+        money.GatewayFoundNothing,
         money.GatewayDeclined,
         money.GatewayTimedOut,
         money.GatewayKnowsNoMoney,
         money.GatewayRefunded,
+        payment.RefundedOtherwise,
         money.GatewayRefusedRefund,
         payment.LateAnswer,
         payment.UnansweredLate,

@@ -20,13 +20,11 @@ from tests.deciders.orders import (
     DOOR,
     IN_SLOT,
     SHOP,
-    STRAY,
     TAKEN,
     TOTAL,
     WAY_TO,
     at,
     order,
-    refunded,
     shop,
 )
 from tests.deciders.scene import NOON, Scene
@@ -126,7 +124,7 @@ def test_refused_when_nobody_knows_the_order(message: Any) -> None:
     assert refusal(message) == Refused("order_unknown")
 
 
-@pytest.mark.parametrize("message", [CHECKED, TAKEN, STRAY, refunded(1)])
+@pytest.mark.parametrize("message", [CHECKED, TAKEN])
 def test_parked_when_a_service_speaks_of_an_unknown_order(message: Any) -> None:
     """That cannot be: the message is kept for somebody to look at."""
     with pytest.raises(NoCell):

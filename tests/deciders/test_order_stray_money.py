@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from services.order.decider import DECIDER
 from services.order.state import ENDS, Paper, Phase
-from shared.contracts.payment import RefundPayment
+from shared.contracts.payment import REFUNDS_MAX, PaymentRefundRefused, RefundPayment
 from shared.runtime.said import CancelTimer, SetTimer
+from shared.runtime.table import IGNORED
 from tests.deciders.orders import (
     DEDUCTED,
     REVERSED,
@@ -23,7 +25,7 @@ from tests.deciders.orders import (
     order,
     refunded,
 )
-from tests.deciders.scene import NOON
+from tests.deciders.scene import NOON, Scene
 
 
 @pytest.mark.parametrize("phase", WAY_TO)
@@ -119,3 +121,20 @@ def test_late_money_is_dated_by_the_gateway() -> None:
     scene.later(3600)
     paper = only(Paper, scene.says(STRAY.model_copy(update={"at": NOON + timedelta(seconds=7)})))
     assert paper.at == NOON + timedelta(seconds=7)
+
+
+def test_money_for_an_order_that_never_was_goes_back() -> None:
+    """Nothing is written down for it, and each money has a refund of its own: told twice it is the same refund."""
+    scene = Scene(DECIDER)
+    (first,), (second,) = scene.says(STRAY), scene.says(STRAY.model_copy(update={"reference": "cap-10", "nth": 2}))
+    assert isinstance(first, RefundPayment)
+    assert isinstance(second, RefundPayment)
+    assert (first.reference, first.amount, first.reason) == ("cap-9", TOTAL, "unasked_money")
+    assert (first.refund, second.refund) == (REFUNDS_MAX, REFUNDS_MAX - 1)
+    assert scene.says(STRAY) == [first]
+    assert scene.states == {}
+    assert scene.when(refunded(first.refund, "unasked_money")) == IGNORED
+    refusal = PaymentRefundRefused(
+        order_id="o-1", refund=first.refund, amount=TOTAL, reference="cap-9", code="not_refundable"
+    )
+    assert scene.when(refusal) == IGNORED

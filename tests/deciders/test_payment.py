@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.payment.decider import DECIDER, MoneyMistake
+from services.payment.decider import DECIDER
 from services.payment.state import (
+    Contradiction,
     GatewayDeclined,
+    GatewayFound,
     GatewayKnowsNoMoney,
     GatewayTimedOut,
     GatewayTook,
@@ -19,6 +21,7 @@ from services.payment.state import (
     Payment,
     Phase,
     attempt_key,
+    digest_of,
     refund_key,
 )
 from shared.contracts.payment import (
@@ -52,14 +55,27 @@ def report(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> Rep
     return ReportMoney(order_id="o-1", reference=reference, attempt_key=key, amount=amount, at=AT)
 
 
+def reported(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> tuple[ReportMoney, GatewayFound]:
+    """A true report, and what the gateway says when it is asked about it."""
+    told = report(reference, key, amount)
+    return told, GatewayFound("o-1", key, reference, amount, AT, digest_of(told), "o-1")
+
+
+def hears(scene: Scene, reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> list[object]:
+    """Money is reported and looked up: what is said then."""
+    told, found = reported(reference, key, amount)
+    scene.when(told)
+    return scene.says(found)
+
+
 def taken(number: int = 1, reference: str = "cap-1") -> PaymentTaken:
     """What the order service waits for."""
     return PaymentTaken(order_id="o-1", attempt=number, amount=649, reference=reference, at=AT)
 
 
-def unasked(reference: str = "cap-2") -> MoneyUnasked:
+def unasked(reference: str = "cap-2", nth: int = 1, amount: int = 649) -> MoneyUnasked:
     """What the order service has refunded."""
-    return MoneyUnasked(order_id="o-1", amount=649, reference=reference, at=AT)
+    return MoneyUnasked(order_id="o-1", amount=amount, reference=reference, at=AT, nth=nth)
 
 
 def captured(reference: str, reason: str) -> JournalEntry:
@@ -143,7 +159,7 @@ def test_given_up_when_the_gateway_knows_no_money(before: tuple[Any, ...]) -> No
 def test_taken_by_the_webhook_when_it_comes_first() -> None:
     """Whoever tells of the money first, it is the taking; the answer that comes after it is no news."""
     scene = after(attempt())
-    assert scene.says(report()) == [taken(), captured("cap-1", "payment")]
+    assert hears(scene) == [taken(), captured("cap-1", "payment")]
     assert scene.when(took()) == IGNORED
     assert scene.when(report()) == IGNORED
 
@@ -160,56 +176,99 @@ def test_ignored_when_the_webhook_comes_after_the_answer() -> None:
 @pytest.mark.parametrize("answer", [GatewayKnowsNoMoney("o-1", FIRST), GatewayDeclined("o-1", FIRST, "no")])
 def test_ignored_when_the_answer_knows_less_than_the_webhook(answer: Any) -> None:
     """Money that was reported is there: an answer under way that knows nothing of it changes nothing."""
-    scene = after(attempt(), report())
+    scene = after(attempt(), *reported())
     assert scene.when(answer) == IGNORED
     assert payment(scene).phase is Phase.TAKEN
 
 
 def test_asked_about_when_the_webhook_was_faster_than_an_answer_that_never_came() -> None:
     """The money that was reported may be the second of two: only asking finds the first, and it goes back."""
-    scene = after(attempt(), report("cap-2"))
+    scene = after(attempt(), *reported("cap-2"))
     (question,) = scene.says(GatewayTimedOut("o-1", FIRST))
     assert question == Effect(f"{FIRST}:ask", "ask", {"order_id": "o-1", "key": FIRST})
     assert payment(scene).phase is Phase.TAKEN
-    assert scene.says(took("cap-1")) == [unasked("cap-1"), captured("cap-1", "unasked")]
+    assert scene.says(took("cap-1")) == [unasked("cap-1", 2), captured("cap-1", "unasked")]
 
 
 def test_unasked_when_money_comes_for_an_attempt_given_up() -> None:
     """Late money revives nothing; it is written down, and goes back."""
     scene = after(*GIVEN_UP)
-    assert scene.says(report("cap-2")) == [unasked(), captured("cap-2", "unasked")]
+    assert hears(scene, "cap-2") == [unasked(), captured("cap-2", "unasked")]
     assert payment(scene).phase is Phase.OPEN
 
 
 def test_unasked_when_late_money_meets_the_next_attempt() -> None:
     """The money of the first attempt is not that of the second, which goes on waiting for its own."""
     scene = after(*GIVEN_UP, attempt(2))
-    assert scene.says(report("cap-2"))[0] == unasked()
+    assert hears(scene, "cap-2")[0] == unasked()
     assert payment(scene).phase is Phase.CHARGING
     assert scene.says(took("cap-3", SECOND))[0] == taken(2, "cap-3")
 
 
-@pytest.mark.parametrize("news", [took("cap-2"), report("cap-2")])
-def test_unasked_when_money_comes_twice(news: Any) -> None:
+@pytest.mark.parametrize("news", [(took("cap-2"),), reported("cap-2")])
+def test_unasked_when_money_comes_twice(news: tuple[Any, ...]) -> None:
     """A second capture under the same key has another reference: one is kept, the other goes back."""
-    scene = after(attempt(), took())
-    assert scene.says(news) == [unasked(), captured("cap-2", "unasked")]
+    scene = after(attempt(), took(), *news[:-1])
+    assert scene.says(news[-1]) == [unasked(nth=2), captured("cap-2", "unasked")]
     assert payment(scene).phase is Phase.TAKEN
-    assert scene.when(news) == IGNORED
+    assert scene.when(news[-1]) == IGNORED
 
 
 def test_unasked_when_nobody_ever_charged() -> None:
-    """Money for an order without any attempt is kept and told like any other."""
+    """Money under a key that is none of ours is kept and told like any other, and a person is shown it."""
     scene = Scene(DECIDER)
-    assert scene.says(report("cap-2", "somebody-else's"))[0] == unasked()
+    said = hears(scene, "cap-2", "somebody-else's")
+    assert said[0] == unasked()
+    assert [(c.why, c.known) for c in said if isinstance(c, Contradiction)] == [("never_asked", {})]
     assert isinstance(scene.when(attempt()), Moved)
 
 
-@pytest.mark.parametrize("news", [took(amount=648), report(amount=650)])
-def test_parked_when_the_amount_is_another(news: Any) -> None:
-    """Money that disagrees with what was asked for is no matter for a machine."""
-    with pytest.raises(MoneyMistake, match=r"o-1:1 is about 649"):
-        after(attempt()).when(news)
+@pytest.mark.parametrize("before", [(attempt(),), (attempt(), GatewayTimedOut("o-1", FIRST))])
+@pytest.mark.parametrize("amount", [1, 648, 650])
+def test_given_up_when_the_gateway_took_another_amount(before: tuple[Any, ...], amount: int) -> None:
+    """The gateway answers our charge with money that was not asked for so: it goes back, the customer may try again, a
+    person is shown it, and nothing parks."""
+    scene = after(*before)
+    given_up, unasked_, line, kept = scene.says(took(amount=amount))
+    assert given_up == PaymentGivenUp(order_id="o-1", attempt=1)
+    assert unasked_ == unasked("cap-1", amount=amount)
+    assert isinstance(line, JournalEntry)
+    assert (line.amount, line.reason) == (amount, "unasked")
+    assert isinstance(kept, Contradiction)
+    assert kept.why == "other_amount"
+    assert (kept.told["amount"], kept.known["amount"]) == (amount, 649)
+    assert payment(scene).attempts[0].outcome == "given_up"
+    scene.says(attempt(2))
+    assert scene.says(took("cap-2", SECOND))[0] == taken(2, "cap-2")
+
+
+def test_true_answer_comes_through_beside_another_amount() -> None:
+    """The gateway knows money of another amount under the live key: that is unasked, and the attempt goes on waiting
+    for its own answer."""
+    scene = after(attempt())
+    said = hears(scene, "cap-2", amount=648)
+    assert [type(s) for s in said] == [MoneyUnasked, JournalEntry, Contradiction]
+    assert payment(scene).phase is Phase.CHARGING
+    assert scene.says(took())[0] == taken()
+
+
+def test_given_up_when_the_answer_is_money_that_came_in_unasked() -> None:
+    """The answer to the charge names the money of another amount that was found before: no attempt waits for ever."""
+    scene = after(attempt(), *reported(amount=648))
+    given_up, kept = scene.says(took(amount=648))
+    assert given_up == PaymentGivenUp(order_id="o-1", attempt=1)
+    assert isinstance(kept, Contradiction)
+    assert payment(scene).phase is Phase.OPEN
+
+
+def test_books_stay_when_known_money_is_answered_otherwise() -> None:
+    """The same reference, another amount, from the gateway itself: kept for a person, nothing moves."""
+    scene = after(attempt(), took())
+    before = payment(scene)
+    (kept,) = scene.says(took(amount=1))
+    assert isinstance(kept, Contradiction)
+    assert (kept.why, kept.told["amount"], kept.known["amount"]) == ("told_otherwise", 1, 649)
+    assert payment(scene) == before
 
 
 def test_ignored_when_the_same_attempt_is_asked_for_again() -> None:
@@ -237,6 +296,7 @@ def test_keys_are_never_shared() -> None:
 NEWS = st.sampled_from(
     [took(), report(), took("cap-2"), report("cap-2"), report("cap-3", SECOND), GatewayTimedOut("o-1", FIRST)]
 )
+"""A report is looked up as soon as it is heard."""
 
 
 @given(st.lists(NEWS, max_size=12))
@@ -248,6 +308,8 @@ def test_every_reference_is_told_once(news: list[Any]) -> None:
         if isinstance(message, GatewayTimedOut) and payment(scene).phase is Phase.ASKING:
             continue  # a charge has one answer
         outcome = scene.when(message)
+        if isinstance(message, ReportMoney) and isinstance(outcome, Moved):
+            outcome = scene.when(reported(message.reference, message.attempt_key)[1])
         said += outcome.said if isinstance(outcome, Moved) else ()
     told = [m.reference for m in said if isinstance(m, PaymentTaken | MoneyUnasked)]
     booked = [m.reference for m in said if isinstance(m, JournalEntry)]

@@ -9,6 +9,8 @@ import pytest
 
 from services.payment.decider import DECIDER, MoneyMistake
 from services.payment.state import (
+    Contradiction,
+    GatewayFound,
     GatewayKnowsNoMoney,
     GatewayRefunded,
     GatewayRefusedRefund,
@@ -18,6 +20,7 @@ from services.payment.state import (
     Payment,
     Refund,
     RefundPhase,
+    digest_of,
 )
 from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused, RefundPayment, ReportMoney, TakePayment
 from shared.runtime.said import Effect
@@ -29,6 +32,7 @@ FIRST = "o-1:1"
 ATTEMPT = TakePayment(order_id="o-1", attempt=1, amount=1000, currency="EUR", method="tok_ok")
 TOOK = GatewayTook("o-1", FIRST, "cap-1", 1000, AT)
 LATE = ReportMoney(order_id="o-1", reference="cap-1", attempt_key=FIRST, amount=1000, at=AT)
+FOUND = GatewayFound("o-1", FIRST, "cap-1", 1000, AT, digest_of(LATE), "o-1")
 
 
 def back(number: int = 1, amount: int = 1000, reference: str = "cap-1") -> RefundPayment:
@@ -181,10 +185,20 @@ def test_ignored_when_it_comes_again(answer: Any) -> None:
     assert left(scene) == remainder
 
 
-def test_parked_when_the_gateway_gives_another_amount_back() -> None:
-    """A person has to look at that."""
-    with pytest.raises(MoneyMistake, match="the gateway gave 999"):
-        after(back()).when(given_back(1, 999))
+@pytest.mark.parametrize("amount", [1, 399, 401])
+def test_booked_as_it_moved_when_the_gateway_gives_another_amount_back(amount: int) -> None:
+    """The books say what the gateway says, what is left of the capture counts it, and a person is shown it; nothing
+    parks, and nothing waits behind it."""
+    scene = after(back(1, 400))
+    told, line, kept = scene.says(given_back(1, amount))
+    assert isinstance(told, PaymentRefunded)
+    assert told.amount == amount
+    assert isinstance(line, JournalEntry)
+    assert line.amount == amount
+    assert isinstance(kept, Contradiction)
+    assert (kept.why, kept.told["amount"], kept.known["amount"]) == ("other_amount", amount, 400)
+    assert (refund(scene).phase, refund(scene).amount, left(scene)) == (RefundPhase.REFUNDED, amount, 1000 - amount)
+    assert scene.when(given_back(1, amount)) == IGNORED
 
 
 def test_parked_when_nobody_asked_for_it() -> None:
@@ -199,7 +213,7 @@ def test_goes_back_whatever_the_payment_waits_for() -> None:
     given_up = (ATTEMPT, GatewayTimedOut("o-1", FIRST), GatewayKnowsNoMoney("o-1", FIRST))
     for later in ((), (second,), (second, GatewayTimedOut("o-1", "o-1:2"))):
         scene = Scene(DECIDER)
-        for message in (*given_up, LATE, *later):
+        for message in (*given_up, LATE, FOUND, *later):
             scene.when(message)
         phase = scene.states["payment", "o-1"].phase
         scene.says(back())

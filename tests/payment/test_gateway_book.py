@@ -20,7 +20,7 @@ from services.payment.gateway import (
     RefundRefused,
 )
 from services.payment.simulator import webhook
-from services.payment.simulator.book import Ask, Book, Call, Charge, Refund, Reply
+from services.payment.simulator.book import Ask, Book, Call, Charge, LookUp, Refund, Reply
 from services.payment.simulator.postgres import PostgresBookkeeper
 from services.payment.simulator.rules import answer_call, make_due_captures
 from tests.payment.controls import PATIENCE_S, Inbox, StandingClock, over
@@ -45,12 +45,14 @@ def some_call(chance: random.Random) -> Call:
     """A call with one of few keys, so that they meet: repeats, reuse, refunds of what is there and of what is not."""
     number = chance.randrange(25)
     key = f"k{number}"
-    match chance.randrange(4):
+    match chance.randrange(5):
         case 0 | 1:
             amount = chance.choice([100, 100, 100, 90, 0])
             return Charge(key, f"o-{key}", amount, "EUR", METHODS[number % len(METHODS)])
         case 2:
             return Ask(key)
+        case 3:
+            return LookUp(chance.choice(["cap_", "cap2_"]) + key)
         case _:
             reference = chance.choice(["cap_", "cap2_"]) + key
             return Refund(f"r{chance.randrange(40)}", reference, chance.choice([40, 60, 100]), "seeded")

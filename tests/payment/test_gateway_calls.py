@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from services.payment.effects import GatewayCalls
 from services.payment.gateway import (
     Captured,
+    CaptureReported,
     Declined,
     GatewayTimeout,
     GatewayUnavailable,
@@ -19,9 +21,12 @@ from services.payment.gateway import (
     Refunded,
     RefundRefused,
     UnknownKey,
+    UnknownReference,
 )
 from services.payment.state import (
     GatewayDeclined,
+    GatewayFound,
+    GatewayFoundNothing,
     GatewayKnowsNoMoney,
     GatewayRefunded,
     GatewayRefusedRefund,
@@ -39,6 +44,7 @@ REFUND = Effect(
     "refund",
     {"order_id": "o-1", "refund": 1, "key": "o-1:refund-1", "reference": "cap-1", "amount": 649, "reason": "sold_out"},
 )
+LOOK_UP = Effect("o-1:look-up:d:1", "look_up", {"order_id": "o-1", "report": "d", "reference": "cap-1"})
 CAPTURED = Captured("cap-1", 649, AT)
 TOOK = GatewayTook("o-1", KEY, "cap-1", 649, AT)
 AWAY = GatewayUnavailable("the line broke")
@@ -67,6 +73,9 @@ class Script:
 
     async def refund(self, key: str, reference: str, amount: int, reason: str) -> Any:
         return self._next("refund", key, reference, amount, reason)
+
+    async def look_up(self, reference: str) -> Any:
+        return self._next("look_up", reference)
 
     def read_webhook(self, headers: Any, body: bytes) -> Any:
         raise NotImplementedError
@@ -161,6 +170,51 @@ async def test_refund_that_will_never_be_done_is_told(answer: Any, code: str) ->
     """Asking again would not help: a person has to see it."""
     heard, calls = await play(REFUND, answer)
     assert (heard, calls) == (GatewayRefusedRefund("o-1", 1, code), ["refund"])
+
+
+async def test_reference_is_looked_up_until_there_is_an_answer() -> None:
+    """Looking moves no money; what the gateway says is told as it is, also of another order."""
+    heard, calls = await play(LOOK_UP, AWAY, LATE, CaptureReported("cap-1", "o-2", "o-2:1", 5, AT))
+    assert heard == GatewayFound("o-1", "o-2:1", "cap-1", 5, AT, "d", "o-2")
+    assert calls == ["look_up"] * 3
+    assert (await play(LOOK_UP, UnknownReference()))[0] == GatewayFoundNothing("o-1", "d")
+    assert (await play(LOOK_UP, ValueError("reference")))[0] == GatewayFoundNothing("o-1", "d")
+
+
+BEFORE_TIME = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=8)))
+"""An instant that PostgreSQL keeps and nobody can read back."""
+NOT_MEANT: list[dict[str, Any]] = [
+    *({"reference": wrong} for wrong in ("", " ", "x" * 201, "a\0b", "a\x1b[2J", "\ud800", None, 7)),
+    *({"amount": wrong} for wrong in (0, -1, 10**12 + 1, True, 1.5, "1", None)),
+    *({"at": wrong} for wrong in (BEFORE_TIME, datetime(1999, 12, 31, tzinfo=UTC), datetime(2026, 1, 1), "noon", None)),
+]
+
+
+def odd(answer: Any, wrong: dict[str, Any]) -> Any:
+    """The answer with something in it that cannot be meant."""
+    return replace(answer, **wrong)
+
+
+@pytest.mark.parametrize("wrong", NOT_MEANT, ids=repr)
+async def test_answer_out_of_range_is_no_answer(wrong: dict[str, Any]) -> None:
+    """A charge is then asked about, since the money may have moved; everything else is asked again, until the answer
+    can be used. Nothing raises, and nothing out of range is told on."""
+    assert await play(CHARGE, odd(CAPTURED, wrong)) == (GatewayTimedOut("o-1", KEY), ["charge"])
+    assert await play(ASK, odd(CAPTURED, wrong), CAPTURED) == (TOOK, ["ask", "ask"])
+    assert await play(CHARGE, odd(CAPTURED, wrong), CAPTURED, resumed=True) == (TOOK, ["ask", "ask"])
+    given = Refunded("ref-1", 649, AT)
+    assert (await play(REFUND, odd(given, wrong), given))[1] == ["refund", "refund"]
+    seen = CaptureReported("cap-1", "o-1", KEY, 649, AT)
+    assert (await play(LOOK_UP, odd(seen, wrong), odd(seen, {"key": ""}), odd(seen, {"order_id": "\0"}), seen))[
+        0
+    ] == GatewayFound("o-1", KEY, "cap-1", 649, AT, "d", "o-1")
+
+
+@pytest.mark.parametrize("code", ["", "x" * 201, "a\0b", "\u202e", None])
+async def test_code_that_cannot_be_shown_is_replaced(code: Any) -> None:
+    """A no is a no, in whatever words."""
+    assert (await play(CHARGE, Declined(code)))[0] == GatewayDeclined("o-1", KEY, "unreadable_code")
+    assert (await play(REFUND, RefundRefused(code)))[0] == GatewayRefusedRefund("o-1", 1, "unreadable_code")
 
 
 async def test_unknown_kind_is_a_mistake_of_ours() -> None:

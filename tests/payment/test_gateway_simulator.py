@@ -7,6 +7,7 @@ import pytest
 
 from services.payment.gateway import (
     Captured,
+    CaptureReported,
     Declined,
     Gateway,
     GatewayTimeout,
@@ -15,6 +16,7 @@ from services.payment.gateway import (
     Refunded,
     RefundRefused,
     UnknownKey,
+    UnknownReference,
 )
 from services.payment.simulator.book import Ask, Book, Charge
 from services.payment.simulator.front import GatewaySimulator
@@ -75,6 +77,17 @@ async def test_an_amount_that_is_none_is_declined(gateway, amount):
 async def test_a_key_that_nobody_charged_is_unknown(gateway):
     """The caller may then charge with it."""
     assert await gateway.ask("never") == UnknownKey()
+
+
+async def test_whose_capture_a_reference_is(gateway):
+    """Each capture says its order, key, amount and time, also once it was refunded; any other reference is unknown."""
+    first = await gateway.charge("o-1:1", "o-1", 700, "EUR", "tok_twice")
+    await gateway.refund("r", "cap_o-1:1", 700, "why")
+    for reference in ("cap_o-1:1", "cap2_o-1:1"):
+        assert await gateway.look_up(reference) == CaptureReported(reference, "o-1", "o-1:1", 700, first.at)
+    assert await gateway.look_up("cap3_o-1:1") == UnknownReference()
+    with pytest.raises(ValueError, match="1 to 500 characters"):
+        await gateway.look_up("")
 
 
 async def test_tok_slow_answers_late_but_in_time(gateway):

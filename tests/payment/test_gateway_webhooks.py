@@ -61,6 +61,25 @@ async def test_a_webhook_comes_again_until_it_is_taken(keeper_of):
     assert inbox.got.empty()
 
 
+async def test_a_webhook_that_contradicts_is_not_sent_again(keeper_of):
+    """The receiver keeps it for a person: 409 is an answer for good."""
+    keeper, sent = keeper_of(), []
+
+    async def post(url, body, headers):
+        sent.append(body)
+        return 409
+
+    gateway = GatewaySimulator(keeper, timeout_s=TIMEOUT_S, secret=SECRET, webhook_url="http://here", post=post)
+    async with gateway:
+        await gateway.charge("k", "o-1", 700, "EUR", "tok_twice")
+
+        async def nothing_is_due():
+            return bool(sent) and await keeper.next_due() is None
+
+        await wait_until(nothing_is_due, PATIENCE_S, "the webhook to be done with")
+    assert len(sent) == 1
+
+
 async def test_a_webhook_is_due_until_it_was_taken(keeper_of, clock):
     """Tried, it is due again after its pause; taken, never again."""
     keeper = keeper_of(clock)
@@ -160,6 +179,7 @@ def test_a_webhook_that_the_gateway_did_not_sign_lately_is_refused(headers, body
     "body",
     [
         *(b"", b"\xff\xfe", b"null", b"[]", b"{}", b'{"type": "capture.reported"}', b'{"type": "refund.failed"}'),
+        b"[" * 100_000,
         *(BODY.replace(b"700", wrong) for wrong in (b'"700"', b"7.5", b"true", b"null")),
         *(BODY.replace(b"+00:00", wrong) for wrong in (b"", b"?")),
         BODY.replace(b'"o-1"', b"1"),

@@ -8,10 +8,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from shared.runtime.array_text import over_text, writers
+from shared.runtime.instants import EARLIEST, LATEST, read_every_instant
+from shared.runtime.owner import UNWRITABLE
 from shared.settings import Settings
 
 pytestmark = pytest.mark.parts
@@ -51,6 +53,63 @@ async def test_the_database_reads_what_was_written(books: asyncpg.Connection, ty
     (write,) = writers(sql_for(type_))
     assert write is not None
     assert await books.fetchval(over_text(sql_for(type_)), write(values)) == values
+
+
+EVERY_MOMENT = st.datetimes(timezones=st.sampled_from([UTC, ZONE, timezone(timedelta(hours=-14))]))
+EDGES = st.sampled_from([datetime.min, datetime.max]).map(lambda d: d.replace(tzinfo=ZONE))
+
+
+def is_beyond(value: datetime) -> bool:
+    """Is it no instant of UTC's calendar?"""
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        return True
+    return False
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(values=st.lists(st.one_of(EVERY_MOMENT, EDGES), max_size=3))
+@example([datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=8)))])
+async def test_no_instant_is_written_that_cannot_be_read(books: asyncpg.Connection, values: list[datetime]) -> None:
+    """At the ends of the calendar a zone leads beyond it: such an instant is refused before it reaches the database, in
+    a way that parks the message alone."""
+    (write,) = writers(sql_for("timestamptz"))
+    assert write is not None
+    if any(is_beyond(value) for value in values):
+        with pytest.raises(UNWRITABLE):
+            write(values)
+        return
+    text = write(values)
+    assert await books.fetchval(over_text(sql_for("timestamptz")), text) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("0001-01-01T00:00:00+08:00", EARLIEST),
+        ("4000-01-01 BC", EARLIEST),
+        ("-infinity", EARLIEST),
+        ("infinity", LATEST),
+        ("12000-01-01", LATEST),
+        ("2026-11-22T12:00:00.000001+05:30", datetime(2026, 11, 22, 12, 0, 0, 1, ZONE)),
+    ],
+)
+async def test_every_instant_is_read(books: asyncpg.Connection, text: str, read: datetime) -> None:
+    """Whatever stands in a row, it makes nothing unreadable, alone or in an array, and has a zone."""
+    await read_every_instant(books)
+    found = await books.fetchval(f"select '{text}'::timestamptz")
+    several = await books.fetchval(f"select array['{text}'::timestamptz]")
+    assert (found, several) == (read, [read])
+    assert found.tzinfo
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(value=MOMENTS)
+async def test_instants_are_the_same_on_the_way_back(books: asyncpg.Connection, value: datetime) -> None:
+    """To the microsecond, in any zone."""
+    await read_every_instant(books)
+    assert await books.fetchval("select $1::timestamptz", value) == value
 
 
 async def test_everything_odd_at_once(books: asyncpg.Connection) -> None:

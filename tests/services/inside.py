@@ -27,6 +27,7 @@ from shared.runtime.database import WORKER_SETTINGS, Database
 from shared.runtime.decider import Decider, Windows
 from shared.runtime.effects import Run
 from shared.runtime.envelope import Headers, from_outside, read
+from shared.runtime.instants import read_every_instant
 from shared.runtime.said import Effect
 from shared.runtime.shard import EffectAnswered, Item, Shard
 from shared.runtime.statement import Store
@@ -163,9 +164,10 @@ async def inside(
     dsn = await fresh_database()
     await migrate_database(dsn, decider.service, lambda line: None)
     connection = await asyncpg.connect(dsn, server_settings=WORKER_SETTINGS)
+    await read_every_instant(connection)
     database = Database(connection, store, 120, 86_400)
     try:
-        async with asyncpg.create_pool(dsn, min_size=1, max_size=2) as pool:
+        async with asyncpg.create_pool(dsn, min_size=1, max_size=2, init=read_every_instant) as pool:
             progress = await database.claim(0, "no broker")
             shard = Shard(decider, progress, shards=1, windows=windows)
             async with Inside(pool, database, shard, routes) as service:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
+from services.payment import api
 from services.payment.api import routes
+from services.payment.contradictions import unsettled
 from services.payment.decider import DECIDER
 from services.payment.effects import GatewayCalls
 from services.payment.gateway import CaptureReported
@@ -28,8 +31,14 @@ AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 REPORT = CaptureReported("cap_1", "o-1", "o-1:1", 649, AT)
 
 
+class WithGateway(Inside):
+    """The service, and the gateway that it calls."""
+
+    gateway: GatewaySimulator
+
+
 @pytest.fixture
-async def payment(parts: RealParts) -> AsyncIterator[Inside]:
+async def payment(parts: RealParts) -> AsyncIterator[WithGateway]:
     """A payment service with an empty database, and a gateway whose webhooks come straight to it."""
 
     async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
@@ -40,7 +49,8 @@ async def payment(parts: RealParts) -> AsyncIterator[Inside]:
     )
     async with inside(DECIDER, PaymentStore(), lambda p: routes(p, gateway), parts.fresh_database) as service, gateway:
         service.run = GatewayCalls(gateway, first_pause_s=0.01).run
-        yield service
+        service.gateway = gateway  # type: ignore[attr-defined]
+        yield cast(WithGateway, service)
 
 
 def attempt(method: str = "tok_ok", number: int = 1) -> TakePayment:
@@ -55,21 +65,21 @@ def refund(number: int, amount: int, reference: str = "cap_o-1:1") -> RefundPaym
     )
 
 
-async def page(payment: Inside) -> dict[str, Any]:
+async def page(payment: WithGateway) -> dict[str, Any]:
     """What staff see."""
     answer = await payment.ask("GET", "/orders/o-1/payments", role="customer_service")
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
 
-async def deliver(payment: Inside, report: CaptureReported, secret: bytes = SECRET) -> tuple[int, Any]:
+async def deliver(payment: WithGateway, report: CaptureReported, secret: bytes = SECRET) -> tuple[int, Any]:
     """The gateway's webhook arrives."""
     body = webhook.write(report).encode()
     answer = await payment.post_bytes("/gateway/webhook", body, webhook.signed_headers(secret, body, datetime.now(UTC)))
     return answer.status_code, answer.json()
 
 
-async def test_taken_and_given_back(payment: Inside) -> None:
+async def test_taken_and_given_back(payment: WithGateway) -> None:
     """Money comes, a part of it goes back: the page and the journal tell both, and nothing stays open."""
     assert await payment.hear(attempt()) == ["PaymentTaken"]
     assert await payment.hear(refund(1, 200)) == ["PaymentRefunded"]
@@ -88,7 +98,7 @@ async def test_taken_and_given_back(payment: Inside) -> None:
     assert await payment.pool.fetchval("select count(*) from effects") == 0
 
 
-async def test_declined_and_tried_again(payment: Inside) -> None:
+async def test_declined_and_tried_again(payment: WithGateway) -> None:
     """The second click has a key of its own, and the page shows both."""
     assert await payment.hear(attempt("tok_declined")) == ["PaymentDeclined"]
     await payment.forget()
@@ -100,12 +110,12 @@ async def test_declined_and_tried_again(payment: Inside) -> None:
     ]
 
 
-async def test_slow_answer_is_asked_for(payment: Inside) -> None:
+async def test_slow_answer_is_asked_for(payment: WithGateway) -> None:
     """The charge times out, the money was taken: asking finds it."""
     assert await payment.hear(attempt("tok_slow:0.2")) == ["PaymentTaken"]
 
 
-async def test_late_money_is_unasked(payment: Inside) -> None:
+async def test_late_money_is_unasked(payment: WithGateway) -> None:
     """The charge times out, the gateway knows no money, the attempt is given up; then the money comes."""
     assert await payment.hear(attempt("tok_late:0.2")) == ["PaymentGivenUp"]
     await payment.until_said("MoneyUnasked")
@@ -114,26 +124,89 @@ async def test_late_money_is_unasked(payment: Inside) -> None:
     assert await payment.hear(refund(1, 649)) == ["PaymentRefunded"]
 
 
-async def test_money_that_comes_twice_is_unasked_once(payment: Inside) -> None:
+async def test_money_that_comes_twice_is_unasked_once(payment: WithGateway) -> None:
     """The second capture is told by a webhook; the first is the payment."""
     assert await payment.hear(attempt("tok_twice")) == ["PaymentTaken"]
     await payment.until_said("MoneyUnasked")
     assert [m["amount"] for m in (await page(payment))["payments"]] == [649, 649]
 
 
-async def test_webhook_told_again_is_no_news(payment: Inside) -> None:
-    """However often it comes, before and after a restart: 200, and the money is booked once."""
-    await payment.hear(attempt())
-    report = CaptureReported("cap2_o-1:1", "o-1", "o-1:1", 649, AT)
-    for _ in range(3):
-        assert await deliver(payment, report) == (200, {"reference": "cap2_o-1:1"})
-        await payment.forget()
-    await payment.pool.execute("delete from answers")
-    assert (await deliver(payment, report))[0] == 200
+async def test_webhook_told_again_is_no_news(payment: WithGateway) -> None:
+    """However often it comes, before and after a restart: 200 and what became of it, and the money is booked once."""
+    await payment.hear(attempt("tok_twice"))
+    await payment.until_said("MoneyUnasked")
+    for reference, outcome in (("cap_o-1:1", "known"), ("cap2_o-1:1", "confirmed")):
+        report = await payment.gateway.look_up(reference)
+        assert isinstance(report, CaptureReported)
+        for _ in range(3):
+            assert await deliver(payment, report) == (200, {"reference": reference, "outcome": outcome})
+            await payment.forget()
     assert len((await page(payment))["payments"]) == 2
+    assert (await page(payment))["contradictions"] == []
 
 
-async def test_webhook_with_a_bad_signature_is_refused(payment: Inside) -> None:
+async def test_capture_belongs_to_one_order(payment: WithGateway) -> None:
+    """A signed report names another order with the reference of this one's capture, told first and told again: the
+    other one gets no money, the answer says so, a person is shown it, and what was paid can go back."""
+    await payment.hear(attempt())
+    capture = await payment.gateway.look_up("cap_o-1:1")
+    assert isinstance(capture, CaptureReported)
+    for _ in range(2):
+        status, problem = await deliver(payment, replace(capture, order_id="o-2"))
+        assert (status, problem["code"]) == (409, "report_contradicts")
+        await payment.forget()
+    other = (await payment.ask("GET", "/orders/o-2/payments")).json()
+    assert (other["phase"], other["payments"]) == ("new", [])
+    (shown,) = other["contradictions"]
+    assert (shown["why"], shown["reference"], shown["told_by"]) == ("other_order", "cap_o-1:1", "gateway:")
+    assert (shown["told"]["order_id"], shown["known"]["order_id"]) == ("o-2", "o-1")
+    assert await payment.hear(refund(1, 649)) == ["PaymentRefunded"]
+    assert await payment.pool.fetchval("select count(*) from journal where order_id = 'o-2'") == 0
+
+
+@pytest.mark.parametrize("wrong", [{"amount": 250}, {"key": "o-1:2"}, {"at": AT}, {"reference": "cap_unheard_of"}])
+async def test_report_that_contradicts_is_kept_and_told(payment: WithGateway, wrong: dict[str, Any]) -> None:
+    """Whatever of it is not so, and however often it comes: 409, the books stay, one contradiction."""
+    await payment.hear(attempt())
+    capture = await payment.gateway.look_up("cap_o-1:1")
+    assert isinstance(capture, CaptureReported)
+    before = (await page(payment))["payments"]
+    for _ in range(2):
+        status, problem = await deliver(payment, replace(capture, **wrong))
+        assert (status, problem["code"]) == (409, "report_contradicts")
+    assert (await page(payment))["payments"] == before
+    assert len((await page(payment))["contradictions"]) == 1
+    assert (await deliver(payment, capture))[0] == 200
+    assert not any(commit.parked for commit in payment.commits)
+
+
+async def test_contradiction_waits_for_a_person(payment: WithGateway) -> None:
+    """It raises the alarm and stands in the list until somebody says what he found out."""
+    await deliver(payment, REPORT)
+    assert await unsettled(payment.pool) == 1
+    (waiting,) = (await payment.ask("GET", "/contradictions?settled=false", role="customer_service")).json()["items"]
+    path = f"/contradictions/{waiting['id']}/settled"
+    for blank in ({}, {"note": ""}, {"note": " "}, {"note": "a\0"}):
+        assert (await payment.ask("PUT", path, blank)).status_code == 422
+    settled = await payment.ask("PUT", path, {"note": "the gateway had a bad day"}, role="customer_service")
+    assert (settled.status_code, settled.json()["note"]) == (200, "the gateway had a bad day")
+    assert settled.json()["settled_by"].startswith("customer_service:")
+    assert await unsettled(payment.pool) == 0
+    assert (await payment.ask("GET", "/contradictions?settled=false")).json()["items"] == []
+    assert len((await payment.ask("GET", "/contradictions")).json()["items"]) == 1
+    unknown = await payment.ask("PUT", "/contradictions/999/settled", {"note": "what"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "contradiction_unknown")
+    assert (await payment.ask("GET", "/contradictions", role="customer", account="a-1")).status_code == 403
+
+
+async def test_report_is_taken_while_the_gateway_is_away(payment: WithGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept for good, so the gateway may stop: what becomes of it is found out later."""
+    monkeypatch.setattr(api, "LOOKED_UP_S", 0.01)
+    payment.run = None
+    assert await deliver(payment, REPORT) == (200, {"reference": "cap_1", "outcome": "asked"})
+
+
+async def test_webhook_with_a_bad_signature_is_refused(payment: WithGateway) -> None:
     """Nobody but the gateway reports money: 401, and nothing happens."""
     status, problem = await deliver(payment, REPORT, secret=b"another secret")
     assert (status, problem["code"]) == (401, "bad_signature")
@@ -142,35 +215,47 @@ async def test_webhook_with_a_bad_signature_is_refused(payment: Inside) -> None:
     assert payment.commits == []
 
 
-@pytest.mark.parametrize(
-    "report", [CaptureReported("cap_1", "", "k", 649, AT), CaptureReported("cap_1", "o-1", "k", 0, AT)]
-)
-async def test_webhook_that_tells_nonsense_is_refused(payment: Inside, report: CaptureReported) -> None:
-    """Signed, and still nothing to book: 422."""
-    assert (await deliver(payment, report))[0] == 422
+BEFORE_TIME = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=8)))
+"""An instant that PostgreSQL keeps and nobody can read back."""
+NONSENSE: list[dict[str, Any]] = [
+    *({"at": at} for at in (BEFORE_TIME, datetime(1999, 12, 31, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))),
+    *({"amount": amount} for amount in (0, -1, 10**12 + 1, 10**30)),
+    *({name: text} for name in ("reference", "key") for text in ("", " ", "x" * 201, "a\0", "\x1b[2J", "\u202e")),
+    *({"order_id": text} for text in ("", " ", "x" * 65, "o 1", "\x1b")),
+]
 
 
-async def test_webhook_that_parks_is_not_sent_again(payment: Inside) -> None:
-    """Money of another amount is a person's matter; the report is kept, so the gateway may stop."""
-    payment.run = None
+@pytest.mark.parametrize("wrong", NONSENSE, ids=repr)
+async def test_webhook_that_tells_nonsense_is_refused(payment: WithGateway, wrong: dict[str, Any]) -> None:
+    """Signed, and still nothing to look up: 422, whichever field is out of its range, and nothing is kept of it."""
+    status, problem = await deliver(payment, replace(REPORT, **wrong))
+    assert (status, problem["code"] in ("report_invalid", "invalid_request")) == (422, True)
+    assert payment.commits == []
+
+
+async def test_payment_with_an_instant_nobody_can_mean_stays_readable(payment: WithGateway) -> None:
+    """A refund's time that slipped in: the page shows the nearest one there is, and the worker goes on."""
     await payment.hear(attempt())
-    status, _ = await deliver(payment, CaptureReported("cap_o-1:1", "o-1", "o-1:1", 648, AT))
-    assert status == 200
-    assert [parked.code for parked in payment.commits[-1].parked] == ["decider_raised"]
+    await payment.hear(refund(1, 200))
+    for instant in ("0001-01-01T00:00:00+08:00", "4000-01-01 BC", "infinity", "-infinity", "12000-01-01"):
+        await payment.pool.execute(f"update refunds set at = '{instant}'")
+        await payment.forget()
+        assert (await page(payment))["refunds"][0]["at"]
+        await payment.hear(refund(1, 200))
+    assert not any(commit.parked for commit in payment.commits)
 
 
-async def test_refund_that_the_gateway_will_not_do_is_seen(payment: Inside) -> None:
+async def test_refund_that_the_gateway_will_not_do_is_seen(payment: WithGateway) -> None:
     """It stays in the order's payments with the gateway's code, and the order hears of it."""
-    payment_run, payment.run = payment.run, None
     await payment.hear(attempt())
-    await deliver(payment, CaptureReported("cap_unheard_of", "o-1", "o-1:1", 649, AT))
-    payment.run = payment_run
+    await payment.pool.execute("update payments set captures = replace(captures, 'cap_o-1:1', 'cap_unheard_of')")
+    await payment.forget()
     assert await payment.hear(refund(1, 649, "cap_unheard_of")) == ["PaymentRefundRefused"]
     (back,) = (await page(payment))["refunds"]
     assert (back["phase"], back["code"], back["at"]) == ("refused", "unknown_capture", None)
 
 
-async def test_refund_refused_for_good_blocks_nothing(payment: Inside) -> None:
+async def test_refund_refused_for_good_blocks_nothing(payment: WithGateway) -> None:
     """Money that the gateway keeps: each refund of it is refused, over HTTP for all to see, and nothing parks."""
     assert await payment.hear(attempt("tok_no_refund")) == ["PaymentTaken"]
     assert await payment.hear(refund(1, 200)) == ["PaymentRefundRefused"]
@@ -182,7 +267,7 @@ async def test_refund_refused_for_good_blocks_nothing(payment: Inside) -> None:
     assert not any(commit.parked for commit in payment.commits)
 
 
-async def test_refund_over_the_rest_never_reaches_the_gateway(payment: Inside) -> None:
+async def test_refund_over_the_rest_never_reaches_the_gateway(payment: WithGateway) -> None:
     """It is refused with a code and moves nothing; what is left can still go back."""
     await payment.hear(attempt())
     assert await payment.hear(refund(1, 200)) == ["PaymentRefunded"]
@@ -199,7 +284,7 @@ async def test_refund_over_the_rest_never_reaches_the_gateway(payment: Inside) -
     assert shown["payments"][0]["refunded"] == 649
 
 
-async def test_refund_whose_answer_was_lost_is_asked_for_again(payment: Inside) -> None:
+async def test_refund_whose_answer_was_lost_is_asked_for_again(payment: WithGateway) -> None:
     """The process died with the answer: the same key makes the second call the same refund, told and written once."""
     await payment.hear(attempt())
     call = payment.run
@@ -216,7 +301,7 @@ async def test_refund_whose_answer_was_lost_is_asked_for_again(payment: Inside) 
     assert [row["amount"] for row in refunds] == [249, 400]
 
 
-async def test_only_staff_may_look(payment: Inside) -> None:
+async def test_only_staff_may_look(payment: WithGateway) -> None:
     """Payment does not know whose order it is: customers look at the order's page."""
     await payment.hear(attempt())
     answer = await payment.ask("GET", "/orders/o-1/payments", role="customer", account="a-1")

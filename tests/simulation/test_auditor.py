@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 import larder.simulation.auditor
+import larder.simulation.hearsay
 import larder.simulation.ways_back
 import larder.simulation.wiring
 from larder.simulation import customers
 from larder.simulation.auditor import audit
+from larder.simulation.hearsay import audit_hearsay
 from larder.simulation.rows import rows_of
 from larder.simulation.ways_back import audit_ways_back
 from larder.simulation.wiring import audit_wiring
@@ -46,6 +48,8 @@ def clean() -> Rows:
         if all({row["phase"] for row in rows[table]} >= phases for table, phases in wanted) and (
             rows["gateway.refunds"]
             and rows["people.poison"]
+            and rows["payment.contradictions"]
+            and any(r["phase"] == "confirmed" for r in rows["payment.reports"])
             and any(o["lots"] and o["phase"] == "closed" and o["given_back"] for o in rows["order.orders"])
             and rows["risk.cancels"]
             and back_documents(rows)
@@ -56,7 +60,8 @@ def clean() -> Rows:
 
 def broken_rules(rows: Rows) -> set[str]:
     """The names of the rules that are broken."""
-    return {violation.rule for violation in [*audit(rows), *audit_ways_back(rows), *audit_wiring(rows)]}
+    found = [*audit(rows), *audit_ways_back(rows), *audit_hearsay(rows), *audit_wiring(rows)]
+    return {violation.rule for violation in found}
 
 
 def order(rows: Rows, phase: str) -> Row:
@@ -229,6 +234,14 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("journal_is_gateways", lambda rows: rows["payment.journal"].pop()),
     ("refund_within_capture", lambda rows: rows["gateway.refunds"].extend(rows["gateway.refunds"] * 99)),
     ("refunds_done", lambda rows: rows["payment.refunds"][0].update(phase="refused")),
+    ("capture_of_one_order", lambda rows: rows["gateway.captures"][0].update(order_id="o-nobody")),
+    ("capture_of_one_order", lambda rows: rows["gateway.captures"][0].update(key="another")),
+    ("capture_of_one_order", lambda rows: rows["payment.payments"].append(
+        {**next(p for p in rows["payment.payments"] if p["captures"]), "order_id": "o-another"})),
+    ("lies_are_kept", lambda rows: rows["payment.contradictions"].pop()),
+    ("lies_are_kept", lambda rows: rows["payment.contradictions"].append(rows["payment.contradictions"][0])),
+    ("lies_are_kept", lambda rows: rows["people.untrue"].pop()),
+    ("reports_looked_up", lambda rows: rows["payment.reports"][0].update(phase="asked")),
     ("attempts_over", lambda rows: rows["payment.payments"][0].update(phase="asking")),
     ("slot_is_reservations", lambda rows: rows["logistics.slots"][0].update(reserved=77)),
     ("slot_fits_end", lambda rows: some(rows, "logistics.reservations", phase="freed").update(phase="reserved")),
@@ -282,7 +295,10 @@ def test_violations_name_ids(clean: Rows) -> None:
     assert "captured" in str(violation)
 
 
-@pytest.mark.parametrize("module", [larder.simulation.auditor, larder.simulation.ways_back, larder.simulation.wiring])
+@pytest.mark.parametrize(
+    "module",
+    [larder.simulation.auditor, larder.simulation.ways_back, larder.simulation.hearsay, larder.simulation.wiring],
+)
 def test_the_auditor_shares_no_code(module: Any) -> None:
     """It imports nothing of the services, of what they share, or of the simulation but its own first half."""
     tree = ast.parse(Path(module.__file__).read_text())

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from larder.simulation.database import Database
 from larder.simulation.link import Link
@@ -28,10 +29,12 @@ from services.order import back, short
 from services.order import decider as order
 from services.order.state import CancelWanted, GoodsOverdue, Phase, ShortageSettled
 from services.payment import decider as payment
+from services.payment import reports
+from services.payment.state import GatewayFound, GatewayTook, ReportPhase
 from shared.contracts.aftersales import RaiseTicket, SettleTicket
 from shared.contracts.inventory import DropShort, ReleaseStock, ReverseIssue, TakeBack
 from shared.contracts.logistics import FreeSlot, FulfilmentDelivered, GoodsInspected, PiecesShort, StopFulfilment
-from shared.contracts.payment import MoneyUnasked, PaymentRefundRefused, RefundPayment
+from shared.contracts.payment import MoneyUnasked, PaymentRefundRefused, RefundPayment, ReportMoney
 from shared.runtime import shard
 from shared.runtime.envelope import Delivery, Wire
 from shared.runtime.said import SetTimer
@@ -252,6 +255,45 @@ def timed_out_charge_not_asked_about(patch: pytest.MonkeyPatch) -> None:
             patch.setitem(cells, payment.UnansweredLate, IGNORE)
 
 
+def report_believed(patch: pytest.MonkeyPatch) -> None:
+    """What is reported is booked as it is told (as it was before the gateway was asked)."""
+    decide_report = payment._decide_report
+
+    def believe(m: Any, look: Any, context: Any) -> Any:
+        if not isinstance(m, ReportMoney):
+            return decide_report(m, look, context)
+        told = GatewayTook(m.order_id, m.attempt_key, m.reference, m.amount, m.at)
+        return payment._decide_payment(told, look, context)
+
+    patch.setattr(payment, "_decide_report", believe)
+
+
+def owner_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    """The gateway is asked about the reference, and nobody reads whose order it names."""
+    decide_report = payment._decide_report
+
+    def careless(m: Any, look: Any, context: Any) -> Any:
+        return decide_report(replace(m, owner=m.order_id) if isinstance(m, GatewayFound) else m, look, context)
+
+    patch.setattr(payment, "_decide_report", careless)
+
+
+def contradictions_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """What another order's capture is told as moves nothing, and nobody is shown it."""
+    for phase in (ReportPhase.ASKED, ReportPhase.ASKED_AGAIN):
+        patch.setitem(reports.REPORT.rows[phase], reports.GatewayDisagrees, to(ReportPhase.CONTRADICTED))
+
+
+def reports_not_looked_up_again(patch: pytest.MonkeyPatch) -> None:
+    """The gateway's word on a report is lost: it waits for ever."""
+    patch.setitem(reports.REPORT.rows[ReportPhase.ASKED], reports.GatewayConfirms, IGNORE)
+
+
+def money_of_nobody_kept(patch: pytest.MonkeyPatch) -> None:
+    """Money for an order that never was does not go back."""
+    patch.setitem(order.SALES_ORDER.rows[Phase.NEW], MoneyUnasked, IGNORE)
+
+
 def answer_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A person whose command is refused hears nothing."""
     answer = shard._Step._answer
@@ -357,6 +399,11 @@ PLANTS: list[Plant] = [
     cancels_not_counted,
     shortage_without_deadline,
     timed_out_charge_not_asked_about,
+    report_believed,
+    owner_not_looked_at,
+    contradictions_forgotten,
+    reports_not_looked_up_again,
+    money_of_nobody_kept,
     answer_forgotten,
     ids_forgotten,
     parked_in_silence,

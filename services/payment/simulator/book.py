@@ -11,7 +11,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
-from services.payment.gateway import CaptureReported, Charged, GivenBack, Known
+from services.payment.gateway import CaptureReported, Charged, Found, GivenBack, Known
 
 
 class Charge(Struct, frozen=True):
@@ -39,7 +39,13 @@ class Refund(Struct, frozen=True):
     reason: str
 
 
-Call = Charge | Ask | Refund
+class LookUp(Struct, frozen=True):
+    """A call: whose capture is this?"""
+
+    reference: str
+
+
+Call = Charge | Ask | Refund | LookUp
 
 
 class Reply(Struct, frozen=True):
@@ -55,7 +61,7 @@ class Reply(Struct, frozen=True):
         return self.answer, self.delay_s
 
 
-Answer = Reply | Known | GivenBack
+Answer = Reply | Known | GivenBack | Found
 
 
 class Intent(Struct, frozen=True):
@@ -185,9 +191,12 @@ class Book:
         self._changes.refused.append(refused)
 
     def report(self, capture: Capture) -> None:
-        self._changes.reports.append(
-            CaptureReported(capture.reference, capture.order_id, capture.key, capture.amount, capture.at)
-        )
+        self._changes.reports.append(as_reported(capture))
+
+
+def as_reported(capture: Capture) -> CaptureReported:
+    """A capture as webhooks and answers tell of it."""
+    return CaptureReported(capture.reference, capture.order_id, capture.key, capture.amount, capture.at)
 
 
 def capture_reference(key: str, nth: int = 1) -> str:

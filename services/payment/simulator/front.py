@@ -16,17 +16,23 @@ from typing import Self
 import httpx
 
 from services.payment.gateway import (
+    Captured,
     CaptureReported,
     Charged,
+    Declined,
+    Found,
     GatewayTimeout,
     GatewayUnavailable,
     GivenBack,
     Known,
+    NoMoney,
     Refunded,
     RefundRefused,
+    UnknownKey,
+    UnknownReference,
 )
 from services.payment.simulator import webhook
-from services.payment.simulator.book import Ask, Charge, Refund, Reply
+from services.payment.simulator.book import Ask, Charge, LookUp, Refund, Reply
 from services.payment.simulator.bookkeeper import Bookkeeper, Clock, MemoryBookkeeper, Notice, utc_now
 from services.payment.simulator.postgres import PostgresBookkeeper
 
@@ -40,6 +46,8 @@ LOOK_AGAIN_S = 30.0
 AFTER_ERROR_S = 1.0
 NOTICES_AT_ONCE_MAX = 50
 POST_TIMEOUT_S = 10.0
+KEPT_AS_CONTRADICTION = 409
+"""The receiver knows otherwise, and keeps the report for a person: sending it again would help nobody."""
 TEXT_MAX = 500
 """Most characters of a key, an order id, a reference or a reason."""
 
@@ -128,7 +136,7 @@ class GatewaySimulator:
             known = await self._keeper.book(Ask(key), self._timeout_s)
         except GatewayTimeout as error:
             raise GatewayUnavailable(str(error)) from None  # asking moves no money: it can be done again
-        assert not isinstance(known, Reply | Refunded | RefundRefused)
+        assert isinstance(known, Captured | Declined | NoMoney | UnknownKey)
         return known
 
     async def refund(self, key: str, reference: str, amount: int, reason: str) -> GivenBack:
@@ -140,6 +148,16 @@ class GatewaySimulator:
             raise GatewayUnavailable(str(error)) from None  # the key keeps the money from going back twice
         assert isinstance(given, Refunded | RefundRefused)
         return given
+
+    async def look_up(self, reference: str) -> Found:
+        """See `Gateway`."""
+        _check(reference=reference)
+        try:
+            found = await self._keeper.book(LookUp(reference), self._timeout_s)
+        except GatewayTimeout as error:
+            raise GatewayUnavailable(str(error)) from None  # looking moves no money
+        assert isinstance(found, CaptureReported | UnknownReference)
+        return found
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> CaptureReported:
         """See `Gateway`."""
@@ -183,7 +201,7 @@ class GatewaySimulator:
         except (OSError, httpx.HTTPError) as error:
             answer = repr(error)
         else:
-            if 200 <= status < 300:
+            if 200 <= status < 300 or status == KEPT_AS_CONTRADICTION:
                 return True
             answer = f"status {status}"
         level = logging.WARNING if notice.attempts in (3, 10) else logging.DEBUG  # a restart is no news

@@ -20,6 +20,7 @@ from services.payment.simulator.book import (
     Changes,
     Charge,
     Intent,
+    LookUp,
     PendingCapture,
     Refund,
     RefusedRefund,
@@ -105,6 +106,9 @@ async def read_touched(connection: Any, calls: Sequence[Call]) -> Book:
     book = Book()
     keys = [call.key for call in calls if isinstance(call, Charge | Ask)]
     refunds = [call for call in calls if isinstance(call, Refund)]
+    looked_up = [call.reference for call in calls if isinstance(call, LookUp)]
+    if looked_up:
+        book.remember(*(Capture(*row) for row in await connection.fetch(_READ_CAPTURES, looked_up)))
     if keys:
         book.remember(*(PendingCapture(*row) for row in await connection.fetch(_LOCK_PENDING, keys)))
         first = [capture_reference(key) for key in keys]

@@ -15,6 +15,7 @@ from services.payment.gateway import (
     Captured,
     Charged,
     Declined,
+    Found,
     GivenBack,
     KeyReused,
     Known,
@@ -22,6 +23,7 @@ from services.payment.gateway import (
     Refunded,
     RefundRefused,
     UnknownKey,
+    UnknownReference,
 )
 from services.payment.simulator.book import (
     Answer,
@@ -31,10 +33,12 @@ from services.payment.simulator.book import (
     Call,
     Charge,
     Intent,
+    LookUp,
     PendingCapture,
     Refund,
     RefusedRefund,
     Reply,
+    as_reported,
     capture_reference,
     refund_reference,
 )
@@ -52,7 +56,7 @@ _METHOD = re.compile(r"tok_(?:(ok|declined|twice|no_refund)|(slow|late):([0-9]{1
 
 def simulated_gateway_answer(
     book: Book, call: Call, now: datetime, timeout_s: float
-) -> tuple[Charged | Known | GivenBack | None, float]:
+) -> tuple[Charged | Known | GivenBack | Found | None, float]:
     """What a caller hears, and how many seconds after the call. None: the call timed out, ask about it."""
     answer = answer_call(book, call, now)
     return answer.told(timeout_s) if isinstance(answer, Reply) else (answer, 0.0)
@@ -67,6 +71,8 @@ def answer_call(book: Book, call: Call, now: datetime) -> Answer:
             return ask(book, call, now)
         case Refund():
             return refund(book, call, now)
+        case LookUp():
+            return look_up(book, call)
 
 
 def charge(book: Book, call: Charge, now: datetime) -> Reply:
@@ -117,6 +123,12 @@ def refund(book: Book, call: Refund, now: datetime) -> GivenBack:
         return Refunded(booked.reference, call.amount, now)
     book.write_refused(RefusedRefund(call, code, now))
     return RefundRefused(code)
+
+
+def look_up(book: Book, call: LookUp) -> Found:
+    """A capture by its reference, also one that was refunded since."""
+    capture = book.captures.get(call.reference)
+    return UnknownReference() if capture is None else as_reported(capture)
 
 
 def make_due_captures(book: Book, now: datetime) -> None:

@@ -79,7 +79,7 @@ def _report(body: bytes) -> CaptureReported:
         data = said["data"]
         at = datetime.fromisoformat(data["at"])
         report = CaptureReported(data["reference"], data["order_id"], data["key"], data["amount"], at)
-    except (ValueError, KeyError, TypeError) as wrong:
+    except (ValueError, KeyError, TypeError, RecursionError) as wrong:
         raise UnreadableReport(f"the webhook's body is not a capture report: {wrong!r}") from wrong
     texts = (report.reference, report.order_id, report.key)
     if not all(isinstance(text, str) for text in texts) or type(report.amount) is not int or at.tzinfo is None:
