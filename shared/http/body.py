@@ -22,6 +22,8 @@ DRAIN_MAX_BYTES = 32_000_000
 """Most of a body too large that is read and thrown away. Many clients see an answer only when they have sent all."""
 
 _SCOPE_KEY = "larder.json"
+_CLOSE = {"Connection": "close"}
+"""For answers before the body was read: what is left of it would stand before the next request."""
 NOTHING = object()
 """Stands for the JSON value of a request without a body."""
 
@@ -58,7 +60,7 @@ class Door:
         except Problem as problem:
             return await problem.response(scope)(scope, receive, send)
         except TimeoutError:
-            slow = Problem(408, "body_too_slow", f"the body must arrive within {BODY_WAIT_S} s")
+            slow = Problem(408, "body_too_slow", f"the body must arrive within {BODY_WAIT_S:g} s", headers=_CLOSE)
             return await slow.response(scope)(scope, receive, send)
         except ClientGone:
             return None
@@ -91,8 +93,7 @@ async def _read(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
 
 
 def _too_large() -> Problem:
-    # What is left of the body was not read, so the connection cannot serve another request.
-    return Problem(413, "body_too_large", f"at most {BODY_MAX_BYTES} bytes", headers={"Connection": "close"})
+    return Problem(413, "body_too_large", f"at most {BODY_MAX_BYTES} bytes", headers=_CLOSE)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
