@@ -164,7 +164,6 @@ class BoundedProtocol(HttpToolsProtocol):
         connection ends with that one."""
         self._refused = True
         self._waits_since = None
-        self.pipeline.clear()
         self.parser = None  # type: ignore[assignment]  # with all that it has kept of the head, as uvicorn does
         self.headers, self.url = [], b""
         running = self._running
