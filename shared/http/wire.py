@@ -194,6 +194,8 @@ class BoundedProtocol(HttpToolsProtocol):
             if now - self._lingers_since > LINGER_S:
                 self.transport.abort()
             return
+        if self.transport.is_closing():
+            self._waits_since = None  # all that is left to do is to send what is unsent
         if self._waits_since is not None and now - self._waits_since > HEAD_WAIT_S:
             if self._reading is _Reading.HEAD:
                 self._refuse(Problem(408, "head_too_slow", f"the head must arrive within {HEAD_WAIT_S:g} s"))
