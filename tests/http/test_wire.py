@@ -16,7 +16,7 @@ from tests.http.shop import SETTINGS, Anything, Shop
 from tests.http.wire import Served, resident_bytes, served
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: larder\r\n"
-SOON_S = 0.2
+SOON_S = 0.4
 """Stands for the named times, so that nobody waits for them."""
 AUTHORIZED = b"".join(f"{name}: {value}\r\n".encode() for name, value in Shop().token().items())
 source_closed = threading.Event()
