@@ -11,12 +11,11 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
-import uvicorn
 import uvloop
 from aiokafka.errors import KafkaConnectionError
 from fastapi import APIRouter
@@ -24,6 +23,7 @@ from fastapi import APIRouter
 from shared import logs
 from shared.http.app import make_app, refuse_when_behind
 from shared.http.commands import CommandDesk
+from shared.http.server import Server, bounded_server
 from shared.http.sse import stop_streams
 from shared.http.waiting import Bell, RestWatcher
 from shared.runtime.broker import WrongBroker
@@ -151,17 +151,7 @@ async def _run(service: Service, settings: Settings) -> None:
             ready=lambda: None if worker.assigned.is_set() else "the worker owns no shard yet",
             settings=settings,
         )
-        server = _Server(
-            uvicorn.Config(
-                app,
-                settings.host,
-                settings.port(name),
-                log_level="warning",
-                log_config=None,  # else its records go past ours
-                access_log=False,
-                loop="none",
-            )
-        )
+        server = bounded_server(app, settings.host, settings.port(name), settings.connections_max)
 
         def stop() -> None:
             server.should_exit = True
@@ -178,7 +168,7 @@ async def _run(service: Service, settings: Settings) -> None:
         await rests.close()
 
 
-async def _together(worker: Worker, server: uvicorn.Server, stop: Callable[[], None]) -> None:
+async def _together(worker: Worker, server: Server, stop: Callable[[], None]) -> None:
     """Worker and server end together; what ended the worker is what ends the process."""
     working = asyncio.create_task(worker.run(), name="worker")
     serving = asyncio.create_task(server.serve(), name="http")
@@ -188,10 +178,3 @@ async def _together(worker: Worker, server: uvicorn.Server, stop: Callable[[], N
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
     await asyncio.gather(working, serving)
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the process's, not the HTTP side's."""
-        yield

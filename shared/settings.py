@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     """Records behind from which on new orders get 503."""
     answer_wait_s: Seconds = 10
     """How long an HTTP request waits for the answer to its command."""
+    connections_max: int = Field(800, ge=1)
+    """Most HTTP connections of one process; below `ulimit -n` (often 1024) with what Kafka and the database need."""
     id_memory_s: Seconds = 86_400
     """How long a shard remembers the ids of commands from outside."""
     outbox_retention_s: float = Field(120, ge=0, le=SECONDS_MAX, allow_inf_nan=False)

@@ -3,7 +3,7 @@
 Only making and reading; which role may do what is the business of each service's HTTP.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import jwt
@@ -29,12 +29,14 @@ class TokenError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Who asks. A customer always has an account; a store worker without a store works for all of them."""
+    """Who asks, and until when. A customer always has an account; a store worker without a store works for all of
+    them."""
 
     role: str
     subject: str
     account: str | None = None
     store: str | None = None
+    expires_at: datetime | None = field(default=None, compare=False)
 
 
 def create(
@@ -96,4 +98,8 @@ def read(settings: Settings, token: str) -> Claims:
         raise TokenError("the token names no role that is known here")
     if role == "customer" and not account:
         raise TokenError("the token of a customer names no account")
-    return Claims(role=role, subject=str(said["sub"]), account=account, store=store)
+    try:
+        expires_at = datetime.fromtimestamp(float(said["exp"]), UTC)
+    except (ValueError, TypeError, OverflowError, OSError):
+        raise TokenError("the token ends on no day of the calendar") from None
+    return Claims(role=role, subject=str(said["sub"]), account=account, store=store, expires_at=expires_at)

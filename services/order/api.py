@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import ConfigDict, Field
@@ -31,7 +32,7 @@ from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
 from shared.http.paging import Page, Paged
 from shared.http.problems import invalid, refusal, register
-from shared.http.sse import Event, EventStream
+from shared.http.sse import Event, EventStream, LastEventId, nothing_more
 from shared.http.waiting import heard
 from shared.service import Parts
 
@@ -87,6 +88,7 @@ PhaseName = Literal[
 
 STREAM_LOOK_S = 2.0
 """A stream looks again after this long when no bell rings: another worker may have moved the order."""
+EVENT_ID_CHARS = 16
 
 Buyer = Annotated[Asked, Depends(asking(Role.CUSTOMER, Role.CUSTOMER_SERVICE))]
 Reader = Annotated[Caller, Depends(require(Role.CUSTOMER, Role.CUSTOMER_SERVICE, Role.RISK_ANALYST))]
@@ -205,28 +207,39 @@ def _orders(parts: Parts, orders: Orders) -> APIRouter:
         return paging.page(rows, last=lambda r: (r.placed_at, r.order_id), item=lambda r: r)
 
     @router.get("/orders/{order_id}/stream")
-    async def stream(order_id: Name, caller: Reader) -> EventStream:
-        await page(order_id, caller)
-        return EventStream(_changes(parts, orders, order_id, caller))
+    async def stream(order_id: Name, caller: Reader, last_event_id: LastEventId = None) -> Response:
+        now = await page(order_id, caller)
+        if now.phase in ENDS and last_event_id == _event(now).id:
+            return nothing_more()
+        return EventStream(_changes(parts, orders, order_id, caller, last_event_id), caller=caller)
 
     return router
 
 
-async def _changes(parts: Parts, orders: Orders, order_id: str, caller: Caller) -> AsyncGenerator[Event, None]:
-    """The order's page, now and whenever it changes, until the order has ended."""
-    shown: Any = None
+async def _changes(
+    parts: Parts, orders: Orders, order_id: str, caller: Caller, seen: str | None
+) -> AsyncGenerator[Event, None]:
+    """The order's page, now (unless it is the one of the event `seen`) and whenever it changes, until it has ended."""
     with parts.bell.listening(order_id) as ear:
         while True:
             ear.clear()
             page = await orders.page(order_id, caller)
             if page is None:
                 return
-            if page != shown:
-                shown = page
-                yield Event(data=page.model_dump_json(), event="order", id=str(len(page.timeline)))
+            event = _event(page)
+            if event.id != seen:
+                seen = event.id
+                yield event
             if page.phase in ENDS:
                 return
             await heard(ear, STREAM_LOOK_S)
+
+
+def _event(page: OrderPage) -> Event:
+    """The page, under an id that changes with anything on it: not every change is an entry of the timeline."""
+    data = page.model_dump_json()
+    digest = hashlib.sha256(data.encode()).hexdigest()[:EVENT_ID_CHARS]
+    return Event(data=data, event="order", id=f"{len(page.timeline)}-{digest}")
 
 
 def _command(order_id: str, basket: BasketIn, caller: Caller) -> PlaceOrder:

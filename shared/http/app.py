@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from shared.http import problems
 from shared.http.body import Door
+from shared.http.head import Head
 from shared.http.health import Ready, health_routes, problem_codes
 from shared.http.problems import LastResort, add_handlers, try_again
 from shared.http.trace import Trace
@@ -70,7 +71,7 @@ def make_app(
     for router in routers:
         app.include_router(router)
     add_handlers(app)
-    for middleware in (Door, LastResort, Trace):  # the last is the outermost
+    for middleware in (Head, Door, LastResort, Trace):  # the last is the outermost
         app.add_middleware(middleware)
     _describe(app)
     return app

@@ -7,7 +7,8 @@ touch this order or this store is asked of the Caller itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -39,12 +40,14 @@ STORE_ROLES = frozenset({Role.PICKER, Role.COURIER, Role.STOREKEEPER})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `account` is a customer's; `store` is where a store worker works (None: all stores)."""
+    """Who asks. `account` is a customer's; `store` is where a store worker works (None: all stores); `expires_at` is
+    when the token ends."""
 
     role: Role
     account: str | None = None
     store: str | None = None
     subject: str = ""
+    expires_at: datetime | None = field(default=None, compare=False)
 
     @property
     def actor(self) -> str:
@@ -53,7 +56,7 @@ class Caller:
 
     @property
     def identity(self) -> str:
-        """The scope of this caller's idempotency keys: the same for every token of the same person."""
+        """The scope of this caller's idempotency keys and bounds: the same for every token of the same person."""
         return f"{self.role}:{self.account or self.subject}"
 
     def may_see(self, account: str) -> bool:
@@ -97,7 +100,7 @@ async def caller_of(
     except (ValueError, TypeError, ArithmeticError, RecursionError):
         # Forged tokens can hold JSON so deep or numbers so large that PyJWT raises more than its own errors.
         raise _unauthorized("bad_token", "the token was not made here, or is damaged") from None
-    return Caller(Role(claims.role), claims.account, claims.store, claims.subject)
+    return Caller(Role(claims.role), claims.account, claims.store, claims.subject, claims.expires_at)
 
 
 def require(*roles: Role) -> Callable[..., Coroutine[Any, Any, Caller]]:

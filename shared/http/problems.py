@@ -42,12 +42,16 @@ CODES: dict[str, tuple[int, str]] = {
     "wrong_store": (403, "This token works in another store"),
     "no_such_route": (404, "There is nothing at this address"),
     "method_not_allowed": (405, "This address does not take that method"),
+    "head_too_slow": (408, "The address and the headers did not arrive in time"),
     "body_too_slow": (408, "The body did not arrive in time"),
     "body_too_large": (413, "The body is too large"),
     "not_json": (415, "The body must be sent as application/json"),
+    "body_encoded": (415, "The body must be sent as it is, without an encoding"),
     "invalid_request": (422, "The request has a wrong shape or wrong values"),
     "idempotency_key_reused": (422, "This Idempotency-Key was used for another request"),
     "bad_cursor": (422, "The cursor is not one that this list gave out"),
+    "head_too_large": (431, "The address and the headers are too large"),
+    "too_many_headers": (431, "The request has too many headers"),
     "internal_error": (500, "Something went wrong here"),
     "unavailable": (503, "A part that this needs does not answer just now"),
     "overloaded": (503, "Too much is waiting already"),
@@ -177,7 +181,10 @@ def _from_starlette(error: HTTPException) -> Problem:
     codes = {400: "malformed_json", 404: "no_such_route", 405: "method_not_allowed", 413: "body_too_large"}
     code = codes.get(error.status_code) or ("bad_request" if error.status_code < 500 else "internal_error")
     detail = "/docs tells what there is" if code in ("no_such_route", "method_not_allowed") else None
-    return Problem(error.status_code, code, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if "GET" in (allowed := headers.get("Allow", "").split(", ")) and "HEAD" not in allowed:
+        headers["Allow"] = ", ".join([*allowed, "HEAD"])  # see shared.http.head
+    return Problem(error.status_code, code, detail, headers=headers)
 
 
 def _is_away(error: Exception) -> bool:

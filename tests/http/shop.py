@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 import asyncpg
 import httpx
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from shared import tokens
 from shared.contracts.base import LINES_MAX, Name, Quantity
@@ -152,6 +152,7 @@ class Shop:
             return Order(order_id=order_id)
 
         @router.get("/orders")
+        @router.get("/stores/{store}/orders")
         async def some(caller: Reader, paging: Paged) -> Page[Order]:
             account, number = paging.after(str, int)
             rows = [row for row in sorted(ORDERS) if account is None or row > (account, number)]
@@ -168,6 +169,10 @@ class Shop:
         async def pick(store: str, caller: Picker) -> dict[str, str]:
             caller.must_work_at(store)
             return {"actor": caller.actor}
+
+        @router.get("/since")
+        async def since(since: AwareDatetime, until: AwareDatetime | None = None) -> list[str]:
+            return [instant.isoformat() for instant in (since, until) if instant]
 
         @router.put("/anything/{name}")
         async def put(name: str, body: Anything) -> Anything:

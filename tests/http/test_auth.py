@@ -52,6 +52,7 @@ FORGED = {
     "a customer without account": "Bearer "
     + jwt.encode({"role": "customer", "sub": "x", "exp": 9_999_999_999}, SETTINGS.secret()),
     "never expires": "Bearer " + jwt.encode({"role": "admin", "sub": "x"}, SETTINGS.secret()),
+    "ends on no day": "Bearer " + jwt.encode({"role": "admin", "sub": "x", "exp": 10**20}, SETTINGS.secret()),
     "other characters": "Bearer ÄÖÜ.äöü.ß",
 }
 

@@ -1,6 +1,9 @@
 """What may come in: bounded, whole, readable. Nonsense of any kind is the client's error, never ours."""
 
+import asyncio
+import gzip
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from shared.http.body import BODY_MAX_BYTES, DRAIN_MAX_BYTES
+from shared.http import body
+from shared.http.body import BODY_MAX_BYTES, DRAIN_MAX_BYTES, _with_plus
 from shared.http.problems import Problem
 from shared.http.strict_json import DEPTH_MAX, VALUES_MAX, fingerprint, read_json
 from tests.http.shop import BASKET, Shop, check_problem
@@ -118,6 +122,82 @@ async def test_other_media_types_are_refused_clearly(shop: Shop) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     check_problem(await shop.client.post("/orders", content=body, headers=shop.token() | form), 415, "not_json")
     assert (await shop.client.post("/orders", content=body, headers=shop.token())).status_code == 202
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, deflate", "GZIP", "x"])
+async def test_an_encoded_body_is_415(shop: Shop, coding: str) -> None:
+    """It says so, instead of a riddle about UTF-8; a body as it is may say that it is."""
+    packed = gzip.compress(json.dumps(BASKET).encode())
+    for headers in ({"Content-Encoding": coding}, {"Transfer-Encoding": f"{coding}, chunked"}):
+        problem = check_problem(await sent(shop, packed, **headers), 415, "body_encoded")
+        assert coding.split()[-1].lower() in problem["detail"]
+    plain = json.dumps(BASKET).encode()
+    assert (await sent(shop, plain, **{"Content-Encoding": "Identity"})).status_code == 202
+    assert (await shop.client.get("/orders", headers=shop.token() | {"Content-Encoding": coding})).status_code == 200
+
+
+async def test_all_bodies_together_are_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While large ones are under way, one more of them is 503; who sends little, or comes later, is not concerned."""
+    monkeypatch.setattr(body, "LARGE_MAX_BYTES", 300_000)
+    counted, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held() -> AsyncIterator[bytes]:
+        yield b" " * 300_000
+        counted.set()
+        await go_on.wait()
+        yield json.dumps(BASKET).encode()
+
+    large = json.dumps(BASKET).encode().rjust(200_000)
+    first = asyncio.create_task(sent(shop, held()))
+    await counted.wait()
+    answer = await sent(shop, large)
+    check_problem(answer, 503, "overloaded")
+    assert answer.headers["retry-after"]
+    assert answer.headers["connection"] == "close"
+    assert (await sent(shop, json.dumps(BASKET).encode())).status_code == 202
+    go_on.set()
+    assert (await first).status_code == 202
+    assert (await sent(shop, large)).status_code == 202
+
+
+PLUS_TWO = "2026-01-01T00:00:00+02:00"
+
+
+@pytest.mark.parametrize(
+    ("query", "understood"),
+    [
+        ("since=2026-01-01T00:00:00+02:00", [PLUS_TWO]),
+        ("since=2026-01-01T00:00:00%2B02:00", [PLUS_TWO]),
+        ("since=2026-01-01T00:00:00%2002:00", [PLUS_TWO]),
+        ("since=2026-01-01T00%3A00%3A00+02%3A00", [PLUS_TWO]),
+        ("since=2026-01-01T00:00:00+0200&until=2026-01-01t00:00:00.0+02:00", [PLUS_TWO, PLUS_TWO]),
+        ("since=2026-01-01+00:00:00+02:00", [PLUS_TWO]),
+        ("since=2026-01-01T00:00:00-02:00", ["2026-01-01T00:00:00-02:00"]),
+        ("since=2026-01-01T00:00:00Z", ["2026-01-01T00:00:00+00:00"]),
+    ],
+)
+async def test_a_plus_in_an_instant_is_understood(shop: Shop, query: str, understood: list[str]) -> None:
+    """Whoever forgets that `+` is written %2B in a query means the same instant."""
+    answer = await shop.client.get(f"/since?{query}")
+    assert (answer.status_code, answer.json()) == (200, understood)
+
+
+@pytest.mark.parametrize(
+    "since", ["2026-01-01+02:00", "2026-01-01T00:00:00", "2026-01-01T00:00:00+", "+2026-01-01T00:00Z"]
+)
+async def test_a_plus_makes_no_instant_of_anything_else(shop: Shop, since: str) -> None:
+    """A time without a zone stays one."""
+    check_problem(await shop.client.get(f"/since?since={since}"), 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "query", [b"a=2026-01-01T00:", b"=2026-01-01T00:00:00" * 1_600, b"=2026-01-01T00:00:00+" * 1_600]
+)
+def test_a_query_is_read_in_no_time(query: bytes) -> None:
+    """No query, however made, is looked at over and over."""
+    started = time.process_time()
+    _with_plus(query + b"+")
+    assert time.process_time() - started < 0.1
 
 
 async def test_a_missing_body_is_422(shop: Shop) -> None:

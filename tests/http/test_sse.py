@@ -2,14 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from shared.http import sse
+from shared.http.auth import Caller, Role
 from shared.http.problems import Problem
 from shared.http.sse import Event, EventStream, stop_streams
+
+CALLER = Caller(Role.CUSTOMER, "a-1")
 
 
 class Reader:
@@ -66,11 +71,13 @@ async def test_events_are_told_and_the_stream_ends_with_them() -> None:
     source = Source(
         Event(Entry(phase="holding"), event="timeline", id="7"), Event({"text": "a\nb"}, event="x\ndata: y")
     )
-    reader = Reader(EventStream(source.tell()))
+    reader = Reader(EventStream(source.tell(), caller=CALLER))
     await asyncio.wait_for(reader.task, 5)
     assert dict(reader.told[0]["headers"])[b"content-type"].startswith(b"text/event-stream")
     assert b"content-length" not in dict(reader.told[0]["headers"])
-    assert reader.text == ('event: timeline\nid: 7\ndata: {"phase":"holding"}\n\nevent: x\ndata: {"text": "a\\nb"}\n\n')
+    assert reader.text == (
+        'retry: 2000\n\nevent: timeline\nid: 7\ndata: {"phase":"holding"}\n\nevent: x\ndata: {"text": "a\\nb"}\n\n'
+    )
     assert reader.told[-1]["more_body"] is False
     assert source.closed
 
@@ -92,7 +99,7 @@ def test_text_goes_out_as_it_is(event: Event, wire: str) -> None:
 
 async def test_a_silent_stream_beats() -> None:
     """Comments keep proxies from closing a stream on which nothing happens."""
-    reader = Reader(EventStream(Source().tell(then_wait=True), heartbeat_s=0.001))
+    reader = Reader(EventStream(Source().tell(then_wait=True), caller=CALLER, heartbeat_s=0.001))
     await reader.until(": nothing new\n\n")
     reader.left.set()
     await asyncio.wait_for(reader.task, 5)
@@ -101,7 +108,7 @@ async def test_a_silent_stream_beats() -> None:
 async def test_a_client_that_leaves_ends_the_source() -> None:
     """Nothing goes on in the background, and nothing more is sent."""
     source = Source(Event(1))
-    reader = Reader(EventStream(source.tell(then_wait=True)))
+    reader = Reader(EventStream(source.tell(then_wait=True), caller=CALLER))
     await reader.until("data: 1")
     reader.left.set()
     await asyncio.wait_for(reader.task, 5)
@@ -112,7 +119,7 @@ async def test_a_client_that_leaves_ends_the_source() -> None:
 async def test_a_process_that_stops_ends_its_streams() -> None:
     """A stop need not wait for clients that never leave."""
     source = Source(Event(1))
-    reader = Reader(EventStream(source.tell(then_wait=True)))
+    reader = Reader(EventStream(source.tell(then_wait=True), caller=CALLER))
     await reader.until("data: 1")
     stop_streams()
     await asyncio.wait_for(reader.task, 5)
@@ -127,7 +134,7 @@ async def test_a_source_that_breaks_says_so() -> None:
         yield Event(1)
         raise RuntimeError("swordfish")
 
-    reader = Reader(EventStream(breaks()))
+    reader = Reader(EventStream(breaks(), caller=CALLER))
     await asyncio.wait_for(reader.task, 5)
     assert reader.text.endswith('event: problem\ndata: {"code": "internal_error"}\n\n')
 
@@ -135,8 +142,37 @@ async def test_a_source_that_breaks_says_so() -> None:
 async def test_the_number_of_streams_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is 503, and the place of one that ended is free again."""
     monkeypatch.setattr(sse, "STREAMS_MAX", 1)
-    reader = Reader(EventStream(Source(Event(1)).tell()))
+    reader = Reader(EventStream(Source(Event(1)).tell(), caller=CALLER))
     with pytest.raises(Problem, match="overloaded"):
-        EventStream(Source().tell())
+        EventStream(Source().tell(), caller=CALLER)
     await asyncio.wait_for(reader.task, 5)
-    EventStream(Source().tell())
+    EventStream(Source().tell(), caller=CALLER)
+
+
+async def test_one_caller_does_not_hold_all_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more of its own is 503 and says so, whatever token it uses; others are still served."""
+    monkeypatch.setattr(sse, "CALLER_STREAMS_MAX", 2)
+    held = [EventStream(Source().tell(), caller=CALLER) for _ in range(2)]
+    with pytest.raises(Problem, match="of this caller") as refused:
+        EventStream(Source().tell(), caller=replace(CALLER, expires_at=datetime.now(UTC)))
+    assert (refused.value.status, refused.value.code) == (503, "overloaded")
+    EventStream(Source().tell(), caller=Caller(Role.CUSTOMER, "a-2"))
+    EventStream(Source().tell(), caller=Caller(Role.PICKER, None, None, "a-1"))
+    await asyncio.wait_for(Reader(held.pop()).task, 5)
+    EventStream(Source().tell(), caller=CALLER)
+
+
+async def test_a_stream_ends_with_its_token() -> None:
+    """Who reads on needs a fresh one; a token that ends later, or at the end of all days, ends nothing now."""
+    source = Source(Event(1))
+    ending = replace(CALLER, expires_at=datetime.now(UTC) + timedelta(seconds=0.05))
+    reader = Reader(EventStream(source.tell(then_wait=True), caller=ending))
+    await asyncio.wait_for(reader.task, 5)
+    assert "data: 1" in reader.text
+    assert source.closed
+    assert reader.told[-1]["more_body"] is False
+    lasting = replace(CALLER, expires_at=datetime.max.replace(tzinfo=UTC))
+    reader = Reader(EventStream(Source().tell(then_wait=True), caller=lasting, heartbeat_s=0.01))
+    await reader.until(": nothing new\n\n")
+    reader.left.set()
+    await asyncio.wait_for(reader.task, 5)
