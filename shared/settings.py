@@ -24,7 +24,14 @@ GATEWAY_BOOK = "gateway"
 DATABASES: tuple[str, ...] = (*SERVICES, GATEWAY_BOOK)
 
 
-WINDOWS = ("payment_window_s", "after_sales_window_s", "review_window_s", "shortage_window_s", "return_window_s")
+WINDOWS = (
+    "payment_window_s",
+    "after_sales_window_s",
+    "review_window_s",
+    "shortage_window_s",
+    "return_window_s",
+    "slot_lead_s",
+)
 """The settings that say how long something waits for a person."""
 
 
@@ -86,6 +93,9 @@ class Settings(BaseSettings):
     review_window_s: Seconds = 900
     shortage_window_s: Seconds = 600
     return_window_s: Seconds = 86_400
+    slot_lead_s: float = Field(0, ge=0, le=SECONDS_MAX, allow_inf_nan=False)
+    """So long before its slot begins an order must be paid. Stores begin with the work when the slot begins, so none is
+    needed; one that has to plan ahead sets it."""
     gateway_timeout_s: Seconds = 10
     similar_price_percent: float = Field(20, ge=0, le=100)
 

@@ -44,6 +44,19 @@ _ENTRIES = """
 select order_id, phase, message from timeline where order_id = any($1::text[]) and phase = any($2::text[])
 order by order_id, seq"""
 
+_PAID_FOR_NOTHING = """
+select t.order_id, t.at, (b.slot::jsonb ->> 'start')::timestamptz as start
+from baskets b join timeline t using (order_id)
+where b.slot is not null and t.phase = 'paying' and t.at >= (b.slot::jsonb ->> 'start')::timestamptz
+order by 1"""
+
+
+async def slot_is_kept(connection: Connection, service: str, report: Report) -> None:
+    """Nobody was asked for money for a slot that had begun: it could not be kept any more."""
+    report.checked["slot_is_kept"] += await connection.fetchval("select count(slot) from baskets")
+    for order_id, at, start in await connection.fetch(_PAID_FOR_NOTHING):
+        report.add("slot_is_kept", (order_id,), f"asked for money at {at:%H:%M:%S}, slot {start:%H:%M:%S}")
+
 
 async def timeline_is_phase(connection: Connection, service: str, report: Report) -> None:
     """The last entry of the timeline is the phase, and an order that has ended is marked so; once ended, it stays

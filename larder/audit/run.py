@@ -61,7 +61,7 @@ NOT_WHILE_BUSY: frozenset[LifeRule] = frozenset({*money.WITH_GATEWAY, neighbours
 
 OF_EVERY_SERVICE: tuple[BookRule, ...] = (nothing_of_ours_parked, leftovers.answered_once)
 BOOK_RULES: dict[str, tuple[BookRule, ...]] = {
-    "order": (phases.timeline_is_phase, leftovers.waits_have_timers, leftovers.accepted_is_there),
+    "order": (phases.timeline_is_phase, phases.slot_is_kept, leftovers.waits_have_timers, leftovers.accepted_is_there),
     "inventory": (stock.cells_are_ledger_sums, stock.papers_moved_once),
     "risk": (leftovers.waits_have_timers,),
     "payment": (),

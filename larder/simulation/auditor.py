@@ -227,6 +227,8 @@ def lives(rows: Rows) -> Iterator[Violation]:
                 yield Violation("no_move_after_end", order_id, f"{message} moved it from {before} to {phase}")
             elif not is_news and phase not in NEXT[before]:
                 yield Violation("life_in_order", order_id, f"{message} moved it from {before} to {phase}")
+            if phase == "paying" != before and order["slot"] and entry["at"] >= order["slot"].start:
+                yield Violation("slot_is_kept", order_id, f"paying at {entry['at']}, slot {order['slot'].start}")
             before, ended = phase, ended or phase in ENDS
         if before != order["phase"]:
             yield Violation("timeline_is_phase", order_id, f"timeline ends in {before}, order is {order['phase']}")

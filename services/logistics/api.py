@@ -46,6 +46,7 @@ register(
         "fulfilment_not_returned": (409, "The goods of the order are not back in the store"),
         "fulfilment_stopped": (409, "The order is stopped: leave its goods in the store"),
         "already_inspected": (409, "The goods of the order were inspected before"),
+        "slot_in_use": (409, "Orders have places in the slot: its end cannot be another one"),
         "line_unknown": (422, "The order has no such line"),
         "more_short_than_listed": (422, "More pieces would be short than were to be picked"),
         "more_than_sent": (422, "More pieces would be back than were sent"),

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from services.logistics.fulfilments import FULFILMENT, SLOT_BEGINS, WITH_LIST, read_for_fulfilment
 from services.logistics.state import (
+    EndMoved,
     Fulfilment,
     NoPlace,
     Phase,
@@ -50,7 +51,7 @@ from shared.contracts.logistics import (
     StopFulfilment,
 )
 from shared.runtime.decider import Context, Decider, Look
-from shared.runtime.table import IGNORE, Change, Ignored, Key, Moved, NoCell, Outcome, Refused, Table, to
+from shared.runtime.table import IGNORE, Change, Ignored, Key, Moved, NoCell, Outcome, Refused, Table, refuse, to
 
 __all__ = ["DECIDER", "FULFILMENT", "RESERVATION", "SLOT", "SLOT_BEGINS"]
 
@@ -110,9 +111,16 @@ SLOT = Table(
     "slot",
     {
         SlotPhase.NEW: {SetSlots: to(SlotPhase.SET, set_places)},
-        SlotPhase.SET: {SetSlots: to(SlotPhase.SET, set_places)},
+        SlotPhase.SET: {SetSlots: to(SlotPhase.SET, set_places), EndMoved: refuse("slot_in_use")},
     },
 )
+
+
+def read_for_slot(slot: SlotState, message: SetSlots, asked: SlotPlaces) -> object:
+    """The message as the table of slots knows it. Orders carry the slot that they reserved: it stays that one."""
+    if slot.reserved and slot.end != utc(asked.end):
+        return EndMoved(f"{slot.reserved} orders have places in the slot from {slot.start:%Y-%m-%dT%H:%MZ} as it is")
+    return message
 
 
 def read_for_reservation(
@@ -215,7 +223,7 @@ def _set_slots(message: SetSlots, look: Look) -> Outcome:
         slot = slots.get(key) or look(key)
         if slot is None:
             slot = SlotState(message.store, utc(asked.start), utc(asked.end), SlotPhase.NEW)
-        answer = SLOT.move(slot, message, asked)
+        answer = SLOT.move(slot, read_for_slot(slot, message, asked), asked)
         if isinstance(answer, Refused | Ignored):
             return answer
         slots[key], _ = answer

@@ -200,6 +200,12 @@ class AskedInOtherStore(NamedTuple):
     detail: str
 
 
+class EndMoved(NamedTuple):
+    """SetSlots with another end for a slot that orders have places in. `detail` says how many."""
+
+    detail: str
+
+
 class PlaceFree(NamedTuple):
     """ReserveSlot, read with the slot: there is a place."""
 

@@ -43,9 +43,10 @@ register(
         "product_unknown": (422, "A product is not in the catalogue"),
         "quantity_too_large": (422, "More pieces of one product than an order may hold"),
         "outside_area": (422, "No store serves this delivery point"),
-        "slot_over": (422, "The slot lies in the past"),
+        "slot_over": (422, "The slot cannot be kept any more"),
         "coupon_unknown": (422, "There is no such coupon"),
         "store_not_accepting": (409, "The store takes no new orders"),
+        "total_too_large": (409, "More money than one payment can take"),
         "total_changed": (409, "The total is another one"),
         "order_exists": (409, "An order of this id exists"),
         "order_not_payable": (409, "The order cannot be paid now"),
@@ -178,7 +179,8 @@ def _orders(parts: Parts, orders: Orders) -> APIRouter:
     @router.post("/orders/{order_id}/pay", status_code=202)
     async def pay(order_id: Name, body: PayIn, asked: Buyer, response: Response) -> OrderPage:
         await mine(order_id, asked.caller)
-        await desk.send(PayOrder(order_id=order_id, method=body.method, expected_total=body.expected_total), asked)
+        click = PayOrder(order_id=order_id, method=body.method, expected_total=body.expected_total)
+        await desk.send(click, asked, slot_over=409)  # the slot was good when it was asked for
         return await answer(order_id, asked, response)
 
     @router.post("/orders/{order_id}/cancel", status_code=202)

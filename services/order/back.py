@@ -14,6 +14,7 @@ from services.order.forward import PAYMENT_WINDOW, book_payment
 from services.order.goods import list_of, lots_of
 from services.order.papers import document_papers, issue_paper, short_paper, ticket_paper
 from services.order.short import amendment, shortage_of
+from services.order.slots import SLOT_MISSED, SLOT_OVER
 from services.order.state import (
     CancelByTicket,
     CancelWanted,
@@ -22,8 +23,10 @@ from services.order.state import (
     Owed,
     Paper,
     PaymentExpired,
+    SlotMissed,
     StrayMoneyReturned,
     StrayRefundRefused,
+    TotalOutgrown,
 )
 from services.order.tickets import raise_ticket, settle
 from shared.contracts.aftersales import TOO_LATE, InterceptAsked, RefundApproved, TicketEnded, TicketOpened
@@ -92,12 +95,20 @@ LIABLE: dict[str, Liable] = {
 
 def give_slot_back(order: Order) -> tuple[object, ...]:
     """The order's place in its slot, if it has one."""
-    return (FreeSlot(order_id=order.order_id, store=order.store),) if order.slot else ()
+    if not order.slot:
+        return ()
+    return CancelTimer(order.order_id, SLOT_MISSED), FreeSlot(order_id=order.order_id, store=order.store)
 
 
 def reject(order: Order, m: OrderRefused, c: Context) -> Change:
     """Risk says no."""
     return _reject(order, "refused_by_risk")
+
+
+def reject_missed(order: Order, m: SlotMissed, c: Context) -> Change:
+    """Looking at it took longer than the slot can be kept; nobody needs to look any more."""
+    changes, said = _reject(order, SLOT_OVER)
+    return changes, (WithdrawScreening(order_id=order.order_id, account=order.account), *said)
 
 
 def reject_without_slot(order: Order, m: SlotRefused, c: Context) -> Change:
@@ -146,6 +157,16 @@ def release(order: Order, m: CancelWanted, c: Context) -> Change:
 def expire(order: Order, m: PaymentExpired, c: Context) -> Change:
     """Nobody paid in time."""
     return _release(order, "payment_expired")
+
+
+def release_missed(order: Order, m: SlotMissed, c: Context) -> Change:
+    """Nobody paid while the slot could be kept."""
+    return _release(order, SLOT_OVER)
+
+
+def release_outgrown(order: Order, m: TotalOutgrown, c: Context) -> Change:
+    """No payment could take what it would cost now."""
+    return _release(order, "total_too_large")
 
 
 def release_gone(order: Order, m: StockGone, c: Context) -> Change:

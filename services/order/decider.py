@@ -14,6 +14,7 @@ from typing import Any
 from services.order import back, forward, short
 from services.order.policy import CANCEL_POLICY, Actor, Policy
 from services.order.reading import needs, read
+from services.order.slots import SLOT_MISSED
 from services.order.state import (
     BasketPriced,
     BasketPricedForSlot,
@@ -21,6 +22,8 @@ from services.order.state import (
     CancelNeedsTicket,
     CancelRefused,
     CancelWanted,
+    ClickedTooLarge,
+    ClickedTooLate,
     GoodsOverdue,
     NothingLeft,
     Order,
@@ -33,6 +36,7 @@ from services.order.state import (
     QuantityTooLarge,
     ShortageSettled,
     ShortageUnanswered,
+    SlotMissed,
     SlotOver,
     StoreNotAccepting,
     StrayMoneyReturned,
@@ -42,6 +46,8 @@ from services.order.state import (
     TimelineEntry,
     TotalChanged,
     TotalHolds,
+    TotalOutgrown,
+    TotalTooLarge,
     UnknownProduct,
     UnknownStore,
 )
@@ -135,6 +141,7 @@ PLACED_AGAIN = (
     UnknownProduct,
     QuantityTooLarge,
     SlotOver,
+    TotalTooLarge,
     PlacedAtOtherTotal,
 )
 
@@ -158,6 +165,8 @@ def everywhere(rows: Rows) -> Rows:
             ShortDropped: to(phase, back.file_documents),
             GoodsTakenBack: to(phase, back.file_documents),
             InterceptAsked: to(phase, back.decline_intercept),
+            ClickedTooLate: refuse("slot_over"),
+            SlotMissed: IGNORE,  # a timer that fires behind the word which carried the order on, or ended it
             # What came of a call after its deadline.
             **_late(DropChosen, SubstituteChosen, CancelChosen, OtherCall),
             CancelRefused: refuse("cancel_not_allowed"),
@@ -185,6 +194,7 @@ SALES_ORDER = Table(
                 UnknownProduct: refuse("product_unknown"),
                 QuantityTooLarge: refuse("quantity_too_large"),
                 SlotOver: refuse("slot_over"),
+                TotalTooLarge: refuse("total_too_large"),
                 PlacedAtOtherTotal: refuse("total_changed"),
                 PayOrder: refuse("order_unknown"),
                 CancelOrder: refuse("order_unknown"),
@@ -203,8 +213,9 @@ SALES_ORDER = Table(
             Phase.SCREENING: {
                 OrderCleared: to(Phase.HOLDING, forward.hold_locked),
                 OrderRestricted: to(Phase.HOLDING, forward.hold_on_payment),
-                OrderReferred: to(Phase.IN_REVIEW),
+                OrderReferred: to(Phase.IN_REVIEW, forward.await_review),
                 OrderRefused: to(Phase.REJECTED, back.reject),
+                SlotMissed: to(Phase.REJECTED, back.reject_missed),
                 CancelWanted: to(Phase.CANCELLED, back.cancel_in_review),
                 **_NOT_PAYABLE,
             },
@@ -212,26 +223,32 @@ SALES_ORDER = Table(
                 OrderCleared: to(Phase.HOLDING, forward.hold_locked),
                 OrderRestricted: to(Phase.HOLDING, forward.hold_on_payment),
                 OrderRefused: to(Phase.REJECTED, back.reject),
+                SlotMissed: to(Phase.REJECTED, back.reject_missed),
                 CancelWanted: to(Phase.CANCELLED, back.cancel_in_review),
                 **_NOT_PAYABLE,
             },
             Phase.HOLDING: {
                 StockHeld: to(Phase.AWAITING_PAYMENT, forward.open_payment),
                 StockShort: to(Phase.REJECTED, back.reject_short),
+                SlotMissed: to(Phase.RELEASING, back.release_missed),
                 CancelWanted: to(Phase.RELEASING, back.release),
                 **_NOT_PAYABLE,
             },
             Phase.AWAITING_PAYMENT: {
                 PayOrder: to(Phase.VERIFYING, forward.verify),
                 PaidAtOtherTotal: refuse("total_changed"),
+                ClickedTooLarge: refuse("total_too_large"),
                 PaymentExpired: to(Phase.RELEASING, back.expire),
+                SlotMissed: to(Phase.RELEASING, back.release_missed),
                 StockLost: to(Phase.RELEASING, back.release_lost),
                 CancelWanted: to(Phase.RELEASING, back.release),
             },
             Phase.VERIFYING: {
                 TotalHolds: to(Phase.PAYING, forward.take_payment),
                 TotalChanged: to(Phase.AWAITING_PAYMENT, forward.offer_new_total),
+                TotalOutgrown: to(Phase.RELEASING, back.release_outgrown),
                 StockGone: to(Phase.RELEASING, back.release_gone),
+                SlotMissed: to(Phase.RELEASING, back.release_missed),
                 CancelWanted: to(Phase.RELEASING, back.release),
                 **_UNDER_WAY,
                 **_HELD,
@@ -338,7 +355,7 @@ SALES_ORDER = Table(
                 StockReleased: to(Phase.CANCELLED, back.tell_cancelled),
                 **_BEING_CANCELLED,
                 # What inventory said before it heard that the order wants out.
-                **_late(StockHeld, StockShort, TotalHolds, TotalChanged, StockGone, StockLost),
+                **_late(StockHeld, StockShort, TotalHolds, TotalChanged, TotalOutgrown, StockGone, StockLost),
             },
             Phase.REVERSING: {
                 IssueReversed: to(Phase.REFUNDING, back.refund_reversed),
@@ -366,7 +383,11 @@ SALES_ORDER = Table(
                 **_late(OrderCleared, OrderRestricted, OrderReferred, OrderRefused, SlotReserved, SlotRefused),
                 **_late(StockReleased, StockLost),
             },
-            Phase.REJECTED: _PAID,
+            Phase.REJECTED: {
+                # The slot was over before risk's word came.
+                **_late(OrderCleared, OrderRestricted, OrderReferred, OrderRefused),
+                **_PAID,
+            },
         }
     ),
 )
@@ -469,6 +490,7 @@ DECIDER = Decider(
         forward.PAYMENT_WINDOW: PaymentExpired,
         short.SHORTAGE_WINDOW: ShortageUnanswered,
         back.RETURN_WINDOW: GoodsOverdue,
+        SLOT_MISSED: SlotMissed,
     },
     facts=frozenset({"product", "store", "serving", "within"}),
     master_data=frozenset({"product", "store", "serving", "within"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from services.order.papers import issue_paper
+from services.order.slots import SLOT_MISSED, latest_for
 from services.order.state import Basket, BasketPriced, Order, Paper, TotalChanged, TotalHolds
 from shared.contracts.aftersales import OpenWindow, WindowShut
 from shared.contracts.inventory import (
@@ -18,7 +19,7 @@ from shared.contracts.inventory import (
 from shared.contracts.logistics import FulfilmentDelivered, FulfilOrder, ReserveSlot, SlotReserved
 from shared.contracts.order import OrderClosed, OrderDelivered, OrderPaid, OrderPayable, PayOrder
 from shared.contracts.payment import PaymentDeclined, PaymentGivenUp, PaymentTaken, TakePayment
-from shared.contracts.risk import OrderCleared, OrderRestricted, ScreenOrder
+from shared.contracts.risk import OrderCleared, OrderReferred, OrderRestricted, ScreenOrder
 from shared.runtime.decider import Context
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import Change
@@ -81,19 +82,27 @@ def hold_on_payment(order: Order, m: OrderRestricted, c: Context) -> Change:
     return _hold(order, "on_payment")
 
 
+def await_review(order: Order, m: OrderReferred, c: Context) -> Change:
+    """A person looks at it, no longer than the slot can be kept."""
+    return {}, (SetTimer(order.order_id, SLOT_MISSED, latest_for(order.slot, c)),) if order.slot else ()
+
+
 def _hold(order: Order, mode: HoldMode) -> Change:
     command = HoldStock(
         order_id=order.order_id, store=order.store, mode=mode, spus=order.spus, quantities=order.quantities
     )
-    return {"hold_mode": mode}, (command,)
+    waits_no_more = (CancelTimer(order.order_id, SLOT_MISSED),) if order.slot else ()
+    return {"hold_mode": mode}, (*waits_no_more, command)
 
 
 # -- paying ------------------------------------------------------------------------------------------------------------
 
 
 def open_payment(order: Order, m: StockHeld, c: Context) -> Change:
-    """The stock is held: the customer has so long to pay."""
+    """The stock is held: the customer has so long to pay, and no longer than the slot can be kept."""
     until = c.now + timedelta(seconds=c.windows.payment_window_s)
+    if order.slot:
+        until = min(until, latest_for(order.slot, c))
     return {"payable_until": until}, _payable(order, order.total, until)
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from shared.contracts.base import MONEY_MAX
+
+TOTAL_MAX = MONEY_MAX
+"""Largest total of an order, minor units: what one payment can take, and exact in any reader of JSON."""
+
 
 def summed(spus: Iterable[str], quantities: Iterable[int]) -> dict[str, int]:
     """Pieces per SPU, in the order of first mention: a line that stands twice is one line."""

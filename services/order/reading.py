@@ -7,7 +7,8 @@ from typing import Any
 
 from services.order.goods import Substitute, is_similar, list_of, lots_of, replaced, without
 from services.order.policy import CANCEL_POLICY, Actor, Policy, actor_of
-from services.order.pricing import summed, total_of
+from services.order.pricing import TOTAL_MAX, summed, total_of
+from services.order.slots import SLOT_OVER, latest_for, too_late_for
 from services.order.state import (
     BasketPriced,
     BasketPricedForSlot,
@@ -15,16 +16,20 @@ from services.order.state import (
     CancelNeedsTicket,
     CancelRefused,
     CancelWanted,
+    ClickedTooLarge,
+    ClickedTooLate,
     NothingLeft,
     Order,
     OtherCall,
     OutsideEveryArea,
     PaidAtOtherTotal,
+    PaymentExpired,
     Phase,
     PlacedAtOtherTotal,
     QuantityTooLarge,
     ShortageSettled,
     ShortageUnanswered,
+    SlotMissed,
     SlotOver,
     StoreNotAccepting,
     StrayMoneyReturned,
@@ -34,20 +39,25 @@ from services.order.state import (
     Substitution,
     TotalChanged,
     TotalHolds,
+    TotalOutgrown,
+    TotalTooLarge,
     UnknownProduct,
     UnknownStore,
 )
 from shared.contracts.aftersales import CancelChosen, DropChosen, InterceptAsked, SubstituteChosen
 from shared.contracts.base import LINES_MAX, QUANTITY_MAX
-from shared.contracts.inventory import StockVerified
+from shared.contracts.inventory import StockHeld, StockVerified
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused
+from shared.contracts.risk import OrderCleared, OrderReferred, OrderRestricted
 from shared.runtime.decider import Context, Look
 from shared.runtime.table import Key
 
+_AT_PRICES_OF_NOW = frozenset({PayOrder, StockVerified})
+
 
 def needs(message: Any, look: Look) -> Iterable[Key]:
-    """The order; for a basket the catalogue and the store; at the click, and for substitutes, the prices of now."""
+    """The order; for a basket the catalogue and the store; around the click, and for substitutes, the prices of now."""
     key = ("order", message.order_id)
     if type(message) is PlaceOrder:
         keys: list[Key] = [key, *(("product", spu) for spu in message.spus)]
@@ -61,7 +71,7 @@ def needs(message: Any, look: Look) -> Iterable[Key]:
             if store := look(serving):
                 keys.append(("store", store))
         return keys
-    if type(message) is StockVerified and (order := look(key)):
+    if type(message) in _AT_PRICES_OF_NOW and (order := look(key)):
         return [key, *(("product", spu) for spu in order.spus)]
     if type(message) is SubstituteChosen:
         return [key, *(("product", spu) for spu in message.substitute_spus)]
@@ -119,15 +129,22 @@ def _read_basket(order: Order, m: PlaceOrder, look: Look, c: Context) -> Any:
         return UnknownProduct(f"not in the catalogue: {', '.join(unknown[:10])}")
     if most := [spu for spu, quantity in demand.items() if quantity > QUANTITY_MAX]:
         return QuantityTooLarge(f"more than {QUANTITY_MAX} pieces of {', '.join(most[:10])}")
-    if m.slot and (m.slot.start <= c.now or m.slot.end <= m.slot.start):
-        return SlotOver("the slot must begin in the future and end after it begins")
+    if m.slot and m.slot.end <= m.slot.start:
+        return SlotOver("the slot must end after it begins")
+    if m.slot and too_late_for(m.slot, c):
+        return SlotOver(f"the slot can be had until {latest_for(m.slot, c):%Y-%m-%dT%H:%M:%SZ}")
     spus, quantities = tuple(demand), tuple(demand.values())
     prices = tuple(product.price for product in products.values())
     total = total_of(quantities, prices)
+    if total > TOTAL_MAX:
+        return TotalTooLarge(_too_large(total))
     if m.expected_total is not None and m.expected_total != total:
         return PlacedAtOtherTotal(f"the total is {total}, not {m.expected_total}")
     priced = BasketPricedForSlot if m.slot else BasketPriced
     return priced(m.order_id, m.account, store, spus, quantities, prices, total, m.delivery, m.slot, m.device)
+
+
+_BEFORE_MONEY = frozenset({Phase.SCREENING, Phase.IN_REVIEW, Phase.HOLDING, Phase.AWAITING_PAYMENT})
 
 
 def _point(m: PlaceOrder) -> tuple[str, str]:
@@ -138,15 +155,37 @@ def _point(m: PlaceOrder) -> tuple[str, str]:
 def _read_click(order: Order, m: PayOrder, look: Look, c: Context) -> Any:
     """A click on the total that the order shows is fair, even if prices have changed since: then the order comes back
     with the new total. Any other total was never offered. Of an order that cannot be paid, no total is told."""
-    if order.phase is not Phase.AWAITING_PAYMENT or m.expected_total == order.total:
+    if order.reason == SLOT_OVER or (order.phase is Phase.AWAITING_PAYMENT and too_late_for(order.slot, c)):
+        return ClickedTooLate("the slot cannot be kept any more")
+    if order.phase is not Phase.AWAITING_PAYMENT:
         return m
-    return PaidAtOtherTotal(f"the total is {order.total}, not {m.expected_total}")
+    if m.expected_total != order.total:
+        return PaidAtOtherTotal(f"the total is {order.total}, not {m.expected_total}")
+    _, total = _at_prices_of_now(order, look)
+    return ClickedTooLarge(_too_large(total)) if total > TOTAL_MAX else m
 
 
 def _read_total(order: Order, m: StockVerified, look: Look, c: Context) -> Any:
-    prices = tuple(look(("product", spu)).price for spu in order.spus)
-    total = total_of(order.quantities, prices)
+    if order.phase is Phase.VERIFYING and too_late_for(order.slot, c):
+        return SlotMissed(order.order_id)
+    prices, total = _at_prices_of_now(order, look)
+    if total > TOTAL_MAX:
+        return TotalOutgrown()
     return TotalHolds() if total == order.total else TotalChanged(prices, total)
+
+
+def _at_prices_of_now(order: Order, look: Look) -> tuple[tuple[int, ...], int]:
+    prices = tuple(look(("product", spu)).price for spu in order.spus)
+    return prices, total_of(order.quantities, prices)
+
+
+def _too_large(total: int) -> str:
+    return f"the total would be {total}, and an order takes at most {TOTAL_MAX}"
+
+
+def _read_in_time(order: Order, m: Any, look: Look, c: Context) -> Any:
+    """What carries an order on towards its payment: a slot that it could be in no more ends it."""
+    return SlotMissed(order.order_id) if order.phase in _BEFORE_MONEY and too_late_for(order.slot, c) else m
 
 
 def _read_call(order: Order, m: DropChosen | SubstituteChosen | CancelChosen, look: Look, c: Context) -> Any:
@@ -205,6 +244,11 @@ def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context)
 _READERS: dict[type, Callable[[Order, Any, Look, Context], Any]] = {
     PlaceOrder: _read_basket,
     PayOrder: _read_click,
+    OrderCleared: _read_in_time,
+    OrderRestricted: _read_in_time,
+    OrderReferred: _read_in_time,
+    StockHeld: _read_in_time,
+    PaymentExpired: _read_in_time,
     StockVerified: _read_total,
     CancelOrder: _read_wish,
     InterceptAsked: _read_intercept,

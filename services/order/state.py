@@ -236,6 +236,18 @@ class GoodsOverdue(Struct, frozen=True):
         return self.order_id
 
 
+class SlotMissed(Struct, frozen=True):
+    """The slot cannot be kept any more, and no money has moved: the timer of an order in review says so, and so does
+    whatever would have carried the order on."""
+
+    order_id: str
+
+    @property
+    def subject(self) -> str:
+        """The order."""
+        return self.order_id
+
+
 class BasketPriced(Struct, frozen=True, gc=False):
     """PlaceOrder, read with the catalogue: everything is known, and the total is what the customer expected."""
 
@@ -282,7 +294,11 @@ class QuantityTooLarge(Unplaceable, frozen=True):
 
 
 class SlotOver(Unplaceable, frozen=True):
-    """The slot has begun already, or ends before it starts."""
+    """The slot cannot be kept any more (see `latest_for`), or ends before it starts."""
+
+
+class TotalTooLarge(Unplaceable, frozen=True):
+    """More money than one payment can take."""
 
 
 class PlacedAtOtherTotal(Unplaceable, frozen=True):
@@ -291,6 +307,18 @@ class PlacedAtOtherTotal(Unplaceable, frozen=True):
 
 class PaidAtOtherTotal(Struct, frozen=True):
     """PayOrder with a total that this order never had: nothing happens before the customer has seen the right one."""
+
+    detail: str
+
+
+class ClickedTooLarge(Struct, frozen=True):
+    """PayOrder, and at the prices of now the order costs more than one payment can take."""
+
+    detail: str
+
+
+class ClickedTooLate(Struct, frozen=True):
+    """PayOrder for an order whose slot cannot be kept any more."""
 
     detail: str
 
@@ -353,6 +381,10 @@ class SubstituteUnfit(Struct, frozen=True):
 
 class TotalHolds(Struct, frozen=True):
     """StockVerified, read with the catalogue: the total is still the one that was clicked on."""
+
+
+class TotalOutgrown(Struct, frozen=True):
+    """StockVerified, read with the catalogue: since the click the total became more than one payment can take."""
 
 
 class TotalChanged(Struct, frozen=True):

@@ -59,15 +59,18 @@ class CommandDesk:
         self._answer_wait_s = settings.answer_wait_s
         self._lookout: Lookout[Answer] = Lookout(self._answers)
 
-    async def send(self, message: Message, asked: Asked) -> Answer:
-        """Has the command carried out and returns its answer; raises the Problem of the code when it was refused.
+    async def send(self, message: Message, asked: Asked, **statuses: int) -> Answer:
+        """Has the command carried out and returns its answer; raises the Problem of the code when it was refused, with
+        one of `statuses` if the code stands there.
 
         503 `overloaded` when too many wait already, 503 `answer_pending` when no answer came in time, 422
         `idempotency_key_reused` when the key belongs to another request.
         """
         answer = await self.answer_to(message, asked)
         if not answer.accepted:
-            raise refusal(answer.code or "refused", answer.detail or None, about=answer.subject)
+            problem = refusal(answer.code or "refused", answer.detail or None, about=answer.subject)
+            problem.status = statuses.get(problem.code, problem.status)
+            raise problem
         return answer
 
     async def answer_to(self, message: Message, asked: Asked) -> Answer:

@@ -32,6 +32,7 @@ class Windows(Struct, frozen=True):
     review_window_s: float = 900
     shortage_window_s: float = 600
     return_window_s: float = 86_400
+    slot_lead_s: float = 0
 
 
 class Context(Struct, frozen=True):

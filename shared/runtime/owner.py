@@ -81,6 +81,7 @@ class Owner:
             settings.review_window_s,
             settings.shortage_window_s,
             settings.return_window_s,
+            settings.slot_lead_s,
         )
         shard = Shard(
             decider,

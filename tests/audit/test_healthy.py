@@ -27,8 +27,15 @@ async def test_every_rule_looked_at_something(world: World):
     report = await world.audit()
     asked = {rule.__name__ for rule in LIFE_RULES} - {"somebody_answers", "refused_refund_has_ticket"}
     asked |= {"cells_are_ledger_sums", "stock_never_negative", "movement_has_paper", "document_moved_once"}
-    asked |= {"hold_is_its_moves", "places_are_reservations", "timeline_is_phase", "one_end", "links_are_even"}
-    asked |= {"outbox_is_whole", "waits_have_timers", "answered_once", "accepted_is_there"}
+    asked |= {
+        "hold_is_its_moves",
+        "places_are_reservations",
+        "timeline_is_phase",
+        "slot_is_kept",
+        "one_end",
+        "links_are_even",
+    }
+    asked |= {"slot_is_kept", "outbox_is_whole", "waits_have_timers", "answered_once", "accepted_is_there"}
     assert asked <= {rule for rule, count in report.checked.items() if count}
     assert all(BOOK_RULES[name] for name in BOOK_RULES if name != "payment")
 

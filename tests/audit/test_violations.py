@@ -320,6 +320,11 @@ async def an_end_that_is_not_marked(w: World) -> None:
     await w.break_("order", "update orders set ended = false where order_id = 'o-closed'")
 
 
+@breaks(("slot_is_kept", "o-delivered"), ("timeline_is_phase", "o-delivered"))
+async def money_asked_for_when_the_slot_had_begun(w: World) -> None:
+    await w.add("order", "timeline", "o-delivered", SLOT, "paying", "StockVerified", "")
+
+
 @breaks(("timeline_is_phase", "o-review"))
 async def a_timeline_lost(w: World) -> None:
     await w.break_("order", "delete from timeline where order_id = 'o-review'")

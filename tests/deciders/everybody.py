@@ -53,11 +53,12 @@ from shared.contracts.logistics import (
     ReportPicked,
     ReportUndeliverable,
     ReserveSlot,
+    SetSlots,
     StartPicking,
 )
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused, RefundPayment, ReportMoney, TakePayment
-from shared.contracts.risk import DecideReview, ScreenOrder
+from shared.contracts.risk import DecideReview, OrderCleared, OrderReferred, OrderRestricted, ScreenOrder
 from shared.runtime.decider import Decider
 from shared.runtime.table import Table
 
@@ -109,8 +110,12 @@ _TICKET_ENDS = (complaint.TicketWent, complaint.LastTicketWent)
 
 READ_AS: Mapping[type, tuple[type, ...]] = {
     PlaceOrder: (sale.BasketPriced, sale.BasketPricedForSlot, *sale.Unplaceable.__subclasses__()),
-    PayOrder: (PayOrder, sale.PaidAtOtherTotal),
-    _inventory.StockVerified: (sale.TotalHolds, sale.TotalChanged),
+    PayOrder: (PayOrder, sale.PaidAtOtherTotal, sale.ClickedTooLarge, sale.ClickedTooLate),
+    **{
+        carries_on: (carries_on, sale.SlotMissed)
+        for carries_on in (OrderCleared, OrderRestricted, OrderReferred, _inventory.StockHeld, sale.PaymentExpired)
+    },
+    _inventory.StockVerified: (sale.TotalHolds, sale.TotalChanged, sale.TotalOutgrown, sale.SlotMissed),
     CancelOrder: (CancelOrder, sale.CancelWanted, sale.CancelRefused, sale.CancelNeedsTicket),
     PaymentRefunded: (PaymentRefunded, sale.StrayMoneyReturned),
     PaymentRefundRefused: (PaymentRefundRefused, sale.StrayRefundRefused),
@@ -141,6 +146,7 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     RefundPayment: (RefundPayment, payment.RefundOverRest),
     ReportMoney: (ReportMoney, reports.KnownMoney, reports.ToldBefore, reports.BooksDisagree),
     ReserveSlot: (ReserveSlot, store_work.PlaceFree, store_work.NoPlace),
+    SetSlots: (SetSlots, store_work.EndMoved),
     FulfilOrder: (FulfilOrder, store_work.FulfilLater),
     complaint.WindowPassed: (complaint.WindowPassed, complaint.PassedUnderTickets),
     RaiseTicket: (RaiseTicket, complaint.TicketCame),

@@ -10,6 +10,7 @@ import pytest
 from services.order import state as sale
 from services.order.policy import CANCEL_POLICY, Actor, Policy
 from shared.contracts import aftersales, inventory, logistics, payment, risk
+from shared.contracts.base import MONEY_MAX
 from shared.contracts.order import PayOrder
 from shared.runtime.table import Moved
 from tests.deciders import orders
@@ -39,6 +40,8 @@ CONCRETE: dict[type, Any] = {
     PayOrder: orders.CLICK,
     sale.TotalHolds: orders.VERIFIED,
     sale.TotalChanged: OTHER_PRICE,
+    sale.TotalOutgrown: OTHER_PRICE,
+    sale.SlotMissed: sale.SlotMissed("o-1"),
     sale.PaymentExpired: orders.EXPIRED,
     sale.CancelWanted: orders.CANCEL,
     payment.PaymentTaken: orders.TAKEN,
@@ -74,6 +77,8 @@ def play(scene: Shop, message: type, monkeypatch: pytest.MonkeyPatch) -> None:
     concrete = CONCRETE[message]
     if message is sale.TotalChanged:
         scene.states["product", "milk"] = sale.Product(1)
+    if message is sale.TotalOutgrown:
+        scene.states["product", "milk"] = sale.Product(MONEY_MAX)
     if message is sale.CancelByTicket:
         monkeypatch.setitem(CANCEL_POLICY, order(scene).phase, dict.fromkeys(Actor, Policy.TICKET))
     outcome = scene.when(concrete(scene) if isinstance(concrete, Callable) else concrete)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from services.logistics.decider import DECIDER, RESERVATION, PlacesBelowZero
 from services.logistics.state import Reservation, ReservationPhase, SlotState, slot_key
 from shared.contracts.base import Slot
 from shared.contracts.logistics import FreeSlot, ReserveSlot, SetSlots, SlotPlaces, SlotRefused, SlotReserved, SlotsSet
-from shared.runtime.table import IGNORED, Moved, NoCell
+from shared.runtime.table import IGNORED, Moved, NoCell, Refused
 from tests.deciders.scene import NOON, Scene
 
 STORE = "s-1"
@@ -231,3 +231,32 @@ def test_reserved_counts_the_reservations(messages: list[Any]) -> None:
 def test_every_phase_has_its_row() -> None:
     """A phase without a row would park everything with a riddle."""
     assert set(RESERVATION.rows) == set(ReservationPhase)
+
+
+# -- another end -------------------------------------------------------------------------------------------------------
+
+
+def test_end_refused_when_orders_have_places() -> None:
+    """They carry the slot as it was: it cannot become another one. Places may change, and the end once all are free."""
+    scene = open_store(places=2)
+    scene.says(reserve())
+    later = END + timedelta(minutes=30)
+    outcome = scene.when(set_slots((START, later, 2)))
+    assert isinstance(outcome, Refused)
+    assert outcome.code == "slot_in_use"
+    assert "1 orders" in outcome.detail
+    scene.says(set_slots((START, END, 1)))
+    assert (slot(scene).end, slot(scene).places) == (END, 1)
+    scene.when(free())
+    scene.says(set_slots((START, later, 2)))
+    assert slot(scene).end == later
+
+
+def test_no_slot_of_a_list_is_set_when_one_is_refused() -> None:
+    """All or none: a half of a list would be a third truth."""
+    scene = open_store(places=2)
+    scene.says(reserve())
+    other = END + timedelta(hours=5)
+    outcome = scene.when(set_slots((other, other + timedelta(hours=1), 3), (START, END + timedelta(hours=1), 2)))
+    assert isinstance(outcome, Refused)
+    assert slot_key(STORE, other) not in scene.states

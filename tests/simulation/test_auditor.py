@@ -6,6 +6,7 @@ import ast
 import copy
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from larder.simulation.rows import rows_of
 from larder.simulation.ways_back import audit_ways_back
 from larder.simulation.wiring import audit_wiring
 from larder.simulation.world import World
+from shared.contracts.base import Slot
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
@@ -150,6 +152,13 @@ def amended(rows: Rows) -> Row:
     return next(o for o in rows["order.orders"] if o["lots"] and o["phase"] == "closed" and o["given_back"])
 
 
+def late_click(rows: Rows) -> None:
+    """An order's slot had begun when it was paid for."""
+    paid = order(rows, "closed")
+    entries = [e for e in rows["order.timeline"] if e["order_id"] == paid["order_id"] and e["phase"] == "paying"]
+    paid["slot"] = Slot(start=entries[0]["at"], end=entries[0]["at"] + timedelta(hours=1))
+
+
 def part_of_another_amount(rows: Rows) -> None:
     some(rows, "payment.refunds", order_id=amended(rows)["order_id"], reason="short").update(amount=1)
 
@@ -207,7 +216,7 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("window_counts_tickets", lambda rows: rows["aftersales.windows"][0].update(open_tickets=3)),
     ("ticket_for_each", lambda rows: a_call(rows, kind="intercept")),
     ("ticket_is_on_page", without_ticket_paper),
-    ("short_is_our_fault", lambda rows: some(rows, "order.orders", reason="not_reachable").update(reason="short")),
+    ("short_is_our_fault", lambda rows: order(rows, "cancelled").update(reason="short")),
     ("cancel_is_counted", lambda rows: rows["risk.cancels"].pop()),
     ("stock_is_ledger", lambda rows: rows["inventory.cells"][0].update(on_hand=999)),
     ("stock_never_negative", lambda rows: rows["inventory.ledger"].sort(key=lambda m: min(m["on_hand"]))),
@@ -224,6 +233,7 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("issue_has_lines", other_issue),
     ("no_move_after_end", second_timeline_end),
     ("life_in_order", never_picked),
+    ("slot_is_kept", late_click),
     ("timeline_is_phase", lambda rows: order(rows, "closed").update(phase="delivered")),
     ("every_order_ends", lambda rows: order(rows, "closed").update(phase="delivered")),
     ("end_has_reason", lambda rows: order(rows, "cancelled").update(reason="")),

@@ -25,7 +25,7 @@ from services.logistics import decider as logistics
 from services.logistics import fulfilments
 from services.logistics.state import Phase as StorePhase
 from services.logistics.state import ReservationPhase
-from services.order import back, short
+from services.order import back, forward, reading, short
 from services.order import decider as order
 from services.order.state import CancelWanted, GoodsOverdue, Phase, ShortageSettled
 from services.payment import decider as payment
@@ -367,7 +367,14 @@ def slots_may_be_full(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(logistics.RESERVATION.rows[ReservationPhase.RESERVED], FreeSlot, IGNORE)
 
 
+def slot_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """What was true at placing is not looked at again: a slot may begin before somebody pays for it."""
+    patch.setattr(reading, "too_late_for", lambda slot, c: False)
+    patch.setattr(forward, "latest_for", lambda slot, c: slot.end + timedelta(days=1))
+
+
 PLANTS: list[Plant] = [
+    slot_forgotten,
     gate_ignored,
     repeats_not_dropped,
     gaps_taken,
