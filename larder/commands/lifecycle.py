@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from larder.stack.control import bring_down, bring_up, fetch_first, is_healthy, run_in_front
+from larder.stack.disk import disk_of
 from larder.stack.errors import StackError
 from larder.stack.home import Home
 from larder.stack.state import status as status_of
@@ -61,6 +62,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One line of JSO
         typer.echo(json.dumps(told))
     else:
         _tell(told)
+        if told["disk"]["full"]:
+            typer.echo(str(disk_of(Home.seen(settings.home))))
     if not all(service["ready"] for service in told["services"]):
         raise typer.Exit(1)
 

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from larder.stack.disk import disk_of
 from larder.stack.home import Home, write_private
 from larder.stack.process import Identity
 from shared.settings import SERVICES, Settings
@@ -86,6 +87,7 @@ async def status(home: Home, settings: Settings) -> dict[str, Any]:
         *(http_status(settings.host, port, "/readyz") for name, port in ports.items() if pid(name))
     )
     ready = dict(zip((name for name in ports if pid(name)), codes, strict=True))
+    disk = disk_of(home)
     return {
         "services": [
             {"name": name, "pid": pid(name), "port": port, "ready": ready.get(name) == 200}
@@ -101,4 +103,5 @@ async def status(home: Home, settings: Settings) -> dict[str, Any]:
             "template": stack.settings.get("database"),
             "pid": pid("postgres"),
         },
+        "disk": {"free_bytes": disk.free_bytes, "full": disk.is_full},
     }
