@@ -84,8 +84,9 @@ class Keeper:
         if not self.household.all_was_ready and self._quick_deaths > QUICK_DEATHS_AT_ONCE:
             why = f"{name} does not start: it died {self._quick_deaths} times, last with {_told(code)}"
             raise StackError(why, self.program.log)
+        was_quick = self._quick_deaths > 0
         await self._pause(f"{name} (pid {pid}) died with {_told(code)}")
-        if self._quick_deaths and name in SERVICES:
+        if was_quick and name in SERVICES:
             await self.household.parts_answer()
 
     async def _pause(self, what: str) -> None:
