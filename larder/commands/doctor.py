@@ -8,7 +8,7 @@ import sys
 import typer
 
 from larder.stack.belonging import check_goes_with
-from larder.stack.brokers import docker_answers
+from larder.stack.brokers import FORGETS, IN_MEMORY, docker_answers
 from larder.stack.disk import disk_of
 from larder.stack.errors import StackError
 from larder.stack.home import Home, port_is_free
@@ -103,6 +103,8 @@ async def _stack(visit: Visit, settings: Settings) -> None:
         visit.say(True, "broker", f"{settings.bootstrap()}, {await _topics(settings)}, cluster {cluster}")
     except (StackError, NotConfiguredError) as error:
         visit.say(False, "broker", str(error))
+    if cluster.startswith(IN_MEMORY):
+        visit.say(False, "broker", FORGETS, needed=False)
     for name in DATABASES:
         try:
             visit.say(True, name, await _database(settings, name, cluster))

@@ -54,7 +54,7 @@ async def check_all_go_with(home: Home, settings: Settings, cluster: str) -> Non
             await connection.close()
 
 
-async def forget(settings: Settings) -> None:
+async def forget(home: Home, settings: Settings) -> None:
     """Empties the databases for a broker that has forgotten what belonged to them.
 
     Looks and empties under the same locks, in one transaction a database: a StackError, and nothing is changed, if any
@@ -74,10 +74,12 @@ async def forget(settings: Settings) -> None:
             clusters |= await _clusters(connection)
             held += [f"{database}: {', '.join(found)}"] if (found := await _holding(connection, there)) else []
         if held and not (clusters and all(cluster.startswith(IN_MEMORY) for cluster in clusters)):
+            where = sorted({where_its_log_is(home, cluster) for cluster in clusters} - {""})
             raise StackError(
                 "the only broker to be had here is one in memory, which forgets, and these databases hold what goes "
-                f"with a broker that does not ({'; '.join(held)}). Nothing was changed. To go on with them, do one of "
-                f"these:\n{BETTER}\nFor a look around, choose another LARDER_HOME (and no LARDER_DATABASE)"
+                f"with a broker that does not ({'; '.join(held)}). Nothing was changed. {' '.join(where)}\n"
+                f"To go on with that broker:\n{BETTER}\n"
+                "For a look around, choose another LARDER_HOME (and no LARDER_DATABASE)"
             )
         for connection, there in ours.values():
             if there:

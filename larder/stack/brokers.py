@@ -28,7 +28,7 @@ FORGETS = (
 BETTER = f"""\
   - install Java {JAVA_AT_LEAST} or later and Maven (Debian: apt-get install openjdk-{JAVA_AT_LEAST}-jre-headless maven)
   - start Docker
-  - name a Kafka broker: LARDER_KAFKA=host:port"""
+  - name the Kafka broker: LARDER_KAFKA=host:port"""
 Say = Callable[[str], None]
 
 
@@ -252,11 +252,11 @@ def where_its_log_is(home: Home, cluster: str) -> str:
     if cluster.startswith(IN_MEMORY):
         return (
             "That log was in a broker in memory (Tansu), which has forgotten it: start in another LARDER_HOME, or, to "
-            "keep what these databases hold, `larder topics --adopt`"
+            "keep what these databases hold, `larder topics --adopt`."
         )
     docker, meta = _docker_cluster(home), home.root / "kafka" / "data" / "meta.properties"
     if docker.exists() and docker.read_text().strip() == cluster:
-        return f"That log is in the Docker volume {Docker(home).name}: start Docker"
+        return f"That log is in the Docker volume {Docker(home).name}: start Docker."
     if meta.exists() and f"cluster.id={cluster}" in meta.read_text().splitlines():
         missing = can_run_kafka()
         return (

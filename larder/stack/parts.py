@@ -77,7 +77,7 @@ class Parts:
         """Databases and broker fit each other from here on; a StackError with what to do if they do not."""
         named = self._settings.model_copy(update={"database": self.database})
         if self.broker.forgets:
-            await forget(named)
+            await forget(self._home, named)
         else:
             await check_all_go_with(self._home, named, await cluster_id(self.broker.bootstrap))
             keep_to(self._home, self.broker)

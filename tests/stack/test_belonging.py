@@ -75,59 +75,59 @@ async def test_every_table_is_either_emptied_or_filled_by_the_schema_itself(book
 
 @pytest.mark.parametrize(("database", "row"), [("order", PRODUCT), ("gateway", INTENT)])
 async def test_what_goes_with_a_broker_that_keeps_its_log_is_never_emptied(
-    books: Books, database: str, row: str
+    books: Books, database: str, row: str, tmp_path: Path
 ) -> None:
     """One row in one database is enough; the message says where it is and what to do, and nothing is changed."""
     await books.go_with(REAL)
     await books.does(database, row)
     with pytest.raises(StackError, match=rf"(?s)forgets.*{database}: \w+.*Maven.*Docker.*LARDER_KAFKA.*LARDER_HOME"):
-        await forget(books.settings)
+        await forget(Home.at(tmp_path), books.settings)
     table = row.split()[2]
     assert await books.does(database, f"select count(*) from {table}") == 1
     assert await books.does("order", "select cluster_id from progress") == REAL
 
 
-async def test_one_database_of_another_broker_keeps_all_of_them(books: Books) -> None:
+async def test_one_database_of_another_broker_keeps_all_of_them(books: Books, tmp_path: Path) -> None:
     """Half a home that was made for a broker that forgets is none: all or nothing."""
     await books.go_with(FORGOT)
     await books.go_with(REAL, "aftersales")
     await books.does("order", PRODUCT)
     with pytest.raises(StackError, match="order: products"):
-        await forget(books.settings)
+        await forget(Home.at(tmp_path), books.settings)
     assert await books.does("order", "select count(*) from products") == 1
 
 
-async def test_rows_without_any_progress_are_somebodys(books: Books) -> None:
+async def test_rows_without_any_progress_are_somebodys(books: Books, tmp_path: Path) -> None:
     """Where nothing says which broker it was made with, nothing is emptied."""
     await books.does("order", PRODUCT)
     with pytest.raises(StackError, match="Nothing was changed"):
-        await forget(books.settings)
+        await forget(Home.at(tmp_path), books.settings)
 
 
-async def test_what_was_made_with_a_broker_that_forgets_is_emptied(books: Books) -> None:
+async def test_what_was_made_with_a_broker_that_forgets_is_emptied(books: Books, tmp_path: Path) -> None:
     """Its orders went with the log: the next broker in memory starts with nothing, and with what the schema fills."""
     await books.go_with(FORGOT)
     await books.does("order", PRODUCT)
     await books.does("gateway", INTENT)
-    await forget(books.settings)
+    await forget(Home.at(tmp_path), books.settings)
     for database in DATABASES:
         for table in tables(database):
             assert await books.does(database, f"select count(*) from {table}") == 0, (database, table)
     assert await books.does("risk", "select is_on from switch")
-    await forget(books.settings)  # once more: what is empty may be emptied
+    await forget(Home.at(tmp_path), books.settings)  # once more: what is empty may be emptied
 
 
-async def test_a_home_in_which_nothing_was_done_may_be_used_for_a_look_around(books: Books) -> None:
+async def test_a_home_in_which_nothing_was_done_may_be_used_for_a_look_around(books: Books, tmp_path: Path) -> None:
     """Services that only claimed their shards have left nothing to lose."""
     await books.go_with(REAL)
-    await forget(books.settings)
+    await forget(Home.at(tmp_path), books.settings)
     assert await books.does("order", "select count(*) from progress") == 0
 
 
 async def test_databases_that_nobody_made_tables_in_have_nothing_to_forget(parts: RealParts, tmp_path: Path) -> None:
     """The first start comes before the first migration."""
     dsn = await parts.fresh_database()
-    await forget(parts.settings(tmp_path, database=dsn + "?application_name={service}"))
+    await forget(Home.at(tmp_path), parts.settings(tmp_path, database=dsn + "?application_name={service}"))
 
 
 async def test_the_parts_of_a_stack_follow_the_rule(
