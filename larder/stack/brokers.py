@@ -259,9 +259,7 @@ def where_its_log_is(home: Home, cluster: str) -> str:
         return f"That log is in the Docker volume {Docker(home).name}: start Docker."
     if meta.exists() and f"cluster.id={cluster}" in meta.read_text().splitlines():
         missing = can_run_kafka()
-        return (
-            f"That log is in {meta.parent}, for Apache Kafka from its jars{f', but there is {missing}' * bool(missing)}"
-        )
+        return f"That log is in {meta.parent}, for Apache Kafka from its jars{f' ({missing})' * bool(missing)}."
     return ""
 
 
