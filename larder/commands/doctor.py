@@ -8,7 +8,9 @@ import sys
 import typer
 
 from larder.say import say_lines
-from larder.stack.brokers import docker_answers
+from larder.stack.belonging import check_goes_with
+from larder.stack.brokers import FORGETS, IN_MEMORY, docker_answers
+from larder.stack.disk import disk_of
 from larder.stack.errors import StackError
 from larder.stack.home import Home, port_is_free
 from larder.stack.jars import JAVA_AT_LEAST, cached_jars, java_version
@@ -78,10 +80,11 @@ def _machine(visit: Visit, home: Home) -> None:
             bool(mvn), "mvn", "will fetch Kafka's jars" if mvn else "not on the PATH; install Maven", needed=False
         )
     visit.say(True, "docker", "answers" if docker_answers() else "no engine answers (not needed with Java and Maven)")
-    folder = next(path for path in (home.root, *home.root.parents) if path.exists())
-    free_gib = shutil.disk_usage(folder).free / 2**30
-    advice = "" if free_gib >= FREE_DISK_GIB else f": PostgreSQL and Kafka want at least {FREE_DISK_GIB} GiB"
-    visit.say(free_gib >= FREE_DISK_GIB, "disk", f"{free_gib:.1f} GiB free in {folder}{advice}", needed=False)
+    disk = disk_of(home)
+    enough = disk.free_bytes >= FREE_DISK_GIB * 2**30
+    advice = "" if enough or disk.is_full else f": PostgreSQL and Kafka want at least {FREE_DISK_GIB} GiB"
+    visit.say(enough, "disk", f"{disk}{advice}", needed=disk.is_full)
+    folder = disk.folder
     writable = os.access(folder, os.W_OK)
     visit.say(writable, "home", f"{home.root}{'' if writable else ' cannot be written to: set LARDER_HOME'}")
 
@@ -101,6 +104,8 @@ async def _stack(visit: Visit, settings: Settings) -> None:
         visit.say(True, "broker", f"{settings.bootstrap()}, {await _topics(settings)}, cluster {cluster}")
     except (StackError, NotConfiguredError) as error:
         visit.say(False, "broker", str(error))
+    if cluster.startswith(IN_MEMORY):
+        visit.say(False, "broker", FORGETS, needed=False)
     for name in DATABASES:
         try:
             visit.say(True, name, await _database(settings, name, cluster))
@@ -138,10 +143,7 @@ async def _database(settings: Settings, name: str, cluster: str) -> str:
             raise StackError(f"{file.name} is not applied (`larder migrate`)")
         if applied[file.name] != file.sha256():
             raise StackError(f"{file.name} was changed after it was applied: a new migration, or an empty LARDER_HOME")
-    others = {row["cluster_id"] for row in rows} - {cluster}
-    if cluster and others:
-        raise StackError(
-            f"its progress belongs to cluster {', '.join(sorted(others))}, but the broker is {cluster}: name the "
-            "broker that this database was filled from, or start with empty databases"
-        )
+    for row in rows:
+        if cluster:
+            check_goes_with(Home.seen(settings.home), name, row["cluster_id"], cluster)
     return f"database has {len(applied)} schema file(s) applied"

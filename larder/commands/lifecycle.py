@@ -8,6 +8,7 @@ import typer
 
 from larder.say import say
 from larder.stack.control import bring_down, bring_up, fetch_first, is_healthy, run_in_front
+from larder.stack.disk import disk_of
 from larder.stack.errors import StackError
 from larder.stack.home import Home
 from larder.stack.state import status as status_of
@@ -62,6 +63,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One line of JSO
         say(json.dumps(told))
     else:
         _tell(told)
+        if told["disk"]["full"]:
+            say(str(disk_of(Home.seen(settings.home))))
     if not all(service["ready"] for service in told["services"]):
         raise typer.Exit(1)
 

@@ -364,7 +364,9 @@ def screenings(rows: Rows) -> Iterator[Violation]:
         expected = {"cleared": "lock", "restricted": "on_payment"}.get(str(verdict))
         if mode is not None and mode != expected:
             yield Violation("mode_is_verdict", order["order_id"], f"screening {verdict}, hold mode {mode}")
-        if (order["reason"] == "refused_by_risk") != (verdict == "refused" and order["phase"] == "rejected"):
+        ended_first = order["reason"] == "slot_over"  # its slot began before risk's word came
+        refused = verdict == "refused" and order["phase"] == "rejected" and not ended_first
+        if (order["reason"] == "refused_by_risk") != refused:
             yield Violation("mode_is_verdict", order["order_id"], f"screening {verdict}, order {order['phase']}")
 
 

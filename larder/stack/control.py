@@ -8,20 +8,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
-from larder.say import say
-from larder.stack.brokers import choose_broker
+from larder.stack.brokers import FORGETS, choose_broker
+from larder.stack.disk import disk_of
 from larder.stack.errors import StackError, tail
-from larder.stack.home import Home, appending
+from larder.stack.home import Home, appending, needed
 from larder.stack.jars import kafka_jars
 from larder.stack.process import Identity, bury
 from larder.stack.state import Stack, status, supervisor_of
 from larder.stack.supervisor import Supervisor
+from shared.printable import printable
 from shared.settings import Settings, settings_without_stack
 
 UP_PATIENCE_S = 240
 DOWN_PATIENCE_S = 75
 PAUSE_S = 0.05
+STDOUT = 1
 
 Say = Callable[[str], None]
 
@@ -30,7 +33,9 @@ def run_in_front(home: Home) -> None:
     """Runs the stack until it is told to stop; a StackError if it does not start."""
 
     def say_when(line: str) -> None:
-        say(f"{time.strftime('%H:%M:%S')} {line}")
+        # Past the buffer of `print`: on a full disk or a closed terminal the words are lost, and nothing else.
+        with suppress(OSError):
+            os.write(STDOUT, f"{time.strftime('%H:%M:%S')} {printable(line)}\n".encode(errors="replace"))
 
     # The supervisor tells what it waits for; the client would tell each try.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -47,7 +52,8 @@ def bring_up(home: Home, say: Say) -> None:
     """Starts the stack in the background and returns when all of it is ready; a StackError says what is not."""
     fetch_first(home, say)
     log = home.log("supervisor")
-    home.failure_file.unlink(missing_ok=True)
+    with needed(home.failure_file):
+        home.failure_file.unlink(missing_ok=True)
     with appending(log) as file:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "larder.stack.daemon"],
@@ -81,15 +87,20 @@ def bring_up(home: Home, say: Say) -> None:
 
 def fetch_first(home: Home, say: Say) -> None:
     """What takes long only once, done where the user sees it."""
-    if choose_broker(home, settings_without_stack().kafka, lambda _: None).kind == "apache-kafka":
+    broker = choose_broker(home, settings_without_stack().kafka, lambda _: None)
+    if broker.kind == "apache-kafka":
         kafka_jars(say)
+    if broker.forgets:
+        say(FORGETS)
 
 
 def _failure(home: Home, code: int) -> StackError:
     try:
         return StackError(home.failure_file.read_text().strip())
     except OSError:
-        return StackError(f"the supervisor ended with {code}:\n{tail(home.log('supervisor'))}")
+        disk = disk_of(home)
+        full = f"\n{disk}" if disk.is_full else ""
+        return StackError(f"the supervisor ended with {code}:\n{tail(home.log('supervisor'))}{full}")
 
 
 def bring_down(home: Home) -> bool:
@@ -106,6 +117,8 @@ def bring_down(home: Home) -> bool:
     orphans = [identity for identity in stack.processes.values() if identity.alive()] if stack else []
     if orphans:
         asyncio.run(bury(orphans))
-    home.stack_file.unlink(missing_ok=True)
-    home.supervisor_file.unlink(missing_ok=True)
+    for file in (home.stack_file, home.supervisor_file):
+        if file.exists():
+            with needed(file):
+                file.unlink(missing_ok=True)
     return bool(supervisor or orphans)

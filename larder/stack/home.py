@@ -6,7 +6,7 @@ import random
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +25,14 @@ class Home:
 
     @classmethod
     def at(cls, path: Path) -> "Home":
-        """The home at that path, made if it is not there."""
+        """The home at that path, made if it is not there, for whoever writes to it."""
         home = cls.seen(path)
         try:
             (home.root / "logs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StackError(f"LARDER_HOME={home.root} cannot be made: {error.strerror}") from None
+        if not os.access(home.root, os.W_OK):
+            raise StackError(f"LARDER_HOME={home.root} cannot be written to: make it writable, or choose another")
         return home
 
     @classmethod
@@ -69,7 +71,8 @@ class Home:
         """A random secret of that name: made once, readable by the owner only."""
         path = self.root / name
         if not path.exists():
-            write_private(path, secrets.token_hex(32) + "\n")
+            with needed(path):
+                write_private(path, secrets.token_hex(32) + "\n")
         return path.read_text().strip()
 
     def port(self, name: str) -> int:
@@ -83,16 +86,31 @@ class Home:
             raise StackError(f"{path} is damaged ({error}): delete it, and ports are chosen anew") from None
         if name not in kept:
             kept[name] = _free_port(set(kept.values()))
-            write_private(path, json.dumps(kept) + "\n")
+            with needed(path):
+                write_private(path, json.dumps(kept) + "\n")
         return kept[name]
 
 
 def write_private(path: Path, text: str) -> None:
     """Writes a file that only its owner may read, whole or not at all."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    part.replace(path)
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def needed(path: Path) -> Iterator[None]:
+    """Writes or removes a file that there is no going on without: a StackError names it and the reason."""
+    try:
+        yield
+    except OSError as error:
+        raise StackError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
@@ -116,11 +134,16 @@ def _free_port(taken: set[int]) -> int:
 
 @contextmanager
 def appending(log: Path) -> Iterator[int]:
-    """A log opened for a child process; one that has grown large is set aside as `.1` first."""
-    if log.exists() and log.stat().st_size > LOG_KEPT_BYTES:
-        log.replace(log.with_name(log.name + ".1"))
-    log.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    """A log opened for a child process; one that has grown large is set aside as `.1` first. Where there can be no log,
+    on a disk that is full, what the child says is lost: it has to live all the same."""
+    with suppress(OSError):
+        if log.exists() and log.stat().st_size > LOG_KEPT_BYTES:
+            log.replace(log.with_name(log.name + ".1"))
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        file = os.open(os.devnull, os.O_WRONLY)
     try:
         yield file
     finally:

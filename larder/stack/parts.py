@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from larder.stack.brokers import Broker, choose_broker
+from larder.stack.belonging import check_all_go_with, forget
+from larder.stack.brokers import Broker, choose_broker, keep_to
 from larder.stack.errors import StackError
 from larder.stack.home import Home, port_is_free
 from larder.stack.postgres import Postgres
@@ -69,12 +70,14 @@ class Parts:
         return True
 
     async def make_databases(self) -> bool:
-        """The services' databases: empty ones if the broker has forgotten what belonged to the old ones.
+        """The services' databases; returns whether any had to be made."""
+        return await self.postgres.make_databases() if self.postgres else False
 
-        Returns whether any had to be made.
-        """
-        if self.postgres is None:
-            return False
+    async def belong_together(self) -> None:
+        """Databases and broker fit each other from here on; a StackError with what to do if they do not."""
+        named = self._settings.model_copy(update={"database": self.database})
         if self.broker.forgets:
-            await self.postgres.drop_databases()
-        return await self.postgres.make_databases()
+            await forget(self._home, named)
+        else:
+            await check_all_go_with(self._home, named, await cluster_id(self.broker.bootstrap))
+            keep_to(self._home, self.broker)

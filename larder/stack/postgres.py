@@ -142,13 +142,13 @@ class Postgres:
         """Whether the server takes connections."""
         try:
             connection = await asyncpg.connect(self.superuser_dsn(), timeout=5)
-        except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
-            return False
         except asyncpg.InvalidPasswordError:
             raise StackError(
                 f"the database in {self.data} does not know the password in {self._home.root / 'postgres.superuser'}: "
                 "they belong together; start with an empty LARDER_HOME"
             ) from None
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
         await connection.close()
         return True
 
@@ -175,15 +175,6 @@ class Postgres:
         connection = await asyncpg.connect(self.superuser_dsn())
         try:
             await connection.execute("checkpoint")
-        finally:
-            await connection.close()
-
-    async def drop_databases(self) -> None:
-        """Empties the server: for a broker that forgot everything, since what is stored would not fit it."""
-        connection = await asyncpg.connect(self.superuser_dsn())
-        try:
-            for name in DATABASES:
-                await connection.execute(f'drop database if exists "{name}" with (force)')
         finally:
             await connection.close()
 

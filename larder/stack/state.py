@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from larder.stack.disk import disk_of
 from larder.stack.home import Home, write_private
 from larder.stack.process import Identity
 from shared.settings import SERVICES, Settings
@@ -94,6 +95,7 @@ async def status(home: Home, settings: Settings) -> dict[str, Any]:
     )
     database = stack.settings.get("database")
     ready = dict(zip((name for name in ports if pid(name)), codes, strict=True))
+    disk = disk_of(home)
     return {
         "services": [
             {"name": name, "pid": pid(name), "port": port, "ready": ready.get(name) == 200}
@@ -109,4 +111,5 @@ async def status(home: Home, settings: Settings) -> dict[str, Any]:
             "template": database,
             "pid": pid("postgres"),
         },
+        "disk": {"free_bytes": disk.free_bytes, "full": disk.is_full},
     }

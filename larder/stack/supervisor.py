@@ -7,13 +7,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 
 import asyncpg
 
+from larder.stack.brokers import FORGETS
+from larder.stack.disk import LOOK_S, disk_of
 from larder.stack.errors import StackError
-from larder.stack.home import Home, port_is_free, write_private
+from larder.stack.home import Home, needed, port_is_free, write_private
+from larder.stack.keeper import Keeper, keep
 from larder.stack.migrate import migrate
 from larder.stack.parts import Part, Parts
 from larder.stack.postgres import Postgres
@@ -27,24 +30,25 @@ Say = Callable[[str], None]
 PART_PATIENCE_S = 120
 """How long a part may take to answer; Kafka has been seen to take 20 s on a busy machine."""
 SERVICE_PATIENCE_S = 60
-QUICK_DEATH_S = 10
-QUICK_DEATHS_AT_ONCE = 5
-"""So many deaths soon after a start are followed by a new start at once; from then on the pauses double."""
-LONGEST_PAUSE_S = 30.0
+PARTS = ("kafka", "postgres")
+"""The order in which they are stopped, when the services are."""
 
 
 class Supervisor:
     """The supervisor of one home. `run` returns when it was told to stop, or raises a StackError if it cannot start."""
 
     def __init__(self, home: Home, settings: Settings, say: Say) -> None:
-        self._home = home
+        self.home = home
+        self.say = say
         self._settings = settings
-        self._say = say
         self._stopping = asyncio.Event()
         self._stack = Stack({}, _self(), "")
+        self._is_told = True
+        """Whether stack.json says what `_stack` does."""
+        self._disk_was_full = False
         self._parts: list[Part] = []
-        self._running: dict[str, tuple[Program, asyncio.subprocess.Process]] = {}
-        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._kept: dict[str, Keeper] = {}
+        self._tasks: list[asyncio.Task[None]] = []
         self._failures: asyncio.Queue[StackError] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -52,14 +56,20 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stopping.set)
-        with _alone(self._home):
-            self._home.failure_file.unlink(missing_ok=True)
+        with _alone(self.home):
             try:
-                await self._or_stopped(self._start())
+                try:
+                    await self._or_stopped(self._start())
+                except OSError as error:
+                    raise StackError(f"larder cannot start: {error}") from error
                 await self._or_stopped(self._stopping.wait())
             except StackError as error:
-                write_private(self._home.failure_file, f"{error}\n")
-                raise
+                disk = disk_of(self.home)
+                if disk.is_full:
+                    error = StackError(f"{error}\n{disk}")
+                with suppress(OSError):
+                    write_private(self.home.failure_file, f"{error}\n")
+                raise error from None
             finally:
                 await self._stop()
 
@@ -80,20 +90,23 @@ class Supervisor:
             await asyncio.gather(working, failing, stopping, return_exceptions=True)
 
     async def _start(self) -> None:
-        before = Stack.read(self._home)
+        self.home.failure_file.unlink(missing_ok=True)
+        if disk_of(self.home).is_full:
+            raise StackError("larder does not start on a full disk")
+        before = Stack.read(self.home)
         if before:
             await bury(list(before.processes.values()))
         self._check_service_ports()
-        parts = Parts(self._home, self._settings, self._say)
+        parts = Parts(self.home, self._settings, self.say)
         parts.check_ports()
         started_at = time.monotonic()
-        self._home.secret(self._home.token_secret_file.name)
+        self.home.secret(self.home.token_secret_file.name)
         self._stack = Stack(self._settings_for_others(parts), _self(), parts.broker.kind)
-        self._stack.write(self._home)
+        self._stack.write(self.home)
         running = await parts.prepare()
         for part in running:
-            forgets = part.program.name == "kafka" and parts.broker.forgets
-            self._keep(part.program, parts.broker.pid if part.program.name == "kafka" else None, forgets)
+            of_broker = (parts.broker.pid, parts.broker.forgets) if part.program.name == "kafka" else (None, False)
+            self._keep(Keeper(part.program, self, *of_broker))
         await asyncio.gather(
             *(
                 wait_until(part.answers, PART_PATIENCE_S, f"{part.program.name} to answer", log=part.program.log)
@@ -101,22 +114,26 @@ class Supervisor:
             )
         )
         new = await parts.make_databases()
+        await parts.belong_together()
         self._parts = running
-        settings = Settings(home=self._home.root)
-        await migrate(settings, self._say)
+        settings = Settings(home=self.home.root)
+        await migrate(settings, self.say)
         made = await ensure_topics(settings.bootstrap(), settings.shards)
         if made:
-            self._say(f"made {len(made)} topics with {settings.shards} partition{'s' * (settings.shards > 1)} each")
+            self.say(f"made {len(made)} topics with {settings.shards} partition{'s' * (settings.shards > 1)} each")
         for service in SERVICES:
-            self._keep(self._service(service))
+            self._keep(Keeper(self._service(service), self))
         await asyncio.gather(*(self._until_ready(settings, service) for service in SERVICES))
         self._stack.ready = True
-        self._stack.write(self._home)
+        self._stack.write(self.home)
+        self._begin("the disk and stack.json", keep("the disk and stack.json", self._look, self.say))
         if new and parts.postgres:
-            self._keepers["checkpoint"] = asyncio.create_task(self._settle(parts.postgres))
-        self._say(f"larder is up after {time.monotonic() - started_at:.1f} s")
+            self._begin("the checkpoint", self._settle(parts.postgres))
+        self.say(f"larder is up after {time.monotonic() - started_at:.1f} s")
+        if parts.broker.forgets:
+            self.say(FORGETS)
         for service in SERVICES:
-            self._say(f"  {service:<11} http://{settings.host}:{settings.port(service)}/docs")
+            self.say(f"  {service:<11} http://{settings.host}:{settings.port(service)}/docs")
 
     async def _settle(self, postgres: Postgres) -> None:
         """The making of databases leaves much to recover from; nobody need wait while it is put into its place."""
@@ -147,14 +164,14 @@ class Supervisor:
         return {**kafka, "shards": own.shards, "host": own.host, **waits, **ports, **secret}
 
     def _secret_file(self) -> object:
-        return self._settings.token_secret_file or self._home.token_secret_file
+        return self._settings.token_secret_file or self.home.token_secret_file
 
     def _service(self, name: str) -> Program:
         return Program(
             name=name,
             command=(sys.executable, "-P", "-m", f"services.{name}.main"),
-            log=self._home.log(name),
-            env={"LARDER_HOME": str(self._home.root)},
+            log=self.home.log(name),
+            env={"LARDER_HOME": str(self.home.root)},
         )
 
     async def _until_ready(self, settings: Settings, service: str) -> None:
@@ -162,79 +179,83 @@ class Supervisor:
             return await http_status(settings.host, settings.port(service), "/readyz") == 200
 
         what = f"{service} to be ready (http://{settings.host}:{settings.port(service)}/readyz)"
-        await wait_until(ready, SERVICE_PATIENCE_S, what, log=self._home.log(service))
+        await wait_until(ready, SERVICE_PATIENCE_S, what, log=self.home.log(service))
 
-    def _keep(self, program: Program, pid: Callable[[int], int] | None = None, forgets: bool = False) -> None:
-        keeping = asyncio.create_task(self._kept_alive(program, pid, forgets), name=f"keep {program.name}")
-        self._keepers[program.name] = keeping
+    def _keep(self, keeper: Keeper) -> None:
+        name = keeper.program.name
+        self._kept[name] = keeper
+        self._begin(name, keep(name, keeper.life, self.say))
 
-    async def _kept_alive(self, program: Program, pid: Callable[[int], int] | None, forgets: bool) -> None:
-        """Starts a program whenever it is not running."""
-        quick_deaths = 0
-        while True:
-            began = time.monotonic()
-            try:
-                process = await program.start()
-            except StackError as error:
-                return self._failures.put_nowait(error)
-            self._running[program.name] = (program, process)
-            self._tell(program.name, await asyncio.to_thread(pid, process.pid) if pid else process.pid)
-            code = await process.wait()
-            quick_deaths = quick_deaths + 1 if time.monotonic() - began < QUICK_DEATH_S else 0
-            if forgets:
-                why = "the broker in memory died, and all it held is gone: `larder up` begins anew"
-                return self._failures.put_nowait(StackError(why, program.log))
-            if not self._stack.ready and quick_deaths > QUICK_DEATHS_AT_ONCE:
-                why = f"{program.name} does not start: it died {quick_deaths} times, last with {_told(code)}"
-                return self._failures.put_nowait(StackError(why, program.log))
-            over = max(0, quick_deaths - QUICK_DEATHS_AT_ONCE)
-            pause_s = min(0.5 * 2**over, LONGEST_PAUSE_S) if over else 0
-            again = f"in {pause_s:g} s" if pause_s else "at once"
-            self._say(f"{program.name} (pid {process.pid}) died with {_told(code)}; starting it again {again}")
-            await asyncio.sleep(pause_s)
-            if quick_deaths and program.name in SERVICES:
-                await self._until_parts_answer()
+    def _begin(self, name: str, work: Coroutine[None, None, None]) -> None:
+        """Work beside all else, which cannot end unseen: a failure of it is one of the supervisor."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
 
-    async def _until_parts_answer(self) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error:
+            known = error if isinstance(error, StackError) else StackError(f"{task.get_name()}: {error!r}")
+            self._failures.put_nowait(known)
+
+    @property
+    def all_was_ready(self) -> bool:
+        """Whether all of it was up once: from then on nothing that dies is given up."""
+        return self._stack.ready
+
+    async def parts_answer(self) -> None:
         """A service that died at once may have found no database: six that try in vain keep it from coming back."""
         with suppress(StackError):
             for part in self._parts:
                 await wait_until(part.answers, PART_PATIENCE_S, part.program.name, pause_s=0.2)
 
-    def _tell(self, name: str, pid: int) -> None:
+    def tell(self, name: str, pid: int) -> None:
+        """Makes it known that this process runs now; later, if the disk has no space for it."""
         identity = Identity.of(pid)
         if identity:
             self._stack.processes[name] = identity
-            self._stack.write(self._home)
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            self._stack.write(self.home)
+        except OSError as error:
+            if self._is_told:
+                self.say(f"stack.json cannot be written ({error}); `larder status` tells old pids until it can be")
+            self._is_told = False
+        else:
+            self._is_told = True
+
+    async def _look(self) -> None:
+        """Tells when the disk has become full, and writes what could not be written."""
+        await asyncio.sleep(LOOK_S)
+        disk = disk_of(self.home)
+        if disk.is_full != self._disk_was_full:
+            self._disk_was_full = disk.is_full
+            self.say(str(disk) if disk.is_full else f"there is space again: {disk}")
+        if not self._is_told:
+            self._write()
 
     async def _stop(self) -> None:
         """The services first, since what they are about to write needs the broker and the database."""
-        for keeper in self._keepers.values():
-            keeper.cancel()
-        await asyncio.gather(*self._keepers.values(), return_exceptions=True)
-        parts = {"kafka": [*self._running.get("kafka", ())], "postgres": [*self._running.get("postgres", ())]}
-        first = [entry for name, entry in self._running.items() if name not in parts]
-        if self._running:
-            self._say("stopping")
-        await asyncio.gather(*(self._end(program, process) for program, process in first))
-        for name in parts:
-            if name in self._running:
-                await self._end(*self._running[name])
-        self._home.stack_file.unlink(missing_ok=True)
-        if self._running:
-            self._say("larder is down")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        started = {name: kept for name, kept in self._kept.items() if kept.process}
+        if started:
+            self.say("stopping")
+        await asyncio.gather(*(self._end(kept) for name, kept in started.items() if name not in PARTS))
+        for name in PARTS:
+            if name in started:
+                await self._end(started[name])
+        with suppress(OSError):
+            self.home.stack_file.unlink(missing_ok=True)
+        if started:
+            self.say("larder is down")
 
-    async def _end(self, program: Program, process: asyncio.subprocess.Process) -> None:
-        if not await program.stop(process):
-            self._say(f"{program.name} did not end within {program.stop_s:g} s and was killed")
-
-
-def _told(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    with suppress(ValueError):
-        return signal.Signals(-code).name
-    return f"signal {-code}"
+    async def _end(self, kept: Keeper) -> None:
+        if kept.process and not await kept.program.stop(kept.process):
+            self.say(f"{kept.program.name} did not end within {kept.program.stop_s:g} s and was killed")
 
 
 def _self() -> Identity:
@@ -250,14 +271,18 @@ class _alone:
         self._home = home
 
     def __enter__(self) -> None:
-        self._file = (self._home.root / "supervisor.lock").open("w")
+        lock = self._home.root / "supervisor.lock"
+        with needed(lock):
+            self._file = lock.open("w")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
             raise StackError(f"another `larder up` has the home {self._home.root}") from None
-        write_private(self._home.supervisor_file, json.dumps(_self()) + "\n")
+        with needed(self._home.supervisor_file):
+            write_private(self._home.supervisor_file, json.dumps(_self()) + "\n")
 
     def __exit__(self, *_: object) -> None:
-        self._home.supervisor_file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._home.supervisor_file.unlink(missing_ok=True)
         self._file.close()

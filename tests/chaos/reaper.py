@@ -40,6 +40,8 @@ class Mortal(Stack):
 
     playing: asyncio.subprocess.Process | None = None
     """The load under way, or the last one there was."""
+    loads_log_in: Path | None = None
+    """The folder that loads say their last line in; None: among the stack's own logs."""
 
     @property
     def is_over(self) -> bool:
@@ -194,7 +196,7 @@ class Playing:
 @asynccontextmanager
 async def load(stack: Mortal, orders: int, rate: float, *more: object, seed: int = 1) -> AsyncIterator[Playing]:
     """A load that runs while the block does, with more options of the command if wanted."""
-    log = stack.home / "logs" / f"load-{seed}.log"
+    log = (stack.loads_log_in or stack.home / "logs") / f"load-{seed}.log"
     command = ("load", "--orders", orders, "--rate", rate, "--seed", seed, "--no-audit", "--json", *more)
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(

@@ -1,5 +1,6 @@
 """The command line as people meet it: plain lines for what goes wrong, no traceback, the promised last line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from larder.stack.home import Home
 from shared import tokens
 from shared.settings import Settings
+from tests.disks import make_read_only, small_disk
 
 SECRET = "a secret of more than 32 characters"
 
@@ -59,6 +62,50 @@ def test_looking_makes_nothing(tmp_path: Path, command: str) -> None:
     home = tmp_path / "home"
     assert larder(home, command).returncode == (1 if command == "status" else 0)
     assert not home.exists()
+
+
+@pytest.mark.parametrize("command", ["up", "up --detach", "demo", "topics --adopt"])
+def test_who_must_write_to_a_home_that_is_read_only_says_so_in_a_line(tmp_path: Path, command: str) -> None:
+    """The home is named, with what to do, before anything is tried."""
+    with small_disk(tmp_path, 1):
+        Home.at(tmp_path)
+        make_read_only(tmp_path)
+        done = larder(tmp_path, *command.split())
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"larder: LARDER_HOME={tmp_path} cannot be written to: make it writable, or choose another"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "status"), [("status", 1), ("status --json", 1), ("down", 0), ("doctor", 1), ("token --role admin", 0)]
+)
+def test_who_only_looks_can_do_with_a_home_that_is_read_only(tmp_path: Path, command: str, status: int) -> None:
+    """There is something to look at; only the doctor finds that it cannot stay so."""
+    with small_disk(tmp_path, 64):
+        Home.at(tmp_path)
+        make_read_only(tmp_path)
+        done = larder(tmp_path, *command.split(), LARDER_TOKEN_SECRET=SECRET)
+    assert done.returncode == status
+    assert done.stdout
+    assert not done.stderr
+    assert ("cannot be written to" in done.stdout) == (command == "doctor")
+
+
+def test_a_full_disk_is_told_by_all_who_look(tmp_path: Path) -> None:
+    """`status`, `status --json` and `doctor` name it, and nothing is started on it."""
+    with small_disk(tmp_path, 1):
+        assert "disk full: " in larder(tmp_path, "status").stdout
+        disk = json.loads(larder(tmp_path, "status", "--json").stdout)["disk"]
+        doctor = larder(tmp_path, "doctor")
+        up = larder(tmp_path, "up", "--detach")
+    assert disk["full"]
+    assert disk["free_bytes"] <= 2**20
+    assert doctor.returncode == 1
+    assert "!!  disk       disk full: " in doctor.stdout
+    assert up.returncode == 1
+    assert "disk full: " in up.stderr
+    assert "Traceback" not in up.stderr
 
 
 def test_a_setting_that_makes_no_sense_is_told_in_lines(tmp_path: Path) -> None:

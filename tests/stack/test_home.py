@@ -1,5 +1,7 @@
 """The home folder: secrets only for their owner, ports that stay."""
 
+import errno
+import os
 import socket
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 
 from larder.stack import home as home_module
 from larder.stack.errors import StackError
-from larder.stack.home import PORT_RANGE, Home, appending, port_is_free
+from larder.stack.home import PORT_RANGE, Home, appending, port_is_free, write_private
 
 
 def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
@@ -51,3 +53,25 @@ def test_a_log_that_grew_large_is_set_aside(tmp_path: Path, monkeypatch: pytest.
     with appending(log):
         assert log.read_text() == ""
     assert log.with_name("order.log.1").read_text() == "more than ten bytes"
+
+
+def test_where_there_can_be_no_log_there_is_none(tmp_path: Path) -> None:
+    """A service has to be started although nothing it says can be kept."""
+    (tmp_path / "file").write_text("")
+    with appending(tmp_path / "file" / "order.log") as log:
+        assert os.write(log, b"lost") == 4
+
+
+def test_what_could_not_be_written_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file stays as it was, without a half of a new one beside it."""
+    write_private(tmp_path / "stack.json", "old")
+
+    def no_space(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", no_space)
+    with pytest.raises(OSError, match="No space"):
+        write_private(tmp_path / "stack.json", "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+    with pytest.raises(StackError, match=r"token\.secret cannot be written: No space left on device"):
+        Home(tmp_path).secret("token.secret")

@@ -196,3 +196,24 @@ async def test_in_front_it_ends_in_order_when_asked(larder: Larder) -> None:
             process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE_S) == 0, lines
     assert any("larder is down" in line for line in lines)
+
+
+async def test_a_supervisor_lives_on_when_nobody_can_hear_it(larder: Larder) -> None:
+    """A terminal that is gone, or a log on a full disk, must not keep what dies from being started again."""
+    larder.run("down")
+    process = larder.start("up")
+    assert process.stdout
+    for line in process.stdout:
+        if "larder is up" in line:
+            break
+    process.stdout.close()
+    old = processes(larder)["order"]
+    old.kill(signal.SIGKILL)
+
+    async def back() -> bool:
+        return processes(larder)["order"] != old
+
+    await wait_until(back, PATIENCE_S, "order to be started again")
+    await until_all_ready(larder)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE_S) == 0
