@@ -33,6 +33,7 @@ from shared.runtime.decider import Decider
 from shared.runtime.effects import Run
 from shared.runtime.envelope import Headers
 from shared.runtime.instants import read_every_instant
+from shared.runtime.shard import LogRewritten
 from shared.runtime.statement import Store
 from shared.runtime.worker import Worker
 from shared.settings import Settings, get_settings
@@ -101,7 +102,7 @@ def serve(service: Service) -> None:
     except GateShut as shut:
         log.error("%s: somebody else owns it now, exiting", shut)
         sys.exit(LEFT_EXIT)
-    except WrongBroker as wrong:
+    except (WrongBroker, LogRewritten) as wrong:
         log.critical("%s", wrong)
         sys.exit(WRONG_BROKER_EXIT)
     except GONE as gone:

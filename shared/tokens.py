@@ -23,6 +23,9 @@ ACCOUNT_MAX = 128
 _NAME = TypeAdapter(Name)
 
 
+FROM_THE_FUTURE = "the token was made in the future: the clock of this service, or of who made it, is wrong"
+
+
 class TokenError(ValueError):
     """A token that is not good, or one that cannot be made; the message says why."""
 
@@ -91,6 +94,8 @@ def read(settings: Settings, token: str) -> Claims:
         said = jwt.decode(token, settings.secret(), algorithms=[ALGORITHM], options={"require": ["exp", "sub"]})
     except jwt.ExpiredSignatureError:
         raise TokenError("the token is over: ask for a new one") from None
+    except jwt.ImmatureSignatureError:
+        raise TokenError(FROM_THE_FUTURE) from None
     except jwt.InvalidTokenError as error:
         raise TokenError(f"the token is not good: {error}") from None
     role, account, store = said.get("role"), said.get("account"), said.get("store")

@@ -27,10 +27,13 @@ def topics(
             help="For a broker that lost its log for good, with the services stopped: give it what the outboxes hold.",
         ),
     ] = False,
+    despite_loss: Annotated[
+        bool, typer.Option("--despite-loss", help="With --adopt: go on without messages that nobody can publish again.")
+    ] = False,
 ) -> None:
     """List the topics, and who lags behind. Partitions, records ever written, and who has not read them all."""
     if adopt:
-        asyncio.run(_adopt())
+        asyncio.run(_adopt(despite_loss))
         return
     told = asyncio.run(news(get_settings().bootstrap()))
     if as_json:
@@ -43,9 +46,9 @@ def topics(
         say(f"{topic.name:<22} {len(topic.end_offsets):>10} {ends:>14}  {behind}")
 
 
-async def _adopt() -> None:
+async def _adopt(despite_loss: bool) -> None:
     from larder.stack.adopt import adopt, parts_of  # it imports every decider: only who adopts loads them
 
     settings = settings_without_stack()
     async with parts_of(Home.at(settings.home), settings, say) as there:
-        await adopt(there, say)
+        await adopt(there, say, despite_loss=despite_loss)

@@ -135,6 +135,20 @@ async def news(bootstrap: str) -> list[TopicNews]:
     ]
 
 
+async def spans(bootstrap: str) -> dict[tuple[str, int], tuple[int, int]]:
+    """Where the log of each partition of larder's topics begins and ends, by (topic, partition)."""
+    async with admin(bootstrap) as client:
+        counts = await partition_counts(client)
+    partitions = [TopicPartition(name, n) for name, count in counts.items() for n in range(count)]
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    finally:
+        await consumer.stop()
+    return {(tp.topic, tp.partition): (begins[tp], ends[tp]) for tp in partitions}
+
+
 async def _end_offsets(bootstrap: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
     if not partitions:
         return {}

@@ -96,6 +96,8 @@ async def caller_of(
     except tokens.TokenError as error:
         if isinstance(error.__context__, jwt.ExpiredSignatureError):
             raise _unauthorized("expired_token", "the token has expired") from None
+        if isinstance(error.__context__, jwt.ImmatureSignatureError):
+            raise _unauthorized("bad_token", tokens.FROM_THE_FUTURE) from None
         raise _unauthorized("bad_token", "the token was not made here, or is damaged") from None
     except (ValueError, TypeError, ArithmeticError, RecursionError):
         # Forged tokens can hold JSON so deep or numbers so large that PyJWT raises more than its own errors.

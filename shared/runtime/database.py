@@ -159,7 +159,8 @@ class Database:
         return found
 
     async def sweep(self, progress: Progress, now: datetime) -> None:
-        """Forgets outbox rows past their retention that the broker has, and ids past their memory."""
+        """Forgets outbox rows past their retention that the broker has, in the order of their links, and ids past their
+        memory."""
         links = [(*name.rsplit("/", 1), last) for name, last in progress.acked.items()]
         if links:
             topics, partitions, last = zip(*links, strict=True)
@@ -324,9 +325,16 @@ _OPEN_EFFECTS = """select id, kind, arguments from effects e where shard = $1 an
 order by id"""
 _OUTBOX_AFTER = """select first_link, last_link, records from outbox
 where shard = $1 and topic = $2 and kafka_partition = $3 and last_link > $4 order by first_link limit $5"""
-_SWEEP_OUTBOX = """delete from outbox o using unnest($2::text[], $3::int[], $4::bigint[]) u (t, p, l)
-where o.shard = $1 and o.topic = u.t and o.kafka_partition = u.p and o.last_link <= u.l
-  and o.created_at < $5::timestamptz - make_interval(secs => $6)"""
+# From the front of each link up to its first row that is to stay: clocks jump, and a hole could never be filled again.
+_SWEEP_OUTBOX = """delete from outbox o using (
+    select u.t, u.p, u.l, min(s.first_link) as stays
+    from unnest($2::text[], $3::int[], $4::bigint[]) u (t, p, l)
+    left join outbox s on s.shard = $1 and s.topic = u.t and s.kafka_partition = u.p
+        and s.created_at >= $5::timestamptz - make_interval(secs => $6)
+    group by 1, 2, 3
+) k
+where o.shard = $1 and o.topic = k.t and o.kafka_partition = k.p and o.last_link <= k.l
+  and (k.stays is null or o.first_link < k.stays)"""
 _SWEEP_ANSWERS = "delete from answers where shard = $1 and at < $2::timestamptz - make_interval(secs => $3)"
 _REQUESTS = """select distinct p.*, r.action from parked_requests r
 join parked a on a.id = r.parked_id

@@ -37,6 +37,11 @@ SUBJECT_MAX = 200
 """Most characters of a subject that are kept with a parked message."""
 KEY_SHOWN_MAX = 200
 """Most bytes of a wrong key that the reason shows: anybody may send a megabyte of it."""
+SHORTER_LOG = (
+    "this log has lost records, or is another one under the same name. Nothing is skipped or repeated: stop larder "
+    "(`larder down`), run `larder topics --adopt`, which gives the log what the outboxes still hold, and start larder"
+)
+"""What became of a log that holds less than was read of it, and what to do."""
 BLOCKING = frozenset({"decider_raised", "behind"})
 """Codes of parked messages that hold back later ones of their subject."""
 TIMERS = "timers"
@@ -47,6 +52,10 @@ _ABSENT: Any = object()
 """Not loaded, where None means that there is none."""
 EFFECTS = "effects"
 """Stands for the topic of an effect's answer that was parked."""
+
+
+class LogRewritten(Exception):
+    """A record stands below the offset up to which the log was read, and is new: this is not the log that was read."""
 
 
 class Due(Struct, frozen=True):
@@ -326,6 +335,8 @@ class _Step:
                     if item.offset >= offsets.get(item.topic, 0):
                         self._receive(work, item)
                         offsets[item.topic] = item.offset + 1
+                    elif item.link:
+                        self._must_be_a_repeat(item, offsets[item.topic])
                 elif isinstance(item, Due):
                     self._fire(work, item)
                 elif isinstance(item, EffectAnswered):
@@ -350,6 +361,14 @@ class _Step:
             self._deliver(work, d)
             if d.link:  # only now: a message that is not loaded yet raises, and comes again
                 self.progress.received[link] = d.link
+
+    def _must_be_a_repeat(self, d: Delivery, read_up_to: int) -> None:
+        link = f"{d.source} {d.topic}"
+        if d.link == self.progress.received.get(link, 0) + 1:
+            raise LogRewritten(
+                f"{d.topic}/{d.partition} was decided up to offset {read_up_to}, and at {d.offset} stands message "
+                f"{d.link} of {d.source}, which never came: {SHORTER_LOG}"
+            )
 
     def _is_new(self, d: Delivery, link: str) -> bool:
         """Step 1 of DESIGN §5: seen on its link, or ahead of its link, means it is dropped."""

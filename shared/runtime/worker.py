@@ -29,6 +29,7 @@ from shared.runtime.instants import read_every_instant
 from shared.runtime.metrics import BATCH_SECONDS, CACHED, EFFECTS_RUNNING, LAG, UNPUBLISHED
 from shared.runtime.owner import Owner
 from shared.runtime.publisher import make_producer
+from shared.runtime.shard import SHORTER_LOG
 from shared.runtime.statement import Store
 from shared.runtime.watchdog import Watchdog
 from shared.settings import Settings
@@ -79,6 +80,7 @@ class Worker:
         self._failure: Exception | None = None
         self._cluster = ""
         self._silent = False
+        self._short: set[TopicPartition] = set()
         self._snapshots: dict[int, tuple[datetime, dict[str, int]]] = {}
         self._watchdog = Watchdog(decider.service)
 
@@ -300,6 +302,7 @@ class Worker:
                 UNPUBLISHED.labels(service).set(sum(o.publisher.waiting for o in self.owners.values()))
                 EFFECTS_RUNNING.labels(service).set(sum(o.runner.running for o in self.owners.values() if o.runner))
                 await self._check_cluster()
+                await self._check_logs()
                 # Without a coordinator it would wait for one, and so keep the look at the cluster from its beat.
                 await asyncio.gather(asyncio.wait_for(self._commit_offsets(), HOUSEKEEPING_S), return_exceptions=True)
                 for owner in list(self.owners.values()):
@@ -321,6 +324,29 @@ class Worker:
         if self._silent:
             log.info("the broker answers again")
         self._silent = False
+
+    async def _check_logs(self) -> None:
+        """No log ends before what was decided of it. Two looks must agree: the new leader of a partition may know less
+        of it for a moment."""
+        decided = {
+            TopicPartition(topic, number): offset
+            for number, owner in self.owners.items()
+            for topic, offset in owner.shard.progress.offsets.items()
+            if topic in self.topics
+        }
+        if not decided:
+            return
+        try:
+            ends = await asyncio.wait_for(self._consumer.end_offsets(list(decided)), HOUSEKEEPING_S)
+        except (KafkaError, OSError, TimeoutError):
+            return  # that is silence, not a shorter log
+        short = {tp for tp, offset in decided.items() if ends[tp] < offset}
+        for tp in sorted(short & self._short):
+            raise WrongBroker(
+                f"{tp.topic}/{tp.partition} ends at offset {ends[tp]}, but it is decided up to {decided[tp]}: "
+                + SHORTER_LOG
+            )
+        self._short = short
 
     async def _commit_offsets(self) -> None:
         """For the ordinary lag tools; larder itself starts from its progress row."""

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 
 import jwt
 import pytest
@@ -55,6 +56,15 @@ FORGED = {
     "ends on no day": "Bearer " + jwt.encode({"role": "admin", "sub": "x", "exp": 10**20}, SETTINGS.secret()),
     "other characters": "Bearer ÄÖÜ.äöü.ß",
 }
+
+
+async def test_a_token_of_a_clock_ahead_is_told_apart(shop: Shop) -> None:
+    """Whoever reads the error looks at clocks, and not for a forger."""
+    claims = {"sub": "a-1", "account": "a-1", "role": "customer", "iat": time.time() + 7200, "exp": time.time() + 9000}
+    token = jwt.encode(claims, SETTINGS.secret(), algorithm=tokens.ALGORITHM)
+    answer = await shop.client.post("/orders", json=BASKET, headers={"Authorization": f"Bearer {token}"})
+    check_problem(answer, 401, "bad_token")
+    assert "clock" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("forgery", FORGED)

@@ -282,6 +282,21 @@ async def test_sweep_forgets_what_the_broker_has_for_long_enough(ground: Ground)
     ]
 
 
+async def test_sweep_leaves_no_hole_when_the_clock_jumps(ground: Ground) -> None:
+    """A clock two hours back dates later rows before earlier ones: none is forgotten before those that it follows."""
+    worker = await ground.worker()
+    for now in (NOW, NOW - timedelta(hours=2), NOW):
+        await worker.tell(Rained(jar="a", pieces=2), now=now)
+    worker.shard.acked["toy.events/0"] = 3
+    await worker.tell(SetLid(jar="a"), now=NOW)
+    soon, later = (NOW + timedelta(seconds=s) for s in (OUTBOX_RETENTION_S - 1, OUTBOX_RETENTION_S + 1))
+    await worker.database.sweep(worker.shard.progress, soon)
+    links = "select last_link from outbox where topic = 'toy.events' order by 1"
+    assert await ground.rows(links) == [(1,), (2,), (3,)]
+    await worker.database.sweep(worker.shard.progress, later)
+    assert await ground.rows(links) == []
+
+
 async def test_sweep_of_another_shard_takes_nothing(ground: Ground) -> None:
     """Links of two shards have the same names."""
     worker, other = await ground.worker(), await ground.worker(1)

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from shared.contracts.base import Message
+from shared.runtime.shard import LogRewritten
 from tests.runtime.stand import Stand
 from tests.runtime.toy import PointAt, PourOver, Put, Rained, Smash, Snowed, Vanish
 
@@ -44,6 +45,21 @@ def test_record_ahead_of_its_link_is_dropped_with_an_alarm() -> None:
     (commit,) = stand.do(stand.log.again(two), stand.log.again(three))
     assert commit.gaps == []
     assert stand.pieces("a") == 111
+
+
+def test_a_new_record_below_what_was_read_is_another_log() -> None:
+    """Topics made again and backups restored keep their names: what is new there must not pass for a repeat. What was
+    read, and what was ahead of its link when it was read, may come again."""
+    stand = Stand()
+    one, two, three = (stand.log.told(rain(n)) for n in (1, 10, 100))
+    stand.do(one, three)
+    for again in (one, three):
+        stand.do(replace(again, offset=0))
+    before = stand.progress
+    with pytest.raises(LogRewritten, match=r"decided up to offset 3, and at 1 stands message 2 of sky/0.*--adopt"):
+        stand.do(replace(two, offset=1))
+    assert stand.progress == before
+    assert stand.pieces("a") == 1
 
 
 def test_a_link_may_not_begin_in_the_middle() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from pathlib import Path
 
 import jwt
@@ -39,6 +40,13 @@ def test_an_expired_token_is_refused(settings: Settings) -> None:
     """A token must not be good for a moment longer than it says."""
     with pytest.raises(tokens.TokenError, match="over"):
         tokens.read(settings, tokens.create(settings, "admin", ttl_s=-1))
+
+
+def test_a_token_from_the_future_is_said_to_be_a_matter_of_clocks(settings: Settings) -> None:
+    """It is good, and a service whose clock is hours behind must not call it damaged."""
+    claims = {"sub": "x", "role": "admin", "iat": time.time() + 7200, "exp": time.time() + 9000}
+    with pytest.raises(tokens.TokenError, match="clock"):
+        tokens.read(settings, jwt.encode(claims, SECRET, algorithm=tokens.ALGORITHM))
 
 
 def test_a_forged_token_is_refused(settings: Settings) -> None:
