@@ -92,6 +92,15 @@ class Jars(Kafka):
         return child
 
 
+WITH_ID_OF_DATA = """\
+CLUSTER_ID="$(sed -n 's/^cluster.id=//p' /var/lib/kafka/data/meta.properties 2>/dev/null)"
+[ -n "$CLUSTER_ID" ] || CLUSTER_ID="$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=')"
+export CLUSTER_ID
+exec /etc/kafka/docker/run
+"""
+"""Starts the image's broker. The cluster's id lives and dies with its data: larder knows a lost volume by it."""
+
+
 class Docker:
     """Apache Kafka's own image; its data lies in a volume named after the home."""
 
@@ -113,7 +122,6 @@ class Docker:
     def program(self) -> Program:
         # One KAFKA_ variable drops all of the image's defaults, so everything is named here.
         settings = {
-            "CLUSTER_ID": self._cluster_id(),
             "KAFKA_PROCESS_ROLES": "broker,controller",
             "KAFKA_NODE_ID": "1",
             "KAFKA_LISTENERS": f"PLAINTEXT://:{self.port},CONTROLLER://:9093",
@@ -139,16 +147,10 @@ class Docker:
         }
         options = [part for name, value in settings.items() for part in ("-e", f"{name}={value}")]
         run = ["docker", "run", "--rm", "--name", self.name, "-p", f"{self.bootstrap}:{self.port}"]
-        run += ["-v", f"{self.name}:/var/lib/kafka/data", *options, DOCKER_IMAGE]
+        run += ["-v", f"{self.name}:/var/lib/kafka/data", *options, DOCKER_IMAGE, "sh", "-c", WITH_ID_OF_DATA]
         # A client that was killed leaves its container behind.
         script = f"docker rm -f {self.name} >/dev/null 2>&1; exec {shlex.join(run)}"
         return Program("kafka", ("sh", "-c", script), self._home.log("kafka"), stop_s=30)
-
-    def _cluster_id(self) -> str:
-        path = _docker_cluster(self._home)
-        if not path.exists():
-            write_private(path, new_cluster_id())
-        return path.read_text()
 
     def pid(self, child: int) -> int:
         """The container's first process as this machine sees it; on a Docker desktop that may be in its own machine."""
@@ -254,14 +256,10 @@ def where_its_log_is(home: Home, cluster: str) -> str:
             "That log was in a broker in memory (Tansu), which has forgotten it: start in another LARDER_HOME, or, to "
             "keep what these databases hold, `larder topics --adopt`."
         )
-    docker, meta = _docker_cluster(home), home.root / "kafka" / "data" / "meta.properties"
-    if docker.exists() and docker.read_text().strip() == cluster:
-        return f"That log is in the Docker volume {Docker(home).name}: start Docker."
+    meta = home.root / "kafka" / "data" / "meta.properties"
     if meta.exists() and f"cluster.id={cluster}" in meta.read_text().splitlines():
         missing = can_run_kafka()
         return f"That log is in {meta.parent}, for Apache Kafka from its jars{f' ({missing})' * bool(missing)}."
+    if _kept_by(home) == Docker.kind:
+        return f"That log was in the Docker volume {Docker(home).name}: start Docker, if it is still there."
     return ""
-
-
-def _docker_cluster(home: Home) -> Path:
-    return home.root / "kafka.cluster-id"
