@@ -51,6 +51,15 @@ class WrittenOut(logging.Formatter):
         return printable_lines(super().format(record))
 
 
+def without_traceback(record: logging.LogRecord) -> bool:
+    """For a library that tells of a lost connection with all the way to it: what was lost is enough."""
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        record.msg, record.args = f"{record.getMessage()} ({type(error).__name__}: {error})", ()
+        record.exc_info = record.exc_text = None
+    return True
+
+
 def set_up(level: str) -> None:
     """From now on everything logged, warned of, or raised to the top goes to stderr through one formatter."""
     handler = logging.StreamHandler(sys.stderr)
@@ -59,6 +68,7 @@ def set_up(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler])
     logging.captureWarnings(True)
     sys.excepthook = _log_it
+    logging.getLogger("asyncpg.pool").addFilter(without_traceback)
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every second that a broker takes to start
 
 

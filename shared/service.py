@@ -19,6 +19,7 @@ import asyncpg
 import uvloop
 from aiokafka.errors import KafkaConnectionError
 from fastapi import APIRouter
+from pydantic import ValidationError
 
 from shared import logs
 from shared.http.app import make_app, refuse_when_behind
@@ -36,7 +37,7 @@ from shared.runtime.instants import read_every_instant
 from shared.runtime.shard import LogRewritten
 from shared.runtime.statement import Store
 from shared.runtime.worker import Worker
-from shared.settings import Settings, get_settings
+from shared.settings import NotConfiguredError, Settings, get_settings, what_does_not_fit
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +48,19 @@ CONNECT_S, QUERY_S = 5, 10
 GC_THRESHOLD = 400_000
 """So many more objects than at its last look make the garbage collector look again. A large batch has more than 50,000
 alive at once; to look through them for cycles, where none was ever found, took about a fifth of inventory's time."""
-GONE_EXIT, LEFT_EXIT, WRONG_BROKER_EXIT = 69, 75, 78
-"""Exit statuses: the database or the broker went away; another worker owns the shard; the broker is another one."""
+BUG_EXIT, SETTINGS_EXIT, GONE_EXIT, LEFT_EXIT, WRONG_BROKER_EXIT = 1, 64, 69, 75, 78
+"""Exit statuses (docs/operations.md): a bug of larder; a setting that does not fit; the database or the broker is gone
+or full; another worker owns the shard; the broker, or its log, is another one."""
 GONE = (
     OSError,
     KafkaConnectionError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,  # its disk is full, its memory, or the number of its connections
     asyncpg.InterfaceError,  # the first use of a connection that has ended
+    asyncpg.InternalClientError,  # a connection that ended between two steps of the driver (its issue 784)
 )
-"""What is raised when the database or the broker goes away, or is not there at the start."""
+"""What is raised when the database or the broker goes away, is full, or is not there at the start."""
 
 
 @dataclass(slots=True)
@@ -93,23 +97,43 @@ class Service:
 
 def serve(service: Service) -> None:
     """Runs the service until it is told to stop; exits with a status that says why otherwise."""
-    settings = get_settings()
-    logs.set_up(settings.log_level)
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 20)
+    logs.set_up("INFO")
     try:
+        settings = get_settings()
+        logging.getLogger().setLevel(settings.log_level)
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 20)
         uvloop.run(_run(service, settings))
-    except GateShut as shut:
-        log.error("%s: somebody else owns it now, exiting", shut)
-        sys.exit(LEFT_EXIT)
-    except (WrongBroker, LogRewritten) as wrong:
-        log.critical("%s", wrong)
-        sys.exit(WRONG_BROKER_EXIT)
-    except GONE as gone:
-        log.error(
-            "the database or the broker is gone (%s: %s), exiting; the next start goes on", type(gone).__name__, gone
-        )
-        sys.exit(GONE_EXIT)
+    except Exception as error:
+        status, told = last_words(error)
+        # The way to a mistake of ours is worth its lines; of the others everything is in the sentence.
+        log.critical("%s", told, exc_info=error if status == BUG_EXIT else None)
+        sys.exit(status)
+
+
+def last_words(error: Exception) -> tuple[int, str]:
+    """The exit status of a service that an error ends, and the sentence that is the last of its log."""
+    match error:
+        case GateShut():
+            return LEFT_EXIT, f"{error}: somebody else owns it now, exiting"
+        case WrongBroker() | LogRewritten():
+            return WRONG_BROKER_EXIT, str(error)
+        case NotConfiguredError():
+            return SETTINGS_EXIT, str(error)
+        case ValidationError() if (unfit := what_does_not_fit(error)) is not None:
+            return SETTINGS_EXIT, unfit
+        case asyncpg.DiskFullError():
+            return (
+                GONE_EXIT,
+                f"the database's disk is full ({error}), exiting; the next start goes on when there is space",
+            )
+        case asyncpg.TooManyConnectionsError():
+            return GONE_EXIT, f"the database takes no more connections ({error}), exiting; see its max_connections"
+        case _ if isinstance(error, GONE):
+            what = f"{type(error).__name__}: {error}"
+            return GONE_EXIT, f"the database or the broker is gone ({what}), exiting; the next start goes on"
+        case _:
+            return BUG_EXIT, f"a bug of larder ends this process ({type(error).__name__}); the lines below say where"
 
 
 async def _run(service: Service, settings: Settings) -> None:
@@ -149,7 +173,7 @@ async def _run(service: Service, settings: Settings) -> None:
             service.title,
             service.description,
             routers=service.routes(parts),
-            ready=lambda: None if worker.assigned.is_set() else "the worker owns no shard yet",
+            ready=lambda: why_not_ready(worker, pool, settings.lag_bound),
             settings=settings,
         )
         server = bounded_server(app, settings.host, settings.port(name), settings.connections_max)
@@ -167,6 +191,21 @@ async def _run(service: Service, settings: Settings) -> None:
         await _together(worker, server, stop)
         await desk.close()
         await rests.close()
+
+
+async def why_not_ready(worker: Worker, pool: asyncpg.Pool, lag_bound: int) -> str | None:
+    """Why the service would not carry out a command that came now; None when it would."""
+    if not worker.assigned.is_set():
+        return "the worker owns no shard yet"
+    if worker.silent:
+        return "the broker does not answer"
+    if worker.lag > lag_bound:
+        return f"{worker.lag} records behind, the bound is {lag_bound}"
+    try:
+        await pool.fetchval("select 1")
+    except (*GONE, asyncpg.PostgresError) as away:
+        return f"the database does not answer ({type(away).__name__})"
+    return None
 
 
 async def _together(worker: Worker, server: Server, stop: Callable[[], None]) -> None:

@@ -61,6 +61,7 @@ def bounded_server(app: ASGIApp, host: str, port: int, connections_max: int) -> 
             port,
             http=BoundedProtocol,
             ws="none",
+            lifespan="off",  # nothing of ours listens, and a server that is cut off would log its end as an error
             loop="none",
             log_level="warning",
             log_config=None,  # else its records go past ours

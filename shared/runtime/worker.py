@@ -79,7 +79,8 @@ class Worker:
         self._stopping = False
         self._failure: Exception | None = None
         self._cluster = ""
-        self._silent = False
+        self.silent = False
+        """The broker did not answer when it was looked at last."""
         self._short: set[TopicPartition] = set()
         self._snapshots: dict[int, tuple[datetime, dict[str, int]]] = {}
         self._watchdog = Watchdog(decider.service)
@@ -316,14 +317,14 @@ class Worker:
         try:
             found = await asyncio.wait_for(cluster_id(self.settings.bootstrap()), HOUSEKEEPING_S)
         except (KafkaError, OSError, TimeoutError):
-            if not self._silent:
+            if not self.silent:
                 log.warning("the broker at %s does not answer; waiting for it", self.settings.bootstrap())
-            self._silent = True  # that is silence, not another cluster
+            self.silent = True  # that is silence, not another cluster
             return
         check_same_cluster(self._cluster, found)
-        if self._silent:
+        if self.silent:
             log.info("the broker answers again")
-        self._silent = False
+        self.silent = False
 
     async def _check_logs(self) -> None:
         """No log ends before what was decided of it. Two looks must agree: the new leader of a partition may know less
