@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -31,6 +31,7 @@ from shared.runtime.instants import read_every_instant
 from shared.runtime.said import Effect
 from shared.runtime.shard import EffectAnswered, Item, Shard
 from shared.runtime.statement import Store
+from shared.runtime.table import Key
 from shared.service import Parts
 from shared.settings import Settings
 
@@ -105,6 +106,10 @@ class Inside:
             while not any(type_ in types_said(commit) for commit in self.commits):
                 self._committed.clear()
                 await self._committed.wait()
+
+    async def load(self, keys: Sequence[Key]) -> Mapping[Key, Any]:
+        """What the worker would read."""
+        return await self._database.load(keys, datetime.now(UTC))
 
     async def forget(self) -> None:
         """A restart: what is not in the database is gone."""
