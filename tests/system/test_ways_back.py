@@ -234,11 +234,11 @@ async def test_called_back_at_the_door(shop: Shop) -> None:
 
 
 async def test_a_ticket_for_no_order_and_for_one_in_the_store(shop: Shop) -> None:
-    """Where there is no courier to call back, the ticket says why not."""
+    """Where there is no courier to call back, the ticket says why not; without an order, the answer does as well."""
     order_id = (await shop.paid({shop.apple: 1}))["order_id"]
     good(await called_back(shop, order_id))
     assert (await shop.ticket(order_id, "intercept", "rejected"))["note"] == "not_in_delivery"
-    good(await called_back(shop, f"no-{order_id}"))
+    refused(await called_back(shop, f"no-{order_id}"), 404, "order_unknown")
     assert (await shop.ticket(f"no-{order_id}", "intercept", "rejected"))["note"] == "order_unknown"
     body = {"order_id": order_id, "kind": "return", "lines": []}
     answer = await shop.stack.post("aftersales", "/tickets", body, by="customer_service")
