@@ -151,7 +151,7 @@ def _looking(stock: Stock) -> APIRouter:
         return paging.page(rows, last=lambda r: (r.at, r.number), item=lambda r: r)
 
     @router.get("/documents/{number}")
-    async def document(number: Annotated[str, Field(max_length=100)], caller: Reader) -> DocumentPage:
+    async def document(number: Annotated[Filled, Field(max_length=100)], caller: Reader) -> DocumentPage:
         found = await stock.document(number)
         if found is None:
             raise refusal("document_unknown")

@@ -32,10 +32,8 @@ register(
 Analyst = Annotated[Caller, Depends(require(Role.RISK_ANALYST))]
 Decider = Annotated[Asked, Depends(asking(Role.RISK_ANALYST))]
 VALUE_MAX = 500
-"""Most characters of a value on the blocklist, as it is sent and in its normal form."""
-Value = Annotated[
-    str, Path(min_length=1, max_length=VALUE_MAX, description="percent-encoded; slashes may stand as they are")
-]
+"""Most characters of the normal form of a value on the blocklist; as it is sent it has no more, either."""
+Value = Annotated[Filled, Path(description="percent-encoded; slashes may stand as they are")]
 
 
 class Kept(Body):
@@ -110,8 +108,6 @@ def _master_data(lists: Lists) -> APIRouter:
 def _addressed(kind: Kind, value: str, body: EntryIn) -> str:
     """The normal form of the value in the address; the body may name both again, and nothing else."""
     form = normal_form(value)
-    if not form:
-        raise invalid("path", "value", "must show something: blanks and invisible characters are nothing")
     if len(form) > VALUE_MAX:
         raise invalid("path", "value", f"is longer than {VALUE_MAX} characters in its normal form")
     if body.kind not in (None, kind):

@@ -100,7 +100,7 @@ async def test_ticket_for_no_order_is_told_so(aftersales: Inside, monkeypatch: p
     the others; without its word it is 202."""
     monkeypatch.setattr(api, "WORD_OF_ORDER_S", PATIENCE_S)
     for note, status in (("order_unknown", 404), ("not_in_delivery", 202)):
-        post = {"headers": {"Idempotency-Key": note}, "role": "customer_service"}
+        post: dict[str, Any] = {"headers": {"Idempotency-Key": note}, "role": "customer_service"}
         asking = asyncio.create_task(aftersales.ask("POST", "/tickets", INTERCEPT, **post))
         await aftersales.until_said("TicketOpened")
         (waiting,) = (await aftersales.ask("GET", "/tickets?phase=deciding")).json()["items"]
