@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import jwt
 from pydantic import TypeAdapter, ValidationError
 
-from shared.contracts.base import Name
+from shared.contracts.base import ACCOUNT_MAX, Account, Name
 from shared.settings import Settings
 
 ALGORITHM = "HS256"
@@ -17,9 +17,8 @@ ROLES = ("customer", "picker", "courier", "storekeeper", "customer_service", "ri
 DEFAULT_TTL_S = 12 * 3600.0
 TTL_MAX_S = 366 * 86_400
 """Longest life of a token."""
-ACCOUNT_MAX = 128
-"""Most characters of an account."""
 
+_ACCOUNT = TypeAdapter(Account)
 _NAME = TypeAdapter(Name)
 
 
@@ -54,12 +53,12 @@ def create(
         raise TokenError(f"there is no role {role!r}; the roles are {', '.join(ROLES)}")
     if role == "customer" and not account:
         raise TokenError("a customer's token names its account")
-    if account and not is_account(account):
+    if account and not _is(_ACCOUNT, account):
         raise TokenError(
             f"the account {account[: ACCOUNT_MAX + 1]!r} is none that can order: 1 to {ACCOUNT_MAX} printable "
             "characters, no blank at either end"
         )
-    if store and not _is_name(store):
+    if store and not _is(_NAME, store):
         raise TokenError(
             f"the store {store[:80]!r} is no name (1 to 64 letters, digits and ._:@+-, a letter or digit first)"
         )
@@ -75,14 +74,9 @@ def create(
     return jwt.encode(claims, settings.secret(), algorithm=ALGORITHM)
 
 
-def is_account(text: str) -> bool:
-    """Whether orders take it as the name of an account."""
-    return 1 <= len(text) <= ACCOUNT_MAX and text.isprintable() and text == text.strip()
-
-
-def _is_name(text: str) -> bool:
+def _is(kind: TypeAdapter[str], text: str) -> bool:
     try:
-        _NAME.validate_python(text)
+        kind.validate_python(text)
     except ValidationError:
         return False
     return True
@@ -103,6 +97,8 @@ def read(settings: Settings, token: str) -> Claims:
         raise TokenError("the token names no role that is known here")
     if role == "customer" and not account:
         raise TokenError("the token of a customer names no account")
+    if account and not _is(_ACCOUNT, account):
+        raise TokenError("the token names an account that cannot order")
     try:
         expires_at = datetime.fromtimestamp(float(said["exp"]), UTC)
     except (ValueError, TypeError, OverflowError, OSError):

@@ -11,7 +11,7 @@ from larder.simulation.clock import NOON
 from larder.simulation.people import Desk
 from larder.simulation.road import Road
 from larder.simulation.shop import Shop
-from services.risk.state import Blocked, Kind, Treatment, normalised
+from services.risk.state import Blocked, Kind, Treatment
 from shared.contracts.base import Message, Slot
 from shared.contracts.inventory import AdjustStock, ReceiveGoods
 from shared.contracts.logistics import (
@@ -30,6 +30,7 @@ from shared.contracts.logistics import (
 )
 from shared.contracts.order import OrderPaid
 from shared.contracts.risk import DecideReview, OrderReferred
+from shared.contracts.texts import normal_form
 from shared.runtime.envelope import Delivery as Record
 
 EVENING_S = 900.0
@@ -160,7 +161,7 @@ class Staff:
                 (Kind.ADDRESS, f"{dice.randint(1, 3)} LONG lane"),
             )
         )
-        entry = (kind.value, normalised(kind, value))
+        entry = (kind.value, normal_form(value))
         self.shop.version += 1
         if entry in self.shop.blocklist:
             del self.shop.blocklist[entry]

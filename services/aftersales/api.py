@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, model_validator
 from services.aftersales.pages import PhaseName, TicketPage, Tickets
 from services.aftersales.store import AftersalesStore
 from shared.contracts.aftersales import (
+    ORDER_UNKNOWN,
     ApproveTicket,
     OpenTicket,
     RecordCall,
@@ -32,6 +33,7 @@ register(
     {
         "window_unknown": (404, "This order was not delivered, or does not exist"),
         "window_shut": (409, "The after-sales window of this order is shut"),
+        ORDER_UNKNOWN: (404, "There is no such order"),
         "ticket_unknown": (404, "There is no such ticket"),
         "ticket_exists": (409, "A ticket of this id exists"),
         "ticket_kind_not_open_yet": (422, "Tickets of this kind cannot be opened yet"),
@@ -49,6 +51,9 @@ Staff = Annotated[Caller, Depends(require(Role.CUSTOMER_SERVICE))]
 Agent = Annotated[Asked, Depends(asking(Role.CUSTOMER_SERVICE))]
 
 _TICKET_ID_CHARS = 20
+WORD_OF_ORDER_S = 1.0
+"""How long a new ticket waits for word that there is no such order. The order service sends it after two or three
+batches; of a courier who is called back there is no word until he was reached, and nobody waits for that here."""
 
 
 class WindowPage(BaseModel):
@@ -141,9 +146,11 @@ def _tickets(parts: Parts) -> APIRouter:
             raise refusal("ticket_unknown")
         return order_id
 
-    async def carry_out(command: TicketCommand, asked: Asked, response: Response) -> TicketPage:
+    async def carry_out(
+        command: TicketCommand, asked: Asked, response: Response, *, at_least_s: float = 0
+    ) -> TicketPage:
         await parts.desk.send(command, asked)
-        await parts.rests.wait(command.ticket_id, asked.wait_s)
+        await parts.rests.wait(command.ticket_id, max(asked.wait_s, at_least_s))
         response.headers["Location"] = f"/tickets/{command.ticket_id}"
         return await page(command.ticket_id)
 
@@ -154,7 +161,10 @@ def _tickets(parts: Parts) -> APIRouter:
         command = OpenTicket(
             order_id=body.order_id, ticket_id=_ticket_id(asked.command_id), kind=body.kind, reason=body.reason
         )
-        return await carry_out(command, asked, response)
+        opened = await carry_out(command, asked, response, at_least_s=WORD_OF_ORDER_S)
+        if (opened.phase, opened.note) == ("rejected", ORDER_UNKNOWN):
+            raise refusal(ORDER_UNKNOWN, f"there is no order {opened.order_id}", about=opened.ticket_id)
+        return opened
 
     @router.get("/tickets")
     async def some(

@@ -21,6 +21,7 @@ from shared.service import Parts
 
 register(
     {
+        "stock_unknown": (404, "This store never had any of this SPU, or does not exist"),
         "document_unknown": (404, "There is no such document"),
         "adjustment_below_zero": (409, "Less than nothing would be left"),
         "adjustment_empty": (422, "The adjustment changes nothing"),
@@ -118,7 +119,10 @@ def _looking(stock: Stock) -> APIRouter:
     @router.get("/stores/{store}/stock/{spu}")
     async def cell(store: Name, spu: Name, caller: Reader) -> StockPage:
         caller.must_work_at(store)
-        return await stock.cell(store, spu)
+        found = await stock.cell(store, spu)
+        if found is None:
+            raise refusal("stock_unknown", f"no {spu} was ever received or counted in {store}")
+        return found
 
     @router.get("/stores/{store}/stock")
     async def cells(store: Name, caller: Reader, paging: Paged) -> Page[StockPage]:
@@ -147,7 +151,7 @@ def _looking(stock: Stock) -> APIRouter:
         return paging.page(rows, last=lambda r: (r.at, r.number), item=lambda r: r)
 
     @router.get("/documents/{number}")
-    async def document(number: Annotated[str, Field(max_length=100)], caller: Reader) -> DocumentPage:
+    async def document(number: Annotated[Filled, Field(max_length=100)], caller: Reader) -> DocumentPage:
         found = await stock.document(number)
         if found is None:
             raise refusal("document_unknown")

@@ -13,9 +13,7 @@ from pydantic import BaseModel
 SEQ_MAX = 2**63 - 1
 """Above every row of the ledger: where its first page begins."""
 
-_STOCK = """
-    select k.spu, coalesce(c.on_hand, 0) as on_hand, coalesce(c.locked, 0) as locked
-    from (select $1::text as store, $2::text as spu) k left join cells c using (store, spu)"""
+_STOCK = "select spu, on_hand, locked from cells where store = $1 and spu = $2"
 _STOCK_OF_STORE = """
     select spu, on_hand, locked from cells where store = $1 and spu > $2 order by spu limit $3"""
 # Backwards along the primary key; `n` is the place within a row, so that a page may end in the middle of one.
@@ -89,9 +87,10 @@ class Stock:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def cell(self, store: str, spu: str) -> StockPage:
-        """One cell; zeros where no goods were ever received."""
-        return _stock(store, await self._pool.fetchrow(_STOCK, store, spu))
+    async def cell(self, store: str, spu: str) -> StockPage | None:
+        """One cell; None where no goods were ever received or counted."""
+        row = await self._pool.fetchrow(_STOCK, store, spu)
+        return _stock(store, row) if row else None
 
     async def cells(self, store: str, after: Sequence[Any], limit: int) -> list[StockPage]:
         """The cells of a store, by SPU."""

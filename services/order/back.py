@@ -29,7 +29,14 @@ from services.order.state import (
     TotalOutgrown,
 )
 from services.order.tickets import raise_ticket, settle
-from shared.contracts.aftersales import TOO_LATE, InterceptAsked, RefundApproved, TicketEnded, TicketOpened
+from shared.contracts.aftersales import (
+    ORDER_UNKNOWN,
+    TOO_LATE,
+    InterceptAsked,
+    RefundApproved,
+    TicketEnded,
+    TicketOpened,
+)
 from shared.contracts.inventory import (
     GoodsTakenBack,
     IssueReversed,
@@ -300,7 +307,7 @@ def decline_intercept(order: Order, m: InterceptAsked, c: Context) -> Change:
 
 def decline_unknown(order: Order, m: InterceptAsked, c: Context) -> Change:
     """Customer service mistyped the order: nobody else would tell the ticket."""
-    return {}, (settle(order, m.ticket_id, "rejected", "order_unknown"),)
+    return {}, (settle(order, m.ticket_id, "rejected", ORDER_UNKNOWN),)
 
 
 def miss_intercept(order: Order, m: InterceptAsked, c: Context) -> Change:

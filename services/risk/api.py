@@ -9,9 +9,11 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import Field
 
 from services.risk.lists import EntryPage, Lists, ReviewPage, StandingPage, SwitchPage
-from services.risk.state import Kind, Treatment, normalised
+from services.risk.state import Kind, Treatment
 from shared.contracts.base import Account, Filled, Moment, Name, Text
 from shared.contracts.risk import DecideReview
+from shared.contracts.texts import normal_form
+from shared.http.any_text import ANY_TEXT
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
@@ -29,21 +31,32 @@ register(
 
 Analyst = Annotated[Caller, Depends(require(Role.RISK_ANALYST))]
 Decider = Annotated[Asked, Depends(asking(Role.RISK_ANALYST))]
-Value = Annotated[str, Path(min_length=1, max_length=500, description="percent-encoded; slashes may stand as they are")]
+VALUE_MAX = 500
+"""Most characters of the normal form of a value on the blocklist; as it is sent it has no more, either."""
+Value = Annotated[Filled, Path(description="percent-encoded; slashes may stand as they are")]
 
 
-class SwitchIn(Body):
-    """Screen orders, or take all of them as restricted."""
+class Kept(Body):
+    """What GET says of the last change may come back with a PUT, which is a change of its own."""
+
+    changed_at: Moment | None = None
+    changed_by: Text | None = None
+
+
+class SwitchIn(Kept):
+    """Screen orders, or take all of them as restricted. What GET gives will do."""
 
     on: bool
 
 
-class EntryIn(Body):
-    """Why, what follows, and until when (left out: for good)."""
+class EntryIn(Kept):
+    """Why, what follows, and until when (left out: for good). What GET gives will do, at its own address."""
 
     reason: Filled
     treatment: Annotated[Treatment, Field(strict=False)] = Treatment.REFUSE
     until: Moment | None = None
+    kind: Annotated[Kind | None, Field(strict=False)] = None
+    value: Text | None = None
 
 
 class VerdictIn(Body):
@@ -75,27 +88,33 @@ def _master_data(lists: Lists) -> APIRouter:
         rows = await lists.entries(paging.after(str, str), kind, paging.fetch)
         return paging.page(rows, last=lambda e: (e.kind, e.value), item=lambda e: e)
 
-    @router.put("/blocklist/{kind}/{value:path}")
+    @router.put(f"/blocklist/{{kind}}/{{value:{ANY_TEXT}}}")
     async def put_entry(kind: Kind, value: Value, body: EntryIn, caller: Analyst) -> EntryPage:
-        return await lists.put_entry(kind, _written(kind, value), body.treatment, body.reason, body.until, caller.actor)
+        form = _addressed(kind, value, body)
+        return await lists.put_entry(kind, form, body.treatment, body.reason, body.until, caller.actor)
 
-    @router.delete("/blocklist/{kind}/{value:path}", status_code=204)
+    @router.delete(f"/blocklist/{{kind}}/{{value:{ANY_TEXT}}}", status_code=204)
     async def delete_entry(kind: Kind, value: Value, caller: Analyst) -> None:
-        if not await lists.delete_entry(kind, _written(kind, value)):
+        if not await lists.delete_entry(kind, value):
             raise refusal("entry_unknown", f"no {kind} {value} on the blocklist")
 
-    @router.get("/accounts/{account:path}")
+    @router.get(f"/accounts/{{account:{ANY_TEXT}}}")
     async def standing(account: Account, caller: Analyst) -> StandingPage:
         return await lists.standing(account)
 
     return router
 
 
-def _written(kind: Kind, value: str) -> str:
-    written = normalised(kind, value)
-    if not written:
-        raise invalid("path", "value", "must not be blank")
-    return written
+def _addressed(kind: Kind, value: str, body: EntryIn) -> str:
+    """The normal form of the value in the address; the body may name both again, and nothing else."""
+    form = normal_form(value)
+    if len(form) > VALUE_MAX:
+        raise invalid("path", "value", f"is longer than {VALUE_MAX} characters in its normal form")
+    if body.kind not in (None, kind):
+        raise invalid("body", "kind", f"the body is of the kind {body.kind}, the address of {kind}")
+    if body.value is not None and normal_form(body.value) != form:
+        raise invalid("body", "value", f"the body is of {body.value}, the address of {value}")
+    return form
 
 
 def _reviews(parts: Parts, lists: Lists) -> APIRouter:

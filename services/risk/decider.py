@@ -37,7 +37,6 @@ from services.risk.state import (
     ReviewRestricted,
     Screening,
     Treatment,
-    normalised,
 )
 from shared.contracts.risk import (
     CustomerCancelled,
@@ -50,6 +49,7 @@ from shared.contracts.risk import (
     Verdict,
     WithdrawScreening,
 )
+from shared.contracts.texts import normal_form
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORE, Cell, Change, Ignored, Key, Moved, Outcome, Refused, Table, refuse, to
@@ -201,11 +201,10 @@ CANCEL = Table(
 
 def suspects(message: ScreenOrder) -> Iterator[tuple[Kind, Key]]:
     """What the blocklist may know of this order, and the facts that tell it."""
-    yield Kind.ACCOUNT, ("blocked", Kind.ACCOUNT, message.account)
-    if message.device:
-        yield Kind.DEVICE, ("blocked", Kind.DEVICE, message.device)
-    if message.address:
-        yield Kind.ADDRESS, ("blocked", Kind.ADDRESS, normalised(Kind.ADDRESS, message.address))
+    said = ((Kind.ACCOUNT, message.account), (Kind.DEVICE, message.device), (Kind.ADDRESS, message.address))
+    for kind, value in said:
+        if value and (form := normal_form(value)):
+            yield kind, ("blocked", kind, form)
 
 
 def find(message: ScreenOrder, look: Look, context: Context) -> Found:

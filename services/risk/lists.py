@@ -15,6 +15,7 @@ import asyncpg
 from pydantic import BaseModel
 
 from services.risk.state import Kind, Treatment
+from shared.contracts.texts import normal_form
 
 _SWITCH = "select is_on, changed_at, changed_by from switch"
 _SET_SWITCH = """
@@ -29,7 +30,10 @@ set treatment = excluded.treatment, reason = excluded.reason, until = excluded.u
     changed_by = excluded.changed_by
 returning kind, value, treatment, reason, until, changed_at, changed_by
 """
-_DELETE_ENTRY = "delete from blocklist where kind = $1 and value = $2 returning true"
+# Any of two spellings: a row that an earlier larder wrote is addressed as it is listed.
+_DELETE_ENTRY = """
+with gone as (delete from blocklist where kind = $1 and value = any($2::text[]) returning 1) select count(*) from gone
+"""
 _ENTRIES = """
 select kind, value, treatment, reason, until, changed_at, changed_by from blocklist
 where ($1::text is null or (kind, value) > ($1, $2::text)) and ($3::text is null or kind = $3)
@@ -120,13 +124,13 @@ class Lists:
     async def put_entry(
         self, kind: Kind, value: str, treatment: Treatment, reason: str, until: datetime | None, actor: str
     ) -> EntryPage:
-        """Writes an entry, or writes it anew; `value` is normalised."""
+        """Writes an entry, or writes it anew; `value` is in its normal form."""
         row = await self._pool.fetchrow(_PUT_ENTRY, kind, value, treatment, reason, until, actor)
         return EntryPage(**dict(_there(row)))
 
     async def delete_entry(self, kind: Kind, value: str) -> bool:
-        """Takes an entry off the list; False when there was none."""
-        return await self._pool.fetchval(_DELETE_ENTRY, kind, value) is not None
+        """Takes an entry off the list, however it is written; False when there was none."""
+        return bool(await self._pool.fetchval(_DELETE_ENTRY, kind, [normal_form(value), value]))
 
     async def entries(self, after: Sequence[Any], kind: Kind | None, limit: int) -> list[EntryPage]:
         """Entries behind (kind, value), in that order."""
@@ -145,7 +149,7 @@ class Lists:
         """What is known of an account; of an unknown one, nothing."""
         screenings = await self._pool.fetch(_SCREENINGS, account)
         cancels = await self._pool.fetch(_CANCELS, account)
-        entries = await self._pool.fetch(_ENTRY, Kind.ACCOUNT, account)
+        entries = await self._pool.fetch(_ENTRY, Kind.ACCOUNT, normal_form(account))
         return StandingPage(
             account=account,
             screenings={row["phase"]: row["screenings"] for row in screenings},

@@ -59,11 +59,6 @@ class Blocked(NamedTuple):
         return self.until is None or now < self.until
 
 
-def normalised(kind: Kind, value: str) -> str:
-    """How a value of the blocklist is written and looked up: addresses match whatever their case and spacing."""
-    return " ".join(value.split()).casefold() if kind is Kind.ADDRESS else value
-
-
 class Review(Struct, frozen=True):
     """What a person gets to see of an order (`total` in minor units), and what came of it once `decided_at` is there.
 

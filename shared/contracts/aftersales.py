@@ -14,6 +14,8 @@ not come back. `refund_failed`: the gateway refuses a refund for good."""
 TicketEnd = Literal["resolved", "rejected"]
 TOO_LATE = "too_late"
 """The note of an intercept that found the goods delivered: a return is what is left."""
+ORDER_UNKNOWN = "order_unknown"
+"""The note of a ticket about an order that there is not."""
 
 
 class AfterSalesCommand(Message):

@@ -48,7 +48,7 @@ def _filled(text: str) -> str:
 def _printable(text: str) -> str:
     if not text.isprintable() or text != text.strip():
         raise ValueError("must be printable, without blanks at its ends")
-    return text
+    return text if text.isascii() else _filled(text)
 
 
 def _written_out(value: Any) -> Any:

@@ -28,7 +28,7 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=KEY_MAX,
-        pattern="^[ -~]*$",
+        pattern="^[ -~]*[!-~][ -~]*$",
         description="Same key and body: the same answer. Scoped to the caller and the address.",
     ),
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from services.risk.decider import DECIDER, REVIEW, SCREENING
+from services.risk.decider import DECIDER, REVIEW, SCREENING, suspects
 from services.risk.state import (
     Blocked,
     Cancel,
@@ -20,7 +21,6 @@ from services.risk.state import (
     ReviewRestricted,
     Screening,
     Treatment,
-    normalised,
 )
 from shared.contracts.risk import (
     CustomerCancelled,
@@ -132,10 +132,22 @@ def test_address_matches_whatever_its_case_and_spacing(written: str) -> None:
     assert isinstance(scene((Kind.ADDRESS, Treatment.REFUSE)).says(order)[0], OrderRefused)
 
 
-def test_accounts_and_devices_are_matched_to_the_letter() -> None:
-    """Only addresses are normalised: A-1 is not a-1."""
-    assert normalised(Kind.ACCOUNT, "A-1") == "A-1"
-    assert normalised(Kind.DEVICE, " D-1") == " D-1"
+@pytest.mark.parametrize("written", ["{}-1", "{}-\uff11", "{}-1\ufe0f"], ids=ascii)
+@pytest.mark.parametrize("kind", [Kind.ACCOUNT, Kind.DEVICE])
+@pytest.mark.parametrize("capital", [str.lower, str.upper])
+def test_accounts_and_devices_are_matched_by_their_normal_form(
+    kind: Kind, written: str, capital: Callable[[str], str]
+) -> None:
+    """Nobody leaves the blocklist by writing a letter or a digit of an account or a device another way."""
+    named = {"account": "b-2", "device": "b-2", kind.value: written.format(capital(kind.value[0]))}
+    order = ScreenOrder(order_id="o-1", total=649, **named)
+    assert isinstance(scene((kind, Treatment.REFUSE)).says(order)[0], OrderRefused)
+
+
+def test_what_shows_nothing_is_on_no_list() -> None:
+    """An address of invisible characters is looked up under no key."""
+    order = ScreenOrder(order_id="o-1", account="a-2", address=" \u200b", total=649)
+    assert [kind for kind, _ in suspects(order)] == [Kind.ACCOUNT]
 
 
 @pytest.mark.parametrize("treatment", [None, *Treatment])

@@ -52,6 +52,12 @@ FORGED = {
     + jwt.encode({"role": "customer", "account": 5, "sub": "x", "exp": 9_999_999_999}, SETTINGS.secret()),
     "a customer without account": "Bearer "
     + jwt.encode({"role": "customer", "sub": "x", "exp": 9_999_999_999}, SETTINGS.secret()),
+    **{
+        f"an account of a {role} that cannot order: {account[:9]!a}": "Bearer "
+        + jwt.encode({"role": role, "account": account, "sub": "x", "exp": 9_999_999_999}, SETTINGS.secret())
+        for role in ("customer", "admin")
+        for account in (" ", "a-1 ", "a\n1", "\u200b", "\u3164", "a" * 129)
+    },
     "never expires": "Bearer " + jwt.encode({"role": "admin", "sub": "x"}, SETTINGS.secret()),
     "ends on no day": "Bearer " + jwt.encode({"role": "admin", "sub": "x", "exp": 10**20}, SETTINGS.secret()),
     "other characters": "Bearer ÄÖÜ.äöü.ß",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -31,6 +31,7 @@ from shared.runtime.instants import read_every_instant
 from shared.runtime.said import Effect
 from shared.runtime.shard import EffectAnswered, Item, Shard
 from shared.runtime.statement import Store
+from shared.runtime.table import Key
 from shared.service import Parts
 from shared.settings import Settings
 
@@ -42,7 +43,12 @@ class Inside:
     """A running service; `commits` is all that was decided."""
 
     def __init__(
-        self, pool: asyncpg.Pool, database: Database, shard: Shard, routes: Callable[[Parts], Sequence[APIRouter]]
+        self,
+        pool: asyncpg.Pool,
+        database: Database,
+        shard: Shard,
+        routes: Callable[[Parts], Sequence[APIRouter]],
+        resting: str,
     ) -> None:
         self.pool = pool
         self.commits: list[Commit] = []
@@ -55,7 +61,7 @@ class Inside:
         self._committed = asyncio.Event()
         service = shard.decider.service
         self._desk = CommandDesk(service, self._publish, pool, SETTINGS)
-        self._rests = RestWatcher(pool, "select id, true from unnest($1::text[]) u (id)")
+        self._rests = RestWatcher(pool, resting)
         parts = Parts(SETTINGS, pool, self._desk, Bell(), self._rests, _never_behind)
         app = make_app(service, service, service, routers=routes(parts), ready=lambda: None, settings=SETTINGS)
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inside")
@@ -105,6 +111,10 @@ class Inside:
             while not any(type_ in types_said(commit) for commit in self.commits):
                 self._committed.clear()
                 await self._committed.wait()
+
+    async def load(self, keys: Sequence[Key]) -> Mapping[Key, Any]:
+        """What the worker would read."""
+        return await self._database.load(keys, datetime.now(UTC))
 
     async def forget(self) -> None:
         """A restart: what is not in the database is gone."""
@@ -159,6 +169,7 @@ async def inside(
     routes: Callable[[Parts], Sequence[APIRouter]],
     fresh_database: Callable[[], Awaitable[str]],
     windows: Windows | None = None,
+    resting: str = "select id, true from unnest($1::text[]) u (id)",
 ) -> AsyncIterator[Inside]:
     """The service over a database of its own."""
     dsn = await fresh_database()
@@ -170,7 +181,7 @@ async def inside(
         async with asyncpg.create_pool(dsn, min_size=1, max_size=2, init=read_every_instant) as pool:
             progress = await database.claim(0, "no broker")
             shard = Shard(decider, progress, shards=1, windows=windows)
-            async with Inside(pool, database, shard, routes) as service:
+            async with Inside(pool, database, shard, routes, resting) as service:
                 yield service
     finally:
         await connection.close()

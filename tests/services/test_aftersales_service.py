@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
-from services.aftersales.api import routes
+from services.aftersales import api
 from services.aftersales.decider import DECIDER
+from services.aftersales.main import SERVICE
 from services.aftersales.oldest import look
 from services.aftersales.store import AftersalesStore
 from shared.contracts.aftersales import OpenWindow, ReopenCall
@@ -22,10 +24,13 @@ pytestmark = pytest.mark.parts
 
 
 @pytest.fixture
-async def aftersales(parts: RealParts) -> AsyncIterator[Inside]:
+async def aftersales(parts: RealParts, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inside]:
     """An aftersales service with an empty database and a window of an hour."""
     windows = Windows(after_sales_window_s=3600)
-    async with inside(DECIDER, AftersalesStore(), routes, parts.fresh_database, windows) as service:
+    monkeypatch.setattr(api, "WORD_OF_ORDER_S", 0.02)
+    async with inside(
+        DECIDER, AftersalesStore(), api.routes, parts.fresh_database, windows, SERVICE.resting
+    ) as service:
         yield service
 
 
@@ -88,6 +93,25 @@ async def test_intercept_from_its_opening_to_its_end(aftersales: Inside) -> None
     ended = await shown(aftersales, ticket_id)
     assert (ended["phase"], ended["note"], ended["offers"]) == ("resolved", "too_late", ["return"])
     assert ended["ended_at"] is not None
+
+
+async def test_ticket_for_no_order_is_told_so(aftersales: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """404 `order_unknown` when the order service says so in time, also to a repeat; any other end is an answer like
+    the others; without its word it is 202."""
+    monkeypatch.setattr(api, "WORD_OF_ORDER_S", PATIENCE_S)
+    for note, status in (("order_unknown", 404), ("not_in_delivery", 202)):
+        post: dict[str, Any] = {"headers": {"Idempotency-Key": note}, "role": "customer_service"}
+        asking = asyncio.create_task(aftersales.ask("POST", "/tickets", INTERCEPT, **post))
+        await aftersales.until_said("TicketOpened")
+        (waiting,) = (await aftersales.ask("GET", "/tickets?phase=deciding")).json()["items"]
+        await aftersales.hear(settled("rejected", note, waiting["ticket_id"]))
+        for answer in (await asking, await aftersales.ask("POST", "/tickets", INTERCEPT, **post)):
+            assert answer.status_code == status, answer.text
+            said = answer.json().get("code") or answer.json()["note"]
+            assert said == note
+        aftersales.commits.clear()
+    monkeypatch.setattr(api, "WORD_OF_ORDER_S", 0.02)
+    assert (await asked(aftersales, "/tickets", INTERCEPT))["phase"] == "deciding"
 
 
 async def test_intercept_with_the_same_key_is_the_same_ticket(aftersales: Inside) -> None:

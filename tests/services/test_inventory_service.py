@@ -282,9 +282,17 @@ async def test_refused_when_the_body_makes_no_sense(inventory: Inside) -> None:
     assert len(inventory.commits) == commits
 
 
-async def test_never_seen_stock_is_none(inventory: Inside) -> None:
-    """An SPU that never came in is not there: zeros, and no riddle."""
-    assert await stock(inventory, "caviar") == (0, 0, 0)
+async def test_stock_that_nobody_heard_of_is_unknown(inventory: Inside) -> None:
+    """An SPU that never came in, and a store that there is not: 404, also after an order asked for it in vain. One that
+    ran out is there, with zeros; lists of what is unknown are empty."""
+    await in_one_batch(inventory, hold("o-1", caviar=1))
+    for path in ("/stores/s-1/stock/caviar", "/stores/s-nowhere/stock/apple"):
+        problem(await get(inventory, path), 404, "stock_unknown")
+    ok(await post(inventory, ADJUSTMENTS, count(apple=-10)), 202)
+    assert await stock(inventory, "apple") == (0, 0, 0)
+    for path in ("/stores/s-nowhere/stock", "/stores/s-nowhere/ledger", "/stores/s-1/ledger?spu=caviar"):
+        assert ok(await get(inventory, path))["items"] == []
+    assert ok(await get(inventory, "/documents?order=o-nobody"))["items"] == []
 
 
 async def test_who_may_what(inventory: Inside) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
+import asyncpg
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
+from larder.stack.migrate import migrate_database
 from services.risk.api import routes
-from services.risk.decider import DECIDER
+from services.risk.decider import DECIDER, suspects
+from services.risk.state import Blocked, Kind
 from services.risk.store import RiskStore
 from shared.contracts.risk import CustomerCancelled, ScreenOrder, WithdrawScreening
+from shared.contracts.texts import normal_form, shows_something
 from tests.parts import RealParts
 from tests.services.inside import Inside, inside
 
@@ -31,9 +38,14 @@ def order(number: int = 1, **more: Any) -> ScreenOrder:
     return ScreenOrder(order_id=f"o-{number}", account=more.pop("account", "a-1"), total=649, **more)
 
 
+def encoded(value: str) -> str:
+    """A value as a part of an address. Clients take dots for steps through it."""
+    return quote(value, safe="").replace(".", "%2E")
+
+
 async def put(risk: Inside, kind: str, value: str, **body: Any) -> dict[str, Any]:
     """Puts somebody on the blocklist."""
-    answer = await risk.ask("PUT", f"/blocklist/{kind}/{quote(value)}", {"reason": "chargebacks", **body})
+    answer = await risk.ask("PUT", f"/blocklist/{kind}/{encoded(value)}", {"reason": "chargebacks", **body})
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -65,6 +77,109 @@ async def test_address_with_slashes_matches_however_it_is_written(risk: Inside) 
     assert await risk.hear(order(1, address="  12/3  MILL lane, C/O Smith")) == ["OrderRefused"]
     assert (await risk.ask("DELETE", "/blocklist/address/12%2F3%20MILL%20LANE,%20c/o%20smith")).status_code == 204
     assert await risk.hear(order(2, address="12/3 Mill Lane, c/o Smith")) == ["OrderCleared"]
+
+
+ODD = "\u200b\u00ad\u202e\ufe0f\u3164e\u0301é\uff11ﬁßẞSsAa /.%?#+=\\|\"'\n\r\t\u2028\u00a0\x07"
+values = st.text(st.sampled_from(ODD), min_size=1, max_size=20) | st.text(
+    st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=100
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(kind=st.sampled_from(Kind), value=values, other=st.sampled_from(("NFC", "NFD", "NFKC", "NFKD")))
+@example(kind=Kind.ADDRESS, value="12 Mill Lane\nBackhouse\r\n", other="NFC")
+@example(kind=Kind.ACCOUNT, value="auth0|a/b+c==?x#y%2F%", other="NFC")
+@example(kind=Kind.ADDRESS, value="Cafe\u0301 ß", other="NFC")
+@example(kind=Kind.DEVICE, value="../.", other="NFC")
+async def test_any_text_goes_on_the_list_matches_and_goes_off_it(
+    risk: Inside, kind: Kind, value: str, other: Literal["NFC", "NFD", "NFKC", "NFKD"]
+) -> None:
+    """Whatever it is: listed in its normal form, found by the look-up of every text with that form, PUT back as it is
+    listed, and taken off under any of its spellings. What shows nothing is refused."""
+    path = f"/blocklist/{kind}/{encoded(value)}"
+    answer = await risk.ask("PUT", path, {"reason": "x"})
+    if not shows_something(value):
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), answer.text
+        return
+    assert answer.status_code == 200, answer.text
+    (listed,) = (await risk.ask("GET", "/blocklist")).json()["items"]
+    assert (listed["kind"], listed["value"]) == (kind, normal_form(value))
+    spelt = unicodedata.normalize(other, value)[:500]
+    for written in (value, spelt, f" {value}\u200b"):
+        screened = ScreenOrder.model_construct(order_id="o", total=1, account="", device=None, address=None)
+        screened = screened.model_copy(update={kind.value: written})
+        ((_, key),) = suspects(screened)
+        assert isinstance((await risk.load([key]))[key], Blocked), ascii(written)
+    again = await risk.ask("PUT", f"/blocklist/{kind}/{encoded(listed['value'])}", listed)
+    assert (again.status_code, again.json() | {"changed_at": ""}) == (200, listed | {"changed_at": ""}), again.text
+    gone = await risk.ask("DELETE", f"/blocklist/{kind}/{encoded(spelt)}")
+    assert gone.status_code == 204, gone.text
+    assert (await risk.ask("GET", "/blocklist")).json()["items"] == []
+
+
+async def test_what_get_gives_can_be_put_back(risk: Inside) -> None:
+    """Entry and switch, as they are; an entry at the address of another is refused."""
+    entry = await put(risk, "address", "Caf\u00e9 12", treatment="refer")
+    assert (await risk.ask("PUT", "/blocklist/address/CAFE%CC%81%2012", entry)).status_code == 200
+    for wrong, member in (("/blocklist/address/cafe%2012", "value"), ("/blocklist/device/caf%C3%A9%2012", "kind")):
+        answer = await risk.ask("PUT", wrong, entry)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        assert answer.json()["errors"][0]["path"] == member
+    switch = (await risk.ask("GET", "/switch")).json()
+    assert (await risk.ask("PUT", "/switch", switch)).status_code == 200
+
+
+ACCOUNTS = ("auth0|123", "a/b+c==", "a b", "a?b", "a#b", "100%", "%2F", "Zoë", "食", "..", "a/../b", "//", "a\\b")
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+async def test_every_account_can_be_looked_at(risk: Inside, account: str) -> None:
+    """What may order has a standing with its entry, under whatever spelling that was written."""
+    await put(risk, "account", account.upper())
+    assert await risk.hear(order(1, account=account)) == ["OrderRefused"]
+    answer = await risk.ask("GET", f"/accounts/{encoded(account)}")
+    assert (answer.status_code, answer.json()["account"]) == (200, account), answer.text
+    assert (answer.json()["screenings"], len(answer.json()["blocklist"])) == ({"refused": 1}, 1)
+
+
+async def test_entries_of_earlier_versions_are_found(parts: RealParts) -> None:
+    """The migration writes values in their normal form; of several that are one now, the strongest that counts stays.
+    What it misses is taken off as it is listed."""
+    dsn = await parts.fresh_database()
+    await migrate_database(dsn, "risk", lambda line: None)
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute("delete from schema_version where file like '%0002_normal_forms.sql'")
+        old = [
+            ("address", "cafe\u0301\u200b\u2028\uff11", "restrict", None),
+            ("address", "café 1", "refuse", None),
+            ("address", "caf\u00e9 \u00ad1", "refer", None),
+            ("account", "A-1", "refuse", datetime(2020, 1, 1, tzinfo=UTC)),
+            ("account", "a-1", "restrict", None),
+            ("device", "\u00a0\ufb01\ufe0f  D\t1\n", "refer", None),
+            ("device", "\u200b", "refer", None),
+        ]
+        await connection.executemany(
+            "insert into blocklist values ($1, $2, $3, 'x', $4, now(), 'me')",
+            old,
+        )
+        await migrate_database(dsn, "risk", lambda line: None)
+        rows = await connection.fetch("select kind, value, treatment from blocklist order by kind")
+    finally:
+        await connection.close()
+    assert [tuple(row) for row in rows] == [
+        ("account", "a-1", "restrict"),
+        ("address", "café 1", "refuse"),
+        ("device", "fi d 1", "refer"),
+    ]
+    assert {row["value"] for row in rows} == {normal_form(value) for _, value, _, _ in old} - {""}
+
+
+async def test_entry_that_stands_in_no_normal_form_can_be_taken_off(risk: Inside) -> None:
+    """Whoever wrote the row: it is listed, so it can be addressed."""
+    await risk.pool.execute("insert into blocklist values ('address', 'Straße', 'refuse', 'x', null, now(), 'hand')")
+    assert (await risk.ask("DELETE", f"/blocklist/address/{quote('Straße')}")).status_code == 204
+    assert (await risk.ask("GET", "/blocklist")).json()["items"] == []
 
 
 async def test_entry_counts_until_its_end(risk: Inside) -> None:
@@ -203,6 +318,12 @@ async def test_customers_cancels_are_counted(risk: Inside) -> None:
         ("PUT", "/blocklist/address/%20%20", {"reason": "x"}, 422, "invalid_request"),
         ("PUT", "/blocklist/device/a%00b", {"reason": "x"}, 422, "invalid_request"),
         ("PUT", "/blocklist/device/" + "d" * 501, {"reason": "x"}, 422, "invalid_request"),
+        ("PUT", "/blocklist/device/" + quote("\ufdfa" * 100), {"reason": "x"}, 422, "invalid_request"),
+        ("PUT", "/blocklist/device/%E2%80%8B", {"reason": "x"}, 422, "invalid_request"),
+        ("PUT", "/blocklist/device/", {"reason": "x"}, 422, "invalid_request"),
+        ("PUT", "/blocklist/device/a", {"reason": " \u200b"}, 422, "invalid_request"),
+        ("GET", "/accounts/a%0Ab", None, 422, "invalid_request"),
+        ("GET", "/accounts/%E3%85%A4", None, 422, "invalid_request"),
         ("POST", "/reviews/o-1", {"verdict": "refer"}, 422, "invalid_request"),
         ("GET", "/blocklist?cursor=nonsense", None, 422, "bad_cursor"),
     ],

@@ -12,11 +12,13 @@ from unittest.mock import Mock
 
 import pytest
 import typer
+from pydantic import TypeAdapter, ValidationError
 from typer.testing import CliRunner, Result
 
 from larder.cli import app
 from larder.stack.errors import StackError
 from shared import tokens
+from shared.contracts.base import Account
 from shared.settings import SERVICES, Settings, get_settings
 from tests.hostile import HOSTILE, acting
 
@@ -24,9 +26,20 @@ NOWHERE = "127.0.0.1:1"
 """Nobody listens there."""
 NUMBERS = ("nan", "inf", "-inf", "1e308", "-1e308", "9" * 40, "-" + "9" * 40, "0x10", "1_0 0", "", "many", "\x1b[2J")
 TEXTS = ("", " ", "\x00", "\x1b[2J", "a" * 5000, "../../etc", "order:", "order:-1", "order:" + "9" * 40, "king:1")
+ACCOUNT = TypeAdapter(Account)
 NAMES = re.compile(r"([A-Za-z0-9][A-Za-z0-9._:@+-]{0,63})?")
+
+
+def _is_account(text: str) -> bool:
+    try:
+        ACCOUNT.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
 MAY: dict[tuple[str, str], Callable[[str], object]] = {
-    ("token", "--account"): lambda text: not text or tokens.is_account(text),
+    ("token", "--account"): lambda text: not text or _is_account(text),
     ("token", "--store"): NAMES.fullmatch,
 }
 """What makes sense after all, by command and option."""
