@@ -35,8 +35,8 @@ async def test_a_swept_world_has_no_violation(world: World) -> None:
     assert after.in_flight.orders == before.in_flight.orders
     assert after.checked == before.checked
     counts = "select count(*) filter (where ended), count(*) from orders join timeline using (order_id)"
-    ended, all_ = await world.of["order"].fetchrow(counts)
-    assert (ended, all_ > 0) == (0, True)
+    (row,) = await world.of["order"].fetch(counts)
+    assert (row[0], row[1] > 0) == (0, True)
 
 
 async def test_a_timeline_that_nobody_swept_is_missed(world: World) -> None:
