@@ -370,15 +370,17 @@ _SETTLE_REQUESTS = """with mine as (select shard from progress where shard = $1 
 settled as (delete from parked_requests r using mine where r.shard = mine.shard and r.parked_id = any($2::bigint[])),
 done as (update parked p set state = case when p.id = any($3::bigint[]) then 'dropped' else 'replayed' end
     from mine where p.shard = mine.shard and (p.id = any($3::bigint[]) or p.id = any($4::bigint[]))),
--- More waits behind what was replayed than one turn takes: the next one of each subject is asked for in its turn,
--- unless one before it parked again.
+subjects as (select subject, bool_and(state <> 'parked' or id = any($4::bigint[])) as through from parked
+    where id = any($2::bigint[]) and id <> all($3::bigint[]) and code = any($6::text[]) group by subject),
+-- One parked again: what waits behind it is not replayed before it, though somebody asked for that as well.
+held_back as (delete from parked_requests r using mine, subjects s, parked p
+    where r.shard = mine.shard and r.parked_id = p.id and r.action = 'replay' and not s.through
+        and p.shard = mine.shard and p.subject = s.subject and p.state = 'parked' and p.code = any($6::text[])),
+-- More waits behind what was replayed than one turn takes: the next one of each subject is asked for in its turn.
 go_on as (insert into parked_requests (parked_id, shard, action)
-    select min(p.id), mine.shard, 'replay' from mine join parked p using (shard)
-    where p.state = 'parked' and p.code = any($6::text[]) and p.id > $7
+    select min(p.id), mine.shard, 'replay' from mine, subjects s, parked p
+    where s.through and p.shard = mine.shard and p.subject = s.subject and p.state = 'parked'
+        and p.code = any($6::text[]) and p.id > $7
         and not exists (select from parked_requests r where r.parked_id = p.id)
-        and p.subject in (
-            select q.subject from parked q
-            where q.id = any($2::bigint[]) and q.id <> all($3::bigint[]) and q.code = any($6::text[])
-            group by q.subject having bool_and(q.state <> 'parked' or q.id = any($4::bigint[])))
     group by p.subject, mine.shard on conflict do nothing)
 select 1 / count(*) from mine"""

@@ -182,6 +182,20 @@ async def test_what_parks_again_holds_back_what_is_behind_it_over_turns(
     assert await ground.rows("select count(*) from parked_requests") == [(0,)]
 
 
+async def test_one_jar_that_parks_again_holds_back_no_other(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of two jars are asked for at once, more than a turn takes: one raises again, the other one is free."""
+    monkeypatch.setattr(database, "REQUESTED_MAX", 2)
+    owner, log = await ground.owner(), ground.log
+    await owner.run_batch([log.told(m) for jar in "ab" for m in (Smash(jar=jar), *[Put(jar=jar, pieces=1)] * 3)])
+    await ask(ground, "drop", 5)
+    await owner.serve_requests()
+    await ask(ground, "replay", 1, 2, 3, 4, 6, 7, 8)
+    await turns(owner)
+    assert (await ground.pieces("a"), await ground.pieces("b")) == (0, 3)
+    assert {subject for subject, _ in await parked(ground)} == {"a"}
+    assert owner.shard.blocked == {"a"}
+
+
 async def test_large_bodies_are_replayed_a_few_at_a_time(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """At least one, and no more than the bound of bytes says; a drop reads no body."""
     monkeypatch.setattr(database, "REQUESTED_BYTES", 100)

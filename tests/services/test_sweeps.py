@@ -290,15 +290,34 @@ async def test_of_two_workers_one_sweeps(parts: RealParts) -> None:
             assert await other.fetchval("select count(*) from baskets where delivery is not null") == 0
 
 
-async def test_a_look_when_nothing_is_due_reads_an_index(parts: RealParts) -> None:
-    """However many rows there are: by age, from where the sweep stands, and without sorting them."""
+ORDERS = """
+insert into orders (order_id, phase, phase_since, account, store, placed_at, total, attempt, method, paid, refunded,
+    refunds, closing_refund, reference, reason, given_back, tickets, ticket_id, ended)
+select 'o-' || n, 'closed', now(), 'a-1', 's-1', now() - n * interval '1 minute', 1, 1, '', 0, 0, 0, 0, '', '', 0,
+    0, '', true
+from generate_series(1, 20000) n"""
+
+
+async def test_a_portion_of_many_reads_no_more_than_a_portion(parts: RealParts) -> None:
+    """It walks the index from its place on, and sorts nothing, with the planner as it is."""
+    async with running("order", parts) as (service, _), service.pool.acquire() as own:
+        await own.execute(f"{ORDERS}; analyze orders; insert into sweeps values ('personal data', '-infinity', '')")
+        plan = await explained(own, ORDER_SWEEPS[0])
+        new = plan[: plan.index("sweeps_later")]
+        assert "Index Scan using orders_by_age on orders" in new, plan
+        assert "Sort" not in new, plan
+
+
+async def test_every_sweep_has_an_index_to_walk(parts: RealParts) -> None:
+    """By age and key, so that a look when nothing is due reads one entry of it, however many rows there are."""
     for name, (*_, sweeps) in SERVICES.items():
         async with running(name, parts) as (service, _), service.pool.acquire() as own:
-            await own.execute("set enable_seqscan = off")
+            await own.execute("set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off")
             for one in sweeps:
                 plan = await explained(own, one)
-                assert f"{one.table}_by_age" in plan, plan
-                assert f"ROW(o.{one.at}, o.{one.key}) > ROW(" in plan, plan
+                new = plan[: plan.index("sweeps_later")]
+                assert f"ROW({one.at}, {one.key}) > ROW(place.at, place.key)" in new, plan
+                assert "Sort" not in new, plan
 
 
 async def explained(connection: asyncpg.pool.PoolConnectionProxy, one: Sweep) -> str:
