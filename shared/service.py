@@ -36,6 +36,7 @@ from shared.runtime.envelope import Headers
 from shared.runtime.instants import read_every_instant
 from shared.runtime.shard import LogRewritten
 from shared.runtime.statement import Store
+from shared.runtime.sweep import Sweep
 from shared.runtime.worker import Worker
 from shared.settings import NotConfiguredError, Settings, get_settings, what_does_not_fit
 
@@ -82,7 +83,7 @@ Background = Callable[[Parts], contextlib.AbstractAsyncContextManager[None]]
 class Service:
     """What a service is made of. `beat_ms` is the least time between two batches: services off the way to payment take
     a slower one, so that batches are larger and the others faster. `resting` is SQL for `Prefer: wait`: ids as $1,
-    rows (id, resting)."""
+    rows (id, resting). `sweeps` say what of it does not stay for ever."""
 
     title: str
     description: str
@@ -93,6 +94,7 @@ class Service:
     resting: str = "select id, true from unnest($1::text[]) u (id)"
     effects: Callable[[Settings], Awaitable[Run]] | None = None
     background: Sequence[Background] = field(default_factory=tuple)
+    sweeps: Sequence[Sweep] = ()
 
 
 def serve(service: Service) -> None:
@@ -159,7 +161,15 @@ async def _run(service: Service, settings: Settings) -> None:
                 bell.ring(subjects)
 
         run = await service.effects(settings) if service.effects else None
-        worker = Worker(service.decider, service.store, settings, beat_ms=service.beat_ms, run=run, saved=saved)
+        worker = Worker(
+            service.decider,
+            service.store,
+            settings,
+            beat_ms=service.beat_ms,
+            run=run,
+            saved=saved,
+            sweeps=service.sweeps,
+        )
 
         async def publish(topic: str, partition: int, key: bytes, value: bytes, headers: Headers) -> None:
             sent = await worker.producer.send(topic, value, key=key, partition=partition, headers=headers)

@@ -113,6 +113,12 @@ class Settings(BaseSettings):
     """How long a shard remembers the ids of commands from outside."""
     outbox_retention_s: float = Field(120, ge=0, le=SECONDS_MAX, allow_inf_nan=False)
     """How long sent messages stay in the outbox, for a broker that lost its log."""
+    personal_data_s: Seconds = 90 * 86_400
+    """How long addresses, devices and people's own words are kept once an order is placed; longer while it is open."""
+    timeline_s: Seconds = 400 * 86_400
+    """How long the timeline of an order is kept once it is placed; longer while the order is open."""
+    parked_s: Seconds = 30 * 86_400
+    """How long a parked message is kept that was replayed or dropped; one that is open is kept for good."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @classmethod

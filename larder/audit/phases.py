@@ -24,7 +24,8 @@ NEWS = frozenset(
 )
 """All that may still happen to an order that has ended: stray money, tickets, and papers and goods that come late."""
 
-# Only what looks unusual comes out. `goes_on`: an entry after the first end is in a phase that is none.
+# Only what looks unusual comes out. `goes_on`: an entry after the first end is in a phase that is none. An order that
+# is over has no timeline any more once the sweep has passed its age.
 _UNUSUAL = """
 with told as (
     select order_id, max(seq) as last_seq,
@@ -37,7 +38,10 @@ select coalesce(o.order_id, t.order_id) as order_id, o.phase, o.ended, last.phas
     coalesce(t.open_seq > t.end_seq, false) as goes_on, coalesce(t.ends, 0) as ends
 from orders o full join told t on t.order_id = o.order_id
 left join timeline last on last.order_id = t.order_id and last.seq = t.last_seq
-where o.phase is distinct from last.phase or o.ended <> (o.phase = any($1::text[]))
+where (o.phase is distinct from last.phase
+        and not (o.ended and last.seq is null
+            and o.placed_at <= coalesce((select at from sweeps where name = 'timelines'), '-infinity')))
+    or o.ended <> (o.phase = any($1::text[]))
     or t.open_seq > t.end_seq or t.ends > 1
 order by 1"""
 _ENTRIES = """

@@ -1,15 +1,18 @@
-"""`larder parked list|show|replay|drop`: messages that nobody could handle. Ids are written `service:number`."""
+"""`larder parked list|show|replay|drop`: messages that nobody could handle. Ids are written `service:number`; replay
+and drop take ids, or a filter, whose matches they count and ask about first."""
 
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from typing import Annotated, Any
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated, Any, Literal
 
 import asyncpg
 import typer
 
+from larder.commands.parked_filter import Filter, instant, waiting
 from larder.say import say, say_lines
 from larder.stack.errors import StackError
 from larder.stack.migrate import connect
@@ -19,16 +22,24 @@ PATIENCE_S = 30
 """How long a replay or a drop is waited for; its shard's worker carries it out."""
 PAUSE_S = 0.1
 LISTED_AT_MOST = 200
+"""Listed unless the command says otherwise."""
+LIMIT_MAX = 2**31 - 1
 BODY_SHOWN_CHARS = 4000
+DONE = {"replay": "replayed", "drop": "dropped"}
 
 AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON.")]
-Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="One or more, as `larder parked list` tells them.")]
+Ids = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="As `larder parked list` tells them; none: what a filter says."),
+]
 OnlyService = Annotated[str | None, typer.Option("--service", help=f"Only one of: {', '.join(SERVICES)}.")]
+Code = Annotated[str | None, typer.Option("--code", help="Only those parked with this code.")]
+Type = Annotated[str | None, typer.Option("--type", help="Only messages of this type.")]
+Subject = Annotated[str | None, typer.Option("--subject", help="Only those about this subject: an order, say.")]
+Since = Annotated[str | None, typer.Option("--since", help="Only those parked then or later (ISO 8601; UTC).")]
+Before = Annotated[str | None, typer.Option("--before", help="Only those parked before then (ISO 8601; UTC).")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it to all that the filter matches without asking.")]
 
-LIST = """
-select id, shard, subject, topic, kafka_partition, kafka_offset,
-    message_id, message_type, code, reason, parked_at, state
-from parked where state = 'parked' or $1 order by id limit $2"""
 SHOW = "select * from parked where id = $1"
 # The worker takes a request away when it has carried it out, so that a message that parks again can be asked for again.
 ASK = """
@@ -49,18 +60,38 @@ def add_to(app: typer.Typer) -> None:
 @group.command("list")
 def list_parked(
     service: OnlyService = None,
-    every: Annotated[bool, typer.Option("--all", help="Also those replayed and dropped.")] = False,
+    code: Code = None,
+    type_: Type = None,
+    subject: Subject = None,
+    since: Since = None,
+    before: Before = None,
+    state: Annotated[
+        Literal["parked", "replayed", "dropped"], typer.Option("--state", help="Only those in this state.")
+    ] = "parked",
+    every: Annotated[bool, typer.Option("--all", help="In every state.")] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, max=LIMIT_MAX, help="At most so many; 0: all.")
+    ] = LISTED_AT_MOST,
     as_json: AsJson = False,
 ) -> None:
     """List what is parked, oldest first."""
-    rows = asyncio.run(_list([_known(service)] if service else list(SERVICES), every))
+    wanted = _filter(None if every else state, code, type_, subject, since, before)
+    rows: list[dict[str, Any]] = []
+    counts = asyncio.run(_list(_services(service), wanted, limit or LIMIT_MAX, rows.append if as_json else _say_row))
     if as_json:
         say(json.dumps(rows))
-        return
-    for row in rows:
-        say(f"{row['id']}  {row['state']}  {row['message_type'] or '?'}  {row['subject'] or '-'}  {row['code']}")
-        say(f"    {row['reason']}")
-    say(f"{len(rows)} listed" if rows else "nothing is parked")
+    matching = sum(counts.values())
+    listed = min(matching, limit or LIMIT_MAX)
+    told = f"{listed:,} listed" if matching else "nothing is parked" if wanted == Filter() else "nothing matches"
+    if listed < matching:
+        told = f"{listed:,} listed of {matching:,} ({_each(counts)}): --limit 0 lists all"
+    if listed < matching or not as_json:
+        say(told, err=as_json)
+
+
+def _say_row(row: dict[str, Any]) -> None:
+    say(f"{row['id']}  {row['state']}  {row['message_type'] or '?'}  {row['subject'] or '-'}  {row['code']}")
+    say(f"    {row['reason']}")
 
 
 @group.command()
@@ -76,15 +107,47 @@ def show(parked_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJso
 
 
 @group.command()
-def replay(parked_ids: Ids, as_json: AsJson = False) -> None:
+def replay(
+    parked_ids: Ids = None,
+    service: OnlyService = None,
+    code: Code = None,
+    type_: Type = None,
+    subject: Subject = None,
+    since: Since = None,
+    before: Before = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
     """Ask the owning worker to handle parked messages again, and those of the same subject behind them."""
-    _ask_each(parked_ids, "replay", as_json)
+    wanted = _filter("parked", code, type_, subject, since, before)
+    _ask_for("replay", parked_ids or [], service, wanted, yes, as_json)
 
 
 @group.command()
-def drop(parked_ids: Ids, as_json: AsJson = False) -> None:
+def drop(
+    parked_ids: Ids = None,
+    service: OnlyService = None,
+    code: Code = None,
+    type_: Type = None,
+    subject: Subject = None,
+    since: Since = None,
+    before: Before = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
     """Give parked messages up; those of the same subject behind them can then be replayed."""
-    _ask_each(parked_ids, "drop", as_json)
+    wanted = _filter("parked", code, type_, subject, since, before)
+    _ask_for("drop", parked_ids or [], service, wanted, yes, as_json)
+
+
+def _ask_for(action: str, parked_ids: list[str], service: str | None, wanted: Filter, yes: bool, as_json: bool) -> None:
+    filtered = wanted.narrows or service is not None
+    if filtered == bool(parked_ids):
+        raise typer.BadParameter("name ids, or a filter (--service, --code, --type, --subject, --since, --before)")
+    if parked_ids:
+        _ask_each(parked_ids, action, as_json)
+    elif not asyncio.run(_ask_matching(_services(service), wanted, action, yes, as_json)):
+        raise typer.Exit(1)
 
 
 def _ask_each(parked_ids: list[str], action: str, as_json: bool) -> None:
@@ -96,6 +159,25 @@ def _ask_each(parked_ids: list[str], action: str, as_json: bool) -> None:
             say(json.dumps(answer) if as_json else f"{answer['id']} is {answer['state']}")
     if any(isinstance(answer, StackError) for answer in answers):
         raise typer.Exit(1)
+
+
+def _services(service: str | None) -> list[str]:
+    return list(SERVICES) if service is None else [_known(service)]
+
+
+def _filter(
+    state: str | None,
+    code: str | None,
+    type_: str | None,
+    subject: str | None,
+    since: str | None,
+    before: str | None,
+) -> Filter:
+    return Filter(state, code, type_, subject, instant("--since", since), instant("--before", before))
+
+
+def _each(counts: dict[str, int]) -> str:
+    return ", ".join(f"{service} {count:,}" for service, count in counts.items() if count)
 
 
 def _known(service: str) -> str:
@@ -111,25 +193,82 @@ def _split(parked_id: str) -> tuple[str, int]:
     return _known(service), int(number)
 
 
-async def _list(services: list[str], every: bool) -> list[dict[str, Any]]:
-    found = []
+@asynccontextmanager
+async def _connected(service: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(get_settings().dsn(service), service)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _list(
+    services: Sequence[str], wanted: Filter, most: int, show: Callable[[dict[str, Any]], None]
+) -> dict[str, int]:
+    """Shows at most so many; answers with how many match in each service."""
+    counts = {}
     for service in services:
-        connection = await connect(get_settings().dsn(service), service)
-        try:
-            rows = await connection.fetch(LIST, every, LISTED_AT_MOST)
-        finally:
-            await connection.close()
-        found += [_shown(service, dict(row)) for row in rows]
-    return found
+        async with _connected(service) as connection:
+            counts[service], _ = await wanted.count(connection)
+            async for row in wanted.rows(connection, most):
+                most -= 1
+                show(_shown(service, dict(row)))
+    return counts
+
+
+async def _ask_matching(services: Sequence[str], wanted: Filter, action: str, yes: bool, as_json: bool) -> bool:
+    """Counts, asks the operator, asks the workers, and waits; whether all of it was done."""
+    found = {}
+    for service in services:
+        async with _connected(service) as connection:
+            found[service] = await wanted.count(connection)
+    counts = {service: count for service, (count, _) in found.items() if count}
+    if not counts:
+        say("{}" if as_json else "nothing that is parked matches")
+        return True
+    _confirm(f"this {action}s {sum(counts.values()):,} messages ({_each(counts)})", yes)
+    done = {s: await _matching_done(s, wanted, action, count, found[s][1]) for s, count in counts.items()}
+    if as_json:
+        say(json.dumps({s: {"asked": counts[s], "done": done[s]} for s in counts}))
+    else:
+        for service, count in counts.items():
+            as_before = f", {count - done[service]:,} park as before" if done[service] < count else ""
+            say(f"{service}: {done[service]:,} {DONE[action]}{as_before}")
+    return done == counts
+
+
+def _confirm(what: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise StackError(f"{what}: say --yes to do it")
+    if not typer.confirm(f"{what}. Go on?", err=True):
+        raise StackError("nothing was done")
+
+
+async def _matching_done(service: str, wanted: Filter, action: str, count: int, last: int) -> int:
+    """Leaves the requests, and waits as long as the workers get on with them; how many are not parked any more."""
+    async with _connected(service) as connection:
+        asked_at = await wanted.ask(connection, action, last)
+        left, patience = count, int(PATIENCE_S / PAUSE_S)
+        while now_left := await waiting(connection, asked_at):
+            patience = int(PATIENCE_S / PAUSE_S) if now_left < left else patience - 1
+            left = now_left
+            if patience <= 0:
+                raise StackError(
+                    f"asked {service} to {action} {count:,}, and nothing happened to {left:,} of them within "
+                    f"{PATIENCE_S} s; the requests stay, and are carried out when the workers of their shards run "
+                    "(`larder status`)"
+                )
+            await asyncio.sleep(PAUSE_S)
+        still, _ = await wanted.count(connection, last)
+        return count - still
 
 
 async def _show(parked_id: str) -> dict[str, Any]:
     service, number = _split(parked_id)
-    connection = await connect(get_settings().dsn(service), service)
-    try:
+    async with _connected(service) as connection:
         row = await connection.fetchrow(SHOW, number)
-    finally:
-        await connection.close()
     if row is None:
         raise StackError(f"nothing is parked under {parked_id} (`larder parked list`)")
     return _shown(service, dict(row))

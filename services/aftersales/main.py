@@ -3,7 +3,7 @@
 from services.aftersales.api import routes
 from services.aftersales.decider import DECIDER
 from services.aftersales.oldest import watch_oldest
-from services.aftersales.store import AftersalesStore
+from services.aftersales.store import SWEEPS, AftersalesStore
 from shared.service import Service, serve
 
 SERVICE = Service(
@@ -12,6 +12,7 @@ SERVICE = Service(
     decider=DECIDER,
     store=AftersalesStore(),
     routes=routes,
+    sweeps=SWEEPS,
     beat_ms=100,  # off the way to payment; a person at the telephone does not feel it
     resting="select ticket_id, phase <> 'deciding' from tickets where ticket_id = any($1::text[])",
     background=(watch_oldest,),

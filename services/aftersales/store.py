@@ -11,6 +11,7 @@ import msgspec
 from services.aftersales.state import Call, Phase, Ticket, TicketPhase, Window
 from shared.runtime.commit import Commit
 from shared.runtime.statement import Connection, Write
+from shared.runtime.sweep import Sweep
 from shared.runtime.table import Key
 
 LOAD_WINDOWS = """
@@ -36,6 +37,26 @@ select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
 on conflict (ticket_id) do update
 set phase = excluded.phase, note = excluded.note, ended_at = excluded.ended_at, call = excluded.call
 """
+
+# The words of people; what larder itself says are codes.
+_NO_WORDS = """
+update tickets
+set reason = case when opened_by = '' then reason else '' end,
+    note = case when phase = 'rejected' and kind in ('missing_goods', 'refund_failed') then '' else note end
+where ticket_id = any($1::text[])
+"""
+SWEEPS = (
+    Sweep(
+        "personal data",
+        "personal_data_s",
+        "tickets",
+        "opened_at",
+        "ticket_id",
+        "o.ended_at is not null",
+        (_NO_WORDS,),
+    ),
+)
+"""What is not kept of a ticket that has ended."""
 
 _write_json = msgspec.json.Encoder().encode
 _read_spus = msgspec.json.Decoder(tuple[str, ...]).decode

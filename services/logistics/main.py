@@ -2,7 +2,7 @@
 
 from services.logistics.api import routes
 from services.logistics.decider import DECIDER
-from services.logistics.store import LogisticsStore
+from services.logistics.store import SWEEPS, LogisticsStore
 from shared.service import Service, serve
 
 SERVICE = Service(
@@ -11,6 +11,7 @@ SERVICE = Service(
     decider=DECIDER,
     store=LogisticsStore(),
     routes=routes,
+    sweeps=SWEEPS,
     beat_ms=40,
 )
 

@@ -24,6 +24,7 @@ from services.logistics.state import (
 from shared.contracts.order import Delivery
 from shared.runtime.commit import Commit
 from shared.runtime.statement import Connection, Write
+from shared.runtime.sweep import Sweep
 from shared.runtime.table import Key
 
 LOAD_FULFILMENTS = """
@@ -66,6 +67,24 @@ APPEND_STEPS_BACK = """
     insert into steps_back (order_id, at, entered, reason, actor, spus, quantities, found)
     select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                          $8::text[])"""
+
+_NO_DELIVERY = "update pick_lists set delivery = null where order_id = any($1::text[]) and delivery is not null"
+# Why an order could not be delivered, in the courier's words.
+_NO_WORDS = """
+    update steps_back set reason = ''
+    where order_id = any($1::text[]) and entered = 'returning' and reason not in ('', 'intercepted')"""
+SWEEPS = (
+    Sweep(
+        "personal data",
+        "personal_data_s",
+        "fulfilments",
+        "received_at",
+        "order_id",
+        "o.delivered_at is not null or o.called_off_at is not null",
+        (_NO_DELIVERY, _NO_WORDS),
+    ),
+)
+"""What is not kept of a store's work that is over."""
 
 
 class LogisticsStore:

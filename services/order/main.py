@@ -4,7 +4,7 @@ from services.order.api import routes
 from services.order.decider import DECIDER
 from services.order.oldest import watch_oldest
 from services.order.state import RESTING
-from services.order.store import OrderStore
+from services.order.store import SWEEPS, OrderStore
 from shared.service import Service, serve
 
 _PHASES = ", ".join(f"'{phase}'" for phase in sorted(RESTING))
@@ -15,6 +15,7 @@ SERVICE = Service(
     decider=DECIDER,
     store=OrderStore(),
     routes=routes,
+    sweeps=SWEEPS,
     beat_ms=4,
     resting=f"select order_id, phase in ({_PHASES}) from orders where order_id = any($1::text[])",
     background=(watch_oldest,),

@@ -29,6 +29,7 @@ from shared.contracts.base import Slot
 from shared.contracts.order import Delivery
 from shared.runtime.commit import Commit
 from shared.runtime.statement import Connection, Write, columns, to_text
+from shared.runtime.sweep import Sweep
 from shared.runtime.table import Key
 
 _ORDERS = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, b.device,
@@ -90,6 +91,20 @@ on conflict (order_id) do update
         owed = excluded.owed, overdue = excluded.overdue"""
 _PAPERS = """insert into papers (order_id, kind, at, body)
 select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[])"""
+
+_AGED = ("orders", "placed_at", "order_id", "o.ended")
+_NO_DELIVERY = """update baskets set delivery = null, device = null
+where order_id = any($1::text[]) and (delivery is not null or device is not null)"""
+# Who rejects a ticket says why in words of his own; the other notes are codes.
+_NO_WORDS = """update papers set body = (body::jsonb || '{"note": ""}')::text
+where order_id = any($1::text[]) and kind = 'ticket' and body::jsonb ->> 'phase' = 'rejected'
+    and body::jsonb ->> 'kind' in ('missing_goods', 'refund_failed')"""
+_NO_TIMELINE = "delete from timeline where order_id = any($1::text[])"
+SWEEPS = (
+    Sweep("personal data", "personal_data_s", *_AGED, (_NO_DELIVERY, _NO_WORDS)),
+    Sweep("timelines", "timeline_s", *_AGED, (_NO_TIMELINE,)),
+)
+"""What is not kept of an order that is over. Its lines and papers are: they say what the money was for."""
 
 
 class OrderStore:

@@ -2,7 +2,7 @@
 
 from services.risk.api import routes
 from services.risk.decider import DECIDER
-from services.risk.store import RiskStore
+from services.risk.store import SWEEPS, RiskStore
 from shared.service import Service, serve
 
 SERVICE = Service(
@@ -11,6 +11,7 @@ SERVICE = Service(
     decider=DECIDER,
     store=RiskStore(),
     routes=routes,
+    sweeps=SWEEPS,
     beat_ms=4,
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 from services.risk.state import Blocked, Cancel, CancelPhase, Phase, Review, Screening, Treatment
 from shared.runtime.commit import Commit
 from shared.runtime.statement import Connection, Write
+from shared.runtime.sweep import Sweep
 from shared.runtime.table import Key
 
 LOAD_SCREENINGS = """
@@ -42,6 +43,20 @@ SAVE_CANCELS = """
 insert into cancels (order_id, account, phase, reason, at)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
 """
+
+_NO_SUSPICION = "update reviews set device = null, address = null, note = '' where order_id = any($1::text[])"
+SWEEPS = (
+    Sweep(
+        "personal data",
+        "personal_data_s",
+        "reviews",
+        "asked_at",
+        "order_id",
+        "o.decided_at is not null",
+        (_NO_SUSPICION,),
+    ),
+)
+"""What is not kept of a review that is decided."""
 
 
 class RiskStore:

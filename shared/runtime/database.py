@@ -35,6 +35,10 @@ WORKER_SETTINGS = {
 }
 DUE_MAX = 1_000
 """Most timers that fire in one batch."""
+REQUESTED_MAX = 500
+"""Most parked messages that one turn replays or drops; the rest goes into the next turns."""
+REQUESTED_BYTES = 8_000_000
+"""About so many bytes of bodies are replayed in one turn, at least one message."""
 OUTBOX_PAGE = 200
 """Most outbox rows read at once when they are published again."""
 
@@ -178,8 +182,9 @@ class Database:
     # -- parked ----------------------------------------------------------------------------------------------------
 
     async def parked_requests(self, shard: int) -> list[ParkedRow]:
-        """What operators asked for; a replay takes the later messages of its subject along, in order."""
-        rows = await self.connection.fetch(_REQUESTS, shard, list(BLOCKING))
+        """What operators asked for, the oldest first, at most REQUESTED_MAX; a replay takes the later messages of its
+        subject along, in order. Those with the action `settled` are done already."""
+        rows = await self.connection.fetch(_REQUESTS, shard, list(BLOCKING), REQUESTED_MAX, REQUESTED_BYTES)
         return [
             ParkedRow(
                 r["id"],
@@ -203,13 +208,23 @@ class Database:
     async def settle_requests(
         self, shard: int, asked: Sequence[int], dropped: Sequence[int], replayed: Sequence[int]
     ) -> None:
-        """The requests are done with. Dropped messages do not come back; effects asked again count as replayed.
+        """The requests are done with. Dropped messages do not come back; effects asked again count as replayed. What
+        waits further behind what was replayed is asked for by itself.
 
         Raises GateShut when the shard is somebody else's by now: what was done here is lost, and he has to do it.
         """
         epoch = self._epochs[shard]
         try:
-            await self.connection.fetchval(_SETTLE_REQUESTS, shard, list(asked), list(dropped), list(replayed), epoch)
+            await self.connection.fetchval(
+                _SETTLE_REQUESTS,
+                shard,
+                list(asked),
+                list(dropped),
+                list(replayed),
+                epoch,
+                list(BLOCKING),
+                max(asked, default=0),
+            )
         except asyncpg.DivisionByZeroError:
             raise GateShut(f"shard {shard}: epoch {epoch} is over") from None
 
@@ -336,15 +351,44 @@ _SWEEP_OUTBOX = """delete from outbox o using (
 where o.shard = $1 and o.topic = k.t and o.kafka_partition = k.p and o.last_link <= k.l
   and (k.stays is null or o.first_link < k.stays)"""
 _SWEEP_ANSWERS = "delete from answers where shard = $1 and at < $2::timestamptz - make_interval(secs => $3)"
-_REQUESTS = """select distinct p.*, r.action from parked_requests r
-join parked a on a.id = r.parked_id
-join parked p on p.state = 'parked' and p.shard = r.shard
-    and (p.id = a.id or (r.action = 'replay' and a.code = any($2::text[]) and p.subject = a.subject
-                         and p.code = any($2::text[]) and p.id > a.id))
-where r.shard = $1 order by p.id"""
+# The oldest requests, and what waits behind the first one of each subject; a message that is to be dropped is not taken
+# along. A request for one that is settled comes as such, so that it is done with.
+_REQUESTS = """with asked as materialized (
+    select a.id, a.subject, a.code, a.state, r.action
+    from parked_requests r join parked a on a.id = r.parked_id
+    where r.shard = $1 order by r.parked_id limit $3),
+firsts as (
+    select subject, min(id) as id from asked
+    where action = 'replay' and state = 'parked' and code = any($2::text[]) group by subject),
+wanted as (
+    select id, case state when 'parked' then action else 'settled' end as action from asked
+    union
+    select p.id, 'replay' from firsts f
+    join parked p on p.shard = $1 and p.subject = f.subject and p.state = 'parked' and p.id > f.id
+        and p.code = any($2::text[])
+    where not exists (select from parked_requests d where d.parked_id = p.id and d.action = 'drop')
+    order by id limit $3),
+weighed as (
+    select w.id, w.action, sum(octet_length(p.body)) filter (where w.action = 'replay')
+        over (order by w.id rows between unbounded preceding and 1 preceding) as bytes_before
+    from wanted w join parked p using (id))
+select w.action, p.* from weighed w join parked p using (id) where coalesce(w.bytes_before, 0) < $4 order by id"""
 # Behind the gate of the epoch, like every write of a shard.
 _SETTLE_REQUESTS = """with mine as (select shard from progress where shard = $1 and epoch = $5 for update),
 settled as (delete from parked_requests r using mine where r.shard = mine.shard and r.parked_id = any($2::bigint[])),
 done as (update parked p set state = case when p.id = any($3::bigint[]) then 'dropped' else 'replayed' end
-    from mine where p.shard = mine.shard and (p.id = any($3::bigint[]) or p.id = any($4::bigint[])))
+    from mine where p.shard = mine.shard and (p.id = any($3::bigint[]) or p.id = any($4::bigint[]))),
+subjects as (select subject, bool_and(state <> 'parked' or id = any($4::bigint[])) as through from parked
+    where id = any($2::bigint[]) and id <> all($3::bigint[]) and code = any($6::text[]) group by subject),
+-- One parked again: what waits behind it is not replayed before it, though somebody asked for that as well.
+held_back as (delete from parked_requests r using mine, subjects s, parked p
+    where r.shard = mine.shard and r.parked_id = p.id and r.action = 'replay' and not s.through
+        and p.shard = mine.shard and p.subject = s.subject and p.state = 'parked' and p.code = any($6::text[])),
+-- More waits behind what was replayed than one turn takes: the next one of each subject is asked for in its turn.
+go_on as (insert into parked_requests (parked_id, shard, action)
+    select min(p.id), mine.shard, 'replay' from mine, subjects s, parked p
+    where s.through and p.shard = mine.shard and p.subject = s.subject and p.state = 'parked'
+        and p.code = any($6::text[]) and p.id > $7
+        and not exists (select from parked_requests r where r.parked_id = p.id)
+    group by p.subject, mine.shard on conflict do nothing)
 select 1 / count(*) from mine"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime
 
 import asyncpg
@@ -141,27 +141,29 @@ class Owner:
             await self._commit(self.shard.read(due))
         self.next_due = await self.database.next_due(self.shard.progress.shard)
 
-    async def serve_requests(self) -> None:
-        """Replays and drops what operators asked for."""
+    async def serve_requests(self) -> bool:
+        """Replays and drops what operators asked for, a turn's worth; whether there may be more."""
         number = self.shard.progress.shard
         rows = await self.database.parked_requests(number)
         if not rows:
-            return
-        dropped = {r.id for r in rows if r.action == "drop"}
-        # One that is dropped may wait behind one that is replayed: then it is not taken along.
-        replays = [r for r in rows if r.action == "replay" and r.id not in dropped]
-        for row in (r for r in replays if r.delivery.topic == EFFECTS):
-            await self._ask_again(row.delivery.id)
+            return False
+        dropped = [r.id for r in rows if r.action == "drop"]
+        replays = [r for r in rows if r.action == "replay"]
+        effects = [r for r in replays if r.delivery.topic == EFFECTS]
+        if effects:
+            await self._ask_again({r.delivery.id for r in effects})
         if messages := [Replay(r.id, r.delivery) for r in replays if r.delivery.topic != EFFECTS]:
             await self._commit(self.shard.read(messages))
+            while self._carried:  # what is asked for next may wait behind them
+                await self.run_batch([])
         asked = [r.id for r in rows]
-        again = [r.id for r in replays if r.delivery.topic == EFFECTS]
-        await self.database.settle_requests(number, asked, list(dropped), again)
+        await self.database.settle_requests(number, asked, dropped, [r.id for r in effects])
         self.shard.blocked = await self.database.blocked(number)
+        return True
 
-    async def _ask_again(self, effect_id: str) -> None:
+    async def _ask_again(self, effect_ids: Container[str]) -> None:
         for effect in await self.database.open_effects(self.shard.progress.shard):
-            if effect.id == effect_id and self.runner:
+            if effect.id in effect_ids and self.runner:
                 self.runner.start(effect, resumed=True)
 
     async def _commit(self, works: Sequence[Work]) -> None:

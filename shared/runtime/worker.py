@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import asyncpg
@@ -31,6 +31,7 @@ from shared.runtime.owner import Owner
 from shared.runtime.publisher import make_producer
 from shared.runtime.shard import SHORTER_LOG
 from shared.runtime.statement import Store
+from shared.runtime.sweep import Sweep, Sweeper
 from shared.runtime.watchdog import Watchdog
 from shared.settings import Settings
 
@@ -61,6 +62,7 @@ class Worker:
         beat_ms: int,
         run: Run | None = None,
         saved: Callable[[Commit], None] = lambda commit: None,
+        sweeps: Sequence[Sweep] = (),
     ) -> None:
         self.decider = decider
         self.store = store
@@ -68,6 +70,7 @@ class Worker:
         self.beat_s = (beat_ms if settings.beat_ms is None else settings.beat_ms) / 1000
         self.run_effect = run
         self.saved = saved
+        self.sweeps = sweeps
         self.owners: dict[int, Owner] = {}
         self.topics = sorted({commands_of(decider.service), *(m.TOPIC for m in decider.listens)})
         self.producer = make_producer(
@@ -181,7 +184,9 @@ class Worker:
                 if began >= requests_at:
                     requests_at = began + REQUESTS_S
                     for owner in list(self.owners.values()):
-                        await owner.serve_requests()
+                        if await owner.serve_requests():  # a turn's worth: the log has its turn between two of them
+                            requests_at = 0.0
+                            self._wake.set()
             self._watchdog.resting()
             if worked:
                 took = loop.time() - began
@@ -295,6 +300,7 @@ class Worker:
     async def _keep_house(self) -> None:
         service = self.decider.service
         sweeper = await asyncpg.connect(self.settings.dsn(service))
+        sweeping = Sweeper(sweeper, self.sweeps, self.settings)
         try:
             while True:
                 await asyncio.sleep(HOUSEKEEPING_S)
@@ -310,6 +316,8 @@ class Worker:
                     owner.publisher.check()  # an idle worker has no batch to notice it by
                     swept = Database(sweeper, self.store, self.settings.outbox_retention_s, self.settings.id_memory_s)
                     await swept.sweep(owner.shard.progress, datetime.now(UTC))
+                if self.owners:
+                    await sweeping.sweep(datetime.now(UTC))
         finally:
             await sweeper.close()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from shared.runtime import database
+from shared.runtime.owner import Owner
 from shared.runtime.said import Effect
 from shared.runtime.shard import EFFECTS
 from tests.runtime.ground import Ground, drained, parked, until
@@ -119,6 +121,105 @@ async def test_effect_whose_answer_parked_waits_for_an_operator_over_restarts(gr
     await until(lambda: heir.has_work)
     await heir.run_batch([])
     assert (await ground.pieces("a"), await parked(ground)) == (7, [])
+
+
+async def turns(owner: Owner) -> int:
+    """Serves until nothing is asked for; how many turns it took."""
+    count = 0
+    while await owner.serve_requests():
+        count += 1
+        assert count < 50, "it comes to no end"
+    return count
+
+
+async def test_many_requests_are_served_a_turn_s_worth_at_a_time(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more messages a turn than the bound says, drops and replays, until all are done."""
+    monkeypatch.setattr(database, "REQUESTED_MAX", 3)
+    owner, log = await ground.owner(), ground.log
+    await owner.run_batch([log.told(Vanish(jar=f"j-{n}")) for n in range(10)])
+    await ask(ground, "drop", *range(1, 11))
+    assert await owner.serve_requests()
+    assert await ground.rows("select count(*) from parked where state = 'dropped'") == [(3,)]
+    assert await turns(owner) == 3
+    assert await parked(ground) == []
+    assert await ground.rows("select count(*) from parked_requests") == [(0,)]
+
+
+async def test_what_waits_behind_is_replayed_in_order_over_turns(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a turn takes along: each is decided once, in its order, what was asked to be dropped is, and nothing
+    is left behind."""
+    monkeypatch.setattr(database, "REQUESTED_MAX", 3)
+    owner, log = await ground.owner(), ground.log
+    await owner.run_batch([log.told(m) for m in (Smash(jar="a"), *(Put(jar="a", pieces=n) for n in range(1, 12)))])
+    await ask(ground, "drop", 1, 8)
+    await owner.serve_requests()
+    await ask(ground, "replay", 2)
+    assert await turns(owner) == 4
+    assert await parked(ground) == []
+    assert await ground.rows("select pieces from notes where jar = 'a' order by seq") == [
+        (n,) for n in range(1, 12) if n != 7
+    ]
+    assert owner.shard.blocked == set()
+
+
+async def test_what_parks_again_holds_back_what_is_behind_it_over_turns(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one of the jar raises once more: none of the others is decided, and the turns come to an end."""
+    monkeypatch.setattr(database, "REQUESTED_MAX", 3)
+    owner, log = await ground.owner(), ground.log
+    await owner.run_batch([log.told(m) for m in (Smash(jar="a"), *(Put(jar="a", pieces=n) for n in range(1, 8)))])
+    await ask(ground, "replay", 1)
+    await turns(owner)
+    assert (len(await parked(ground)), await ground.pieces("a")) == (8, 0)
+    await ask(ground, "replay", *range(1, 9))
+    await turns(owner)
+    assert (len(await parked(ground)), await ground.pieces("a")) == (8, 0)
+    assert await ground.rows("select count(*) from parked_requests") == [(0,)]
+
+
+async def test_one_jar_that_parks_again_holds_back_no_other(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of two jars are asked for at once, more than a turn takes: one raises again, the other one is free."""
+    monkeypatch.setattr(database, "REQUESTED_MAX", 2)
+    owner, log = await ground.owner(), ground.log
+    await owner.run_batch([log.told(m) for jar in "ab" for m in (Smash(jar=jar), *[Put(jar=jar, pieces=1)] * 3)])
+    await ask(ground, "drop", 5)
+    await owner.serve_requests()
+    await ask(ground, "replay", 1, 2, 3, 4, 6, 7, 8)
+    await turns(owner)
+    assert (await ground.pieces("a"), await ground.pieces("b")) == (0, 3)
+    assert {subject for subject, _ in await parked(ground)} == {"a"}
+    assert owner.shard.blocked == {"a"}
+
+
+async def test_large_bodies_are_replayed_a_few_at_a_time(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least one, and no more than the bound of bytes says; a drop reads no body."""
+    monkeypatch.setattr(database, "REQUESTED_BYTES", 100)
+    owner, log = await ground.owner(), ground.log
+    await owner.run_batch([log.told(Vanish(jar="j" * 60)) for _ in range(5)])
+    await ask(ground, "replay", 1, 2, 3)
+    await ask(ground, "drop", 4, 5)
+    rows = await owner.database.parked_requests(0)
+    assert [r.id for r in rows] == [1, 2]
+    await turns(owner)
+    assert await ground.rows("select id from parked where state = 'parked' order by id") == [(1,), (2,), (3,)]
+
+
+async def test_a_request_for_what_is_settled_is_done_with(ground: Ground) -> None:
+    """Two operators asked for the same: the second one's request must not stand in the way of others for ever."""
+    owner, log = await ground.owner(), ground.log
+    await owner.run_batch([log.told(Vanish(jar="a")), log.told(Vanish(jar="b"))])
+    await ask(ground, "drop", 1)
+    await turns(owner)
+    await ask(ground, "replay", 1)
+    await ask(ground, "drop", 2)
+    await turns(owner)
+    assert await ground.rows("select id, state from parked order by id") == [(1, "dropped"), (2, "dropped")]
+    assert await ground.rows("select count(*) from parked_requests") == [(0,)]
 
 
 @pytest.mark.xfail(

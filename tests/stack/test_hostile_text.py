@@ -67,8 +67,11 @@ def _prints(function: str) -> bool:
 def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Services, broker and a home that hold nothing but hostile text."""
 
-    async def rows(*_: object) -> list[dict[str, Any]]:
-        return [ROW, ROW]
+    async def rows(
+        services: object, wanted: object, most: int, show: Callable[[dict[str, Any]], None]
+    ) -> dict[str, int]:
+        show(ROW)
+        return {HOSTILE: most + 1}
 
     async def row(*_: object) -> dict[str, Any]:
         return ROW
