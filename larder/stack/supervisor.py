@@ -19,7 +19,7 @@ from larder.stack.parts import Part, Parts
 from larder.stack.postgres import Postgres
 from larder.stack.process import Identity, Program, bury, wait_until
 from larder.stack.state import Stack, http_status
-from larder.stack.topics import ensure_topics
+from larder.stack.topics import acknowledge_by_two, ensure_topics
 from shared.settings import SERVICES, WINDOWS, Settings
 
 Say = Callable[[str], None]
@@ -107,6 +107,7 @@ class Supervisor:
         made = await ensure_topics(settings.bootstrap(), settings.shards)
         if made:
             self._say(f"made {len(made)} topics with {settings.shards} partition{'s' * (settings.shards > 1)} each")
+        await acknowledge_by_two(settings.bootstrap(), self._say)
         for service in SERVICES:
             self._keep(self._service(service))
         await asyncio.gather(*(self._until_ready(settings, service) for service in SERVICES))
