@@ -10,6 +10,7 @@ import typer
 from larder.say import say_lines
 from larder.stack.belonging import check_goes_with
 from larder.stack.brokers import FORGETS, IN_MEMORY, docker_answers
+from larder.stack.copies import complaints, look
 from larder.stack.disk import disk_of
 from larder.stack.errors import StackError
 from larder.stack.home import Home, port_is_free
@@ -102,6 +103,7 @@ async def _stack(visit: Visit, settings: Settings) -> None:
     try:
         cluster = await cluster_id(settings.bootstrap())
         visit.say(True, "broker", f"{settings.bootstrap()}, {await _topics(settings)}, cluster {cluster}")
+        await _copies(visit, settings)
     except (StackError, NotConfiguredError) as error:
         visit.say(False, "broker", str(error))
     if cluster.startswith(IN_MEMORY):
@@ -128,6 +130,18 @@ async def _topics(settings: Settings) -> str:
         told = ", ".join(f"{name} {count}" for name, count in counts.items() if count != settings.shards)
         raise StackError(f"LARDER_SHARDS is {settings.shards}, but partitions are: {told}")
     return f"{len(counts)} topics with {settings.shards} partition(s) each"
+
+
+async def _copies(visit: Visit, settings: Settings) -> None:
+    async with admin(settings.bootstrap()) as client:
+        cluster = await look(client)
+    found = complaints(cluster)
+    for complaint in found:
+        visit.say(False, "copies", complaint.text, needed=complaint.urgent)
+    if not found:
+        copies = min((topic.copies for topic in cluster.topics), default=0)
+        told = "one of each topic: what the broker's disk loses is lost" if copies == 1 else f"{copies} of each topic"
+        visit.say(True, "copies", f"{told}; {cluster.brokers} broker(s)")
 
 
 async def _database(settings: Settings, name: str, cluster: str) -> str:

@@ -7,7 +7,7 @@ import typer
 from larder.say import say
 from larder.stack import migrate as migrations
 from larder.stack.home import Home
-from larder.stack.topics import ensure_topics
+from larder.stack.topics import acknowledge_by_two, ensure_topics
 from shared.settings import get_settings
 
 
@@ -29,4 +29,5 @@ async def _migrate() -> None:
     await migrations.migrate(settings, say)
     made = await ensure_topics(settings.bootstrap(), settings.shards)
     say(f"made {len(made)} topics" if made else "all topics are there")
+    await acknowledge_by_two(settings.bootstrap(), say)
     say("databases and topics are as this checkout wants them")

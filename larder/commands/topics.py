@@ -31,7 +31,7 @@ def topics(
         bool, typer.Option("--despite-loss", help="With --adopt: go on without messages that nobody can publish again.")
     ] = False,
 ) -> None:
-    """List the topics, and who lags behind. Partitions, records ever written, and who has not read them all."""
+    """List the topics, and who lags behind. Partitions, copies, records ever written, and who has not read them all."""
     if adopt:
         asyncio.run(_adopt(despite_loss))
         return
@@ -39,11 +39,12 @@ def topics(
     if as_json:
         say(json.dumps([asdict(topic) for topic in told]))
         return
-    say(f"{'topic':<22} {'partitions':>10} {'end offsets':>14}  behind")
+    say(f"{'topic':<22} {'partitions':>10} {'copies':>6} {'in sync':>7} {'end offsets':>14}  behind")
     for topic in told:
         ends = ",".join(map(str, topic.end_offsets))
         behind = ", ".join(f"{group} {lag}" for group, lag in topic.lag.items()) or "-"
-        say(f"{topic.name:<22} {len(topic.end_offsets):>10} {ends:>14}  {behind}")
+        copies = f"{topic.copies:>6} {topic.in_sync:>7}"
+        say(f"{topic.name:<22} {len(topic.end_offsets):>10} {copies} {ends:>14}  {behind}")
 
 
 async def _adopt(despite_loss: bool) -> None:

@@ -22,7 +22,7 @@ from larder.stack.parts import Part, Parts
 from larder.stack.postgres import Postgres
 from larder.stack.process import Identity, Program, bury, wait_until
 from larder.stack.state import Stack, http_status
-from larder.stack.topics import ensure_topics
+from larder.stack.topics import acknowledge_by_two, ensure_topics
 from shared.settings import SERVICES, WINDOWS, Settings
 
 Say = Callable[[str], None]
@@ -121,6 +121,7 @@ class Supervisor:
         made = await ensure_topics(settings.bootstrap(), settings.shards)
         if made:
             self.say(f"made {len(made)} topics with {settings.shards} partition{'s' * (settings.shards > 1)} each")
+        await acknowledge_by_two(settings.bootstrap(), self.say)
         for service in SERVICES:
             self._keep(Keeper(self._service(service), self))
         await asyncio.gather(*(self._until_ready(settings, service) for service in SERVICES))

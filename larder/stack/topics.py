@@ -1,7 +1,7 @@
 """Topics: made with equal partition counts, checked, and told with what is in them and who lags behind."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -9,21 +9,25 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, TopicAlreadyExistsError, for_code
 
+from larder.stack.copies import MIN_IN_SYNC, copies_in, ensure_min_in_sync, fewest, min_in_sync_of, partitions_of
 from larder.stack.errors import StackError
 from shared.contracts.topics import ALL_TOPICS, SERVICES
 
 PATIENCE_S = 20
-COPIES = 3
-"""Replicas of a topic, where the cluster has so many brokers."""
 
 
 @dataclass(frozen=True)
 class TopicNews:
-    """One topic as the broker tells it. `lag`: records that a consumer group has not committed yet, by group."""
+    """One topic as the broker tells it. `lag`: records that a consumer group has not committed yet, by group.
+
+    `copies` and `in_sync`: the fewest of any of its partitions.
+    """
 
     name: str
     end_offsets: tuple[int, ...]
     lag: dict[str, int]
+    copies: int
+    in_sync: int
 
 
 @asynccontextmanager
@@ -65,13 +69,7 @@ async def cluster_id(bootstrap: str) -> str:
 
 async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
     """How many partitions each of larder's topics has; topics that are not there are left out."""
-    # All topics are asked for: one that is asked for by name is made by some brokers, with partitions of their choice.
-    described = await client.describe_topics()
-    return {
-        topic["topic"]: len(topic["partitions"])
-        for topic in described
-        if topic["error_code"] == 0 and topic["topic"] in ALL_TOPICS
-    }
+    return {name: len(those) for name, those in (await partitions_of(client)).items() if name in ALL_TOPICS}
 
 
 async def ensure_topics(bootstrap: str, shards: int) -> list[str]:
@@ -87,14 +85,26 @@ async def ensure_topics(bootstrap: str, shards: int) -> list[str]:
             )
         missing = [name for name in ALL_TOPICS if name not in there]
         if missing:
-            copies = min(COPIES, len((await client.describe_cluster())["brokers"]))
-            answer = await client.create_topics([NewTopic(name, shards, copies) for name in missing])
+            copies = copies_in(len((await client.describe_cluster())["brokers"]))
+            needed = min_in_sync_of(copies)
+            # Where one is enough, what the brokers have of themselves is left to whoever runs them.
+            configs = {MIN_IN_SYNC: str(needed)} if needed > 1 else {}
+            new = [NewTopic(name, shards, copies, topic_configs=configs) for name in missing]
+            answer = await client.create_topics(new)
             for name, code, *why in answer.topic_errors:
                 error = for_code(code)
                 if code and error is not TopicAlreadyExistsError:
                     raise StackError(f"topic {name} cannot be made: {error.__name__} {why[0] if why else ''}")
             await _until_led(client, shards)
         return missing
+
+
+async def acknowledge_by_two(bootstrap: str, say: Callable[[str], None]) -> None:
+    """Topics with three copies acknowledge what two have, also those that were made or moved without."""
+    async with admin(bootstrap) as client:
+        changed = await ensure_min_in_sync(client)
+    if changed:
+        say(f"set {MIN_IN_SYNC} to 2 on {len(changed)} topic(s) with three copies: {', '.join(changed)}")
 
 
 async def _until_led(client: AIOKafkaAdminClient, shards: int) -> None:
@@ -115,10 +125,10 @@ async def _until_led(client: AIOKafkaAdminClient, shards: int) -> None:
 async def news(bootstrap: str) -> list[TopicNews]:
     """What the broker knows of larder's topics, and how far the services' consumer groups are behind."""
     async with admin(bootstrap) as client:
-        counts = await partition_counts(client)
-        partitions = [TopicPartition(name, n) for name, count in counts.items() for n in range(count)]
+        found = {name: those for name, those in (await partitions_of(client)).items() if name in ALL_TOPICS}
+        partitions = [TopicPartition(name, n) for name, those in found.items() for n in range(len(those))]
         ends = await _end_offsets(bootstrap, partitions)
-        lags: dict[str, dict[str, int]] = {name: {} for name in counts}
+        lags: dict[str, dict[str, int]] = {name: {} for name in found}
         for group in SERVICES:
             try:
                 committed_offsets = await client.list_consumer_group_offsets(group)
@@ -129,9 +139,15 @@ async def news(bootstrap: str) -> list[TopicNews]:
                     lag = lags[partition.topic]
                     lag[group] = lag.get(group, 0) + max(0, ends[partition] - committed.offset)
     return [
-        TopicNews(name, tuple(ends[TopicPartition(name, n)] for n in range(counts[name])), lags[name])
+        TopicNews(
+            name,
+            end_offsets=tuple(ends[TopicPartition(name, n)] for n in range(len(found[name]))),
+            lag=lags[name],
+            copies=fewest(found[name], "replicas"),
+            in_sync=fewest(found[name], "isr"),
+        )
         for name in ALL_TOPICS
-        if name in counts
+        if name in found
     ]
 
 
