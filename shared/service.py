@@ -29,7 +29,7 @@ from shared.http.sse import stop_streams
 from shared.http.waiting import Bell, RestWatcher
 from shared.runtime.broker import WrongBroker
 from shared.runtime.commit import Commit
-from shared.runtime.database import GateShut
+from shared.runtime.database import GateShut, NameTaken
 from shared.runtime.decider import Decider
 from shared.runtime.effects import Run
 from shared.runtime.envelope import Headers
@@ -118,6 +118,8 @@ def last_words(error: Exception) -> tuple[int, str]:
     match error:
         case GateShut():
             return LEFT_EXIT, f"{error}: somebody else owns it now, exiting"
+        case NameTaken():
+            return LEFT_EXIT, str(error)
         case WrongBroker() | LogRewritten():
             return WRONG_BROKER_EXIT, str(error)
         case NotConfiguredError():

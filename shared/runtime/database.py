@@ -5,11 +5,13 @@ Everything is set-based: `save` is one statement for a whole batch, whatever is 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -32,7 +34,13 @@ WORKER_SETTINGS = {
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
+    # A worker whose machine is gone leaves its name (`take_name`) after half a minute.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
 }
+NAME_LOCK = 0x1A4D
+"""The advisory locks of workers' names; beside it goes a hash of the name."""
 DUE_MAX = 1_000
 """Most timers that fire in one batch."""
 REQUESTED_MAX = 500
@@ -50,6 +58,26 @@ _unpack_wires = msgspec.msgpack.Decoder(list[Wire]).decode
 async def cluster_ids(connection: Connection) -> list[str]:
     """The Kafka clusters that the shards of this database go with: one, unless an adoption was cut short."""
     return [r["cluster_id"] for r in await connection.fetch("select distinct cluster_id from progress")]
+
+
+class NameTaken(Exception):
+    """Another process is this worker of this service: its name in the consumer group can only be one's."""
+
+
+async def take_name(connection: Connection, service: str, worker: int, patience_s: float) -> None:
+    """Takes a worker's name for as long as the connection lasts; waits for one that is just dying. Raises NameTaken.
+
+    Two members of one name would end each other for ever, since each that comes fences the other.
+    """
+    end = monotonic() + patience_s
+    name = f"{service}-{worker}"
+    while not await connection.fetchval("select pg_try_advisory_lock($1, hashtext($2))", NAME_LOCK, name):
+        if monotonic() > end:
+            raise NameTaken(
+                f"another process is worker {worker} of {service} already: give each process of a service its own "
+                "LARDER_WORKER (0, 1, ...). That one goes on"
+            )
+        await asyncio.sleep(0.05)
 
 
 class GateShut(Exception):

@@ -19,9 +19,9 @@ from aiokafka.errors import KafkaError
 
 from shared.contracts.topics import ALL_TOPICS, commands_of
 from shared.runtime import envelope
-from shared.runtime.broker import WrongBroker, check_partitions, check_same_cluster, cluster_id
+from shared.runtime.broker import WrongBroker, check_partitions, check_same_cluster, cluster_id, leave_group
 from shared.runtime.commit import Commit
-from shared.runtime.database import WORKER_SETTINGS, Database, cluster_ids
+from shared.runtime.database import WORKER_SETTINGS, Database, cluster_ids, take_name
 from shared.runtime.decider import Decider
 from shared.runtime.effects import Run
 from shared.runtime.envelope import Delivery
@@ -39,6 +39,10 @@ log = logging.getLogger(__name__)
 
 SESSION_MS = 6_000
 """After this long without a heartbeat another worker takes a shard over (the broker's lowest default)."""
+NAME_PATIENCE_S = 10.0
+"""How long a worker waits for its name: the one before it may just be dying."""
+HEARTBEAT_MS = 500
+"""By its heartbeats a worker learns that another one has left, and that there is something to take over."""
 METADATA_MS = 5_000
 """A worker that joins while the broker starts may see none of its topics, and is assigned nothing: so often it looks
 again. The client's default is five minutes."""
@@ -99,6 +103,7 @@ class Worker:
         for known in await cluster_ids(self._connection):
             check_same_cluster(known, self._cluster)
         await check_partitions(bootstrap, ALL_TOPICS, self.settings.shards)
+        await take_name(self._connection, self.decider.service, self.settings.worker, NAME_PATIENCE_S)
         await self.producer.start()
         self._consumer = consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
@@ -109,7 +114,7 @@ class Worker:
             # For partitions that the fetcher looks at before `take` has put it where the shard stopped.
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_MS,
-            heartbeat_interval_ms=SESSION_MS // 3,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             max_partition_fetch_bytes=1 << 20,
             fetch_max_wait_ms=500,
             metadata_max_age_ms=METADATA_MS,
@@ -131,6 +136,7 @@ class Worker:
 
     async def _disconnect(self) -> None:
         await asyncio.gather(self._commit_offsets(), return_exceptions=True)
+        await asyncio.gather(leave_group(self._consumer), return_exceptions=True)
         await asyncio.gather(self._consumer.stop(), self.producer.stop(), return_exceptions=True)
         await self._connection.close()
 
@@ -250,6 +256,8 @@ class Worker:
     async def take(self, partitions: set[TopicPartition]) -> None:
         """Claims the shards of these partitions and puts the consumer where they stopped."""
         async with self._owning:
+            if self._stopping:
+                return  # whoever is left gets them when we are gone; a claim would only be in his way
             for number in sorted({tp.partition for tp in partitions}):
                 database = Database(
                     self._connection, self.store, self.settings.outbox_retention_s, self.settings.id_memory_s

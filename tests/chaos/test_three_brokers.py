@@ -1,4 +1,4 @@
-"""A cluster of three brokers loses one, then two, under load: nothing acknowledged is lost, and all goes on after it."""
+"""A cluster of three brokers loses one, then two, under load: nothing acknowledged is lost, and all goes on after."""
 
 from __future__ import annotations
 

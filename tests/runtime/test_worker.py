@@ -12,11 +12,14 @@ from aiokafka import TopicPartition
 from services.aftersales.decider import DECIDER
 from services.aftersales.store import AftersalesStore
 from shared.runtime.broker import WrongBroker
+from shared.runtime.database import NameTaken
 from shared.runtime.worker import Worker
 from shared.settings import Settings
 
 pytestmark = pytest.mark.parts
 PATIENCE_S = 40
+HANDED_OVER_S = 3.0
+"""Under a second on a quiet machine; the session that nobody should have to wait for is six."""
 
 
 @pytest.fixture
@@ -77,6 +80,65 @@ async def test_a_worker_that_is_told_to_stop_ends_without_an_error(migrated: Set
     one.stop()
     await asyncio.wait_for(running, PATIENCE_S)
     assert await books.fetchval("select epoch from progress") == 1
+
+
+async def test_a_worker_that_stops_hands_over_at_once(migrated: Settings, books) -> None:
+    """The other one has the shard long before the session of the first would have ended: it left the group."""
+    first, second = worker(migrated), worker(migrated.model_copy(update={"worker": 1}))
+    running = [asyncio.create_task(first.run())]
+    try:
+        await asyncio.wait_for(first.assigned.wait(), PATIENCE_S)
+        running.append(asyncio.create_task(second.run()))
+        await asyncio.wait_for(until_joined(second), PATIENCE_S)
+        owner, other = (first, second) if first.owners else (second, first)
+        owner.stop()
+        began = asyncio.get_running_loop().time()
+        await asyncio.wait_for(running[0 if owner is first else 1], PATIENCE_S)
+        await asyncio.wait_for(until_owning(other), PATIENCE_S)
+        assert asyncio.get_running_loop().time() - began < HANDED_OVER_S
+    finally:
+        for one in (first, second):
+            one.stop()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_of_two_workers_of_one_name_the_first_lives_on(
+    migrated: Settings, books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second says whose name it has and what to do; it never joins, so the first is not fenced."""
+    monkeypatch.setattr("shared.runtime.worker.NAME_PATIENCE_S", 0.2)
+    first, second = worker(migrated), worker(migrated)
+    running = asyncio.create_task(first.run())
+    await asyncio.wait_for(first.assigned.wait(), PATIENCE_S)
+    with pytest.raises(NameTaken, match=r"worker 0 of aftersales.*LARDER_WORKER"):
+        await asyncio.wait_for(second.run(), PATIENCE_S)
+    assert first.owners
+    assert not running.done()
+    first.stop()
+    await asyncio.wait_for(running, PATIENCE_S)
+
+
+async def until_joined(one: Worker) -> None:
+    """Until it is a member of its group."""
+    while not (hasattr(one, "_consumer") and one._consumer._coordinator and one._consumer._coordinator.generation > 0):
+        await asyncio.sleep(0.02)
+
+
+async def until_owning(one: Worker) -> None:
+    """Until it owns a shard."""
+    while not one.owners:
+        await asyncio.sleep(0.02)
+
+
+async def test_a_worker_that_is_going_down_takes_no_shard(migrated: Settings, books) -> None:
+    """A rebalance may come while it stops: its claim would only be in the way of whoever is left."""
+    one = worker(migrated)
+    one._connection = books
+    one._consumer = Seeks()
+    one.stop()
+    await one.take({TopicPartition("aftersales.commands", 0)})
+    assert not one.owners
+    assert await books.fetchval("select count(*) from progress") == 0
 
 
 class Seeks:
