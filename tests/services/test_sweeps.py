@@ -227,12 +227,14 @@ async def test_a_ticket_s_words_go(parts: RealParts) -> None:
         await service.hear(raised("missing_goods", "t-2"))
         await service.hear(OpenTicket(order_id="o-1", ticket_id="t-3", kind="intercept", reason="she moved out"))
         await service.hear(settled("rejected", "not_in_delivery", "t-3"))
+        await service.hear(OpenTicket(order_id="o-1", ticket_id="t-4", kind="intercept", reason="he is abroad"))
         await sweep_after(91)
-        told = {f"t-{n}": await page(service, f"/tickets/t-{n}") for n in (1, 2, 3)}
+        told = {f"t-{n}": await page(service, f"/tickets/t-{n}") for n in (1, 2, 3, 4)}
         assert {t: (p["reason"], p["note"]) for t, p in told.items()} == {
             "t-1": ("not on the shelf", ""),
             "t-2": ("not on the shelf", ""),
             "t-3": ("", "not_in_delivery"),
+            "t-4": ("he is abroad", ""),
         }
         await service.forget()
         answer = await service.ask("POST", "/tickets/t-2/reject", {"reason": "he found it"})
