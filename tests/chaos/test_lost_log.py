@@ -12,6 +12,8 @@ import pytest
 from larder.stack.home import Home
 from larder.stack.jars import can_run_kafka
 from larder.stack.kafka import Kafka
+from larder.stack.process import wait_until
+from larder.stack.topics import admin, ensure_topics
 from shared.settings import SERVICES
 from tests.chaos.reaper import Mortal, load, nothing_wrong
 
@@ -19,6 +21,7 @@ pytestmark = [
     pytest.mark.stack,
     pytest.mark.skipif(can_run_kafka() is not None, reason="the broker's files are somebody else's"),
 ]
+LOST = "this log has lost records"
 SAID = "this database goes with Kafka cluster"
 PROGRESS = "select json_agg(array[sent, received] order by shard)::text from progress"
 
@@ -52,6 +55,41 @@ async def test_a_lost_log_is_given_again_from_the_outboxes(stack: Mortal, long: 
     async with load(stack, 60, 60, "--unpaid-share", 0, "--late-share", 0, seed=4) as playing:
         await playing.ended_well()
     await nothing_wrong(stack)
+
+
+async def test_a_topic_made_again_is_noticed_and_given_again(stack: Mortal, long: bool) -> None:
+    """The cluster is the same, and one log of it is another: deleted and made again while orders are placed. Whoever
+    reads it stops and says so, whatever its offsets look like; adopted, it holds again what the outboxes keep."""
+    orders, rate = (3_000, 100) if long else (300, 80)
+    async with load(stack, orders, rate, seed=5) as playing:
+        await stack.goes_on("inventory")
+        await make_again(stack, "inventory.commands")
+        await stack.says("inventory", LOST)
+        await playing.interrupted()
+    await stack.larder("down")
+    adopted = await stack.larder("topics", "--adopt")
+    assert adopted.status == 0, adopted.err
+    assert re.search(r"order/0: [1-9][0-9,]* messages are published again", adopted.out), adopted.out
+    assert "payment/0" not in adopted.out
+    again = await stack.larder("topics", "--adopt")
+    assert "nothing to adopt" in again.out
+    await stack.up_again()
+    async with load(stack, 60, 60, "--unpaid-share", 0, "--late-share", 0, seed=6) as playing:
+        await playing.ended_well()
+    await nothing_wrong(stack)
+
+
+async def make_again(stack: Mortal, topic: str) -> None:
+    """The topic loses all its records."""
+    bootstrap = Kafka(Home.at(stack.home), print).bootstrap
+    async with admin(bootstrap) as client:
+        await client.delete_topics([topic])
+
+        async def gone() -> bool:
+            return topic not in await client.list_topics()
+
+        await wait_until(gone, 30, f"{topic} to be gone")
+    await ensure_topics(bootstrap, 1)
 
 
 async def wipe_the_broker(stack: Mortal) -> None:
