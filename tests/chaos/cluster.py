@@ -49,15 +49,21 @@ num.replica.fetchers=1
 num.recovery.threads.per.data.dir=1
 log.cleaner.enable=false
 """
-BROKER = COMMON + """
+BROKER = (
+    COMMON
+    + """
 process.roles=broker
 listeners=PLAINTEXT://127.0.0.1:{port}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 """
-ONLY_CONTROLLER = COMMON + """
+)
+ONLY_CONTROLLER = (
+    COMMON
+    + """
 process.roles=controller
 listeners=CONTROLLER://127.0.0.1:{controller_port}
 """
+)
 LIGHT = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
