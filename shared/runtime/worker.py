@@ -45,8 +45,8 @@ IDLE_POLL_MS = 250
 HOUSEKEEPING_S = 5.0
 """Beat of offset commits, metrics, sweeping and the look at the cluster id."""
 ENDS_PATIENCE_S = 2.0
-"""How long brokers may take to tell where the logs end. The client alone would ask for 40 s; with two shards in turn the
-watchdog takes that for a batch that never ends."""
+"""How long brokers may take to tell where the logs end. The client alone would ask for 40 s; with two shards in turn
+the watchdog takes that for a batch that never ends."""
 REQUESTS_S = 1.0
 """Beat of the look at what operators asked for."""
 
