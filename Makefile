@@ -38,9 +38,9 @@ format: env  ## put the format right, and what lint can mend
 	$(BIN)/ruff check --fix .
 
 test: env  ## everything this machine can run; says first what it uses and leaves out
-	$(BIN)/python -m pytest --ignore=tests/compose --ignore=tests/chaos/test_lost_log.py
+	$(BIN)/python -m pytest --ignore=tests/compose --ignore=tests/chaos/test_lost_log.py --ignore=tests/chaos/test_three_brokers.py
 
-chaos: env  ## everything that is killed, also a broker whose log is lost for good (needs a quiet machine)
+chaos: env  ## everything that is killed, also two of three brokers, and a broker whose log is lost for good (needs a quiet machine)
 	$(BIN)/python -m pytest tests/chaos
 
 rehearse: env  ## bring up docker-compose.yml for real, and deliver an order through it

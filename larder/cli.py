@@ -1,6 +1,7 @@
 """The command `larder`: a table of contents. Each module in larder/commands adds its commands to the app."""
 
 import io
+import logging
 import sys
 from typing import Any
 
@@ -23,6 +24,7 @@ class Larder(TyperGroup):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a terminal that knows no ü is no reason to stop
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # commands tell in their own words what goes wrong
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
         except _UsageError as error:

@@ -25,7 +25,9 @@ get_settings.cache_clear()
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Says first which broker and which database are used, and what is left out."""
-    return [f"larder: {line}" for line in told()]
+    ignored = config.getoption("ignore") or []
+    left_out = [f"left out: {', '.join(ignored)} (`make chaos` and `make rehearse` run them)"] if ignored else []
+    return [f"larder: {line}" for line in (*told(), *left_out)]
 
 
 @pytest.fixture(scope="session")

@@ -41,10 +41,10 @@ def topics(
         return
     say(f"{'topic':<22} {'partitions':>10} {'copies':>6} {'in sync':>7} {'end offsets':>14}  behind")
     for topic in told:
-        ends = ",".join(map(str, topic.end_offsets))
+        ends = ",".join(map(str, topic.end_offsets)) or "not told"
         behind = ", ".join(f"{group} {lag}" for group, lag in topic.lag.items()) or "-"
         copies = f"{topic.copies:>6} {topic.in_sync:>7}"
-        say(f"{topic.name:<22} {len(topic.end_offsets):>10} {copies} {ends:>14}  {behind}")
+        say(f"{topic.name:<22} {topic.partitions:>10} {copies} {ends:>14}  {behind}")
 
 
 async def _adopt(despite_loss: bool) -> None:

@@ -14,18 +14,21 @@ from larder.stack.errors import StackError
 from shared.contracts.topics import ALL_TOPICS, SERVICES
 
 PATIENCE_S = 20
+ENDS_PATIENCE_S = 5
 
 
 @dataclass(frozen=True)
 class TopicNews:
     """One topic as the broker tells it. `lag`: records that a consumer group has not committed yet, by group.
 
-    `copies` and `in_sync`: the fewest of any of its partitions.
+    `copies` and `in_sync`: the fewest of any of its partitions. `end_offsets` is empty, and so is `lag`, while the
+    brokers do not tell them: with too few copies in sync the end of a log that has a new leader is not settled.
     """
 
     name: str
     end_offsets: tuple[int, ...]
     lag: dict[str, int]
+    partitions: int
     copies: int
     in_sync: int
 
@@ -104,7 +107,7 @@ async def acknowledge_by_two(bootstrap: str, say: Callable[[str], None]) -> None
     async with admin(bootstrap) as client:
         changed = await ensure_min_in_sync(client)
     if changed:
-        say(f"set {MIN_IN_SYNC} to 2 on {len(changed)} topic(s) with three copies: {', '.join(changed)}")
+        say(f"set {MIN_IN_SYNC} to 2 on {len(changed)} topic(s) with three copies")
 
 
 async def _until_led(client: AIOKafkaAdminClient, shards: int) -> None:
@@ -141,8 +144,9 @@ async def news(bootstrap: str) -> list[TopicNews]:
     return [
         TopicNews(
             name,
-            end_offsets=tuple(ends[TopicPartition(name, n)] for n in range(len(found[name]))),
+            end_offsets=tuple(ends[tp] for n in range(len(found[name])) if (tp := TopicPartition(name, n)) in ends),
             lag=lags[name],
+            partitions=len(found[name]),
             copies=fewest(found[name], "replicas"),
             in_sync=fewest(found[name], "isr"),
         )
@@ -171,7 +175,9 @@ async def _end_offsets(bootstrap: str, partitions: list[TopicPartition]) -> dict
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        ends: dict[TopicPartition, int] = await asyncio.wait_for(consumer.end_offsets(partitions), ENDS_PATIENCE_S)
         return ends
+    except (KafkaError, TimeoutError):
+        return {}
     finally:
         await consumer.stop()

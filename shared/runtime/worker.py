@@ -50,6 +50,9 @@ IDLE_POLL_MS = 250
 """Longest wait for records before timers and requests are looked at."""
 HOUSEKEEPING_S = 5.0
 """Beat of offset commits, metrics, sweeping and the look at the cluster id."""
+ENDS_PATIENCE_S = 2.0
+"""How long brokers may take to tell where the logs end. The client alone would ask for 40 s; with two shards in turn
+the watchdog takes that for a batch that never ends."""
 REQUESTS_S = 1.0
 """Beat of the look at what operators asked for."""
 
@@ -234,22 +237,26 @@ class Worker:
     async def _fire(self) -> None:
         """Due timers fire once the log is read up to where it ended when they were due: a payment that was accepted
         in time beats its expiry, also after an outage."""
-        for number, owner in list(self.owners.items()):
-            now = datetime.now(UTC)
-            if number in self._snapshots:
-                before, ends = self._snapshots[number]
-                offsets = owner.shard.progress.offsets
-                if all(offsets.get(topic, 0) >= end for topic, end in ends.items()):
-                    del self._snapshots[number]
-                    await owner.fire_due(before)
-            elif owner.next_due and owner.next_due <= now:
-                partitions = [TopicPartition(topic, number) for topic in self.topics]
-                try:
-                    found = await self._consumer.end_offsets(partitions)
-                except KafkaError:
-                    continue  # no log, no end: time stands still until the broker is back
-                self._snapshots[number] = (now, {tp.topic: end for tp, end in found.items()})
+        for number, (before, ends) in list(self._snapshots.items()):
+            owner = self.owners[number]
+            if all(owner.shard.progress.offsets.get(topic, 0) >= end for topic, end in ends.items()):
+                del self._snapshots[number]
+                await owner.fire_due(before)
+        now = datetime.now(UTC)
+        due = [n for n, o in self.owners.items() if n not in self._snapshots and o.next_due and o.next_due <= now]
+        for number, found in zip(due, await asyncio.gather(*map(self._ends, due)), strict=True):
+            if found is not None:
+                self._snapshots[number] = (now, found)
                 self._wake.set()
+
+    async def _ends(self, number: int) -> dict[str, int] | None:
+        """Where the log of a shard ends now; None while its brokers do not tell."""
+        partitions = [TopicPartition(topic, number) for topic in self.topics]
+        try:
+            found = await asyncio.wait_for(self._consumer.end_offsets(partitions), ENDS_PATIENCE_S)
+        except (KafkaError, TimeoutError):
+            return None  # no log, no end: time stands still until the broker is back
+        return {tp.topic: end for tp, end in found.items()}
 
     # -- owning shards ---------------------------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
         return [StackError(HOSTILE), {"id": HOSTILE, "state": HOSTILE}]
 
     async def news(*_: object) -> list[TopicNews]:
-        return [TopicNews(HOSTILE, (1,), {HOSTILE: 2}, 1, 1)]
+        return [TopicNews(HOSTILE, (1,), {HOSTILE: 2}, 1, 1, 1)]
 
     async def looked(*_: object) -> Report:
         return report()

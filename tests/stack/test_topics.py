@@ -17,6 +17,7 @@ async def test_topics_are_made_once(migrated: Settings, parts: RealParts) -> Non
     told = await news(parts.bootstrap)
     assert [topic.name for topic in told] == list(ALL_TOPICS)
     assert {len(topic.end_offsets) for topic in told} == {migrated.shards}
+    assert {(topic.copies, topic.in_sync) for topic in told} == {(1, 1)}
 
 
 async def test_another_number_of_shards_is_refused(migrated: Settings, parts: RealParts) -> None:
