@@ -160,6 +160,8 @@ async def spans(bootstrap: str) -> dict[tuple[str, int], tuple[int, int]]:
     async with admin(bootstrap) as client:
         counts = await partition_counts(client)
     partitions = [TopicPartition(name, n) for name, count in counts.items() for n in range(count)]
+    if not partitions:
+        return {}
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
