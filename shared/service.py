@@ -37,7 +37,7 @@ from shared.runtime.instants import read_every_instant
 from shared.runtime.shard import LogRewritten
 from shared.runtime.statement import Store
 from shared.runtime.sweep import Sweep
-from shared.runtime.worker import Worker
+from shared.runtime.worker import NoShare, Worker
 from shared.settings import NotConfiguredError, Settings, get_settings, what_does_not_fit
 
 log = logging.getLogger(__name__)
@@ -126,6 +126,8 @@ def last_words(error: Exception) -> tuple[int, str]:
             return SETTINGS_EXIT, str(error)
         case ValidationError() if (unfit := what_does_not_fit(error)) is not None:
             return SETTINGS_EXIT, unfit
+        case NoShare():
+            return GONE_EXIT, f"{error}, exiting; the next start joins anew"
         case asyncpg.DiskFullError():
             return (
                 GONE_EXIT,

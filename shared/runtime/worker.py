@@ -41,6 +41,9 @@ SESSION_MS = 6_000
 """After this long without a heartbeat another worker takes a shard over (the broker's lowest default)."""
 NAME_PATIENCE_S = 10.0
 """How long a worker waits for its name: the one before it may just be dying."""
+JOIN_PATIENCE_S = 12.0
+"""How long joining the group may take while the broker answers. A client has been seen to wait for ever for a broker that
+had just begun anew; its next start joined within a second."""
 HEARTBEAT_MS = 500
 """By its heartbeats a worker learns that another one has left, and that there is something to take over."""
 METADATA_MS = 5_000
@@ -55,6 +58,10 @@ ENDS_PATIENCE_S = 2.0
 the watchdog takes that for a batch that never ends."""
 REQUESTS_S = 1.0
 """Beat of the look at what operators asked for."""
+
+
+class NoShare(Exception):
+    """The group has not told this worker what its share is; joining anew is the way on."""
 
 
 class Worker:
@@ -92,6 +99,7 @@ class Worker:
         self.silent = False
         """The broker did not answer when it was looked at last."""
         self._short: set[TopicPartition] = set()
+        self._joined = asyncio.Event()
         self._snapshots: dict[int, tuple[datetime, dict[str, int]]] = {}
         self._watchdog = Watchdog(decider.service)
 
@@ -139,7 +147,8 @@ class Worker:
 
     async def _disconnect(self) -> None:
         await asyncio.gather(self._commit_offsets(), return_exceptions=True)
-        await asyncio.gather(leave_group(self._consumer), return_exceptions=True)
+        if self._stopping:  # one that failed comes back at once, as the same member
+            await asyncio.gather(leave_group(self._consumer), return_exceptions=True)
         await asyncio.gather(self._consumer.stop(), self.producer.stop(), return_exceptions=True)
         await self._connection.close()
 
@@ -290,6 +299,7 @@ class Worker:
                         self._consumer.seek(tp, owner.shard.progress.offsets.get(tp.topic, 0))
             if self.owners:
                 self.assigned.set()
+            self._joined.set()
             self._wake.set()
 
     async def _go_back(self, tp: TopicPartition, expected: int) -> None:
@@ -316,6 +326,8 @@ class Worker:
         service = self.decider.service
         sweeper = await asyncpg.connect(self.settings.dsn(service))
         sweeping = Sweeper(sweeper, self.sweeps, self.settings)
+        loop = asyncio.get_running_loop()
+        waits_since = loop.time()
         try:
             while True:
                 await asyncio.sleep(HOUSEKEEPING_S)
@@ -324,6 +336,10 @@ class Worker:
                 UNPUBLISHED.labels(service).set(sum(o.publisher.waiting for o in self.owners.values()))
                 EFFECTS_RUNNING.labels(service).set(sum(o.runner.running for o in self.owners.values() if o.runner))
                 await self._check_cluster()
+                if self.silent or self._joined.is_set():
+                    waits_since = loop.time()
+                elif loop.time() - waits_since > JOIN_PATIENCE_S:
+                    raise NoShare(f"no share of {service} was told within {JOIN_PATIENCE_S:g} s of joining its group")
                 await self._check_logs()
                 # Without a coordinator it would wait for one, and so keep the look at the cluster from its beat.
                 await asyncio.gather(asyncio.wait_for(self._commit_offsets(), HOUSEKEEPING_S), return_exceptions=True)

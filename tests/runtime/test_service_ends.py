@@ -18,6 +18,7 @@ from shared.logs import without_traceback
 from shared.runtime.broker import WrongBroker
 from shared.runtime.database import GateShut, NameTaken
 from shared.runtime.shard import LogRewritten
+from shared.runtime.worker import NoShare
 from shared.service import (
     BUG_EXIT,
     GONE_EXIT,
@@ -38,6 +39,7 @@ ROOT = Path(__file__).parents[2]
         (NameTaken("another process is worker 0"), LEFT_EXIT, "another process is worker 0"),
         (WrongBroker("another cluster"), WRONG_BROKER_EXIT, "another cluster"),
         (LogRewritten("lost records"), WRONG_BROKER_EXIT, "lost records"),
+        (NoShare("no share of risk was told"), GONE_EXIT, "no share of risk was told, exiting; the next start"),
         (asyncpg.DiskFullError("no space"), GONE_EXIT, "disk is full (no space)"),
         (asyncpg.TooManyConnectionsError("too many clients"), GONE_EXIT, "no more connections (too many clients)"),
         (asyncpg.OutOfMemoryError("out of memory"), GONE_EXIT, "OutOfMemoryError: out of memory"),

@@ -13,7 +13,7 @@ from services.aftersales.decider import DECIDER
 from services.aftersales.store import AftersalesStore
 from shared.runtime.broker import WrongBroker
 from shared.runtime.database import NameTaken
-from shared.runtime.worker import Worker
+from shared.runtime.worker import NoShare, Worker
 from shared.settings import Settings
 
 pytestmark = pytest.mark.parts
@@ -116,6 +116,20 @@ async def test_of_two_workers_of_one_name_the_first_lives_on(
     assert not running.done()
     first.stop()
     await asyncio.wait_for(running, PATIENCE_S)
+
+
+async def test_a_worker_that_is_told_no_share_ends(migrated: Settings, books, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that waits for its group for ever must not look like a worker; its next start joins anew."""
+    monkeypatch.setattr("shared.runtime.worker.HOUSEKEEPING_S", 0.2)
+    monkeypatch.setattr("shared.runtime.worker.JOIN_PATIENCE_S", 0.5)
+    one = worker(migrated)
+
+    async def for_ever(partitions: set[TopicPartition]) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(one, "take", for_ever)
+    with pytest.raises(NoShare, match="aftersales"):
+        await asyncio.wait_for(one.run(), PATIENCE_S)
 
 
 async def until_joined(one: Worker) -> None:
