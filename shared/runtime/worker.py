@@ -42,7 +42,7 @@ SESSION_MS = 6_000
 NAME_PATIENCE_S = 10.0
 """How long a worker waits for its name: the one before it may just be dying."""
 JOIN_PATIENCE_S = 12.0
-"""How long joining the group may take while the broker answers. A client has been seen to wait for ever for a broker that
+"""How long joining the group may take while the broker answers. A client has been seen to wait for ever for one that
 had just begun anew; its next start joined within a second."""
 HEARTBEAT_MS = 500
 """By its heartbeats a worker learns that another one has left, and that there is something to take over."""
