@@ -34,7 +34,6 @@ from shared.runtime.decider import Decider
 from shared.runtime.effects import Run
 from shared.runtime.envelope import Headers
 from shared.runtime.instants import read_every_instant
-from shared.runtime.shard import LogRewritten
 from shared.runtime.statement import Store
 from shared.runtime.sweep import Sweep
 from shared.runtime.worker import NoShare, Worker
@@ -120,7 +119,7 @@ def last_words(error: Exception) -> tuple[int, str]:
             return LEFT_EXIT, f"{error}: somebody else owns it now, exiting"
         case NameTaken():
             return LEFT_EXIT, str(error)
-        case WrongBroker() | LogRewritten():
+        case WrongBroker():
             return WRONG_BROKER_EXIT, str(error)
         case NotConfiguredError():
             return SETTINGS_EXIT, str(error)

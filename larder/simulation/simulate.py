@@ -18,7 +18,6 @@ from larder.simulation.story import story
 from larder.simulation.ways_back import audit_ways_back
 from larder.simulation.wiring import audit_wiring
 from larder.simulation.world import World
-from shared.runtime.shard import LogRewritten
 
 COLLECT_EVERY = 200
 """Seeds between two collections of garbage: an evening that has ended leaves next to none."""
@@ -84,8 +83,6 @@ def play(seed: int) -> Outcome:
         world.run()
     except NeverRests as error:
         violations = [Violation("comes_to_rest", f"seed {seed}", str(error))]
-    except LogRewritten as error:  # no log is: a worker has lost track of what it received
-        violations = [Violation("log_is_one", f"seed {seed}", str(error))]
     else:
         rows = rows_of(world)
         violations = audit(rows) + audit_ways_back(rows) + audit_hearsay(rows) + audit_wiring(rows)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.protocol.group import LeaveGroupRequest
 
 
 class WrongBroker(Exception):
@@ -31,17 +29,6 @@ def check_same_cluster(known: str, found: str) -> None:
             "would skip or repeat messages. Point LARDER_KAFKA to the right broker; if the old log is lost for good, "
             "`larder topics --adopt` gives the outbox to the new one"
         )
-
-
-async def leave_group(consumer: AIOKafkaConsumer) -> None:
-    """Leaves the consumer's group for good, so that others need not wait for its session to end.
-
-    A static member is expected back, so the client never says that it leaves. After a `kill -9` that is what makes its
-    restart quick; a worker that was told to stop may not come back at all, and if it does, it joins like any other.
-    """
-    coordinator = consumer._coordinator
-    if coordinator is not None and coordinator.generation > 0 and not coordinator.coordinator_unknown():
-        await coordinator._send_req(LeaveGroupRequest(coordinator.group_id, coordinator.member_id))
 
 
 async def check_partitions(bootstrap: str, topics: Iterable[str], shards: int) -> None:

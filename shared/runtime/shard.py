@@ -54,10 +54,6 @@ EFFECTS = "effects"
 """Stands for the topic of an effect's answer that was parked."""
 
 
-class LogRewritten(Exception):
-    """A record stands below the offset up to which the log was read, and is new: this is not the log that was read."""
-
-
 class Due(Struct, frozen=True):
     """A timer whose time has come."""
 
@@ -336,7 +332,7 @@ class _Step:
                         self._receive(work, item)
                         offsets[item.topic] = item.offset + 1
                     elif item.link:
-                        self._must_be_a_repeat(item, offsets[item.topic])
+                        self._should_be_a_repeat(item, offsets[item.topic])
                 elif isinstance(item, Due):
                     self._fire(work, item)
                 elif isinstance(item, EffectAnswered):
@@ -362,13 +358,12 @@ class _Step:
             if d.link:  # only now: a message that is not loaded yet raises, and comes again
                 self.progress.received[link] = d.link
 
-    def _must_be_a_repeat(self, d: Delivery, read_up_to: int) -> None:
+    def _should_be_a_repeat(self, d: Delivery, read_up_to: int) -> None:
+        """A new message below what was read was ahead of its link when it was read, and comes again from its sender; or
+        the log is another one. Either way it waits for its sender, with an alarm."""
         link = f"{d.source} {d.topic}"
         if d.link == self.progress.received.get(link, 0) + 1:
-            raise LogRewritten(
-                f"{d.topic}/{d.partition} was decided up to offset {read_up_to}, and at {d.offset} stands message "
-                f"{d.link} of {d.source}, which never came: {SHORTER_LOG}"
-            )
+            self.commit.gaps.append(f"{link}: {d.link} stands at {d.offset}, and the log was read up to {read_up_to}")
 
     def _is_new(self, d: Delivery, link: str) -> bool:
         """Step 1 of DESIGN §5: seen on its link, or ahead of its link, means it is dropped."""

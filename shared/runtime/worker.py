@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from shared.contracts.topics import ALL_TOPICS, commands_of
 from shared.runtime import envelope
-from shared.runtime.broker import WrongBroker, check_partitions, check_same_cluster, cluster_id, leave_group
+from shared.runtime.broker import WrongBroker, check_partitions, check_same_cluster, cluster_id
 from shared.runtime.commit import Commit
 from shared.runtime.database import WORKER_SETTINGS, Database, cluster_ids, take_name
 from shared.runtime.decider import Decider
@@ -44,8 +44,6 @@ NAME_PATIENCE_S = 10.0
 JOIN_PATIENCE_S = 12.0
 """How long joining the group may take while the broker answers. A client has been seen to wait for ever for one that
 had just begun anew; its next start joined within a second."""
-HEARTBEAT_MS = 500
-"""By its heartbeats a worker learns that another one has left, and that there is something to take over."""
 METADATA_MS = 5_000
 """A worker that joins while the broker starts may see none of its topics, and is assigned nothing: so often it looks
 again. The client's default is five minutes."""
@@ -125,7 +123,7 @@ class Worker:
             # For partitions that the fetcher looks at before `take` has put it where the shard stopped.
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_MS,
-            heartbeat_interval_ms=HEARTBEAT_MS,
+            heartbeat_interval_ms=SESSION_MS // 3,
             max_partition_fetch_bytes=1 << 20,
             fetch_max_wait_ms=500,
             metadata_max_age_ms=METADATA_MS,
@@ -147,8 +145,6 @@ class Worker:
 
     async def _disconnect(self) -> None:
         await asyncio.gather(self._commit_offsets(), return_exceptions=True)
-        if self._stopping:  # one that failed comes back at once, as the same member
-            await asyncio.gather(leave_group(self._consumer), return_exceptions=True)
         await asyncio.gather(self._consumer.stop(), self.producer.stop(), return_exceptions=True)
         await self._connection.close()
 

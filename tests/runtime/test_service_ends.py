@@ -17,7 +17,6 @@ from aiokafka.errors import KafkaConnectionError
 from shared.logs import without_traceback
 from shared.runtime.broker import WrongBroker
 from shared.runtime.database import GateShut, NameTaken
-from shared.runtime.shard import LogRewritten
 from shared.runtime.worker import NoShare
 from shared.service import (
     BUG_EXIT,
@@ -38,7 +37,6 @@ ROOT = Path(__file__).parents[2]
         (GateShut("shard 0: epoch 3 is over"), LEFT_EXIT, "epoch 3 is over: somebody else owns it"),
         (NameTaken("another process is worker 0"), LEFT_EXIT, "another process is worker 0"),
         (WrongBroker("another cluster"), WRONG_BROKER_EXIT, "another cluster"),
-        (LogRewritten("lost records"), WRONG_BROKER_EXIT, "lost records"),
         (NoShare("no share of risk was told"), GONE_EXIT, "no share of risk was told, exiting; the next start"),
         (asyncpg.DiskFullError("no space"), GONE_EXIT, "disk is full (no space)"),
         (asyncpg.TooManyConnectionsError("too many clients"), GONE_EXIT, "no more connections (too many clients)"),

@@ -18,8 +18,6 @@ from shared.settings import Settings
 
 pytestmark = pytest.mark.parts
 PATIENCE_S = 40
-HANDED_OVER_S = 3.0
-"""Under a second on a quiet machine; the session that nobody should have to wait for is six."""
 
 
 @pytest.fixture
@@ -82,26 +80,6 @@ async def test_a_worker_that_is_told_to_stop_ends_without_an_error(migrated: Set
     assert await books.fetchval("select epoch from progress") == 1
 
 
-async def test_a_worker_that_stops_hands_over_at_once(migrated: Settings, books) -> None:
-    """The other one has the shard long before the session of the first would have ended: it left the group."""
-    first, second = worker(migrated), worker(migrated.model_copy(update={"worker": 1}))
-    running = [asyncio.create_task(first.run())]
-    try:
-        await asyncio.wait_for(first.assigned.wait(), PATIENCE_S)
-        running.append(asyncio.create_task(second.run()))
-        await asyncio.wait_for(until_joined(second), PATIENCE_S)
-        owner, other = (first, second) if first.owners else (second, first)
-        owner.stop()
-        began = asyncio.get_running_loop().time()
-        await asyncio.wait_for(running[0 if owner is first else 1], PATIENCE_S)
-        await asyncio.wait_for(until_owning(other), PATIENCE_S)
-        assert asyncio.get_running_loop().time() - began < HANDED_OVER_S
-    finally:
-        for one in (first, second):
-            one.stop()
-        await asyncio.gather(*running, return_exceptions=True)
-
-
 async def test_of_two_workers_of_one_name_the_first_lives_on(
     migrated: Settings, books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,18 +108,6 @@ async def test_a_worker_that_is_told_no_share_ends(migrated: Settings, books, mo
     monkeypatch.setattr(one, "take", for_ever)
     with pytest.raises(NoShare, match="aftersales"):
         await asyncio.wait_for(one.run(), PATIENCE_S)
-
-
-async def until_joined(one: Worker) -> None:
-    """Until it is a member of its group."""
-    while not (hasattr(one, "_consumer") and one._consumer._coordinator and one._consumer._coordinator.generation > 0):
-        await asyncio.sleep(0.02)
-
-
-async def until_owning(one: Worker) -> None:
-    """Until it owns a shard."""
-    while not one.owners:
-        await asyncio.sleep(0.02)
 
 
 async def test_a_worker_that_is_going_down_takes_no_shard(migrated: Settings, books) -> None:
