@@ -6,6 +6,12 @@ from collections.abc import Iterable
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+SHORTER_LOG = (
+    "this log has lost records, or is another one under the same name. Nothing is skipped or repeated: stop larder "
+    "(`larder down`), run `larder topics --adopt`, which gives the log what the outboxes still hold, and start larder"
+)
+"""What became of a log that holds less than was read of it, and what to do."""
+
 
 class WrongBroker(Exception):
     """The broker is not the one that this database goes with; the message says what to do."""

@@ -37,11 +37,6 @@ SUBJECT_MAX = 200
 """Most characters of a subject that are kept with a parked message."""
 KEY_SHOWN_MAX = 200
 """Most bytes of a wrong key that the reason shows: anybody may send a megabyte of it."""
-SHORTER_LOG = (
-    "this log has lost records, or is another one under the same name. Nothing is skipped or repeated: stop larder "
-    "(`larder down`), run `larder topics --adopt`, which gives the log what the outboxes still hold, and start larder"
-)
-"""What became of a log that holds less than was read of it, and what to do."""
 BLOCKING = frozenset({"decider_raised", "behind"})
 """Codes of parked messages that hold back later ones of their subject."""
 TIMERS = "timers"

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from shared.contracts.topics import ALL_TOPICS, commands_of
 from shared.runtime import envelope
-from shared.runtime.broker import WrongBroker, check_partitions, check_same_cluster, cluster_id
+from shared.runtime.broker import SHORTER_LOG, WrongBroker, check_partitions, check_same_cluster, cluster_id
 from shared.runtime.commit import Commit
 from shared.runtime.database import WORKER_SETTINGS, Database, cluster_ids, take_name
 from shared.runtime.decider import Decider
@@ -29,7 +29,6 @@ from shared.runtime.instants import read_every_instant
 from shared.runtime.metrics import BATCH_SECONDS, CACHED, EFFECTS_RUNNING, LAG, UNPUBLISHED
 from shared.runtime.owner import Owner
 from shared.runtime.publisher import make_producer
-from shared.runtime.shard import SHORTER_LOG
 from shared.runtime.statement import Store
 from shared.runtime.sweep import Sweep, Sweeper
 from shared.runtime.watchdog import Watchdog
