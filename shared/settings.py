@@ -31,6 +31,8 @@ WINDOWS = (
     "shortage_window_s",
     "return_window_s",
     "slot_lead_s",
+    "ticket_window_s",
+    "claim_s",
 )
 """The settings that say how long something waits for a person."""
 
@@ -96,6 +98,10 @@ class Settings(BaseSettings):
     slot_lead_s: float = Field(0, ge=0, le=SECONDS_MAX, allow_inf_nan=False)
     """So long before its slot begins an order must be paid. Stores begin with the work when the slot begins, so none is
     needed; one that has to plan ahead sets it."""
+    ticket_window_s: Seconds = 14_400
+    """So long after it was opened a ticket should be decided: its deadline, by which they are listed."""
+    claim_s: Seconds = 600
+    """How long somebody who works on a ticket has it for himself."""
     gateway_timeout_s: Seconds = 10
     similar_price_percent: float = Field(20, ge=0, le=100)
 

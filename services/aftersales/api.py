@@ -18,9 +18,8 @@ from shared.contracts.aftersales import (
     RecordCall,
     RejectTicket,
     TicketCommand,
-    TicketId,
 )
-from shared.contracts.base import LINES_MAX, Filled, Money, Name, Quantity, Text
+from shared.contracts.base import LINES_MAX, Filled, Money, Name, Quantity, Text, TicketId
 from shared.contracts.payment import Liable
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require

@@ -297,7 +297,13 @@ def refuse_over_rest(state: Refund, m: RefundOverRest, context: Context) -> Chan
 
 def _refused(state: Refund, code: str) -> Change:
     said = PaymentRefundRefused(
-        order_id=state.order_id, refund=state.number, amount=state.amount, reference=state.capture, code=code
+        order_id=state.order_id,
+        refund=state.number,
+        amount=state.amount,
+        reference=state.capture,
+        code=code,
+        reason=state.reason,
+        liable=state.liable,
     )
     return {"code": code}, (said,)
 

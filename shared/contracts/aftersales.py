@@ -6,34 +6,84 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from shared.contracts.base import LINES_MAX, Account, Filled, Message, Name, Pieces, Quantity, Spus, Text, parallel
+from shared.contracts.base import (
+    LINES_MAX,
+    Account,
+    Filled,
+    Message,
+    Money,
+    Name,
+    OrderId,
+    Pieces,
+    Quantity,
+    SomePieces,
+    SomeSpus,
+    Spus,
+    Text,
+    TicketId,
+    parallel,
+)
+from shared.contracts.payment import Liable, MoneyMoved
 
-TicketKind = Literal["intercept", "shortage", "missing_goods", "refund_failed"]
-"""`intercept`: call a courier back. `shortage`: call the customer about short lines. `missing_goods`: goods that did
-not come back. `refund_failed`: the gateway refuses a refund for good."""
+GoodsKind = Literal["refund_only", "return", "exchange", "replenishment"]
+"""Kinds of ticket about goods that were delivered. `refund_only`: nothing comes back. `return`: the goods do, then the
+money. `exchange`: other goods go out, the old ones come back. `replenishment`: missing goods go out."""
+TicketKind = Literal[
+    "intercept",
+    "shortage",
+    "missing_goods",
+    "refund_failed",
+    "refund_only",
+    "return",
+    "exchange",
+    "replenishment",
+    "quality",
+]
+"""Besides the kinds about goods: `intercept`: call a courier back. `shortage`: call the customer about short lines.
+`missing_goods`: goods that did not come back. `refund_failed`: the gateway refuses a refund for good. `quality`: a bad
+rating; a person makes another kind of it."""
 TicketEnd = Literal["resolved", "rejected"]
 TOO_LATE = "too_late"
 """The note of an intercept that found the goods delivered: a return is what is left."""
 ORDER_UNKNOWN = "order_unknown"
 """The note of a ticket about an order that there is not."""
+ORDER_NOT_DELIVERED, ORDER_CLOSED = "order_not_delivered", "order_closed"
+"""The notes of tickets about goods that are not the customer's yet, or that nobody may complain about any more."""
+GOODS_OVERDUE = "goods_overdue"
+"""The note of a return that nothing came of in time."""
+RATING_MAX = 2_000
+"""Most characters of a rating's text."""
+Lines = Annotated[tuple[Name, ...], Field(max_length=LINES_MAX)]
+LinePieces = Annotated[tuple[Quantity, ...], Field(max_length=LINES_MAX)]
+Prices = Annotated[tuple[Money, ...], Field(max_length=2 * LINES_MAX)]
 
 
 class AfterSalesCommand(Message):
     """About one order."""
 
     TOPIC = "aftersales.commands"
-    order_id: Name
+    order_id: OrderId
 
 
 class OpenWindow(AfterSalesCommand):
-    """The order was delivered: its after-sales window begins."""
+    """The order was delivered: its after-sales window begins. Parallel: pieces of each SPU that the customer has, and
+    what was paid per piece (of a replacement order: for the piece that it replaces)."""
 
     account: Account
     store: Name
+    spus: Spus = ()
+    quantities: Pieces = ()
+    prices: Prices = ()
+
+    _is_whole = parallel("spus", "quantities", "prices")
 
 
-TicketId = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+\-]*$")]
-"""Made of the order's id and a number, so longer than other names."""
+class RateOrder(AfterSalesCommand):
+    """The customer's word about a delivered order: 1 to 5 stars."""
+
+    account: Account
+    stars: Annotated[int, Field(ge=1, le=5, strict=True)]
+    text: Annotated[str, StringConstraints(max_length=RATING_MAX, pattern=r"^[^\x00]*$")] = ""
 
 
 class TicketCommand(AfterSalesCommand):
@@ -68,11 +118,76 @@ class ReopenCall(TicketCommand):
     note: Text
 
 
-class OpenTicket(TicketCommand):
+class AdmitTicket(TicketCommand):
+    """The order service has looked: the ticket may be."""
+
+
+class ReopenTicket(TicketCommand):
+    """What was decided could not be carried out: `note` says why, somebody has to choose again."""
+
+    note: Text
+
+
+class ConfirmReplacement(TicketCommand):
+    """The replacement order is delivered."""
+
+
+class DropReplacement(TicketCommand):
+    """These pieces, of the goods that were to be replaced, will not be: the shelf had fewer of the new ones."""
+
+    spus: SomeSpus
+    quantities: SomePieces
+
+    _is_whole = parallel("spus", "quantities")
+
+
+class ConfirmReturn(TicketCommand):
+    """What the customer gave back of the ticket's goods; none: nothing came in time. `note` says how it went:
+    `returned`, `goods_overdue`, or `goods_lost` after a courier had collected them."""
+
+    spus: Spus = ()
+    quantities: Pieces = ()
+    note: Text
+
+    _is_whole = parallel("spus", "quantities")
+
+
+class GoodsDecision(TicketCommand):
+    """What is to be done about delivered goods. `amount` (minor units) is what was agreed instead of the whole price.
+    Replacements are pieces of an SPU instead of as many of `instead_of` (empty: of whichever is left); none named: the
+    same goods again."""
+
+    spus: Lines = ()
+    quantities: LinePieces = ()
+    amount: MoneyMoved | None = None
+    liable: Liable | None = None
+    replacement_spus: Lines = ()
+    replacements: LinePieces = ()
+    instead_of: Annotated[tuple[Text, ...], Field(max_length=LINES_MAX)] = ()
+
+    _is_whole = parallel("spus", "quantities")
+    _replacements_are_whole = parallel("replacement_spus", "replacements", "instead_of")
+
+
+class OpenTicket(GoodsDecision):
     """Customer service opens a ticket on the customer's word."""
 
-    kind: Literal["intercept"]
+    kind: Literal["intercept", "refund_only", "return", "exchange", "replenishment"]
     reason: Text = ""
+
+
+class ClaimTicket(TicketCommand):
+    """Somebody works on the ticket, for a while."""
+
+
+class ReleaseTicket(TicketCommand):
+    """Somebody does not work on it any more."""
+
+
+class NoteTicket(TicketCommand):
+    """Something that the next person should know."""
+
+    text: Filled
 
 
 class RecordCall(TicketCommand):
@@ -93,8 +208,11 @@ class RecordCall(TicketCommand):
         return self
 
 
-class ApproveTicket(TicketCommand):
-    """What the ticket asks for is done, or may be done."""
+class ApproveTicket(GoodsDecision):
+    """What the ticket asks for is done, or may be done. A quality complaint, a late intercept, or a ticket whose goods
+    could not be had becomes the kind named; what is not named stays as the ticket has it."""
+
+    kind: GoodsKind | None = None
 
 
 class RejectTicket(TicketCommand):
@@ -107,7 +225,7 @@ class AfterSalesEvent(Message):
     """A fact about one order after its sale."""
 
     TOPIC = "aftersales.events"
-    order_id: Name
+    order_id: OrderId
 
 
 class WindowShut(AfterSalesEvent):
@@ -121,9 +239,21 @@ class TicketEvent(AfterSalesEvent):
 
 
 class TicketOpened(TicketEvent):
-    """There is a ticket."""
+    """There is a ticket; `by` is the actor who opened it, empty when nobody did."""
 
     kind: TicketKind
+    by: Text = ""
+
+
+class TicketMoved(TicketEvent):
+    """Something happened to a ticket that has not ended: the phase it is in now, what happened, and who did it."""
+
+    kind: TicketKind
+    phase: Name
+    step: Name
+    by: Text = ""
+    note: Text = ""
+    claimed_by: Text = ""
 
 
 class TicketEnded(TicketEvent):
@@ -132,6 +262,69 @@ class TicketEnded(TicketEvent):
     kind: TicketKind
     phase: TicketEnd
     note: Text
+    by: Text = ""
+
+
+class TicketAsked(TicketEvent):
+    """May there be a ticket of this kind? Parallel: the replacing goods, what was paid for the piece that each stands
+    for, and that piece's SPU."""
+
+    kind: GoodsKind
+    spus: Spus = ()
+    prices: Prices = ()
+    instead_of: Spus = ()
+
+    _is_whole = parallel("spus", "prices", "instead_of")
+
+
+class GoodsRefunded(TicketEvent):
+    """The customer gets `amount` (minor units) back for these pieces. `order_id` is the sales order, whose money it is;
+    `about` the order that the pieces came with."""
+
+    about: OrderId
+    kind: TicketKind
+    spus: SomeSpus
+    quantities: SomePieces
+    amount: MoneyMoved
+    liable: Liable
+
+    _is_whole = parallel("spus", "quantities")
+
+
+class GoodsKept(TicketEvent):
+    """The customer keeps these pieces, spoilt as they are: they are to be reported damaged."""
+
+    spus: SomeSpus
+    quantities: SomePieces
+
+    _is_whole = parallel("spus", "quantities")
+
+
+class ReturnApproved(TicketEvent):
+    """The customer gives these pieces back."""
+
+    spus: SomeSpus
+    quantities: SomePieces
+
+    _is_whole = parallel("spus", "quantities")
+
+
+class ReplacementApproved(TicketEvent):
+    """A replacement order is to go out. `order_id` is its own, `about` the order whose goods it replaces. Parallel:
+    pieces of the new goods, the SPU that each stands for, and what was paid per piece of that. The courier takes `back`
+    pieces of `back_spus` along."""
+
+    about: OrderId
+    kind: Literal["exchange", "replenishment"]
+    spus: SomeSpus
+    quantities: SomePieces
+    instead_of: SomeSpus
+    prices: Annotated[Prices, Field(min_length=1)]
+    back_spus: Spus = ()
+    back: Pieces = ()
+
+    _is_whole = parallel("spus", "quantities", "instead_of", "prices")
+    _back_is_whole = parallel("back_spus", "back")
 
 
 class RefundApproved(TicketEvent):

@@ -61,6 +61,15 @@ def _written_out(value: Any) -> Any:
 # Every field of every contract is one of these: nothing from outside is unbounded (tests/contracts/test_bounds.py).
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+\-]*$")]
 """An id that larder's users choose, or larder itself: of a store, an SPU, an order."""
+OrderId = Annotated[
+    str,
+    StringConstraints(
+        min_length=1, max_length=72, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+\-]{0,63}(~r[1-9][0-9]{0,5})?$"
+    ),
+]
+"""The id of an order. A sales order's is a Name; a replacement order's is its sales order's, `~r` and a number."""
+TicketId = Annotated[str, StringConstraints(min_length=1, max_length=90, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+~\-]*$")]
+"""Made of an order's id and a number, so longer than other names."""
 Account = Annotated[str, StringConstraints(min_length=1, max_length=ACCOUNT_MAX), AfterValidator(_printable)]
 """An id of another system, taken as it is: `auth0|123`, base64, a person's name."""
 Device = Account
@@ -94,6 +103,11 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
+def sales_order_of(order_id: str) -> str:
+    """The sales order that an order belongs to: itself, or the one that a replacement order hangs on."""
+    return order_id.partition("~")[0]
+
+
 def parallel(*names: str) -> Any:
     """A model's check that these fields are as long as each other. Usage: `_is_whole = parallel("spus", "missing")`."""
 
@@ -122,13 +136,13 @@ class Message(Part):
         cls.TYPE = cls.__name__
         # Read several times for every message: without a function of Python's in between.
         for name, field in (("key", cls.KEY), ("subject", cls.SUBJECT)):
-            if field != name:
+            if field != name and not (name == "key" and field == "order_id"):
                 setattr(cls, name, property(attrgetter(field)))
 
     @property
     def key(self) -> str:
-        """The value that chooses the partition."""
-        return str(getattr(self, self.KEY))
+        """The value that chooses the partition. A replacement order lives in the shard of its sales order."""
+        return sales_order_of(self.order_id)  # type: ignore[attr-defined, no-any-return]
 
     @property
     def subject(self) -> str:

@@ -14,6 +14,7 @@ from shared.contracts.base import (
     Message,
     Moment,
     Name,
+    OrderId,
     Part,
     Pieces,
     SomePieces,
@@ -35,7 +36,7 @@ class StockCommand(Message):
 
     TOPIC = "inventory.commands"
     KEY = "store"
-    order_id: Name
+    order_id: OrderId
     store: Name
 
 
@@ -54,7 +55,7 @@ class VerifyStock(StockCommand):
 
 
 class DeductStock(StockCommand):
-    """The order is paid: take the goods off the stock and write the sales issue."""
+    """The order is paid, or is a replacement: take the goods off the stock and write the issue."""
 
 
 class ReleaseStock(StockCommand):
@@ -116,6 +117,11 @@ class TakeBack(StockCommand):
     _missing_are_whole = parallel("missing_spus", "missing")
 
 
+class TakeReturn(TakeBack):
+    """Goods that the customer had are back and inspected, or are kept spoilt, or are lost after a courier collected
+    them: documents as in TakeBack, while the rest of the issue stays the customer's."""
+
+
 class StoreCommand(Message):
     """From a storekeeper, about a store's stock; `request_id` names the request, one document comes of it."""
 
@@ -149,7 +155,7 @@ class StockEvent(Message):
     """A fact about one order's stock."""
 
     TOPIC = "inventory.events"
-    order_id: Name
+    order_id: OrderId
 
 
 class ShortStock(StockEvent):
@@ -190,7 +196,7 @@ class StockGone(ShortStock):
 
 
 class StockDeducted(StockEvent):
-    """Deducted; `document` is the number of the sales issue."""
+    """Deducted; `document` is the number of the sales issue, or of the replacement issue."""
 
     document: Text
     spus: Spus

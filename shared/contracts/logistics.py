@@ -13,6 +13,7 @@ from shared.contracts.base import (
     Moment,
     Name,
     Number,
+    OrderId,
     Part,
     Pieces,
     Quantity,
@@ -21,6 +22,7 @@ from shared.contracts.base import (
     SomeSpus,
     Spus,
     Text,
+    TicketId,
     parallel,
 )
 from shared.contracts.order import Delivery
@@ -34,7 +36,7 @@ class LogisticsCommand(Message):
 
     TOPIC = "logistics.commands"
     KEY = "store"
-    order_id: Name
+    order_id: OrderId
     store: Name
 
 
@@ -48,6 +50,17 @@ class FreeSlot(LogisticsCommand):
     """The place is given back."""
 
 
+class Exchange(Part):
+    """Old goods that the courier takes along when the new ones are delivered: the ticket's, which came with `about`."""
+
+    ticket_id: TicketId
+    about: OrderId
+    spus: SomeSpus
+    quantities: SomePieces
+
+    _is_whole = parallel("spus", "quantities")
+
+
 class FulfilOrder(LogisticsCommand):
     """Pick, pack and deliver; an order with a slot waits until it begins."""
 
@@ -55,6 +68,7 @@ class FulfilOrder(LogisticsCommand):
     quantities: SomePieces
     slot: Slot | None = None
     delivery: Delivery | None = None
+    take_along: Exchange | None = None
 
     _is_whole = parallel("spus", "quantities")
 
@@ -124,6 +138,42 @@ class InspectGoods(LogisticsCommand):
     _is_whole = parallel("spus", "quantities", "resellable")
 
 
+class ReturnCommand(LogisticsCommand):
+    """About goods that a customer gives back, known by the ticket; `order_id` is the order that they came with."""
+
+    ticket_id: TicketId
+
+
+class AnnounceReturn(ReturnCommand):
+    """The customer will give these pieces back: to a courier at the door, or at the store."""
+
+    spus: SomeSpus
+    quantities: SomePieces
+    delivery: Delivery | None = None
+
+    _is_whole = parallel("spus", "quantities")
+
+
+class CollectReturn(ReturnCommand):
+    """A courier has them."""
+
+    courier: Name
+
+
+class BringReturn(ReturnCommand):
+    """They are at the store, brought by a courier or by the customer."""
+
+
+class InspectReturn(ReturnCommand):
+    """The storekeeper looked at them: pieces per line, and whether they can be sold again, as in InspectGoods."""
+
+    spus: Annotated[tuple[Name, ...], Field(max_length=2 * LINES_MAX)]
+    quantities: Annotated[tuple[Quantity, ...], Field(max_length=2 * LINES_MAX)]
+    resellable: Annotated[tuple[bool, ...], Field(max_length=2 * LINES_MAX)]
+
+    _is_whole = parallel("spus", "quantities", "resellable")
+
+
 class SlotPlaces(Part):
     """A slot and how many orders it takes."""
 
@@ -152,7 +202,7 @@ class LogisticsEvent(Message):
     """A fact about one order in the store."""
 
     TOPIC = "logistics.events"
-    order_id: Name
+    order_id: OrderId
     store: Name
 
 
@@ -230,6 +280,32 @@ class GoodsInspected(LogisticsEvent):
     damaged: Pieces
     missing_spus: Spus
     missing: Pieces
+
+
+class ReturnEvent(LogisticsEvent):
+    """A fact about goods that a customer gives back. `exchange`: others went out for them."""
+
+    ticket_id: TicketId
+    exchange: bool
+
+
+class ReturnInspected(ReturnEvent):
+    """What came, piece by piece, and what of the announced did not."""
+
+    resellable_spus: Spus
+    resellable: Pieces
+    damaged_spus: Spus
+    damaged: Pieces
+    missing_spus: Spus
+    missing: Pieces
+
+
+class ReturnOverdue(ReturnEvent):
+    """Nothing came to the store in time. `collected`: a courier had these pieces, so they are lost and not kept."""
+
+    collected: bool
+    spus: Spus
+    quantities: Pieces
 
 
 class SlotsSet(Message):

@@ -15,6 +15,7 @@ from shared.contracts.base import (
     Moment,
     Money,
     Name,
+    OrderId,
     Part,
     Pieces,
     Quantity,
@@ -41,7 +42,7 @@ class OrderCommand(Message):
     """Keyed and about an order."""
 
     TOPIC = "order.commands"
-    order_id: Name
+    order_id: OrderId
 
 
 class PlaceOrder(OrderCommand):
@@ -51,6 +52,7 @@ class PlaceOrder(OrderCommand):
     units: the order is refused when larder computes another one.
     """
 
+    order_id: Name
     account: Account
     store: Name | None = None
     delivery: Delivery | None = None
@@ -86,7 +88,7 @@ class OrderEvent(Message):
     """A fact in an order's life."""
 
     TOPIC = "order.events"
-    order_id: Name
+    order_id: OrderId
     store: Name
     account: Account
 

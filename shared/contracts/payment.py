@@ -110,9 +110,12 @@ class PaymentRefunded(PaymentEvent):
 
 
 class PaymentRefundRefused(PaymentEvent):
-    """The gateway refuses a refund for good: a person has to see to it. `code` is the gateway's."""
+    """The gateway refuses a refund for good: a person has to see to it. `code` is the gateway's; `reason` and `liable`
+    are as they were asked with."""
 
     refund: Number
     amount: Money
     reference: Text
     code: Text
+    reason: Text = ""
+    liable: Liable = "store"

@@ -33,6 +33,8 @@ class Windows(Struct, frozen=True):
     shortage_window_s: float = 600
     return_window_s: float = 86_400
     slot_lead_s: float = 0
+    ticket_window_s: float = 14_400
+    claim_s: float = 600
 
 
 class Context(Struct, frozen=True):

@@ -82,6 +82,8 @@ class Owner:
             settings.shortage_window_s,
             settings.return_window_s,
             settings.slot_lead_s,
+            settings.ticket_window_s,
+            settings.claim_s,
         )
         shard = Shard(
             decider,
