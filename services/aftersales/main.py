@@ -14,7 +14,8 @@ SERVICE = Service(
     routes=routes,
     sweeps=SWEEPS,
     beat_ms=100,  # off the way to payment; a person at the telephone does not feel it
-    resting="select ticket_id, phase <> 'deciding' from tickets where ticket_id = any($1::text[])",
+    resting="""select ticket_id, phase not in ('checking', 'deciding', 'holding')
+from tickets where ticket_id = any($1::text[])""",
     background=(watch_oldest,),
 )
 

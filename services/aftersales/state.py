@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from msgspec import Struct
 
-from shared.contracts.aftersales import TicketKind
+from shared.contracts.aftersales import GoodsKind, OpenTicket, TicketKind
+from shared.contracts.payment import Liable
+from shared.runtime.said import Record
 
 
 class Phase(StrEnum):
@@ -22,11 +24,17 @@ class Phase(StrEnum):
 
 
 class TicketPhase(StrEnum):
-    """Where a ticket stands. `OPEN` waits for a person, `DECIDING` for the order to carry out what was asked."""
+    """Where a ticket stands. `CHECKING` waits for the order's word whether it may be, `OPEN` for a person, `DECIDING`
+    for the order to carry out what was asked, `HOLDING` for the stock of the replacing goods, `REPLACING` for their
+    delivery, `RETURNING` for goods that the customer gives back."""
 
     NEW = "new"
+    CHECKING = "checking"
     OPEN = "open"
     DECIDING = "deciding"
+    HOLDING = "holding"
+    REPLACING = "replacing"
+    RETURNING = "returning"
     RESOLVED = "resolved"
     REJECTED = "rejected"
 
@@ -35,9 +43,38 @@ TICKET_ENDS = frozenset({TicketPhase.RESOLVED, TicketPhase.REJECTED})
 """Nothing happens to a ticket any more."""
 
 
+class Good(NamedTuple):
+    """Pieces of one SPU, and what was paid for each (minor units; of a replacement: for the piece that it replaces)."""
+
+    spu: str
+    quantity: int
+    price: int
+
+
+class Replacing(NamedTuple):
+    """Pieces that replace as many of `instead_of`, and what was paid for one of those."""
+
+    spu: str
+    quantity: int
+    instead_of: str
+    price: int
+
+
+class Note(NamedTuple):
+    """What somebody wrote down for the next person."""
+
+    at: datetime
+    by: str
+    text: str
+
+
 class Window(Struct, frozen=True, gc=False):
     """The after-sales window of one order; `shuts_at` is its planned end, from the delivery on, and `open_tickets` the
-    number of tickets that keep it from shutting."""
+    number of tickets and, for a sales order, of its replacement orders' windows that keep it from shutting.
+
+    `goods` are the delivered pieces that no ticket has claimed; each piece is claimed once, whatever for.
+    `replacements` counts the replacement orders of a sales order; `stars` is the customer's rating, 0 before it.
+    """
 
     order_id: str
     phase: Phase = Phase.NEW
@@ -45,6 +82,9 @@ class Window(Struct, frozen=True, gc=False):
     store: str = ""
     shuts_at: datetime | None = None
     open_tickets: int = 0
+    goods: tuple[Good, ...] = ()
+    replacements: int = 0
+    stars: int = 0
 
 
 class Call(NamedTuple):
@@ -62,8 +102,11 @@ class Call(NamedTuple):
 class Ticket(Struct, frozen=True, gc=False):
     """A work order of customer service about one order. `spus` and `quantities` (pieces) are parallel.
 
-    `opened_by` is an actor, or empty when the saga raised it; `note` says in a word how it ended, or why the outcome of
-    the last `call` could not be carried out.
+    `opened_by` is an actor, or empty when the saga raised it; `note` says in a word how it ended, or why what was last
+    decided could not be carried out. `claims` are the pieces that it is about and has for itself; `settled` those of
+    them that are done with: refunded, replaced or given back. `refunded` is the money (minor units), `amount` what was
+    agreed instead of the whole price. `replacing` is what goes out, as the order `replacement`. `claimed_by` works on
+    it until `claimed_until`.
     """
 
     ticket_id: str
@@ -80,6 +123,51 @@ class Ticket(Struct, frozen=True, gc=False):
     opened_by: str = ""
     ended_at: datetime | None = None
     call: Call | None = None
+    liable: Liable = "store"
+    amount: int | None = None
+    claims: tuple[Good, ...] = ()
+    settled: tuple[Good, ...] = ()
+    refunded: int = 0
+    replacing: tuple[Replacing, ...] = ()
+    replacement: str = ""
+    deadline: datetime | None = None
+    claimed_by: str = ""
+    claimed_until: datetime | None = None
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def has_ended(self) -> bool:
+        """Nothing happens to it any more, but that a late intercept may become another ticket."""
+        return self.phase in TICKET_ENDS
+
+    @property
+    def held(self) -> tuple[Good, ...]:
+        """Every piece that no other ticket may be about."""
+        return self.claims + self.settled
+
+
+# What is written down, never to be changed. ---------------------------------------------------------------------------
+
+
+class TicketStep(Record, frozen=True):
+    """One line of a ticket's timeline: the phase it entered, what happened, and who did it."""
+
+    ticket_id: str
+    at: datetime
+    phase: str
+    step: str
+    actor: str
+    note: str
+
+
+class Rating(Record, frozen=True):
+    """What a customer said of an order: 1 to 5 stars."""
+
+    order_id: str
+    account: str
+    at: datetime
+    stars: int
+    text: str
 
 
 # Messages that never leave the service. ------------------------------------------------------------------------------
@@ -110,12 +198,6 @@ class TicketWent(Struct, frozen=True):
 
 class LastTicketWent(Struct, frozen=True):
     """A ticket has ended, and no other is open."""
-
-
-class Asked(Struct, frozen=True):
-    """Customer service wants something done, and it may still be wanted."""
-
-    reason: str
 
 
 class AskedAfterShut(Struct, frozen=True):
@@ -176,6 +258,173 @@ class Done(Struct, frozen=True):
     """What the ticket asked for was done."""
 
     note: str
+
+
+class RatedWell(Struct, frozen=True):
+    """RateOrder by the customer, for the first time."""
+
+    stars: int
+    text: str
+
+
+class RatedBadly(RatedWell, frozen=True):
+    """The same, and somebody should look at it."""
+
+
+class RatedByOther(Struct, frozen=True):
+    """RateOrder of another customer's order, which is as unknown as none."""
+
+
+class RatedAgain(Struct, frozen=True):
+    """RateOrder, and the customer has done so before."""
+
+
+class GoodsOpened(Struct, frozen=True):
+    """OpenTicket about delivered goods, which it claims: a person decides. `claims` is empty while nobody knows whether
+    the order was delivered."""
+
+    kind: GoodsKind
+    claims: tuple[Good, ...]
+    replacing: tuple[Replacing, ...]
+    command: OpenTicket
+
+
+class GoodsAsked(GoodsOpened, frozen=True):
+    """The same, and the order has to be asked first: about its delivery, or about the replacing goods."""
+
+
+class Admitted(Struct, frozen=True):
+    """AdmitTicket: the order has nothing against it."""
+
+    claims: tuple[Good, ...]
+    replacing: tuple[Replacing, ...]
+
+
+class GoodsWanted(Struct, frozen=True):
+    """ApproveTicket about delivered goods, read with what is left of them."""
+
+    kind: GoodsKind
+    claims: tuple[Good, ...]
+    liable: Liable
+
+
+class RefundWanted(GoodsWanted, frozen=True):
+    """The customer keeps the goods and gets `money` (minor units)."""
+
+    money: int
+
+
+class ReturnWanted(GoodsWanted, frozen=True):
+    """The goods come back, then the money goes."""
+
+
+class ReplacementWanted(GoodsWanted, frozen=True):
+    """Other goods go out, as the order `order_id`."""
+
+    replacing: tuple[Replacing, ...]
+    order_id: str
+
+
+class Unfit(Struct, frozen=True):
+    """What was decided about goods cannot be; `detail` says of what."""
+
+    code: ClassVar[str]
+    detail: str
+
+
+class LineUnknown(Unfit, frozen=True):
+    """An SPU that did not come with the order."""
+
+    code = "line_unknown"
+
+
+class MoreThanLeft(Unfit, frozen=True):
+    """More pieces than were delivered and are in no other ticket."""
+
+    code = "more_than_delivered"
+
+
+class AmountTooLarge(Unfit, frozen=True):
+    """More money than was paid for these pieces."""
+
+    code = "amount_too_large"
+
+
+class AmountUnfit(Unfit, frozen=True):
+    """An agreed amount, where no money is agreed on."""
+
+    code = "amount_does_not_fit"
+
+
+class ReplacementUnfit(Unfit, frozen=True):
+    """Not a piece for a piece, or replacements where nothing is replaced."""
+
+    code = "replacement_does_not_fit"
+
+
+class LinesNeeded(Unfit, frozen=True):
+    """Nobody said which pieces."""
+
+    code = "lines_needed"
+
+
+class KindNeeded(Unfit, frozen=True):
+    """A quality complaint is approved as another kind, and nobody said which."""
+
+    code = "ticket_kind_needed"
+
+
+class KindFixed(Unfit, frozen=True):
+    """A ticket that does not become another kind."""
+
+    code = "ticket_kind_fixed"
+
+
+class ClaimedByOther(Struct, frozen=True):
+    """Somebody else works on the ticket; `detail` says who, and until when."""
+
+    detail: str
+
+
+class NobodysClaim(Struct, frozen=True):
+    """ReleaseTicket, and nobody works on it."""
+
+
+class NotesFull(Struct, frozen=True):
+    """NoteTicket, and there are as many notes as a ticket takes."""
+
+
+class GoodsCame(Struct, frozen=True):
+    """ConfirmReturn: the customer gave these back, or to a courier who lost them; the money goes."""
+
+    came: tuple[Good, ...]
+    note: str
+
+
+class NothingCame(Struct, frozen=True):
+    """ConfirmReturn: the customer kept the goods."""
+
+    note: str
+
+
+class OldGoodsSettled(Struct, frozen=True):
+    """ConfirmReturn of an exchange: the new goods are there, whatever became of the old ones."""
+
+    note: str
+
+
+class Replenished(Struct, frozen=True):
+    """ConfirmReplacement: the missing goods are there."""
+
+
+class Exchanged(Struct, frozen=True):
+    """ConfirmReplacement: the new goods are there, the old ones are on their way."""
+
+
+class NotReplaced(Struct, frozen=True):
+    """DropReplacement: for these pieces the money goes instead."""
+
+    dropped: tuple[Good, ...]
 
 
 class NotDone(Struct, frozen=True):

@@ -128,6 +128,10 @@ class ReopenTicket(TicketCommand):
     note: Text
 
 
+class StartReplacement(TicketCommand):
+    """The replacing goods are held: the replacement order is on its way."""
+
+
 class ConfirmReplacement(TicketCommand):
     """The replacement order is delivered."""
 

@@ -1,0 +1,302 @@
+"""Reading: a message about a ticket, seen with the ticket, its order's goods and the clock, as the table knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.aftersales.goods import matched, pieces_of, same_again, summed, taken, worth
+from services.aftersales.state import (
+    Admitted,
+    AmountTooLarge,
+    AmountUnfit,
+    ApprovalUnneeded,
+    Approved,
+    AskedAfterShut,
+    AskedUnderOtherName,
+    Call,
+    CancelWanted,
+    ClaimedByOther,
+    Denied,
+    Done,
+    DropWanted,
+    Exchanged,
+    Good,
+    GoodsAsked,
+    GoodsCame,
+    GoodsOpened,
+    KindFixed,
+    KindNeeded,
+    LinesNeeded,
+    LineUnknown,
+    MoreThanLeft,
+    NobodysClaim,
+    NotACall,
+    NotDone,
+    NotesFull,
+    NothingCame,
+    NotReplaced,
+    OldGoodsSettled,
+    Phase,
+    RefundWanted,
+    ReplacementUnfit,
+    ReplacementWanted,
+    Replacing,
+    Replenished,
+    RetryApproved,
+    ReturnWanted,
+    SubstitutesBesideShort,
+    SubstituteWanted,
+    Ticket,
+    TicketPhase,
+    Unfit,
+    Window,
+)
+from services.aftersales.tickets import CALLS
+from shared.contracts.aftersales import (
+    TOO_LATE,
+    AdmitTicket,
+    ApproveTicket,
+    ClaimTicket,
+    ConfirmReplacement,
+    ConfirmReturn,
+    DropReplacement,
+    GoodsDecision,
+    NoteTicket,
+    OpenTicket,
+    RaiseTicket,
+    RecordCall,
+    RejectTicket,
+    ReleaseTicket,
+    SettleTicket,
+    TicketCommand,
+)
+from shared.contracts.base import sales_order_of
+from shared.runtime.decider import Context
+
+APPROVED_BY_PEOPLE = frozenset({"missing_goods", "refund_failed"})
+"""The kinds of ticket about no goods that a person ends."""
+REFUNDS = "refund_failed"
+"""The kind of these whose approval is an order: try again."""
+ABOUT_GOODS = frozenset({"refund_only", "return", "exchange", "replenishment"})
+"""The kinds that claim delivered pieces; one may become another."""
+REPLACES = frozenset({"exchange", "replenishment"})
+"""The kinds of these for which goods go out."""
+NOTES_MAX = 100
+"""Most notes on a ticket."""
+NAMED_MAX = 10
+"""Most SPUs that a refusal names."""
+
+
+class TicketMistake(ValueError):
+    """Something about tickets that cannot be: the message parks, and a person has to look at it."""
+
+
+def read(m: TicketCommand, ticket: Ticket, window: Window, master: Window, taken_: bool, context: Context) -> Any:
+    """The message as the ticket's table knows it. `window` is that of the ticket's order, `master` that of the sales
+    order that it belongs to; `taken_`: another order has a ticket of this id."""
+    if isinstance(m, OpenTicket):
+        return AskedUnderOtherName() if taken_ else _read_opening(m, ticket, window)
+    if isinstance(m, RaiseTicket) and taken_:
+        raise TicketMistake(f"ticket {m.ticket_id} of {m.order_id} has the id of another order's ticket")
+    if isinstance(m, SettleTicket):
+        return Done(m.note) if m.phase == "resolved" else NotDone(m.note)
+    if isinstance(m, AdmitTicket):
+        return _read_admission(ticket, window)
+    if isinstance(m, ConfirmReplacement):
+        return Replenished() if ticket.kind == "replenishment" else Exchanged()
+    if isinstance(m, DropReplacement):
+        return NotReplaced(taken(ticket.claims, summed(m.spus, m.quantities))[0])
+    if isinstance(m, ConfirmReturn):
+        return _read_return(m, ticket)
+    if isinstance(m, RecordCall | ApproveTicket | RejectTicket | ClaimTicket | ReleaseTicket):
+        return _claimed_by_other(ticket, context) or _read_decision(m, ticket, window, master, context)
+    if isinstance(m, NoteTicket) and len(ticket.notes) >= NOTES_MAX:
+        return NotesFull()
+    return m
+
+
+# -- opening -----------------------------------------------------------------------------------------------------------
+
+
+def _read_opening(m: OpenTicket, ticket: Ticket, window: Window) -> Any:
+    if ticket.phase is not TicketPhase.NEW:
+        return m
+    if window.phase is Phase.SHUT:
+        return AskedAfterShut()
+    if m.kind == "intercept":
+        return m
+    if not m.spus:
+        return LinesNeeded("the ticket names no goods")
+    if unfit := _unfit_for_kind(m, m.kind):
+        return unfit
+    if window.phase is Phase.NEW:
+        return GoodsAsked(m.kind, (), (), m)  # only the order knows whether there is such an order
+    found = _claimed(m, m.kind, window.goods)
+    if isinstance(found, Unfit):
+        return found
+    claims, replacing = found
+    return (GoodsAsked if m.kind in REPLACES else GoodsOpened)(m.kind, claims, replacing, m)
+
+
+def _read_admission(ticket: Ticket, window: Window) -> Any:
+    if ticket.claims or ticket.phase is not TicketPhase.CHECKING:
+        return Admitted(ticket.claims, ticket.replacing)
+    if window.phase is Phase.NEW:
+        raise TicketMistake(f"ticket {ticket.ticket_id} is admitted, and {ticket.order_id} was not delivered")
+    # What is to replace them was not kept with a ticket that could not be looked at: whoever approves it names it.
+    claims = _take(window.goods, summed(ticket.spus, ticket.quantities))
+    if isinstance(claims, Unfit):
+        return claims
+    if ticket.amount is not None and ticket.amount > worth(claims):
+        return AmountTooLarge(_at_most(claims))
+    return Admitted(claims, same_again(claims) if ticket.kind in REPLACES else ())
+
+
+# -- deciding ----------------------------------------------------------------------------------------------------------
+
+
+def _claimed_by_other(ticket: Ticket, context: Context) -> ClaimedByOther | None:
+    if ticket.has_ended or ticket.claimed_until is None or ticket.claimed_until <= context.now:
+        return None
+    if ticket.claimed_by == context.actor:
+        return None
+    return ClaimedByOther(f"{ticket.claimed_by} has it until {ticket.claimed_until:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _read_decision(m: TicketCommand, ticket: Ticket, window: Window, master: Window, context: Context) -> Any:
+    if isinstance(m, RecordCall):
+        return read_call(m, ticket, context)
+    if isinstance(m, ReleaseTicket):
+        unclaimed = ticket.claimed_until is None or ticket.claimed_until <= context.now
+        return NobodysClaim() if unclaimed and ticket.phase is not TicketPhase.NEW and not ticket.has_ended else m
+    if isinstance(m, ClaimTicket):
+        return m
+    if ticket.phase is TicketPhase.NEW:
+        return Denied("") if isinstance(m, RejectTicket) else Approved()
+    if ticket.kind in APPROVED_BY_PEOPLE:
+        if isinstance(m, RejectTicket):
+            return Denied(m.reason)
+        if m.kind is not None:  # type: ignore[attr-defined]
+            return KindFixed(f"a ticket of kind {ticket.kind} does not become another")
+        return RetryApproved() if ticket.kind == REFUNDS else Approved()
+    late = ticket.kind == "intercept" and ticket.note == TOO_LATE
+    if ticket.kind not in ABOUT_GOODS and ticket.kind != "quality" and not late:
+        return ApprovalUnneeded()
+    if isinstance(m, RejectTicket):
+        return Denied(m.reason)
+    if late and window.phase is Phase.SHUT:
+        return AskedAfterShut()
+    # Any other phase refuses it whatever it says.
+    return _read_goods(m, ticket, window, master) if ticket.phase is TicketPhase.OPEN or late else Approved()  # type: ignore[arg-type]
+
+
+def _read_goods(m: ApproveTicket, ticket: Ticket, window: Window, master: Window) -> Any:
+    """What is to be done about which pieces; what was not said now is as the ticket has it."""
+    kind = m.kind or ticket.kind
+    if kind not in ABOUT_GOODS:
+        return KindNeeded("name what it becomes: refund_only, return, exchange or replenishment")
+    if unfit := _unfit_for_kind(m, kind):
+        return unfit
+    free = (*ticket.claims, *window.goods)
+    if m.spus:
+        claims = _take(free, summed(m.spus, m.quantities))
+    elif ticket.claims:
+        claims = ticket.claims
+    elif ticket.kind == "intercept":
+        claims = window.goods or LinesNeeded("nothing of the order is left")
+    else:
+        claims = LinesNeeded("name the goods that it is about")
+    if isinstance(claims, Unfit):
+        return claims
+    liable = m.liable or ticket.liable
+    if kind == "refund_only":
+        money = m.amount or (ticket.amount if not m.spus else None) or worth(claims)
+        if money > worth(claims):
+            return AmountTooLarge(_at_most(claims))
+        return RefundWanted(kind, claims, liable, money)
+    if kind == "return":
+        return ReturnWanted(kind, claims, liable)
+    replacing = _replacing(m, claims, ticket.replacing)
+    if replacing is None:
+        return ReplacementUnfit("name a piece for each piece that is replaced")
+    order_id = f"{sales_order_of(ticket.order_id)}~r{master.replacements + 1}"
+    return ReplacementWanted(kind, claims, liable, replacing, order_id)  # type: ignore[arg-type]
+
+
+def _unfit_for_kind(m: GoodsDecision, kind: str) -> Unfit | None:
+    if m.amount is not None and kind != "refund_only":
+        return AmountUnfit("an amount can be agreed where nothing comes back: refund_only")
+    if m.replacement_spus and kind not in REPLACES:
+        return ReplacementUnfit(f"a ticket of kind {kind} replaces nothing")
+    return None
+
+
+def _claimed(m: OpenTicket, kind: str, goods: Sequence[Good]) -> tuple[tuple[Good, ...], tuple[Replacing, ...]] | Unfit:
+    claims = _take(goods, summed(m.spus, m.quantities))
+    if isinstance(claims, Unfit):
+        return claims
+    if m.amount is not None and m.amount > worth(claims):
+        return AmountTooLarge(_at_most(claims))
+    if kind not in REPLACES:
+        return claims, ()
+    replacing = _replacing(m, claims, ())
+    return (
+        ReplacementUnfit("name a piece for each piece that is replaced") if replacing is None else (claims, replacing)
+    )
+
+
+def _take(goods: Sequence[Good], wanted: Mapping[str, int]) -> tuple[Good, ...] | Unfit:
+    left = pieces_of(goods)
+    if too_many := [spu for spu, pieces in wanted.items() if pieces > left.get(spu, 0)]:
+        named = ", ".join(f"{left.get(spu, 0)} {spu}" for spu in too_many[:NAMED_MAX])
+        unfit = MoreThanLeft if any(spu in left for spu in too_many) else LineUnknown
+        return unfit(f"of what was delivered, and is in no other ticket, there are {named}")
+    return taken(goods, wanted)[0]
+
+
+def _replacing(m: GoodsDecision, claims: Sequence[Good], before: Sequence[Replacing]) -> tuple[Replacing, ...] | None:
+    if m.replacement_spus:
+        return matched(claims, list(zip(m.replacement_spus, m.replacements, m.instead_of, strict=True)))
+    # Once more what was chosen before, if it still comes out even.
+    again = matched(claims, [(line.spu, line.quantity, line.instead_of) for line in before]) if before else None
+    return again or same_again(claims)
+
+
+def _at_most(claims: Sequence[Good]) -> str:
+    return f"{worth(claims)} was paid for these"
+
+
+# -- what became of goods ----------------------------------------------------------------------------------------------
+
+
+def _read_return(m: ConfirmReturn, ticket: Ticket) -> Any:
+    if ticket.kind == "exchange":
+        return OldGoodsSettled(m.note)
+    if not m.spus:
+        return NothingCame(m.note)
+    return GoodsCame(taken(ticket.claims, summed(m.spus, m.quantities))[0], m.note)
+
+
+# -- calls -------------------------------------------------------------------------------------------------------------
+
+
+def read_call(m: RecordCall, ticket: Ticket, context: Context) -> Any:
+    """What the customer said, seen with what is short."""
+    call = Call(m.outcome, context.actor, context.now, m.substitute_spus, m.substitutes, m.instead_of)
+    if ticket.phase is not TicketPhase.NEW:
+        if ticket.kind != CALLS:
+            return NotACall()
+        if over := _beside_short(ticket, m):
+            return SubstitutesBesideShort(f"more substitutes for {over[0]} than pieces of it are short")
+    if m.outcome == "substitute":
+        return SubstituteWanted(call)
+    return DropWanted(call) if m.outcome == "drop" else CancelWanted(call)
+
+
+def _beside_short(ticket: Ticket, m: RecordCall) -> Sequence[str]:
+    """The SPUs of which more would be replaced than is short."""
+    left = summed(ticket.spus, ticket.quantities)
+    for spu, pieces in zip(m.instead_of, m.substitutes, strict=True):
+        left[spu] = left.get(spu, 0) - pieces
+    return [spu for spu, rest in left.items() if rest < 0]

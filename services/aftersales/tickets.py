@@ -1,0 +1,527 @@
+"""A ticket's life as a table, and what is said on the way.
+
+A ticket that the saga raised waits for a person. One that asks the order for something (an intercept, the outcome of a
+call) is `deciding` until the order says what came of it: the order service alone knows whether it is too late. So a
+person and a deadline may both speak; whoever the order hears first wins, and what comes of it reaches the ticket last.
+
+A ticket about delivered goods claims its pieces when it is opened, and has them for itself: `claims` is what is open of
+them, `settled` what is done with. Pieces that it lets go of are the window's again (see `decider`).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from services.aftersales.goods import pieces_of, worth
+from services.aftersales.state import (
+    Admitted,
+    AmountTooLarge,
+    AmountUnfit,
+    ApprovalUnneeded,
+    Approved,
+    AskedAfterShut,
+    AskedUnderOtherName,
+    CancelWanted,
+    ClaimedByOther,
+    Denied,
+    Done,
+    DropWanted,
+    Exchanged,
+    Good,
+    GoodsAsked,
+    GoodsCame,
+    GoodsOpened,
+    GoodsWanted,
+    KindFixed,
+    KindNeeded,
+    LinesNeeded,
+    LineUnknown,
+    MoreThanLeft,
+    NobodysClaim,
+    NotACall,
+    NotDone,
+    Note,
+    NotesFull,
+    NothingCame,
+    NotReplaced,
+    OldGoodsSettled,
+    RatedBadly,
+    RefundWanted,
+    ReplacementUnfit,
+    ReplacementWanted,
+    Replenished,
+    RetryApproved,
+    ReturnWanted,
+    SubstitutesBesideShort,
+    SubstituteWanted,
+    Ticket,
+    TicketPhase,
+    Unfit,
+)
+from shared.contracts.aftersales import (
+    ORDER_CLOSED,
+    CancelChosen,
+    ClaimTicket,
+    DropChosen,
+    GoodsKept,
+    GoodsRefunded,
+    InterceptAsked,
+    NoteTicket,
+    OpenTicket,
+    RaiseTicket,
+    RefundApproved,
+    ReleaseTicket,
+    ReopenCall,
+    ReopenTicket,
+    ReplacementApproved,
+    ReturnApproved,
+    StartReplacement,
+    SubstituteChosen,
+    TicketAsked,
+    TicketEnded,
+    TicketOpened,
+)
+from shared.contracts.base import sales_order_of
+from shared.runtime.decider import Context
+from shared.runtime.table import IGNORE, Cell, Change, Table, refuse, to
+
+CALLS = "shortage"
+"""The kind of ticket that asks for a call."""
+RATING_SHOWN = 500
+"""So many characters of a rating are a ticket's reason; the rest is read with the rating."""
+
+# -- opening -----------------------------------------------------------------------------------------------------------
+
+
+def ask_for_intercept(state: Ticket, m: OpenTicket, context: Context) -> Change:
+    """The order has the courier called back, if it is on the road."""
+    changes, said = _opened(state, m.kind, m.reason, context)
+    return changes, (*said, InterceptAsked(order_id=state.order_id, ticket_id=state.ticket_id))
+
+
+def ask_a_person(state: Ticket, m: RaiseTicket, context: Context) -> Change:
+    """It is on customer service's list."""
+    changes, said = _opened(state, m.kind, m.reason, context)
+    saga = {"account": m.account, "store": m.store, "spus": m.spus, "quantities": m.quantities, "opened_by": ""}
+    return {**changes, **saga}, said
+
+
+def open_complaint(state: Ticket, m: RatedBadly, context: Context) -> Change:
+    """A bad rating: somebody finds out what is to be done."""
+    return _opened(state, "quality", m.text[:RATING_SHOWN], context)
+
+
+def open_goods(state: Ticket, m: GoodsOpened, context: Context) -> Change:
+    """The pieces are this ticket's; a person decides."""
+    changes, said = _opened(state, m.kind, m.command.reason, context)
+    changes |= {
+        "spus": m.command.spus,
+        "quantities": m.command.quantities,
+        "amount": m.command.amount,
+        "liable": m.command.liable or "store",
+        "claims": m.claims,
+        "replacing": m.replacing,
+    }
+    return changes, said
+
+
+def ask_order(state: Ticket, m: GoodsAsked, context: Context) -> Change:
+    """The order looks whether that may be."""
+    changes, said = open_goods(state, m, context)
+    return changes, (
+        *said,
+        TicketAsked(
+            order_id=state.order_id,
+            ticket_id=state.ticket_id,
+            kind=m.kind,
+            spus=tuple(line.spu for line in m.replacing),
+            prices=tuple(line.price for line in m.replacing),
+            instead_of=tuple(line.instead_of for line in m.replacing),
+        ),
+    )
+
+
+def _opened(state: Ticket, kind: Any, reason: str, context: Context) -> tuple[dict[str, Any], tuple[object, ...]]:
+    w = context.windows
+    patience_s = w.shortage_window_s if kind == CALLS else w.ticket_window_s
+    changes = {
+        "kind": kind,
+        "reason": reason,
+        "opened_at": context.now,
+        "opened_by": context.actor,
+        "deadline": context.now + timedelta(seconds=patience_s),
+    }
+    said = TicketOpened(order_id=state.order_id, ticket_id=state.ticket_id, kind=kind, by=context.actor)
+    return changes, (said,)
+
+
+def admit(state: Ticket, m: Admitted, context: Context) -> Change:
+    """The order has nothing against it: a person decides."""
+    return {"claims": m.claims, "replacing": m.replacing}, ()
+
+
+def turn_down_unfit(state: Ticket, m: Unfit, context: Context) -> Change:
+    """The order was delivered, but not with these goods."""
+    return _ended(state, "rejected", m.code, context)
+
+
+# -- calls -------------------------------------------------------------------------------------------------------------
+
+
+def choose_substitute(state: Ticket, m: SubstituteWanted, context: Context) -> Change:
+    """The order looks whether that may be, and whether it is there."""
+    said = SubstituteChosen(
+        order_id=state.order_id,
+        ticket_id=state.ticket_id,
+        substitute_spus=m.call.spus,
+        substitutes=m.call.quantities,
+        instead_of=m.call.instead_of,
+    )
+    return {"call": m.call, "note": ""}, (said,)
+
+
+def choose_drop(state: Ticket, m: DropWanted, context: Context) -> Change:
+    """The order goes on without the short pieces."""
+    return {"call": m.call, "note": ""}, (DropChosen(order_id=state.order_id, ticket_id=state.ticket_id),)
+
+
+def choose_cancel(state: Ticket, m: CancelWanted, context: Context) -> Change:
+    """The order ends."""
+    return {"call": m.call, "note": ""}, (CancelChosen(order_id=state.order_id, ticket_id=state.ticket_id),)
+
+
+def call_again(state: Ticket, m: ReopenCall, context: Context) -> Change:
+    """What the customer wanted cannot be: `note` tells the person who calls again."""
+    return {"note": m.note}, ()
+
+
+# -- goods -------------------------------------------------------------------------------------------------------------
+
+
+def refund(state: Ticket, m: RefundWanted, context: Context) -> Change:
+    """The customer keeps the goods, and gets money for them."""
+    changes, said = _wanted(state, m), _refunded(state, m.kind, m.claims, m.money, m.liable)
+    kept = GoodsKept(order_id=state.order_id, ticket_id=state.ticket_id, **_lines(m.claims))
+    return _settled(
+        state, {**changes, "refunded": state.refunded + m.money}, m.claims, (kept, *said), "refunded", context
+    )
+
+
+def ask_for_goods(state: Ticket, m: ReturnWanted, context: Context) -> Change:
+    """First the goods come back."""
+    said = ReturnApproved(order_id=state.order_id, ticket_id=state.ticket_id, **_lines(m.claims))
+    return _wanted(state, m), (said,)
+
+
+def ask_for_replacement(state: Ticket, m: ReplacementWanted, context: Context) -> Change:
+    """First the stock of the new goods is held."""
+    back = _lines(m.claims) if m.kind == "exchange" else {"spus": (), "quantities": ()}
+    said = ReplacementApproved(
+        order_id=m.order_id,
+        ticket_id=state.ticket_id,
+        about=state.order_id,
+        kind=m.kind,  # type: ignore[arg-type]
+        spus=tuple(line.spu for line in m.replacing),
+        quantities=tuple(line.quantity for line in m.replacing),
+        instead_of=tuple(line.instead_of for line in m.replacing),
+        prices=tuple(line.price for line in m.replacing),
+        back_spus=back["spus"],
+        back=back["quantities"],
+    )
+    return {**_wanted(state, m), "replacing": m.replacing, "replacement": m.order_id}, (said,)
+
+
+def choose_again(state: Ticket, m: ReopenTicket, context: Context) -> Change:
+    """Other goods, the money, or nothing: `note` says why it could not be what was chosen."""
+    return {"note": m.note}, ()
+
+
+def refund_dropped(state: Ticket, m: NotReplaced, context: Context) -> Change:
+    """The shelf had fewer of the new goods: for the rest, the money."""
+    money = worth(m.dropped)
+    said = _refunded(state, state.kind, m.dropped, money, state.liable)
+    return {
+        "claims": tuple(_without(state.claims, m.dropped)),
+        "settled": state.settled + m.dropped,
+        "refunded": state.refunded + money,
+    }, said
+
+
+def end_replenished(state: Ticket, m: Replenished, context: Context) -> Change:
+    """The missing goods are there."""
+    return _settled(state, {}, state.claims, (), "replaced", context)
+
+
+def refund_returned(state: Ticket, m: GoodsCame, context: Context) -> Change:
+    """Money for what really came; the rest is the customer's as before."""
+    money = worth(m.came)
+    said = _refunded(state, state.kind, m.came, money, state.liable)
+    return _settled(state, {"refunded": state.refunded + money}, m.came, said, m.note, context)
+
+
+def end_exchanged(state: Ticket, m: OldGoodsSettled, context: Context) -> Change:
+    """The new goods are there, and it is known what became of the old ones."""
+    return _settled(state, {}, state.claims, (), m.note, context)
+
+
+def end_unreturned(state: Ticket, m: NothingCame, context: Context) -> Change:
+    """No goods, no money."""
+    return _ended(state, "rejected", m.note, context)
+
+
+def _wanted(state: Ticket, m: GoodsWanted) -> dict[str, Any]:
+    pieces = pieces_of(m.claims)
+    return {
+        "kind": m.kind,
+        "claims": m.claims,
+        "liable": m.liable,
+        "spus": tuple(pieces),
+        "quantities": tuple(pieces.values()),
+        "note": "",
+        "ended_at": None,
+    }
+
+
+def _lines(goods: tuple[Good, ...]) -> dict[str, Any]:
+    pieces = pieces_of(goods)
+    return {"spus": tuple(pieces), "quantities": tuple(pieces.values())}
+
+
+def _without(goods: tuple[Good, ...], gone: tuple[Good, ...]) -> list[Good]:
+    left = {(good.spu, good.price): good.quantity for good in gone}
+    rest = [good._replace(quantity=good.quantity - left.get((good.spu, good.price), 0)) for good in goods]
+    return [good for good in rest if good.quantity]
+
+
+def _refunded(state: Ticket, kind: Any, goods: tuple[Good, ...], money: int, liable: Any) -> tuple[GoodsRefunded, ...]:
+    """The order is told to give this back; nothing when nothing was paid."""
+    if not money:
+        return ()
+    return (
+        GoodsRefunded(
+            order_id=sales_order_of(state.order_id),
+            ticket_id=state.ticket_id,
+            about=state.order_id,
+            kind=kind,
+            amount=money,
+            liable=liable,
+            **_lines(goods),
+        ),
+    )
+
+
+# -- people ------------------------------------------------------------------------------------------------------------
+
+
+def claim(state: Ticket, m: ClaimTicket, context: Context) -> Change:
+    """For a while it is this person's; claiming again prolongs it."""
+    until = context.now + timedelta(seconds=context.windows.claim_s)
+    return {"claimed_by": context.actor, "claimed_until": until}, ()
+
+
+def release(state: Ticket, m: ReleaseTicket, context: Context) -> Change:
+    """It is anybody's again."""
+    return {"claimed_by": "", "claimed_until": None}, ()
+
+
+def write_note(state: Ticket, m: NoteTicket, context: Context) -> Change:
+    """For the next person."""
+    return {"notes": (*state.notes, Note(context.now, context.actor, m.text))}, ()
+
+
+def approve(state: Ticket, m: Approved, context: Context) -> Change:
+    """A person has seen to it."""
+    return _ended(state, "resolved", "approved", context)
+
+
+def approve_retry(state: Ticket, m: RetryApproved, context: Context) -> Change:
+    """The order asks for the money once more. Should the gateway refuse that as well, it is another ticket."""
+    changes, said = _ended(state, "resolved", "approved", context)
+    return changes, (*said, RefundApproved(order_id=state.order_id, ticket_id=state.ticket_id))
+
+
+def deny(state: Ticket, m: Denied, context: Context) -> Change:
+    """A person says why not; the pieces may be in another ticket."""
+    return _ended(state, "rejected", m.reason, context)
+
+
+def resolve(state: Ticket, m: Done, context: Context) -> Change:
+    """The order did what was asked."""
+    return _ended(state, "resolved", m.note, context)
+
+
+def turn_down(state: Ticket, m: NotDone, context: Context) -> Change:
+    """The order did not do it."""
+    return _ended(state, "rejected", m.note, context)
+
+
+def _settled(
+    state: Ticket,
+    changes: dict[str, Any],
+    goods: tuple[Good, ...],
+    said: tuple[object, ...],
+    note: str,
+    context: Context,
+) -> Change:
+    """Resolved, and these of its pieces are done with."""
+    ended, told = _ended(state, "resolved", note, context, kind=changes.get("kind"))
+    return {**changes, **ended, "settled": state.settled + goods}, (*said, *told)
+
+
+def _ended(
+    state: Ticket, end: Any, note: str, context: Context, *, kind: Any = None
+) -> tuple[dict[str, Any], tuple[object, ...]]:
+    said = TicketEnded(
+        order_id=state.order_id,
+        ticket_id=state.ticket_id,
+        kind=kind or state.kind,
+        phase=end,
+        note=note,
+        by=context.actor,
+    )
+    ended = {"note": note, "ended_at": context.now, "claims": (), "claimed_by": "", "claimed_until": None}
+    return ended, (said,)
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+UNFIT: tuple[type[Unfit], ...] = (
+    LineUnknown,
+    MoreThanLeft,
+    AmountTooLarge,
+    AmountUnfit,
+    ReplacementUnfit,
+    LinesNeeded,
+    KindNeeded,
+    KindFixed,
+)
+"""What cannot be decided about goods."""
+
+
+def _calls(cell: Cell) -> dict[type, Cell]:
+    return dict.fromkeys((SubstituteWanted, DropWanted, CancelWanted), cell)
+
+
+def _decisions(cell: Cell) -> dict[type, Cell]:
+    """What people decide, but for calls."""
+    decided = (Approved, RetryApproved, Denied, RefundWanted, ReturnWanted, ReplacementWanted, ApprovalUnneeded)
+    return dict.fromkeys((*decided, *UNFIT), cell)
+
+
+KNOWN: dict[type, Cell] = {
+    RaiseTicket: IGNORE,  # one id, one ticket
+    OpenTicket: refuse("ticket_exists"),
+}
+
+
+def _waiting(phase: TicketPhase) -> dict[type, Cell]:
+    return {
+        **KNOWN,
+        ClaimTicket: to(phase, claim),
+        ReleaseTicket: to(phase, release),
+        NobodysClaim: refuse("ticket_not_claimed"),
+        ClaimedByOther: refuse("ticket_claimed"),
+        NoteTicket: to(phase, write_note),
+        NotesFull: refuse("ticket_notes_full"),
+        NotACall: refuse("ticket_not_a_call"),
+        ApprovalUnneeded: refuse("ticket_needs_no_approval"),
+        Done: to(TicketPhase.RESOLVED, resolve),
+        NotDone: to(TicketPhase.REJECTED, turn_down),
+    }
+
+
+_UNDER_WAY: dict[type, Cell] = {
+    **_calls(refuse("ticket_not_open")),
+    SubstitutesBesideShort: refuse("ticket_not_open"),
+    **_decisions(refuse("ticket_not_open")),
+    ApprovalUnneeded: refuse("ticket_needs_no_approval"),
+}
+ENDED: dict[type, Cell] = {
+    **KNOWN,
+    **_calls(refuse("ticket_closed")),
+    SubstitutesBesideShort: refuse("ticket_closed"),
+    NotACall: refuse("ticket_closed"),
+    **_decisions(refuse("ticket_closed")),
+    **dict.fromkeys((ClaimTicket, ReleaseTicket, NoteTicket), refuse("ticket_closed")),
+    # a person and a deadline spoke at once: what the order made of the second comes after the end
+    Done: IGNORE,
+    NotDone: IGNORE,
+    ReopenCall: IGNORE,
+}
+
+TICKET = Table(
+    "ticket",
+    {
+        TicketPhase.NEW: {
+            OpenTicket: to(TicketPhase.DECIDING, ask_for_intercept),
+            GoodsOpened: to(TicketPhase.OPEN, open_goods),
+            GoodsAsked: to(TicketPhase.CHECKING, ask_order),
+            RaiseTicket: to(TicketPhase.OPEN, ask_a_person),
+            RatedBadly: to(TicketPhase.OPEN, open_complaint),
+            AskedAfterShut: refuse(ORDER_CLOSED),
+            AskedUnderOtherName: refuse("ticket_exists"),
+            **{unfit: refuse(unfit.code) for unfit in UNFIT},
+            **_calls(refuse("ticket_unknown")),
+            **dict.fromkeys((Approved, Denied, ClaimTicket, ReleaseTicket, NoteTicket), refuse("ticket_unknown")),
+        },
+        TicketPhase.CHECKING: {
+            **_waiting(TicketPhase.CHECKING),
+            **_UNDER_WAY,
+            Admitted: to(TicketPhase.OPEN, admit),
+            # The order was delivered, but with other goods: the ticket was opened before aftersales knew which.
+            **{unfit: to(TicketPhase.REJECTED, turn_down_unfit) for unfit in (LineUnknown, MoreThanLeft)},
+            **{unfit: to(TicketPhase.REJECTED, turn_down_unfit) for unfit in (AmountTooLarge, ReplacementUnfit)},
+        },
+        TicketPhase.OPEN: {
+            **_waiting(TicketPhase.OPEN),
+            SubstituteWanted: to(TicketPhase.DECIDING, choose_substitute),
+            DropWanted: to(TicketPhase.DECIDING, choose_drop),
+            CancelWanted: to(TicketPhase.DECIDING, choose_cancel),
+            SubstitutesBesideShort: refuse("substitutes_do_not_fit"),
+            Approved: to(TicketPhase.RESOLVED, approve),
+            RetryApproved: to(TicketPhase.RESOLVED, approve_retry),
+            RefundWanted: to(TicketPhase.RESOLVED, refund),
+            ReturnWanted: to(TicketPhase.RETURNING, ask_for_goods),
+            ReplacementWanted: to(TicketPhase.HOLDING, ask_for_replacement),
+            **{unfit: refuse(unfit.code) for unfit in UNFIT},
+            Denied: to(TicketPhase.REJECTED, deny),
+        },
+        TicketPhase.DECIDING: {
+            **_waiting(TicketPhase.DECIDING),
+            **_UNDER_WAY,
+            ReopenCall: to(TicketPhase.OPEN, call_again),
+        },
+        TicketPhase.HOLDING: {
+            **_waiting(TicketPhase.HOLDING),
+            **_UNDER_WAY,
+            StartReplacement: to(TicketPhase.REPLACING),
+            ReopenTicket: to(TicketPhase.OPEN, choose_again),
+        },
+        TicketPhase.REPLACING: {
+            **_waiting(TicketPhase.REPLACING),
+            **_UNDER_WAY,
+            NotReplaced: to(TicketPhase.REPLACING, refund_dropped),
+            Replenished: to(TicketPhase.RESOLVED, end_replenished),
+            Exchanged: to(TicketPhase.RETURNING),
+            ReopenTicket: to(TicketPhase.OPEN, choose_again),
+        },
+        TicketPhase.RETURNING: {
+            **_waiting(TicketPhase.RETURNING),
+            **_UNDER_WAY,
+            GoodsCame: to(TicketPhase.RESOLVED, refund_returned),
+            NothingCame: to(TicketPhase.REJECTED, end_unreturned),
+            OldGoodsSettled: to(TicketPhase.RESOLVED, end_exchanged),
+        },
+        TicketPhase.RESOLVED: {
+            **ENDED,
+            # A late intercept that a person makes something of; any other decision is read as one too many.
+            RefundWanted: to(TicketPhase.RESOLVED, refund),
+            ReturnWanted: to(TicketPhase.RETURNING, ask_for_goods),
+            ReplacementWanted: to(TicketPhase.HOLDING, ask_for_replacement),
+            **{unfit: refuse(unfit.code) for unfit in UNFIT},
+            AskedAfterShut: refuse(ORDER_CLOSED),
+        },
+        TicketPhase.REJECTED: ENDED,
+    },
+)
