@@ -128,7 +128,7 @@ Lines = Annotated[list[LineIn], Field(max_length=LINES_MAX)]
 
 
 class GoodsIn(Body):
-    """What is to be done about delivered goods. `amount` (minor units) is what was agreed instead of the whole price."""
+    """What is to be done about delivered goods. `amount` (minor units) is agreed on instead of the whole price."""
 
     lines: Lines = []
     amount: MoneyMoved | None = None

@@ -17,12 +17,24 @@ DEADLINE_S = 60.0
 """The order answers in milliseconds; past this an alarm is logged."""
 TICKETS = Gauge("larder_tickets", "Tickets that have not ended", ["kind", "phase"])
 
-_WAITING = (TicketPhase.OPEN, TicketPhase.DECIDING)
-# A ticket that is deciding has waited for the order since somebody asked: when it was opened, or since its last call.
+_WAITING = (
+    TicketPhase.OPEN,
+    TicketPhase.CHECKING,
+    TicketPhase.DECIDING,
+    TicketPhase.HOLDING,
+    TicketPhase.REPLACING,
+    TicketPhase.RETURNING,
+)
+_ON_ORDER = frozenset({TicketPhase.CHECKING, TicketPhase.DECIDING, TicketPhase.HOLDING})
+"""They wait for a service."""
+# A ticket has waited since its last step; one of a version without steps since it was opened, or since its last call.
 _OLDEST = """
 select kind, phase, count(*) as tickets,
-       extract(epoch from now() - min(coalesce((call::json ->> 2)::timestamptz, opened_at)))::float8 as seconds
-from tickets where ended_at is null group by kind, phase
+       extract(epoch from now() - min(coalesce(s.at, (call::json ->> 2)::timestamptz, opened_at)))::float8 as seconds,
+       extract(epoch from now() - min(deadline))::float8 as overdue
+from tickets t left join lateral (
+    select max(at) as at from ticket_steps where ticket_id = t.ticket_id and phase = t.phase) s on true
+where ended_at is null group by kind, phase
 """
 
 
@@ -35,8 +47,9 @@ async def look(pool: asyncpg.Pool) -> None:
     for phase in _WAITING:
         seconds = max((row["seconds"] for row in rows if row["phase"] == phase), default=0.0)
         OLDEST_SECONDS.labels(f"ticket_{phase}").set(seconds)
-        if phase is TicketPhase.DECIDING and seconds > DEADLINE_S:
+        if phase in _ON_ORDER and seconds > DEADLINE_S:
             log.error("alarm: a ticket waits for its order for %.0f s", seconds)
+    OLDEST_SECONDS.labels("ticket_overdue").set(max((0.0, *(row["overdue"] for row in rows))))
 
 
 watch_oldest = watching("the oldest tickets", look)

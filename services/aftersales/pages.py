@@ -166,7 +166,7 @@ class Tickets:
         return found
 
     async def some(self, asked: Sequence[Any], after: Sequence[Any], limit: int) -> list[TicketPage]:
-        """Tickets of an order, a phase, a kind and a store, overdue or not (None: all); by deadline, ended ones last."""
+        """Tickets of an order, a phase, a kind and a store, overdue or not (None: all), by deadline; ended ones last."""
         rows = await self._pool.fetch(_LIST, *asked, *after, limit)
         now = datetime.now(UTC)
         return [page_of(read_ticket(row), now) for row in rows]
@@ -184,40 +184,42 @@ def page_of(ticket: Ticket, now: datetime) -> TicketPage:
     actions = (
         LATE_INTERCEPT if late else ACTIONS[ticket.kind] | FOR_ALL | ({"release": ReleaseTicket} if claimed else {})
     )
-    return TicketPage(
-        ticket_id=ticket.ticket_id,
-        order_id=ticket.order_id,
-        kind=ticket.kind,
-        phase=ticket.phase.value,
-        account=ticket.account,
-        store=ticket.store,
-        lines=[LinePage(spu=s, quantity=q) for s, q in zip(ticket.spus, ticket.quantities, strict=True)],
-        reason=ticket.reason,
-        note=ticket.note,
-        call=call
-        and CallPage(
-            outcome=call.outcome,
-            substitutes=[
-                SubstitutePage(spu=spu, quantity=quantity, instead_of=instead_of)
-                for spu, quantity, instead_of in zip(call.spus, call.quantities, call.instead_of, strict=True)
-            ],
-            by=call.by,
-            at=call.at,
-        ),
-        opened_at=ticket.opened_at,
-        opened_by=ticket.opened_by,
-        ended_at=ticket.ended_at,
-        deadline=ticket.deadline,
-        overdue=not ticket.has_ended and ticket.deadline is not None and ticket.deadline < now,
-        claimed_by=ticket.claimed_by if claimed else None,
-        claimed_until=ticket.claimed_until if claimed else None,
-        liable=ticket.liable,
-        amount=ticket.amount,
-        settled=[LinePage(spu=spu, quantity=pieces) for spu, pieces in pieces_of(ticket.settled).items()],
-        refunded=ticket.refunded,
-        replacing=[ReplacingPage(**line._asdict()) for line in ticket.replacing],
-        replacement=ticket.replacement or None,
-        notes=[NotePage(**note._asdict()) for note in ticket.notes],
-        allowed=TICKET.allowed(ticket.phase, actions),
-        offers=["return"] if late else [],
+    return TicketPage.model_validate(
+        {
+            "ticket_id": ticket.ticket_id,
+            "order_id": ticket.order_id,
+            "kind": ticket.kind,
+            "phase": ticket.phase,
+            "account": ticket.account,
+            "store": ticket.store,
+            "lines": [LinePage(spu=s, quantity=q) for s, q in zip(ticket.spus, ticket.quantities, strict=True)],
+            "reason": ticket.reason,
+            "note": ticket.note,
+            "call": call
+            and CallPage(
+                outcome=call.outcome,
+                substitutes=[
+                    SubstitutePage(spu=spu, quantity=quantity, instead_of=instead_of)
+                    for spu, quantity, instead_of in zip(call.spus, call.quantities, call.instead_of, strict=True)
+                ],
+                by=call.by,
+                at=call.at,
+            ),
+            "opened_at": ticket.opened_at,
+            "opened_by": ticket.opened_by,
+            "ended_at": ticket.ended_at,
+            "deadline": ticket.deadline,
+            "overdue": not ticket.has_ended and ticket.deadline is not None and ticket.deadline < now,
+            "claimed_by": ticket.claimed_by if claimed else None,
+            "claimed_until": ticket.claimed_until if claimed else None,
+            "liable": ticket.liable,
+            "amount": ticket.amount,
+            "settled": [LinePage(spu=spu, quantity=pieces) for spu, pieces in pieces_of(ticket.settled).items()],
+            "refunded": ticket.refunded,
+            "replacing": [ReplacingPage(**line._asdict()) for line in ticket.replacing],
+            "replacement": ticket.replacement or None,
+            "notes": [NotePage(**note._asdict()) for note in ticket.notes],
+            "allowed": TICKET.allowed(ticket.phase, actions),
+            "offers": ["return"] if late else [],
+        }
     )
