@@ -153,6 +153,7 @@ def _moved(
             by=context.actor,
             note=after.note,
             claimed_by=after.claimed_by,
+            claimed_until=after.claimed_until,
         )
         said = (*said, news)
     entry = TicketStep(after.ticket_id, context.now, after.phase, step, context.actor, after.note)

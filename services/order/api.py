@@ -22,6 +22,7 @@ from shared.contracts.base import (
     Moment,
     Money,
     Name,
+    OrderId,
     Quantity,
     Slot,
     Text,
@@ -177,20 +178,20 @@ def _orders(parts: Parts, orders: Orders) -> APIRouter:
         return await answer(order_id, asked, response)
 
     @router.post("/orders/{order_id}/pay", status_code=202)
-    async def pay(order_id: Name, body: PayIn, asked: Buyer, response: Response) -> OrderPage:
+    async def pay(order_id: OrderId, body: PayIn, asked: Buyer, response: Response) -> OrderPage:
         await mine(order_id, asked.caller)
         click = PayOrder(order_id=order_id, method=body.method, expected_total=body.expected_total)
         await desk.send(click, asked, slot_over=409)  # the slot was good when it was asked for
         return await answer(order_id, asked, response)
 
     @router.post("/orders/{order_id}/cancel", status_code=202)
-    async def cancel(order_id: Name, asked: Buyer, response: Response, body: CancelIn | None = None) -> OrderPage:
+    async def cancel(order_id: OrderId, asked: Buyer, response: Response, body: CancelIn | None = None) -> OrderPage:
         await mine(order_id, asked.caller)
         await desk.send(CancelOrder(order_id=order_id, reason=body.reason if body else ""), asked)
         return await answer(order_id, asked, response)
 
     @router.get("/orders/{order_id}")
-    async def read(order_id: Name, caller: Reader) -> OrderPage:
+    async def read(order_id: OrderId, caller: Reader) -> OrderPage:
         return await page(order_id, caller)
 
     @router.get("/orders")
@@ -209,7 +210,7 @@ def _orders(parts: Parts, orders: Orders) -> APIRouter:
         return paging.page(rows, last=lambda r: (r.placed_at, r.order_id), item=lambda r: r)
 
     @router.get("/orders/{order_id}/stream")
-    async def stream(order_id: Name, caller: Reader, last_event_id: LastEventId = None) -> Response:
+    async def stream(order_id: OrderId, caller: Reader, last_event_id: LastEventId = None) -> Response:
         now = await page(order_id, caller)
         if now.phase in ENDS and last_event_id == _event(now).id:
             return nothing_more()

@@ -34,7 +34,9 @@ from shared.contracts.aftersales import (
     TOO_LATE,
     InterceptAsked,
     RefundApproved,
+    TicketAsked,
     TicketEnded,
+    TicketMoved,
     TicketOpened,
 )
 from shared.contracts.inventory import (
@@ -305,7 +307,7 @@ def decline_intercept(order: Order, m: InterceptAsked, c: Context) -> Change:
     return {}, (settle(order, m.ticket_id, "rejected", "not_in_delivery"),)
 
 
-def decline_unknown(order: Order, m: InterceptAsked, c: Context) -> Change:
+def decline_unknown(order: Order, m: InterceptAsked | TicketAsked, c: Context) -> Change:
     """Customer service mistyped the order: nobody else would tell the ticket."""
     return {}, (settle(order, m.ticket_id, "rejected", ORDER_UNKNOWN),)
 
@@ -345,16 +347,17 @@ def _return_timer(order: Order, c: Context) -> SetTimer:
 def take_back(order: Order, m: GoodsInspected, c: Context) -> Change:
     """The goods are back and inspected: shelf or damage report, and the customer gets the money whatever came back."""
     changes, refund = _refund_rest(order, order.reason, order.reference)
-    command = _take_back(order, m, m.missing_spus, m.missing)
+    command = taken_back(order, m, m.missing_spus, m.missing)
     return changes, (CancelTimer(order.order_id, RETURN_WINDOW), command, *refund)
 
 
 def take_back_late(order: Order, m: GoodsInspected, c: Context) -> Change:
     """The goods came after they had been written off: what can be sold is restocked, the money is back already."""
-    return {}, (_take_back(order, m, (), ()),)
+    return {}, (taken_back(order, m, (), ()),)
 
 
-def _take_back(order: Order, m: GoodsInspected, missing_spus: tuple[str, ...], missing: tuple[int, ...]) -> TakeBack:
+def taken_back(order: Order, m: GoodsInspected, missing_spus: tuple[str, ...], missing: tuple[int, ...]) -> TakeBack:
+    """What came back is on the shelf or reported damaged, what did not is written off."""
     return TakeBack(
         order_id=order.order_id,
         store=order.store,
@@ -462,6 +465,8 @@ def see_to_refund(order: Order, m: PaymentRefundRefused | StrayRefundRefused, c:
 
 def _why(order: Order, m: PaymentRefundRefused | StrayRefundRefused) -> tuple[str, Liable]:
     """Why a refund was asked for, and who bears it."""
+    if m.reason:
+        return m.reason, m.liable
     if before := next((one for one in order.owed if one.refund == m.refund), None):
         return before.reason, before.liable
     if m.refund == order.closing_refund:
@@ -497,6 +502,6 @@ def file_documents(order: Order, m: GoodsTakenBack | ShortDropped, c: Context) -
     return {}, document_papers(order, m.documents, c)
 
 
-def file_ticket(order: Order, m: TicketOpened | TicketEnded, c: Context) -> Change:
+def file_ticket(order: Order, m: TicketOpened | TicketMoved | TicketEnded, c: Context) -> Change:
     """Customer service has a ticket about this order."""
     return {}, (ticket_paper(order, m, c),)

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from services.order import back, forward, short
-from services.order.policy import CANCEL_POLICY, Actor, Policy
+from services.order import back, forward, goods_back, short
+from services.order.policy import CANCEL_POLICY, REPLACEMENT_POLICY, Actor, Policy
 from services.order.reading import needs, read
+from services.order.replacing import REPLACEMENT_ORDER
 from services.order.slots import SLOT_MISSED
 from services.order.state import (
     BasketPriced,
@@ -43,6 +44,7 @@ from services.order.state import (
     StrayRefundRefused,
     SubstituteFits,
     SubstituteUnfit,
+    TicketFits,
     TimelineEntry,
     TotalChanged,
     TotalHolds,
@@ -52,12 +54,20 @@ from services.order.state import (
     UnknownStore,
 )
 from shared.contracts.aftersales import (
+    ORDER_CLOSED,
+    ORDER_NOT_DELIVERED,
     CancelChosen,
     DropChosen,
+    GoodsKept,
+    GoodsRefunded,
     InterceptAsked,
     RefundApproved,
+    ReplacementApproved,
+    ReturnApproved,
     SubstituteChosen,
+    TicketAsked,
     TicketEnded,
+    TicketMoved,
     TicketOpened,
     WindowShut,
 )
@@ -87,6 +97,8 @@ from shared.contracts.logistics import (
     InterceptMissed,
     PickingStarted,
     PiecesShort,
+    ReturnInspected,
+    ReturnOverdue,
     SlotRefused,
     SlotReserved,
     StopMissed,
@@ -161,7 +173,9 @@ def everywhere(rows: Rows) -> Rows:
             RefundApproved: to(phase, back.refund_again),
             # News for the page.
             TicketOpened: to(phase, back.file_ticket),
+            TicketMoved: to(phase, back.file_ticket),
             TicketEnded: to(phase, back.file_ticket),
+            TicketAsked: to(phase, goods_back.decline(ORDER_NOT_DELIVERED)),
             ShortDropped: to(phase, back.file_documents),
             GoodsTakenBack: to(phase, back.file_documents),
             InterceptAsked: to(phase, back.decline_intercept),
@@ -199,10 +213,11 @@ SALES_ORDER = Table(
                 PayOrder: refuse("order_unknown"),
                 CancelOrder: refuse("order_unknown"),
                 InterceptAsked: to(Phase.NEW, back.decline_unknown),
+                TicketAsked: to(Phase.NEW, back.decline_unknown),
                 MoneyUnasked: to(Phase.NEW, back.give_back_nobodys),
                 # Payment keeps it, and raises the alarm: there is no order to write it down with.
                 **_late(StrayMoneyReturned, StrayRefundRefused),
-                **_late(TicketOpened, TicketEnded),
+                **_late(TicketOpened, TicketMoved, TicketEnded),
             },
             Phase.RESERVING_SLOT: {
                 SlotReserved: to(Phase.SCREENING, forward.screen),
@@ -324,6 +339,8 @@ SALES_ORDER = Table(
             Phase.DELIVERED: {
                 WindowShut: to(Phase.CLOSED, forward.tell_closed),
                 InterceptAsked: to(Phase.DELIVERED, back.miss_intercept),
+                GoodsRefunded: to(Phase.DELIVERED, goods_back.refund),
+                **goods_back.AFTER_DELIVERY,
                 **_TOO_LATE_FOR_STORE,
                 **_PAID,
             },
@@ -371,6 +388,7 @@ SALES_ORDER = Table(
                 **_BEING_CANCELLED,
             },
             Phase.CLOSED: {
+                TicketAsked: to(Phase.CLOSED, goods_back.decline(ORDER_CLOSED)),
                 **_TOO_LATE_FOR_STORE,
                 **_PAID,
             },
@@ -393,18 +411,28 @@ SALES_ORDER = Table(
 )
 
 
-def check_policy(policy: Mapping[Phase, Mapping[Actor, Policy]]) -> None:
+def table_of(order_id: str) -> Table:
+    """The table of an order: a replacement order has its own."""
+    return REPLACEMENT_ORDER if "~" in order_id else SALES_ORDER
+
+
+def check_policy(policy: Mapping[Phase, Mapping[Actor, Policy]], table: Table = SALES_ORDER) -> None:
     """A policy that promises a way back from where there is none is a mistake in the policy; raises ValueError."""
     for phase, answers in policy.items():
-        if Policy.ALLOWED in answers.values() and CancelWanted not in SALES_ORDER.rows[phase]:
-            raise ValueError(f"cancel_policy.toml allows a cancel in {phase}, but there is no way back from it")
-        if Policy.TICKET in answers.values() and not ticket_leads_back(phase, answers):
-            raise ValueError(f"cancel_policy.toml wants a ticket in {phase}, but none leads back from it")
+        if Policy.ALLOWED in answers.values() and CancelWanted not in table.rows[phase]:
+            raise ValueError(f"the cancel policy allows a cancel in {phase}, but there is no way back from it")
+        if table is SALES_ORDER and Policy.TICKET in answers.values() and not ticket_helps(phase, answers):
+            raise ValueError(f"the cancel policy wants a ticket in {phase}, but none leads back from it")
 
 
-def ticket_leads_back(phase: Phase, answers: Mapping[Actor, Policy]) -> bool:
-    """Would a ticket of customer service's call an order in this phase back, by this row of the policy?"""
-    cells = SALES_ORDER.rows[phase]
+def ticket_helps(phase: Phase, answers: Mapping[Actor, Policy]) -> bool:
+    """Is there a ticket of customer service's that undoes an order in this phase, by this row of the policy?"""
+    return ticket_leads_back(phase, answers) or TicketFits in SALES_ORDER.rows[phase]
+
+
+def ticket_leads_back(phase: Phase, answers: Mapping[Actor, Policy], table: Table = SALES_ORDER) -> bool:
+    """Would an intercept call an order in this phase back, by this row of the policy?"""
+    cells = table.rows[phase]
     called_back = cells.get(InterceptAsked)
     if isinstance(called_back, To) and called_back.phase is not phase:
         return True
@@ -412,20 +440,25 @@ def ticket_leads_back(phase: Phase, answers: Mapping[Actor, Policy]) -> bool:
 
 
 check_policy(CANCEL_POLICY)  # said at the start rather than to a customer
+check_policy(REPLACEMENT_POLICY, REPLACEMENT_ORDER)
 
 # -- the service -------------------------------------------------------------------------------------------------------
+
+
+_NEWS = frozenset({TicketOpened, TicketMoved, TicketEnded})
+"""What happened to a ticket changes nothing of the order, but what its page shows."""
 
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
     """One message for one order."""
     key = ("order", message.order_id)
     order = look(key) or Order(message.order_id, Phase.NEW)
-    answer = SALES_ORDER.move(order, read(order, message, look, context), context, phase_since=context.now)
+    answer = table_of(order.order_id).move(order, read(order, message, look, context), context, phase_since=context.now)
     if isinstance(answer, Refused | Ignored):
         return answer
     moved, said = answer
-    if moved.phase is Phase.NEW:
-        return Moved((), said)  # hearing of an order that there is not makes none
+    if moved.phase is Phase.NEW or type(message) in _NEWS:
+        return Moved((), said)  # hearing of an order that there is not makes none, and news are told by their own paper
     if moved.phase is order.phase:
         # It has been here since before: stray money must not quiet the alarm of an order that waits too long.
         moved = evolve(moved, {"phase_since": order.phase_since})
@@ -475,9 +508,17 @@ DECIDER = Decider(
         InterceptMissed,
         DeliveryFailed,
         GoodsInspected,
+        ReturnInspected,
+        ReturnOverdue,
         WindowShut,
         TicketOpened,
+        TicketMoved,
         TicketEnded,
+        TicketAsked,
+        GoodsKept,
+        GoodsRefunded,
+        ReturnApproved,
+        ReplacementApproved,
         InterceptAsked,
         RefundApproved,
         SubstituteChosen,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from services.order.goods import lots_of
 from services.order.papers import issue_paper
 from services.order.slots import SLOT_MISSED, latest_for
 from services.order.state import Basket, BasketPriced, Order, Paper, TotalChanged, TotalHolds
@@ -174,7 +175,15 @@ def fulfil(order: Order, m: StockDeducted, c: Context) -> Change:
 
 def open_window(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
     """Delivered: from here on aftersales keeps the window."""
-    window = OpenWindow(order_id=order.order_id, account=order.account, store=order.store)
+    lots = lots_of(order)
+    window = OpenWindow(
+        order_id=order.order_id,
+        account=order.account,
+        store=order.store,
+        spus=tuple(lot.spu for lot in lots),
+        quantities=tuple(lot.quantity for lot in lots),
+        prices=tuple(lot.price for lot in lots),
+    )
     delivered = OrderDelivered(order_id=order.order_id, store=order.store, account=order.account)
     return {}, (window, delivered)
 

@@ -22,10 +22,15 @@ class Substitute(NamedTuple):
 
 
 class Amended(NamedTuple):
-    """The lots after a change, and the money of the pieces that nothing replaces (minor units)."""
+    """The lots after a change, the pieces that nothing takes the place of, and what was paid for those (minor units)."""
 
     lots: tuple[Lot, ...]
-    given_up: int
+    gone: tuple[Lot, ...]
+
+    @property
+    def given_up(self) -> int:
+        """The money of the pieces that are gone."""
+        return sum(lot.quantity * lot.price for lot in self.gone)
 
 
 def lots_of(order: Order) -> tuple[Lot, ...]:
@@ -39,33 +44,39 @@ def without(lots: Sequence[Lot], missing: Mapping[str, int]) -> Amended:
     """The lots less missing pieces, substitutes first. Raises ValueError when more is missing than there is."""
     left = dict(missing)
     kept: list[Lot] = []
-    money = 0
+    gone: list[Lot] = []
     for lot in reversed(lots):
-        gone = min(lot.quantity, left.get(lot.spu, 0))
-        if gone:
-            left[lot.spu] -= gone
-            money += gone * lot.price
-        if lot.quantity > gone:
-            kept.append(lot._replace(quantity=lot.quantity - gone))
+        pieces = min(lot.quantity, left.get(lot.spu, 0))
+        if pieces:
+            left[lot.spu] -= pieces
+            gone.append(lot._replace(quantity=pieces))
+        if lot.quantity > pieces:
+            kept.append(lot._replace(quantity=lot.quantity - pieces))
     if over := {spu: n for spu, n in left.items() if n}:
         raise ValueError(f"more is missing than the order has: {over}")
-    return Amended(tuple(reversed(kept)), money)
+    return Amended(tuple(reversed(kept)), tuple(gone))
 
 
-def replaced(lots: Sequence[Lot], missing: Mapping[str, int], substitutes: Iterable[Substitute]) -> Amended:
-    """The lots less missing pieces, plus substitutes at the price that was paid for what they replace."""
+def replaced(
+    lots: Sequence[Lot],
+    missing: Mapping[str, int],
+    substitutes: Iterable[Substitute],
+    of_replacement: bool = False,
+) -> Amended:
+    """The lots less missing pieces, plus substitutes at the price that was paid for what they replace. Of a replacement
+    order, a substitute stands for what the short piece stood for."""
     rest = without(lots, missing)
-    added, money = [], rest.given_up
+    gone, added = list(rest.gone), []
     for substitute in substitutes:
-        paid = paid_for(lots, substitute.instead_of)
-        added.append(Lot(substitute.spu, substitute.quantity, paid, substitute.instead_of, substitute.list_price))
-        money -= paid * substitute.quantity
-    return Amended((*rest.lots, *added), money)
-
-
-def paid_for(lots: Sequence[Lot], spu: str) -> int:
-    """What was paid per piece of an SPU; of several lots the last one, which is short first."""
-    return next(lot.price for lot in reversed(lots) if lot.spu == spu)
+        needed = substitute.quantity
+        for n, lot in enumerate(gone):
+            pieces = min(needed, lot.quantity) if lot.spu == substitute.instead_of else 0
+            if pieces:
+                needed -= pieces
+                gone[n] = lot._replace(quantity=lot.quantity - pieces)
+                stands_for = lot.instead_of if of_replacement else substitute.instead_of
+                added.append(Lot(substitute.spu, pieces, lot.price, stands_for, substitute.list_price))
+    return Amended((*rest.lots, *added), tuple(lot for lot in gone if lot.quantity))
 
 
 def list_of(lots: Iterable[Lot]) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 from pydantic import BaseModel
 
-from services.order.decider import SALES_ORDER, ticket_leads_back
-from services.order.policy import CANCEL_POLICY, Policy, actor_of
-from services.order.state import CancelWanted, Phase
+from services.order.decider import table_of, ticket_leads_back
+from services.order.policy import Policy, actor_of, policy_of
+from services.order.state import CancelWanted, Phase, TicketFits
+from shared.contracts.base import sales_order_of
 from shared.contracts.order import PayOrder
 from shared.http.auth import Caller, Role
 from shared.runtime.table import To
 
-_PAGE = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, a.lots
+_PAGE = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, a.lots, a.replaces, a.replacement
 from orders o join baskets b using (order_id) left join amendments a using (order_id) where o.order_id = $1"""
-_TIMELINE = "select at, phase, message, actor from timeline where order_id = $1 order by seq"
-_PAPERS = "select kind, at, body from papers where order_id = $1 order by seq"
+_REPLACEMENTS = """select o.order_id, o.phase, o.placed_at, o.reason, a.lots, a.replacement
+from amendments a join orders o using (order_id) where a.replaces = $1 order by o.placed_at, length(o.order_id), o.order_id"""
+_TIMELINE = "select at, phase, message, actor, order_id from timeline where order_id = any($1::text[]) order by seq"
+_PAPERS = "select kind, at, body, order_id from papers where order_id = any($1::text[]) order by seq"
 _LIST = """select order_id, kind, phase, store, account, total, paid, refunded, placed_at, reason from orders
 where ($1::text is null or phase = $1) and ($2::text is null or account = $2) and ($3::text is null or store = $3)
   and ($4::timestamptz is null or (placed_at, order_id) < ($4, $5::text))
 order by placed_at desc, order_id desc limit $6"""
 _PHASE = "select phase, account, kind from orders where order_id = $1"
+
+
+GIVEN_UP = frozenset({Phase.CANCELLED, Phase.REJECTED})
+"""Replacement orders that replaced nothing."""
 
 
 class OrderRow(BaseModel):
@@ -45,7 +52,13 @@ class OrderRow(BaseModel):
 
 
 class OrderPage(BaseModel):
-    """All there is to know of an order. Money in minor units, times ISO 8601."""
+    """All there is to know of an order. Money in minor units, times ISO 8601.
+
+    A line tells what became of its pieces: `returned` (given back), `refunded`, `exchanged` and `replenished` (others went
+    out for them), and what is `left`. A replacement order names what it `replaces`: its sales order, whose page tells of
+    the replacements, of their tickets, documents and timeline as well. A timeline entry's `source` is the order or the
+    ticket that it happened to.
+    """
 
     order_id: str
     kind: str
@@ -91,12 +104,20 @@ class Orders:
             row = await connection.fetchrow(_PAGE, order_id)
             if row is None:
                 return None
-            timeline = await connection.fetch(_TIMELINE, order_id)
-            rows = await connection.fetch(_PAPERS, order_id)
+            chain = await connection.fetch(_REPLACEMENTS, sales_order_of(order_id))
+            told = [order_id] if row["replaces"] else [order_id, *(one["order_id"] for one in chain)]
+            timeline = await connection.fetch(_TIMELINE, told)
+            rows = await connection.fetch(_PAPERS, told)
+        now = datetime.now(UTC)
         papers: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        own: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for paper in rows:
-            papers[paper["kind"]].append({"at": paper["at"], **json.loads(paper["body"])})
-        lines = zip(*(json.loads(row[c]) for c in ("spus", "quantities", "prices")), strict=True)
+            body = {"at": paper["at"], **json.loads(paper["body"])}
+            papers[paper["kind"]].append({**body, "order_id": paper["order_id"]})
+            if paper["order_id"] == order_id:
+                own[paper["kind"]].append(body)
+        replacements = [_replacement(one) for one in chain]
+        mine = [one for one in replacements if one["about"] == order_id]
         return OrderPage(
             order_id=order_id,
             kind=row["kind"],
@@ -106,7 +127,7 @@ class Orders:
             placed_at=row["placed_at"],
             delivery=json.loads(row["delivery"]) if row["delivery"] else None,
             slot=json.loads(row["slot"]) if row["slot"] else None,
-            lines=[{"spu": s, "quantity": q, "unit_price": p, "discount": 0, "total": q * p} for s, q, p in lines],
+            lines=_lines(row, own, mine),
             total=row["total"],
             currency=self._currency,
             paid=row["paid"],
@@ -114,16 +135,16 @@ class Orders:
             hold_mode=row["hold_mode"],
             payable_until=row["payable_until"],
             reason=row["reason"] or None,
-            short=[line for paper in papers["short"][-1:] for line in paper["lines"]],
-            substitutes=_substitutes(row["lots"]),
-            replaces=None,
-            replacements=[],
-            tickets=list({ticket["ticket_id"]: ticket for ticket in papers["ticket"]}.values()),
+            short=[line for paper in own["short"][-1:] for line in paper["lines"]],
+            substitutes=[] if row["replaces"] else _substitutes(row["lots"]),
+            replaces=row["replaces"],
+            replacements=mine if row["replaces"] else replacements,
+            tickets=list({paper["ticket_id"]: _ticket(paper, now) for paper in papers["ticket"]}.values()),
             documents=papers["document"],
-            payments=papers["payment"],
-            refunds=papers["refund"],
-            timeline=[dict(entry) for entry in timeline],
-            allowed=allowed(Phase(row["phase"]), caller),
+            payments=own["payment"],
+            refunds=own["refund"],
+            timeline=_merged(timeline, papers["ticket"]),
+            allowed=allowed(Phase(row["phase"]), caller, order_id),
         )
 
     async def phase(self, order_id: str) -> tuple[str, str] | None:
@@ -153,16 +174,102 @@ def _substitutes(lots: str | None) -> list[dict[str, Any]]:
     ]
 
 
-def allowed(phase: Phase, caller: Caller) -> list[str]:
+def _lines(row: Any, own: dict[str, list[dict[str, Any]]], replacements: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines, and what became of their pieces. A replacement order's cost nothing."""
+    became: dict[str, Counter[str]] = defaultdict(Counter)
+    for kind, word in (("returned", "returned"), ("compensated", "refunded")):
+        for paper in own[kind]:
+            for line in paper["lines"]:
+                became[line["spu"]][word] += line["quantity"]
+    for one in replacements:
+        if one["phase"] not in GIVEN_UP:
+            word = "exchanged" if one["kind"] == "exchange" else "replenished"
+            for line in one["lines"]:
+                became[line["instead_of"]][word] += line["quantity"]
+    has: Counter[str] = Counter()
+    for spu, quantity, _, instead_of, _ in json.loads(row["lots"] or "[]"):
+        has[spu] += quantity if row["replaces"] or not instead_of else 0
+    lines = []
+    for spu, quantity, price in zip(*(json.loads(row[c]) for c in ("spus", "quantities", "prices")), strict=True):
+        done = became[spu]
+        there = has[spu] if row["lots"] not in (None, "[]") else quantity
+        paid = 0 if row["replaces"] else price
+        lines.append(
+            {
+                "spu": spu,
+                "quantity": quantity,
+                "unit_price": paid,
+                "discount": 0,
+                "total": quantity * paid,
+                "returned": done["returned"],
+                "refunded": done["refunded"],
+                "exchanged": done["exchanged"],
+                "replenished": done["replenished"],
+                "left": max(0, there - done["refunded"] - done["exchanged"] - done["replenished"]),
+            }
+        )
+    return lines
+
+
+def _replacement(row: Any) -> dict[str, Any]:
+    _, about, ticket_id, kind, *_ = json.loads(row["replacement"])
+    return {
+        "order_id": row["order_id"],
+        "phase": row["phase"],
+        "about": about,
+        "ticket_id": ticket_id,
+        "kind": kind,
+        "placed_at": row["placed_at"],
+        "reason": row["reason"] or None,
+        "lines": [
+            {"spu": spu, "quantity": quantity, "price": list_price, "instead_of": instead_of, "paid": paid}
+            for spu, quantity, paid, instead_of, list_price in json.loads(row["lots"])
+        ],
+    }
+
+
+def _ticket(paper: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """A ticket as its last step left it; a claim runs out by itself."""
+    until = paper.get("claimed_until")
+    claimed = bool(until) and datetime.fromisoformat(until) > now
+    return {
+        "ticket_id": paper["ticket_id"],
+        "kind": paper["kind"],
+        "phase": paper["phase"],
+        "claimed_by": paper["claimed_by"] if claimed else None,
+        "note": paper.get("note", ""),
+        "order_id": paper["order_id"],
+        "at": paper["at"],
+    }
+
+
+def _merged(timeline: Sequence[Any], tickets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What happened to the order, to its replacements and to their tickets, in order of time."""
+    entries = [
+        *({"source": e["order_id"], **{k: e[k] for k in ("at", "phase", "message", "actor")}} for e in timeline),
+        *(
+            {"source": t["ticket_id"], "at": t["at"], "phase": t["phase"], "message": t["step"], "actor": t["by"]}
+            for t in tickets
+            if "step" in t  # one of an earlier version stands in the order's own timeline
+        ),
+    ]
+    return sorted(entries, key=lambda entry: entry["at"])
+
+
+def allowed(phase: Phase, caller: Caller, order_id: str = "") -> list[str]:
     """What this caller may do to an order in this phase: the table and the cancel policy say so."""
-    cells = SALES_ORDER.rows[phase]
+    table, policies = table_of(order_id), policy_of(order_id)
+    cells = table.rows[phase]
     actions = []
     if caller.role in (Role.CUSTOMER, Role.CUSTOMER_SERVICE, Role.ADMIN):
         if isinstance(cells.get(PayOrder), To):
             actions.append("pay")
-        policy = CANCEL_POLICY[phase][actor_of(caller.actor)]
+        policy = policies[phase][actor_of(caller.actor)]
         if policy is Policy.ALLOWED and isinstance(cells.get(CancelWanted), To):
             actions.append("cancel")
-    if caller.role in (Role.CUSTOMER_SERVICE, Role.ADMIN) and ticket_leads_back(phase, CANCEL_POLICY[phase]):
-        actions.append("intercept")
+    if caller.role in (Role.CUSTOMER_SERVICE, Role.ADMIN):
+        if ticket_leads_back(phase, policies[phase], table):
+            actions.append("intercept")
+        if TicketFits in cells:
+            actions.append("ticket")
     return actions

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.order.state import Order, Paper
 from shared.contracts import inventory
-from shared.contracts.aftersales import TicketEnded, TicketOpened
+from shared.contracts.aftersales import GoodsRefunded, TicketEnded, TicketMoved, TicketOpened
 from shared.contracts.inventory import ShortStock, StockDeducted
 from shared.contracts.logistics import PiecesShort
 from shared.runtime.decider import Context
 
 
 def issue_paper(order: Order, m: StockDeducted, c: Context) -> Paper:
-    """The sales issue."""
-    return _document(
-        order, inventory.Paper(number=m.document, kind="sales_issue", spus=m.spus, quantities=m.quantities), c
-    )
+    """The sales issue, or the replacement issue."""
+    kind = f"{order.kind}_issue"
+    return _document(order, inventory.Paper(number=m.document, kind=kind, spus=m.spus, quantities=m.quantities), c)
 
 
 def document_papers(order: Order, documents: Iterable[inventory.Paper], c: Context) -> list[Paper]:
@@ -36,9 +35,25 @@ def short_paper(order: Order, m: ShortStock | PiecesShort, c: Context) -> Paper:
     return Paper(order.order_id, "short", c.now, {"lines": lines})
 
 
-def ticket_paper(order: Order, m: TicketOpened | TicketEnded, c: Context) -> Paper:
-    """A ticket, as it stands now."""
-    body: dict[str, Any] = {"ticket_id": m.ticket_id, "kind": m.kind, "phase": "open"}
+def ticket_paper(order: Order, m: TicketOpened | TicketMoved | TicketEnded, c: Context) -> Paper:
+    """A ticket, as it stands now, and what happened to it last."""
+    body: dict[str, Any] = {"ticket_id": m.ticket_id, "kind": m.kind, "phase": "open", "step": m.TYPE, "by": m.by}
     if isinstance(m, TicketEnded):
         body |= {"phase": m.phase, "note": m.note}
+    if isinstance(m, TicketMoved):
+        until = m.claimed_until and m.claimed_until.isoformat()
+        body |= {"phase": m.phase, "note": m.note, "step": m.step, "claimed_by": m.claimed_by, "claimed_until": until}
     return Paper(order.order_id, "ticket", c.now, body)
+
+
+def return_paper(order: Order, ticket_id: str, came: Mapping[str, int], c: Context) -> Paper:
+    """Goods that the customer gave back."""
+    lines = [{"spu": spu, "quantity": pieces} for spu, pieces in came.items()]
+    return Paper(order.order_id, "returned", c.now, {"ticket_id": ticket_id, "lines": lines})
+
+
+def compensation_paper(m: GoodsRefunded, c: Context) -> Paper:
+    """Money for goods, on the page of the order that they came with."""
+    lines = [{"spu": s, "quantity": q} for s, q in zip(m.spus, m.quantities, strict=True)]
+    body = {"ticket_id": m.ticket_id, "kind": m.kind, "amount": m.amount, "liable": m.liable, "lines": lines}
+    return Paper(m.about, "compensated", c.now, body)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from services.order.goods import Substitute, is_similar, list_of, lots_of, replaced, without
-from services.order.policy import CANCEL_POLICY, Actor, Policy, actor_of
+from services.order.policy import CANCEL_POLICY, Actor, Policy, actor_of, policy_of
 from services.order.pricing import TOTAL_MAX, summed, total_of
 from services.order.slots import SLOT_OVER, latest_for, too_late_for
 from services.order.state import (
@@ -18,7 +18,9 @@ from services.order.state import (
     CancelWanted,
     ClickedTooLarge,
     ClickedTooLate,
+    Lot,
     NothingLeft,
+    OldGoodsCame,
     Order,
     OtherCall,
     OutsideEveryArea,
@@ -27,6 +29,12 @@ from services.order.state import (
     Phase,
     PlacedAtOtherTotal,
     QuantityTooLarge,
+    Replacement,
+    ReplacementFits,
+    ReplacementUnfit,
+    ReturnCame,
+    ReturnForgotten,
+    ReturnLost,
     ShortageSettled,
     ShortageUnanswered,
     SlotMissed,
@@ -37,6 +45,8 @@ from services.order.state import (
     SubstituteFits,
     SubstituteUnfit,
     Substitution,
+    TicketFits,
+    TicketUnfit,
     TotalChanged,
     TotalHolds,
     TotalOutgrown,
@@ -44,9 +54,17 @@ from services.order.state import (
     UnknownProduct,
     UnknownStore,
 )
-from shared.contracts.aftersales import CancelChosen, DropChosen, InterceptAsked, SubstituteChosen
-from shared.contracts.base import LINES_MAX, QUANTITY_MAX
+from shared.contracts.aftersales import (
+    CancelChosen,
+    DropChosen,
+    InterceptAsked,
+    ReplacementApproved,
+    SubstituteChosen,
+    TicketAsked,
+)
+from shared.contracts.base import LINES_MAX, QUANTITY_MAX, sales_order_of
 from shared.contracts.inventory import StockHeld, StockVerified
+from shared.contracts.logistics import ReturnInspected, ReturnOverdue
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused
 from shared.contracts.risk import OrderCleared, OrderReferred, OrderRestricted
@@ -75,6 +93,9 @@ def needs(message: Any, look: Look) -> Iterable[Key]:
         return [key, *(("product", spu) for spu in order.spus)]
     if type(message) is SubstituteChosen:
         return [key, *(("product", spu) for spu in message.substitute_spus)]
+    if type(message) is TicketAsked or type(message) is ReplacementApproved:
+        products = [("product", spu) for spu in message.spus]
+        return [key, ("order", sales_order_of(message.order_id)), *products]
     return [key]
 
 
@@ -86,9 +107,9 @@ def read(order: Order, message: Any, look: Look, c: Context) -> Any:
 
 def _read_wish(order: Order, m: CancelOrder, look: Look, c: Context) -> Any:
     if order.phase is Phase.NEW:
-        return m
+        return m if sales_order_of(m.order_id) == m.order_id else CancelWanted("")
     actor = actor_of(c.actor)
-    policy = CANCEL_POLICY[order.phase][actor]
+    policy = policy_of(order.order_id)[order.phase][actor]
     if policy is Policy.ALLOWED:
         return CancelWanted("cancelled_by_customer" if actor is Actor.CUSTOMER else f"cancelled_by_{actor}")
     return CancelNeedsTicket() if policy is Policy.TICKET else CancelRefused()
@@ -96,7 +117,9 @@ def _read_wish(order: Order, m: CancelOrder, look: Look, c: Context) -> Any:
 
 def _read_intercept(order: Order, m: InterceptAsked, look: Look, c: Context) -> Any:
     """From the road the courier is called back; before that it depends on the policy what the ticket does."""
-    if order.phase in (Phase.NEW, Phase.IN_DELIVERY) or Policy.TICKET not in CANCEL_POLICY[order.phase].values():
+    if order.replacement or order.phase in (Phase.NEW, Phase.IN_DELIVERY, Phase.DELIVERED):
+        return m
+    if Policy.TICKET not in CANCEL_POLICY[order.phase].values():
         return m
     return CancelByTicket(m.ticket_id)
 
@@ -109,7 +132,9 @@ def _read_refund(order: Order, m: PaymentRefunded, look: Look, c: Context) -> An
 
 
 def _read_refused_refund(order: Order, m: PaymentRefundRefused, look: Look, c: Context) -> Any:
-    return m if m.refund == order.closing_refund else StrayRefundRefused(m.refund, m.amount, m.reference, m.code)
+    if m.refund == order.closing_refund:
+        return m
+    return StrayRefundRefused(m.refund, m.amount, m.reference, m.code, m.reason, m.liable)
 
 
 def _read_basket(order: Order, m: PlaceOrder, look: Look, c: Context) -> Any:
@@ -207,7 +232,7 @@ def _read_unanswered(order: Order, m: ShortageUnanswered, look: Look, c: Context
 def _read_drop(order: Order, note: str) -> Any:
     assert order.shortage is not None, "the order is short"
     rest = without(lots_of(order), dict(zip(order.shortage.spus, order.shortage.missing, strict=True)))
-    return ShortageSettled(rest.lots, rest.given_up, note) if rest.lots else NothingLeft(note)
+    return ShortageSettled(rest.lots, rest.given_up, rest.gone, note) if rest.lots else NothingLeft(note)
 
 
 def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context) -> Any:
@@ -229,15 +254,72 @@ def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context)
         if any(not is_similar(product.price, price, c.similar_price_percent) for price in paid) or len(paid) != 1:
             return SubstituteUnfit("substitute_price_differs")
         substitutes.append(Substitute(spu, quantity, instead_of, product.price))
-    after = replaced(lots, dict(zip(order.shortage.spus, order.shortage.missing, strict=True)), substitutes)
+    short = dict(zip(order.shortage.spus, order.shortage.missing, strict=True))
+    after = replaced(lots, short, substitutes, order.replacement is not None)
     # The store reports on the new list as on any other, and no message of people's can name more than that.
     listed, pieces = list_of(after.lots)
     if len(listed) > LINES_MAX:
         return SubstituteUnfit("too_many_lines")
     if max(pieces) > QUANTITY_MAX:
         return SubstituteUnfit("too_many_pieces")
-    spus, quantities = list_of(after.lots[len(after.lots) - len(substitutes) :])
-    return SubstituteFits(Substitution(after.lots, after.given_up), spus, quantities)
+    spus, quantities = tuple(s.spu for s in substitutes), tuple(s.quantity for s in substitutes)
+    return SubstituteFits(Substitution(after.lots, after.given_up, after.gone), *_each_once(spus, quantities))
+
+
+def _each_once(spus: Sequence[str], quantities: Sequence[int]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    pieces = summed(spus, quantities)
+    return tuple(pieces), tuple(pieces.values())
+
+
+# -- goods that the customer has ---------------------------------------------------------------------------------------
+
+
+def _read_asked(order: Order, m: TicketAsked, look: Look, c: Context) -> Any:
+    """May there be a ticket about goods of a delivered order, and may these replace them?"""
+    if order.phase is not Phase.DELIVERED:
+        return m
+    code = _unfit(m.spus, m.prices, m.instead_of, look, c)
+    return TicketUnfit(m.ticket_id, code) if code else TicketFits(m.ticket_id)
+
+
+def _read_replacement(order: Order, m: ReplacementApproved, look: Look, c: Context) -> Any:
+    if order.phase is not Phase.NEW:
+        return m
+    master: Order = look(("order", sales_order_of(m.order_id)))
+    code = _unfit(m.spus, m.prices, m.instead_of, look, c)
+    pieces = summed(m.spus, m.quantities)
+    if not code and (len(pieces) > LINES_MAX or max(pieces.values()) > QUANTITY_MAX):
+        code = "replacement_does_not_fit"
+    if code:
+        return ReplacementUnfit(m.about, m.ticket_id, code)
+    lots = tuple(
+        Lot(spu, quantity, paid, instead_of, look(("product", spu)).price)
+        for spu, quantity, instead_of, paid in zip(m.spus, m.quantities, m.instead_of, m.prices, strict=True)
+    )
+    replacement = Replacement(master.order_id, m.about, m.ticket_id, m.kind, m.back_spus, m.back)
+    return ReplacementFits(master.account, master.store, master.delivery, lots, replacement)
+
+
+def _unfit(spus: Sequence[str], prices: Sequence[int], instead_of: Sequence[str], look: Look, c: Context) -> str:
+    """Why goods cannot take the place of others; empty when they can. The same goods always can."""
+    for spu, paid, replaced_spu in zip(spus, prices, instead_of, strict=True):
+        product = look(("product", spu))
+        if product is None:
+            return "replacement_unknown"
+        if spu != replaced_spu and not is_similar(product.price, paid, c.similar_price_percent):
+            return "replacement_price_differs"
+    return ""
+
+
+def _read_inspected(order: Order, m: ReturnInspected, look: Look, c: Context) -> Any:
+    resellable, damaged = summed(m.resellable_spus, m.resellable), summed(m.damaged_spus, m.damaged)
+    if m.exchange:
+        return OldGoodsCame(m.ticket_id, resellable, damaged, summed(m.missing_spus, m.missing))
+    return ReturnCame(m.ticket_id, resellable, damaged)
+
+
+def _read_overdue(order: Order, m: ReturnOverdue, look: Look, c: Context) -> Any:
+    return ReturnLost(m.ticket_id, summed(m.spus, m.quantities)) if m.collected else ReturnForgotten(m.ticket_id)
 
 
 # By type and not by `isinstance`: on models that costs more than the reading.
@@ -258,4 +340,8 @@ _READERS: dict[type, Callable[[Order, Any, Look, Context], Any]] = {
     SubstituteChosen: _read_call,
     CancelChosen: _read_call,
     ShortageUnanswered: _read_unanswered,
+    TicketAsked: _read_asked,
+    ReplacementApproved: _read_replacement,
+    ReturnInspected: _read_inspected,
+    ReturnOverdue: _read_overdue,
 }

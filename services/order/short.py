@@ -20,7 +20,7 @@ from services.order.state import (
     SubstituteUnfit,
 )
 from services.order.tickets import raise_ticket, settle, ticket_id
-from shared.contracts.aftersales import CancelChosen, ReopenCall
+from shared.contracts.aftersales import CancelChosen, DropReplacement, ReopenCall
 from shared.contracts.inventory import DropShort, StockSubstituted, SubstituteShort, SubstituteStock
 from shared.contracts.logistics import AmendFulfilment, PiecesShort, StopFulfilment
 from shared.contracts.payment import RefundPayment
@@ -38,7 +38,7 @@ def shortage_of(order: Order, m: PiecesShort, ticket: str = "", until: datetime 
     return Shortage(tuple(missing), tuple(missing.values()), ticket, until)
 
 
-_AMENDED = ("lots", "shortage", "substitution", "owed", "overdue")
+_AMENDED = ("lots", "shortage", "substitution", "owed", "overdue", "replacement")
 
 
 def amendment(order: Order, **changed: Any) -> Amendment:
@@ -64,7 +64,7 @@ def drop(order: Order, m: ShortageSettled, c: Context) -> Change:
     """The customer gets the rest, and the money for what was never there: the books said more than the shelf."""
     short = _short(order)
     command = DropShort(order_id=order.order_id, store=order.store, spus=short.spus, missing=short.missing)
-    refund_changes, refund = _refund_part(order, m.given_up)
+    refund_changes, refund = _go_without(order, m.given_up, m.gone)
     return {"lots": m.lots, "shortage": None, **refund_changes}, (
         CancelTimer(order.order_id, SHORTAGE_WINDOW),
         amendment(order, lots=m.lots, shortage=None),
@@ -97,7 +97,7 @@ def amend(order: Order, m: StockSubstituted, c: Context) -> Change:
     """The substitutes are the order's: the picker gets the new list, and what nothing replaces is refunded."""
     chosen = order.substitution
     assert chosen is not None, "a substitution was asked for"
-    refund_changes, refund = _refund_part(order, chosen.given_up)
+    refund_changes, refund = _go_without(order, chosen.given_up, chosen.gone)
     return {"lots": chosen.lots, "shortage": None, "substitution": None, **refund_changes}, (
         *document_papers(order, m.documents, c),
         amendment(order, lots=chosen.lots, shortage=None, substitution=None),
@@ -154,6 +154,23 @@ def _amend(order: Order, lots: tuple[Lot, ...]) -> AmendFulfilment:
 
 def _reopen(order: Order, note: str) -> ReopenCall:
     return ReopenCall(order_id=order.order_id, ticket_id=_short(order).ticket_id, note=note)
+
+
+def _go_without(order: Order, amount: int, gone: tuple[Lot, ...]) -> Change:
+    """The customer gets money for pieces that nothing takes the place of. Of a replacement order the ticket decides
+    that: it is told which of its pieces are not replaced."""
+    if order.replacement is None:
+        return _refund_part(order, amount)
+    if not gone:
+        return {}, ()
+    pieces = summed([lot.instead_of for lot in gone], [lot.quantity for lot in gone])
+    dropped = DropReplacement(
+        order_id=order.replacement.about,
+        ticket_id=order.replacement.ticket_id,
+        spus=tuple(pieces),
+        quantities=tuple(pieces.values()),
+    )
+    return {}, (dropped,)
 
 
 def _refund_part(order: Order, amount: int) -> Change:

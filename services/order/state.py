@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -63,6 +64,21 @@ RESTING = ENDS | {
 """Phases that wait for a person, a timer or nothing; the others wait for a service."""
 
 
+SALES_ONLY = frozenset(
+    {
+        Phase.RESERVING_SLOT,
+        Phase.SCREENING,
+        Phase.IN_REVIEW,
+        Phase.AWAITING_PAYMENT,
+        Phase.VERIFYING,
+        Phase.PAYING,
+        Phase.PAYING_CANCEL_WANTED,
+        Phase.REFUNDING,
+    }
+)
+"""Phases that a replacement order is never in."""
+
+
 class Lot(NamedTuple):
     """Pieces of one SPU and what was paid per piece. A substitute also says what it replaces, and its price now."""
 
@@ -94,19 +110,34 @@ class Owed(NamedTuple):
 
 
 class Substitution(NamedTuple):
-    """What the order will be when inventory has the substitutes: its lots, and the money that goes back."""
+    """What the order will be when inventory has the substitutes: its lots, the money that goes back, and the pieces
+    that nothing takes the place of."""
 
     lots: tuple[Lot, ...]
     given_up: int
+    gone: tuple[Lot, ...] = ()
+
+
+class Replacement(NamedTuple):
+    """What a replacement order is for: the sales order that it hangs on, the order whose goods it replaces (the same,
+    or another replacement), the ticket, its kind, and what the courier takes along."""
+
+    replaces: str
+    about: str
+    ticket_id: str
+    kind: str
+    back_spus: tuple[str, ...] = ()
+    back: tuple[int, ...] = ()
 
 
 class Order(Struct, frozen=True, gc=False):
-    """One sales order. Money in minor units; `spus`, `quantities` (pieces) and `prices` (per piece) are parallel.
+    """One order. Money in minor units; `spus`, `quantities` (pieces) and `prices` (per piece) are parallel.
 
     `attempt` counts clicks on pay, `refunds` the refunds asked for; `closing_refund` is the one that the phase
     `refunding` waits for; `reference` is the gateway's name of the money that was taken for this order, `given_back`
     how much of it was asked back. `lots` is what is to be delivered when that is not the lines any more. `ticket_id` is
     the intercept under way, `tickets` counts the tickets that the order raised. `overdue`: the goods did not come back.
+    `replacement` says what a replacement order is for; one has lots from the beginning, and no money.
     """
 
     order_id: str
@@ -140,6 +171,12 @@ class Order(Struct, frozen=True, gc=False):
     substitution: Substitution | None = None
     owed: tuple[Owed, ...] = ()
     overdue: bool = False
+    replacement: Replacement | None = None
+
+    @property
+    def kind(self) -> str:
+        """What people call it."""
+        return "replacement" if self.replacement else "sales"
 
 
 class Product(NamedTuple):
@@ -189,10 +226,12 @@ class Amendment(Record, frozen=True):
     substitution: Substitution | None
     owed: tuple[Owed, ...] = ()
     overdue: bool = False
+    replacement: Replacement | None = None
 
 
 class Paper(Record, frozen=True):
-    """Something that the order's page shows: a document, a payment, a refund, a ticket, or the short lines."""
+    """Something that the order's page shows: a document, a payment, a refund, a ticket, the short lines, goods that the
+    customer gave back, or what he got for goods."""
 
     order_id: str
     kind: str
@@ -356,6 +395,7 @@ class ShortageSettled(Struct, frozen=True):
 
     lots: tuple[Lot, ...]
     given_up: int
+    gone: tuple[Lot, ...]
     note: str
 
 
@@ -401,6 +441,8 @@ class StrayRefundRefused(Struct, frozen=True):
     amount: int
     reference: str
     code: str
+    reason: str = ""
+    liable: Liable = "store"
 
 
 class StrayMoneyReturned(Struct, frozen=True):
@@ -412,3 +454,61 @@ class StrayMoneyReturned(Struct, frozen=True):
     reason: str
     liable: str
     at: datetime
+
+
+class TicketFits(Struct, frozen=True):
+    """TicketAsked, read with the catalogue: there may be such a ticket."""
+
+    ticket_id: str
+
+
+class TicketUnfit(Struct, frozen=True):
+    """TicketAsked, and the replacing goods cannot be: `code` says why."""
+
+    ticket_id: str
+    code: str
+
+
+class ReplacementFits(Struct, frozen=True):
+    """ReplacementApproved, read with the catalogue and the sales order: the order that goes out."""
+
+    account: str
+    store: str
+    delivery: Delivery | None
+    lots: tuple[Lot, ...]
+    replacement: Replacement
+
+
+class ReplacementUnfit(Struct, frozen=True):
+    """ReplacementApproved, and it cannot be: `code` says why."""
+
+    about: str
+    ticket_id: str
+    code: str
+
+
+class ReturnCame(Struct, frozen=True):
+    """ReturnInspected of a return: pieces per SPU."""
+
+    ticket_id: str
+    resellable: Mapping[str, int]
+    damaged: Mapping[str, int]
+
+
+class OldGoodsCame(ReturnCame, frozen=True):
+    """ReturnInspected of an exchange: what did not come is missing, since others went out for it."""
+
+    missing: Mapping[str, int]
+
+
+class ReturnForgotten(Struct, frozen=True):
+    """ReturnOverdue, and the customer has the goods."""
+
+    ticket_id: str
+
+
+class ReturnLost(Struct, frozen=True):
+    """ReturnOverdue, and a courier had the goods."""
+
+    ticket_id: str
+    pieces: Mapping[str, int]

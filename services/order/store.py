@@ -20,6 +20,7 @@ from services.order.state import (
     Paper,
     Phase,
     Product,
+    Replacement,
     Shortage,
     StoreFact,
     Substitution,
@@ -33,7 +34,7 @@ from shared.runtime.sweep import Sweep
 from shared.runtime.table import Key
 
 _ORDERS = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, b.device,
-    a.lots, a.shortage, a.substitution, a.owed, a.overdue
+    a.lots, a.shortage, a.substitution, a.owed, a.overdue, a.replacement
 from unnest($1::text[]) k (order_id) join orders o using (order_id) join baskets b using (order_id)
 left join amendments a using (order_id)"""
 _PRODUCTS = "select p.spu, p.price from unnest($1::text[]) k (spu) join products p using (spu)"
@@ -63,7 +64,7 @@ _CHANGING = {
     "tickets": "int",
     "ticket_id": "text",
 }
-_PLACED = {"account": "text", "store": "text", "placed_at": "timestamptz"}
+_PLACED = {"kind": "text", "account": "text", "store": "text", "placed_at": "timestamptz"}
 _NAMES = list(_CHANGING)
 _step_of = attrgetter("order_id", *_CHANGING)
 _placing_of = attrgetter("order_id", *_PLACED, *_CHANGING)
@@ -84,8 +85,8 @@ select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
 on conflict (order_id) do update set prices = excluded.prices"""
 _TIMELINE = """insert into timeline (order_id, at, phase, message, actor)
 select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])"""
-_AMENDMENTS = """insert into amendments (order_id, lots, shortage, substitution, owed, overdue)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[])
+_AMENDMENTS = """insert into amendments (order_id, lots, shortage, substitution, owed, overdue, replaces, replacement)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[])
 on conflict (order_id) do update
     set lots = excluded.lots, shortage = excluded.shortage, substitution = excluded.substitution,
         owed = excluded.owed, overdue = excluded.overdue"""
@@ -98,7 +99,7 @@ where order_id = any($1::text[]) and (delivery is not null or device is not null
 # Who rejects a ticket says why in words of his own; the other notes are codes.
 _NO_WORDS = """update papers set body = (body::jsonb || '{"note": ""}')::text
 where order_id = any($1::text[]) and kind = 'ticket' and body::jsonb ->> 'phase' = 'rejected'
-    and body::jsonb ->> 'kind' in ('missing_goods', 'refund_failed')"""
+    and body::jsonb ->> 'kind' not in ('intercept', 'shortage')"""
 _NO_TIMELINE = "delete from timeline where order_id = any($1::text[])"
 SWEEPS = (
     Sweep("personal data", "personal_data_s", *_AGED, (_NO_DELIVERY, _NO_WORDS)),
@@ -183,7 +184,11 @@ def _basket_row(b: Basket) -> tuple[Any, ...]:
 def _amendment_row(a: Amendment) -> tuple[Any, ...]:
     shortage = a.shortage and [*a.shortage[:3], a.shortage.until.isoformat() if a.shortage.until else None]
     owed = to_text(a.owed) if a.owed else None
-    return a.order_id, to_text(a.lots), _json(shortage), _json(a.substitution), owed, a.overdue
+    replaces = a.replacement and a.replacement.replaces
+    return (
+        *(a.order_id, to_text(a.lots), _json(shortage), _json(a.substitution), owed, a.overdue),
+        *(replaces, _json(a.replacement)),
+    )
 
 
 def _json(value: Any) -> str | None:
@@ -194,12 +199,19 @@ def _lots(raw: Any) -> tuple[Lot, ...]:
     return tuple(Lot(*lot) for lot in raw)
 
 
+def _replacement(
+    replaces: str, about: str, ticket_id: str, kind: str, back_spus: list[str], back: list[int]
+) -> Replacement:
+    return Replacement(replaces, about, ticket_id, kind, tuple(back_spus), tuple(back))
+
+
 def _amended(row: Any) -> dict[str, Any]:
     """What an amendment says of an order; nothing when there is none."""
     if row["lots"] is None:
         return {}
     shortage = json.loads(row["shortage"]) if row["shortage"] else None
     substitution = json.loads(row["substitution"]) if row["substitution"] else None
+    replacement = json.loads(row["replacement"]) if row["replacement"] else None
     return {
         "lots": _lots(json.loads(row["lots"])),
         "shortage": shortage
@@ -209,9 +221,11 @@ def _amended(row: Any) -> dict[str, Any]:
             shortage[2],
             datetime.fromisoformat(shortage[3]) if shortage[3] else None,
         ),
-        "substitution": substitution and Substitution(_lots(substitution[0]), substitution[1]),
+        "substitution": substitution
+        and Substitution(_lots(substitution[0]), substitution[1], _lots(substitution[2:] and substitution[2])),
         "owed": tuple(Owed(*one) for one in json.loads(row["owed"])) if row["owed"] else (),
         "overdue": row["overdue"],
+        "replacement": replacement and _replacement(*replacement),
     }
 
 

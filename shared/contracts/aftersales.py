@@ -11,6 +11,7 @@ from shared.contracts.base import (
     Account,
     Filled,
     Message,
+    Moment,
     Money,
     Name,
     OrderId,
@@ -258,6 +259,7 @@ class TicketMoved(TicketEvent):
     by: Text = ""
     note: Text = ""
     claimed_by: Text = ""
+    claimed_until: Moment | None = None
 
 
 class TicketEnded(TicketEvent):

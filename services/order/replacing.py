@@ -1,0 +1,377 @@
+"""A replacement order: goods that go out for others, without risk and without money. Its table, and what is said.
+
+It hangs on a sales order and goes out for a ticket of it, or of another replacement order of the same chain. Whatever
+goes wrong on its way comes back to the ticket (`ReopenTicket`), where a person chooses again; no money moves from here.
+The steps that it has in common with a sales order are those of `back`, `forward` and `short`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from services.order import back, forward, goods_back, short
+from services.order.goods import list_of, lots_of
+from services.order.papers import document_papers, issue_paper, short_paper
+from services.order.pricing import summed
+from services.order.short import amendment
+from services.order.state import (
+    Basket,
+    CancelNeedsTicket,
+    CancelRefused,
+    CancelWanted,
+    GoodsOverdue,
+    NothingLeft,
+    Order,
+    OtherCall,
+    Phase,
+    ReplacementFits,
+    ReplacementUnfit,
+    ShortageSettled,
+    ShortageUnanswered,
+    SubstituteFits,
+    SubstituteUnfit,
+)
+from services.order.tickets import raise_ticket
+from shared.contracts.aftersales import (
+    ORDER_CLOSED,
+    ORDER_NOT_DELIVERED,
+    CancelChosen,
+    ConfirmReplacement,
+    DropChosen,
+    InterceptAsked,
+    ReopenTicket,
+    ReplacementApproved,
+    StartReplacement,
+    SubstituteChosen,
+    TicketAsked,
+    TicketEnded,
+    TicketMoved,
+    TicketOpened,
+    WindowShut,
+)
+from shared.contracts.inventory import (
+    DeductStock,
+    GoodsTakenBack,
+    HoldStock,
+    IssueReversed,
+    ReleaseStock,
+    ShortDropped,
+    StockDeducted,
+    StockHeld,
+    StockLost,
+    StockReleased,
+    StockShort,
+    StockSoldOut,
+    StockSubstituted,
+    SubstituteShort,
+    TakeBack,
+)
+from shared.contracts.logistics import (
+    DeliveryFailed,
+    Exchange,
+    FulfilmentDelivered,
+    FulfilmentHandedOver,
+    FulfilmentIntercepted,
+    FulfilmentPacked,
+    FulfilmentStopped,
+    FulfilOrder,
+    GoodsInspected,
+    InterceptMissed,
+    PickingStarted,
+    PiecesShort,
+    StopMissed,
+)
+from shared.contracts.order import OrderCancelled, OrderRejected, PayOrder
+from shared.runtime.decider import Context
+from shared.runtime.said import CancelTimer
+from shared.runtime.table import IGNORE, Cell, Change, Table, refuse, to
+
+# -- out ---------------------------------------------------------------------------------------------------------------
+
+
+def hold(order: Order, m: ReplacementFits, c: Context) -> Change:
+    """First the stock: what is locked is theirs."""
+    demand = summed([lot.spu for lot in m.lots], [lot.quantity for lot in m.lots])
+    spus, quantities = tuple(demand), tuple(demand.values())
+    lots_price = {lot.spu: lot.list_price for lot in m.lots}
+    prices = tuple(lots_price[spu] for spu in spus)
+    changes: dict[str, Any] = {
+        "account": m.account,
+        "store": m.store,
+        "placed_at": c.now,
+        "spus": spus,
+        "quantities": quantities,
+        "prices": prices,
+        "delivery": m.delivery,
+        "hold_mode": "lock",
+        "lots": m.lots,
+        "replacement": m.replacement,
+    }
+    return changes, (
+        Basket(order.order_id, spus, quantities, prices, m.delivery, None, None),
+        amendment(order, lots=m.lots, replacement=m.replacement),
+        HoldStock(order_id=order.order_id, store=m.store, mode="lock", spus=spus, quantities=quantities),
+    )
+
+
+def tell_unfit(order: Order, m: ReplacementUnfit, c: Context) -> Change:
+    """There will be no such order: a person chooses other goods."""
+    return {}, (ReopenTicket(order_id=m.about, ticket_id=m.ticket_id, note=m.code),)
+
+
+def deduct(order: Order, m: StockHeld, c: Context) -> Change:
+    """Nobody has to pay: take the goods off the stock at once."""
+    command = DeductStock(order_id=order.order_id, store=order.store)
+    return {}, (command, StartReplacement(**_ticket(order)))
+
+
+def fulfil(order: Order, m: StockDeducted, c: Context) -> Change:
+    """The store may begin; the courier takes the old goods along."""
+    mine = _replacement(order)
+    along = mine.back_spus and Exchange(
+        ticket_id=mine.ticket_id, about=mine.about, spus=mine.back_spus, quantities=mine.back
+    )
+    command = FulfilOrder(
+        order_id=order.order_id,
+        store=order.store,
+        spus=order.spus,
+        quantities=order.quantities,
+        delivery=order.delivery,
+        take_along=along or None,
+    )
+    return {}, (issue_paper(order, m, c), command)
+
+
+def deliver(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
+    """The customer has the goods, and may complain about these as well."""
+    _, said = forward.open_window(order, m, c)
+    return {}, (*said, ConfirmReplacement(**_ticket(order)))
+
+
+def deliver_too_late(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
+    """The customer opened the door before the call: delivered is delivered."""
+    changes, said = back.deliver_too_late(order, m, c)
+    return changes, (*said, ConfirmReplacement(**_ticket(order)))
+
+
+# -- and back ----------------------------------------------------------------------------------------------------------
+
+
+def reject_short(order: Order, m: StockShort, c: Context) -> Change:
+    """There is not enough of the new goods."""
+    rejected = OrderRejected(
+        order_id=order.order_id,
+        store=order.store,
+        account=order.account,
+        reason="out_of_stock",
+        spus=m.spus,
+        missing=m.missing,
+    )
+    changes = {"reason": "out_of_stock"}
+    return changes, (short_paper(order, m, c), rejected, _reopen(order, "out_of_stock"))
+
+
+def cancel_lost(order: Order, m: StockSoldOut, c: Context) -> Change:
+    """A count took the hold between holding and deducting."""
+    return {"reason": "stock_lost"}, (short_paper(order, m, c), *_told_cancelled(order, "stock_lost"))
+
+
+def release(order: Order, m: CancelWanted, c: Context) -> Change:
+    """Customer service calls it off."""
+    return {"reason": m.reason}, (ReleaseStock(order_id=order.order_id, store=order.store),)
+
+
+def tell_cancelled(order: Order, m: StockReleased | IssueReversed, c: Context) -> Change:
+    """Everything is given back."""
+    documents = document_papers(order, m.documents, c) if isinstance(m, IssueReversed) else []
+    return {}, (*documents, *_told_cancelled(order, order.reason))
+
+
+def take_back(order: Order, m: GoodsInspected, c: Context) -> Change:
+    """The goods are back and inspected: a person decides whether they go out again."""
+    command = back.taken_back(order, m, m.missing_spus, m.missing)
+    return {}, (CancelTimer(order.order_id, back.RETURN_WINDOW), command, *_told_cancelled(order, order.reason))
+
+
+def write_off(order: Order, m: GoodsOverdue, c: Context) -> Change:
+    """The goods did not come back: a person looks for them, and decides what the customer gets."""
+    spus, pieces = list_of(lots_of(order))
+    command = TakeBack(
+        order_id=order.order_id, store=order.store, missing_spus=spus, missing=pieces, reason=back.GOODS_OVERDUE
+    )
+    changes, ticket = raise_ticket(order, "missing_goods", spus, pieces, back.GOODS_OVERDUE)
+    return {**changes, "overdue": True}, (
+        command,
+        ticket,
+        amendment(order, overdue=True),
+        *_told_cancelled(order, back.GOODS_OVERDUE),
+    )
+
+
+def _told_cancelled(order: Order, reason: str) -> tuple[object, ...]:
+    told = OrderCancelled(order_id=order.order_id, store=order.store, account=order.account, reason=reason)
+    return told, _reopen(order, reason)
+
+
+def _reopen(order: Order, note: str) -> ReopenTicket:
+    return ReopenTicket(**_ticket(order), note=note)
+
+
+def _ticket(order: Order) -> dict[str, str]:
+    mine = _replacement(order)
+    return {"order_id": mine.about, "ticket_id": mine.ticket_id}
+
+
+def _replacement(order: Order) -> Any:
+    assert order.replacement is not None, "a replacement order knows what it replaces"
+    return order.replacement
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def _late(*messages: type) -> dict[type, Cell]:
+    return dict.fromkeys(messages, IGNORE)
+
+
+def _everywhere(rows: dict[StrEnum, dict[type, Cell]]) -> dict[StrEnum, dict[type, Cell]]:
+    """Adds what holds in every phase of an order that there is, unless the phase says otherwise."""
+    return {
+        phase: cells
+        if phase is Phase.NEW
+        else {
+            PayOrder: refuse("order_not_payable"),
+            CancelRefused: refuse("cancel_not_allowed"),
+            CancelNeedsTicket: refuse("cancel_needs_ticket"),
+            ReplacementApproved: IGNORE,  # parked, and replayed after it was carried out
+            TicketOpened: to(phase, back.file_ticket),
+            TicketMoved: to(phase, back.file_ticket),
+            TicketEnded: to(phase, back.file_ticket),
+            ShortDropped: to(phase, back.file_documents),
+            GoodsTakenBack: to(phase, back.file_documents),
+            InterceptAsked: to(phase, back.decline_intercept),
+            TicketAsked: to(phase, goods_back.decline(ORDER_NOT_DELIVERED)),
+            # What came of a call after its deadline, and the other way round.
+            **_late(DropChosen, SubstituteChosen, CancelChosen, OtherCall, ShortageUnanswered),
+            **cells,
+        }
+        for phase, cells in rows.items()
+    }
+
+
+_BEING_CANCELLED: dict[type, Cell] = {CancelWanted: refuse("cancel_under_way")}
+_TOO_LATE_FOR_STORE = _late(StopMissed, InterceptMissed)
+
+REPLACEMENT_ORDER = Table(
+    "replacement order",
+    _everywhere(
+        {
+            Phase.NEW: {
+                ReplacementFits: to(Phase.HOLDING, hold),
+                ReplacementUnfit: to(Phase.NEW, tell_unfit),
+                PayOrder: refuse("order_unknown"),
+                CancelWanted: refuse("order_unknown"),
+                InterceptAsked: to(Phase.NEW, back.decline_unknown),
+                TicketAsked: to(Phase.NEW, back.decline_unknown),
+                **_late(TicketOpened, TicketMoved, TicketEnded),
+            },
+            Phase.HOLDING: {
+                StockHeld: to(Phase.DEDUCTING, deduct),
+                StockShort: to(Phase.REJECTED, reject_short),
+                CancelWanted: to(Phase.RELEASING, release),
+            },
+            Phase.DEDUCTING: {
+                StockDeducted: to(Phase.AWAITING_PICKING, fulfil),
+                StockSoldOut: to(Phase.CANCELLED, cancel_lost),
+                CancelWanted: to(Phase.DEDUCTING_CANCEL_WANTED, back.keep_wish),
+                StockLost: IGNORE,  # inventory says so when it is asked to deduct
+            },
+            Phase.DEDUCTING_CANCEL_WANTED: {
+                StockDeducted: to(Phase.REVERSING, back.reverse_as_wished),
+                StockSoldOut: to(Phase.CANCELLED, cancel_lost),
+                StockLost: IGNORE,
+                **_BEING_CANCELLED,
+            },
+            Phase.AWAITING_PICKING: {
+                PickingStarted: to(Phase.PICKING),
+                CancelWanted: to(Phase.STOPPING, back.stop),
+            },
+            Phase.PICKING: {
+                FulfilmentPacked: to(Phase.AWAITING_SHIPMENT),
+                PiecesShort: to(Phase.SHORT, short.ask_to_call),
+                CancelWanted: to(Phase.STOPPING, back.stop),
+            },
+            Phase.SHORT: {
+                ShortageSettled: to(Phase.PICKING, short.drop),
+                NothingLeft: to(Phase.STOPPING, short.stop_empty),
+                SubstituteFits: to(Phase.SUBSTITUTING, short.substitute),
+                SubstituteUnfit: to(Phase.SHORT, short.call_again_unfit),
+                CancelChosen: to(Phase.STOPPING, short.stop_unwanted),
+                CancelWanted: to(Phase.STOPPING, short.stop_unwanted),
+            },
+            Phase.SUBSTITUTING: {
+                StockSubstituted: to(Phase.PICKING, short.amend),
+                SubstituteShort: to(Phase.SHORT, short.call_again),
+            },
+            Phase.AWAITING_SHIPMENT: {
+                FulfilmentHandedOver: to(Phase.IN_DELIVERY),
+                CancelWanted: to(Phase.STOPPING, back.stop),
+            },
+            Phase.IN_DELIVERY: {
+                FulfilmentDelivered: to(Phase.DELIVERED, deliver),
+                InterceptAsked: to(Phase.INTERCEPTING, back.intercept),
+                DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
+                StopMissed: IGNORE,
+            },
+            Phase.DELIVERED: {
+                WindowShut: to(Phase.CLOSED, forward.tell_closed),
+                InterceptAsked: to(Phase.DELIVERED, back.miss_intercept),
+                **goods_back.AFTER_DELIVERY,
+                **_TOO_LATE_FOR_STORE,
+            },
+            Phase.STOPPING: {
+                FulfilmentStopped: to(Phase.REVERSING, back.reverse_stopped),
+                FulfilmentHandedOver: to(Phase.IN_DELIVERY, back.forget_wish),
+                PickingStarted: to(Phase.STOPPING),
+                FulfilmentPacked: to(Phase.STOPPING),
+                PiecesShort: to(Phase.STOPPING, back.note_short),
+                **_BEING_CANCELLED,
+            },
+            Phase.INTERCEPTING: {
+                FulfilmentIntercepted: to(Phase.RETURNING, back.await_intercepted),
+                FulfilmentDelivered: to(Phase.DELIVERED, deliver_too_late),
+                DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
+                InterceptAsked: to(Phase.INTERCEPTING, back.decline_second_intercept),
+                StopMissed: IGNORE,
+            },
+            Phase.RETURNING: {
+                GoodsInspected: to(Phase.CANCELLED, take_back),
+                GoodsOverdue: to(Phase.CANCELLED, write_off),
+                InterceptAsked: to(Phase.RETURNING, back.decline_second_intercept),
+                **_TOO_LATE_FOR_STORE,
+            },
+            Phase.RELEASING: {
+                StockReleased: to(Phase.CANCELLED, tell_cancelled),
+                **_BEING_CANCELLED,
+                # What inventory said before it heard that the order wants out.
+                **_late(StockHeld, StockShort, StockLost),
+            },
+            Phase.REVERSING: {
+                IssueReversed: to(Phase.CANCELLED, tell_cancelled),
+                **_BEING_CANCELLED,
+            },
+            Phase.CLOSED: {
+                TicketAsked: to(Phase.CLOSED, goods_back.decline(ORDER_CLOSED)),
+                **_TOO_LATE_FOR_STORE,
+            },
+            Phase.CANCELLED: {
+                GoodsInspected: to(Phase.CANCELLED, back.take_back_late),
+                GoodsOverdue: IGNORE,
+                StockLost: IGNORE,
+                **_TOO_LATE_FOR_STORE,
+            },
+            Phase.REJECTED: {},
+        }
+    ),
+)
