@@ -22,7 +22,8 @@ from shared.runtime.table import To
 _PAGE = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, a.lots, a.replaces, a.replacement
 from orders o join baskets b using (order_id) left join amendments a using (order_id) where o.order_id = $1"""
 _REPLACEMENTS = """select o.order_id, o.phase, o.placed_at, o.reason, a.lots, a.replacement
-from amendments a join orders o using (order_id) where a.replaces = $1 order by o.placed_at, length(o.order_id), o.order_id"""
+from amendments a join orders o using (order_id) where a.replaces = $1
+order by o.placed_at, length(o.order_id), o.order_id"""
 _TIMELINE = "select at, phase, message, actor, order_id from timeline where order_id = any($1::text[]) order by seq"
 _PAPERS = "select kind, at, body, order_id from papers where order_id = any($1::text[]) order by seq"
 _LIST = """select order_id, kind, phase, store, account, total, paid, refunded, placed_at, reason from orders
@@ -54,10 +55,10 @@ class OrderRow(BaseModel):
 class OrderPage(BaseModel):
     """All there is to know of an order. Money in minor units, times ISO 8601.
 
-    A line tells what became of its pieces: `returned` (given back), `refunded`, `exchanged` and `replenished` (others went
-    out for them), and what is `left`. A replacement order names what it `replaces`: its sales order, whose page tells of
-    the replacements, of their tickets, documents and timeline as well. A timeline entry's `source` is the order or the
-    ticket that it happened to.
+    A line tells what became of its pieces: `returned` (given back), `refunded`, `exchanged` and `replenished` (others
+    went out for them), and what is `left`. A replacement order names what it `replaces`: its sales order, whose page
+    tells of the replacements, of their tickets, documents and timeline as well. A timeline entry's `source` is the order
+    or the ticket that it happened to.
     """
 
     order_id: str
@@ -230,8 +231,8 @@ def _replacement(row: Any) -> dict[str, Any]:
 
 def _ticket(paper: dict[str, Any], now: datetime) -> dict[str, Any]:
     """A ticket as its last step left it; a claim runs out by itself."""
-    until = paper.get("claimed_until")
-    claimed = bool(until) and datetime.fromisoformat(until) > now
+    until = paper.get("claimed_until") or ""
+    claimed = until != "" and datetime.fromisoformat(until) > now
     return {
         "ticket_id": paper["ticket_id"],
         "kind": paper["kind"],
