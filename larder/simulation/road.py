@@ -71,7 +71,7 @@ class Road:
                 spu, pieces = dice.choice([*listed.items(), ("moon-cheese", 0)])
                 self.desk.send(report(spus=(spu,), missing=(pieces + 1,)), "picker:", after_s=after_s)
                 after_s += 0.5
-            spus, missing = zip(*_some(listed, dice), strict=True)
+            spus, missing = zip(*some_of(listed, dice), strict=True)
             self.desk.send(report(spus=spus, missing=missing), "picker:", after_s=after_s)
             if dice.random() < 0.9:
                 return
@@ -114,7 +114,7 @@ class Road:
         inspect = partial(InspectGoods, order_id=order_id, store=store)
         looked_s = back_s + dice.choice((0.2, 5.0, 1_000.0, 100_000.0)) * dice.random() + 0.1
         if dice.random() < 0.1:  # too early, unknown lines, or more than was sent
-            odd = dice.choice((_found({"moon-cheese": 1}, dice), _found({"spu-0": 999}, dice), _found({}, dice)))
+            odd = dice.choice((found_of({"moon-cheese": 1}, dice), found_of({"spu-0": 999}, dice), found_of({}, dice)))
             send(inspect(**odd), f"storekeeper:{store}", after_s=dice.choice((back_s * 0.9, back_s + 0.1)))
         found = self._found_back(order_id)
         send(inspect(**found), f"storekeeper:{store}", after_s=looked_s)
@@ -126,11 +126,11 @@ class Road:
         listed, dice = self._lists.get(order_id, {}), self.dice
         chance = dice.random()
         if chance < 0.6:
-            return _found(listed, dice)
-        return _found(dict(_some(listed, dice)) if listed and chance < 0.9 else {}, dice)
+            return found_of(listed, dice)
+        return found_of(dict(some_of(listed, dice)) if listed and chance < 0.9 else {}, dice)
 
 
-def _some(listed: dict[str, int], dice: Random) -> list[tuple[str, int]]:
+def some_of(listed: dict[str, int], dice: Random) -> list[tuple[str, int]]:
     """Some pieces of some lines of a list, at least one; now and then all of it."""
     if dice.random() < 0.15:
         return list(listed.items())
@@ -138,7 +138,8 @@ def _some(listed: dict[str, int], dice: Random) -> list[tuple[str, int]]:
     return [(spu, dice.randint(1, listed[spu])) for spu in spus]
 
 
-def _found(pieces: dict[str, int], dice: Random) -> dict[str, Any]:
+def found_of(pieces: dict[str, int], dice: Random) -> dict[str, Any]:
+    """What a storekeeper says of these: all of an SPU resellable, or some of it damaged."""
     lines: list[tuple[str, int, bool]] = []
     for spu, quantity in pieces.items():
         good = quantity if dice.random() < 0.6 else dice.randint(0, quantity)

@@ -14,6 +14,7 @@ from larder.simulation.clock import NOON
 from larder.simulation.database import Database
 from larder.simulation.owner import topics_of
 from larder.simulation.world import World
+from services.aftersales.state import Rating, TicketStep
 from services.inventory.state import Document, Movement
 from services.logistics.state import StepBack
 from services.order.state import Amendment, Basket, Paper, TimelineEntry
@@ -38,6 +39,7 @@ TABLES = {
     "slot": "logistics.slots",
     "window": "aftersales.windows",
     "ticket": "aftersales.tickets",
+    "return": "logistics.returns",
     "cell": "inventory.cells",
     "request": "inventory.requests",
 }
@@ -52,6 +54,8 @@ RECORDS: dict[type, str] = {
     JournalEntry: "payment.journal",
     Contradiction: "payment.contradictions",
     StepBack: "logistics.steps_back",
+    TicketStep: "aftersales.ticket_steps",
+    Rating: "aftersales.ratings",
 }
 """The table of each kind of record."""
 

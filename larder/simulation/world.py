@@ -8,6 +8,7 @@ from functools import partial
 from random import Random
 
 from larder.simulation.clock import NOON, Clock
+from larder.simulation.complaints import Complaints
 from larder.simulation.customer_service import CustomerService
 from larder.simulation.customers import PLACING_S, Customers
 from larder.simulation.database import Database, nobody_listens
@@ -112,6 +113,7 @@ class World:
         staff.begin()
         customers.begin()
         CustomerService(self.desk, self.shop).begin(list(customers.plans))
+        Complaints(self.desk, self.shop)
         for sent in list(self.desk.sent.values()):
             if account := getattr(sent.message, "account", ""):
                 staff.know_account(sent.message.subject, account)
