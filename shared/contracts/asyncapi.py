@@ -12,13 +12,25 @@ from types import ModuleType
 from typing import Any
 
 from shared.contracts import aftersales, base, inventory, logistics, order, payment, risk
-from shared.contracts.aftersales import ApproveTicket, OpenTicket, RecordCall, RejectTicket
+from shared.contracts.aftersales import (
+    ApproveTicket,
+    ClaimTicket,
+    NoteTicket,
+    OpenTicket,
+    RateOrder,
+    RecordCall,
+    RejectTicket,
+    ReleaseTicket,
+)
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
 from shared.contracts.inventory import AdjustStock, ReceiveGoods
 from shared.contracts.logistics import (
     BringGoodsBack,
+    BringReturn,
+    CollectReturn,
     HandOver,
     InspectGoods,
+    InspectReturn,
     ReportDelivered,
     ReportPacked,
     ReportPicked,
@@ -52,10 +64,17 @@ FROM_OUTSIDE: frozenset[type[Message]] = frozenset(
         ReportUndeliverable,
         BringGoodsBack,
         InspectGoods,
+        CollectReturn,
+        BringReturn,
+        InspectReturn,
         OpenTicket,
         RecordCall,
         ApproveTicket,
         RejectTicket,
+        ClaimTicket,
+        ReleaseTicket,
+        NoteTicket,
+        RateOrder,
     }
 )
 """Commands that no service sends: people do, over HTTP or through the log, and the gateway's webhook."""

@@ -86,7 +86,7 @@ def test_ticket_from_before_the_delivery_counts() -> None:
 def test_tickets_of_an_order_that_is_never_delivered_shut_nothing() -> None:
     """There is no window, so nobody hears of one."""
     scene = after(raised("shortage"), call("cancel"))
-    (said,) = scene.says(settled("resolved", "cancelled"))
+    (said,) = told(scene, settled("resolved", "cancelled"))
     assert isinstance(said, TicketEnded)
     assert window(scene) == Window("o-1")
 

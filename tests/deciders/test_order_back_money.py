@@ -9,7 +9,7 @@ import pytest
 from services.order.back import CUSTOMERS_DOING
 from services.order.forward import PAYMENT_WINDOW
 from services.order.state import ENDS, Amendment, Paper, Phase
-from shared.contracts.aftersales import RaiseTicket, RefundApproved, TicketEnded, TicketOpened
+from shared.contracts.aftersales import RaiseTicket, RefundApproved, TicketEnded, TicketMoved, TicketOpened
 from shared.contracts.inventory import DeductStock, ReleaseStock
 from shared.contracts.logistics import FreeSlot
 from shared.contracts.order import OrderCancelled, OrderRejected
@@ -55,6 +55,7 @@ from tests.deciders.orders import (
     refunded,
 )
 from tests.deciders.scene import NOON
+from tests.deciders.tickets import AGENT
 
 WAYS_TO_REFUNDING: dict[str, tuple[Phase, tuple[Any, ...]]] = {
     "cancelled while paying": (Phase.PAYING_CANCEL_WANTED, (TAKEN,)),
@@ -239,9 +240,7 @@ def test_tickets_are_shown_wherever_the_order_is(phase: Phase) -> None:
             "claimed_until": NOON.isoformat(),
         }
     )
-    assert ended == paper(
-        {**known, "phase": "resolved", "step": "TicketEnded", "by": AGENT, "note": "paid by hand"}
-    )
+    assert ended == paper({**known, "phase": "resolved", "step": "TicketEnded", "by": AGENT, "note": "paid by hand"})
     assert order(scene) is before
 
 
