@@ -27,8 +27,8 @@ from shared.runtime.table import NoCell
 from tests.deciders.orders import TOTAL, WAY_TO, at, messages, only, order, refunded
 from tests.deciders.scene import NOON
 
-TICKET = {"order_id": "o-1", "ticket_id": "t-1"}
-STORE = {**TICKET, "store": "s-1"}
+TICKET: dict[str, Any] = {"order_id": "o-1", "ticket_id": "t-1"}
+STORE: dict[str, Any] = {**TICKET, "store": "s-1"}
 NOTHING: dict[str, Any] = dict.fromkeys(
     ("resellable_spus", "resellable", "damaged_spus", "damaged", "missing_spus", "missing"), ()
 )
@@ -193,7 +193,7 @@ def test_documents_of_goods_back_are_papers() -> None:
 
 
 def test_money_for_goods_goes_back_part_by_part() -> None:
-    """Each under a number of its own, with its reason and who bears it, on the page of the order the goods came with."""
+    """Each under a number of its own, with its reason and liable party, on the page of the order it came with."""
     scene = at(Phase.DELIVERED)
     for number, (amount, about) in enumerate(((129, "o-1"), (349, "o-1~r1")), 1):
         said = scene.says(money(amount, about))
