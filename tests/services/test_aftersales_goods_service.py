@@ -128,7 +128,7 @@ async def test_refund_with_an_amount_and_a_claim(aftersales: Inside) -> None:
     assert (await asked(aftersales, "/tickets", again, 422))["code"] == "line_unknown"
 
 
-async def test_ticket_that_the_order_turns_down_is_told_so(aftersales: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ticket_that_the_order_turns_down_gives_its_goods_back(aftersales: Inside) -> None:
     """They may be in another."""
     page = await asked(aftersales, "/tickets", {"order_id": "o-1", "kind": "exchange", "lines": MILK})
     turned_down = SettleTicket(
