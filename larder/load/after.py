@@ -1,4 +1,4 @@
-"""The robots of after-sales: who complains when the goods are there, and what customer service and the store do about it.
+"""The robots of after-sales: who complains when the goods are there, and what is done about it.
 
 A complaint is about one piece of the first line. What a replacement order of the chain does is heard under the sales
 order's key, and told apart by its subject.
@@ -6,6 +6,7 @@ order's key, and told apart by its subject.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,7 +40,7 @@ KINDS = {
     Tail.REPLENISHED: "replenishment",
 }
 """The kind of ticket that a customer wants; who rates badly leaves that to customer service."""
-WORK: dict[bytes, tuple[type[Message], bytes, bytes, dict[str, str]]] = {
+WORK: dict[bytes, tuple[Callable[..., Message], bytes, bytes, dict[str, str]]] = {
     b"FulfilmentQueued": (StartPicking, b"picker:robot", b"-pick", {}),
     b"PickingStarted": (ReportPicked, b"picker:robot", b"-picked", {}),
     b"PickingFinished": (ReportPacked, b"picker:robot", b"-packed", {}),

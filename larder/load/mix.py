@@ -96,7 +96,29 @@ DECLINED_LEAVE = 0.1
 
 
 @dataclass(frozen=True)
-class Back:
+class Shares:
+    """Shares of all orders, by what happens to them."""
+
+    @classmethod
+    def none(cls) -> Self:
+        """It happens to none."""
+        return cls(**{share.name: 0.0 for share in fields(cls)})
+
+    @property
+    def together(self) -> float:
+        """The share of orders to which any of it happens."""
+        return float(sum(getattr(self, share.name) for share in fields(self)))
+
+    def scaled(self, together: float) -> Self:
+        """The same in the same proportion, so that they come to this share of all orders."""
+        now = self.together
+        if now <= 0:
+            raise BadMix(f"none of these has a share, so they cannot be scaled to {together:g}")
+        return replace(self, **{share.name: getattr(self, share.name) * together / now for share in fields(self)})
+
+
+@dataclass(frozen=True)
+class Back(Shares):
     """Shares of all orders that go back after their payment, by way."""
 
     cancel_paid: float = 0.01
@@ -107,26 +129,9 @@ class Back:
     undeliverable: float = 0.01
     no_refund: float = 0.01
 
-    @classmethod
-    def none(cls) -> Self:
-        """No order goes back."""
-        return cls(**{share.name: 0.0 for share in fields(cls)})
-
-    @property
-    def together(self) -> float:
-        """The share of orders that go back in any way."""
-        return float(sum(getattr(self, share.name) for share in fields(self)))
-
-    def scaled(self, together: float) -> Self:
-        """The same ways in the same proportion, so that they come to this share of all orders."""
-        now = self.together
-        if now <= 0:
-            raise BadMix(f"no way back has a share, so they cannot be scaled to {together:g}")
-        return replace(self, **{share.name: getattr(self, share.name) * together / now for share in fields(self)})
-
 
 @dataclass(frozen=True)
-class After:
+class After(Shares):
     """Shares of all orders that are complained about after their delivery, by kind."""
 
     refund: float = 0.004
@@ -134,14 +139,6 @@ class After:
     exchange: float = 0.004
     replenish: float = 0.004
     rating: float = 0.004
-
-    together = Back.together
-    scaled = Back.scaled
-
-    @classmethod
-    def none(cls) -> Self:
-        """Nobody complains."""
-        return cls(**{share.name: 0.0 for share in fields(cls)})
 
 
 @dataclass(frozen=True)
