@@ -17,8 +17,11 @@ from shared.contracts.base import CommandAccepted, CommandRefused, Message, Mess
 from shared.contracts.inventory import AdjustStock, ReceiveGoods
 from shared.contracts.logistics import (
     BringGoodsBack,
+    BringReturn,
+    CollectReturn,
     HandOver,
     InspectGoods,
+    InspectReturn,
     ReportDelivered,
     ReportPacked,
     ReportPicked,
@@ -52,6 +55,9 @@ FROM_OUTSIDE: frozenset[type[Message]] = frozenset(
         ReportUndeliverable,
         BringGoodsBack,
         InspectGoods,
+        CollectReturn,
+        BringReturn,
+        InspectReturn,
         OpenTicket,
         RecordCall,
         ApproveTicket,
