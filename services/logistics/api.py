@@ -53,6 +53,7 @@ register(
         "return_unknown": (404, "No store waits for goods of such a ticket"),
         "return_not_announced": (409, "A courier has the goods already, or the store"),
         "return_not_returned": (409, "The goods of the ticket are not at the store"),
+        "return_waits_for_delivery": (409, "The courier who brings the new goods takes the old ones along"),
         "return_overdue": (409, "The goods did not come in time: see to the ticket"),
         "return_called_off": (409, "The exchange is called off: the customer keeps the goods for now"),
         "already_returned": (409, "The goods of the ticket are at the store already"),

@@ -24,6 +24,7 @@ from services.logistics.state import (
     Return,
     ReturnDue,
     ReturnPhase,
+    WaitsForDelivery,
 )
 from shared.contracts.logistics import (
     AnnounceReturn,
@@ -31,6 +32,8 @@ from shared.contracts.logistics import (
     CollectReturn,
     FulfilOrder,
     InspectReturn,
+    ReturnAnnounced,
+    ReturnBrought,
     ReturnInspected,
     ReturnOverdue,
 )
@@ -48,16 +51,18 @@ ABOUT_RETURNS = frozenset({AnnounceReturn, CollectReturn, BringReturn, InspectRe
 
 def announce(r: Return, m: AnnounceReturn, c: Context) -> Change:
     """The customer has a window to give them to a courier, or to bring them."""
-    return _announced(m, exchange=False), (_timer(r, c),)
+    changes, said = _announced(r, m, exchange=False)
+    return changes, (*said, _timer(r, c))
 
 
 def announce_along(r: Return, m: AnnouncedAlong, c: Context) -> Change:
     """They wait for the courier with the new goods."""
-    return _announced(m, exchange=True), ()
+    return _announced(r, m, exchange=True)
 
 
-def _announced(m: AnnounceReturn | AnnouncedAlong, *, exchange: bool) -> dict[str, Any]:
-    return {"spus": m.spus, "quantities": m.quantities, "exchange": exchange, "called_off_at": None}
+def _announced(r: Return, m: AnnounceReturn | AnnouncedAlong, *, exchange: bool) -> Change:
+    changes = {"spus": m.spus, "quantities": m.quantities, "exchange": exchange, "called_off_at": None}
+    return changes, (ReturnAnnounced(**{**_of(r), "exchange": exchange}),)
 
 
 def collect(r: Return, m: CollectReturn | CollectedAtDelivery, c: Context) -> Change:
@@ -67,7 +72,7 @@ def collect(r: Return, m: CollectReturn | CollectedAtDelivery, c: Context) -> Ch
 
 def bring(r: Return, m: BringReturn, c: Context) -> Change:
     """They are at the store, for the storekeeper to look at."""
-    return {"returned_at": c.now}, (CancelTimer(r.ticket_id, RETURN_DUE),)
+    return {"returned_at": c.now}, (CancelTimer(r.ticket_id, RETURN_DUE), ReturnBrought(**_of(r)))
 
 
 def tell_inspected(r: Return, m: GoodsSorted, c: Context) -> Change:
@@ -110,7 +115,7 @@ _AT_THE_WRONG_TIME: dict[type, Cell] = {
     AnnounceReturn: IGNORE,  # it is announced, or has been
     AnnouncedAlong: IGNORE,
 }
-# The customer did not wait for the new goods: whatever becomes of those, the old ones are on their way, or were.
+# The new goods are there, or are not to be: what happens to their fulfilment is nothing to these.
 _WITHOUT_WAITING: dict[type, Cell] = {CollectedAtDelivery: IGNORE, CalledOff: IGNORE}
 _AT_THE_STORE: dict[type, Cell] = {
     **_AT_THE_WRONG_TIME,
@@ -131,6 +136,7 @@ RETURN = Table(
             CollectReturn: to(ReturnPhase.COLLECTED, collect),
             CollectedAtDelivery: to(ReturnPhase.COLLECTED, collect),
             BringReturn: to(ReturnPhase.RETURNED, bring),
+            WaitsForDelivery: refuse("return_waits_for_delivery"),
             ReturnDue: to(ReturnPhase.OVERDUE, tell_kept),
             CalledOff: to(ReturnPhase.CALLED_OFF, call_off),
         },
@@ -176,6 +182,8 @@ def read_for_return(r: Return, message: Any) -> object:
             # Another store may be another shard's: only the shard that has the return may write it.
             raise NoCell("return", f"{r.phase} in store {r.store}", type(message).__name__)
         return AskedInOtherStore(f"the goods of ticket {r.ticket_id} go to {r.store}, not to {message.store}")
+    if r.exchange and r.phase is ReturnPhase.ANNOUNCED and type(message) in (CollectReturn, BringReturn):
+        return WaitsForDelivery()
     if type(message) is InspectReturn and r.phase is ReturnPhase.RETURNED:
         return read_inspection(message, summed(r.spus, r.quantities), MoreThanAnnounced)
     return message

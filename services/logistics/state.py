@@ -290,3 +290,10 @@ class NoPlace(NamedTuple):
     """ReserveSlot, read with the slot and the clock: there is none. `code` as in SlotRefused."""
 
     code: str
+
+
+class WaitsForDelivery(NamedTuple):
+    """CollectReturn or BringReturn of an exchange whose new goods are not there yet: the courier takes the old ones
+    along on the same visit."""
+
+    detail: str = "the courier with the new goods takes them along"
