@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 SESSION_MS = 6_000
 """After this long without a heartbeat another worker takes a shard over (the broker's lowest default)."""
+HEARTBEAT_MS = 400
+"""So often a worker hears from its group, and so learns that a shard became free."""
 NAME_PATIENCE_S = 10.0
 """How long a worker waits for its name: the one before it may just be dying."""
 JOIN_PATIENCE_S = 12.0
@@ -122,7 +124,7 @@ class Worker:
             # For partitions that the fetcher looks at before `take` has put it where the shard stopped.
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_MS,
-            heartbeat_interval_ms=SESSION_MS // 3,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             max_partition_fetch_bytes=1 << 20,
             fetch_max_wait_ms=500,
             metadata_max_age_ms=METADATA_MS,
@@ -144,6 +146,10 @@ class Worker:
 
     async def _disconnect(self) -> None:
         await asyncio.gather(self._commit_offsets(), return_exceptions=True)
+        if self._stopping:
+            # A member with a name of its own keeps its place when it goes, and the client has no word for leaving: it
+            # tells the group only of one without. Who was told to stop leaves; who fails is back in a moment.
+            self._consumer._coordinator._group_instance_id = None
         await asyncio.gather(self._consumer.stop(), self.producer.stop(), return_exceptions=True)
         await self._connection.close()
 
