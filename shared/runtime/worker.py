@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -97,6 +98,7 @@ class Worker:
         self._cluster = ""
         self.silent = False
         """The broker did not answer when it was looked at last."""
+        self._sending: dict[asyncio.Future[object], float] = {}
         self._short: set[TopicPartition] = set()
         self._joined = asyncio.Event()
         self._snapshots: dict[int, tuple[datetime, dict[str, int]]] = {}
@@ -162,6 +164,25 @@ class Worker:
         """Ends `run` with this error."""
         self._failure = self._failure or error
         self._wake.set()
+
+    async def send(self, topic: str, partition: int, key: bytes, value: bytes, headers: envelope.Headers) -> None:
+        """Sends a record that comes from outside; returns when the broker has it."""
+        sent = await self.producer.send(topic, value, key=key, partition=partition, headers=headers)
+        self._sending[sent] = time.monotonic()
+        sent.add_done_callback(self._sent)
+        await asyncio.shield(sent)  # who asked may lose patience; the record is on its way all the same
+
+    def _sent(self, sent: asyncio.Future[object]) -> None:
+        del self._sending[sent]
+        if not sent.cancelled():
+            sent.exception()  # told to whoever still waits
+
+    @property
+    def unacknowledged_s(self) -> float:
+        """How long the broker has left a record of this worker without its acknowledgement."""
+        oldest = next(iter(self._sending.values()), None)
+        outside = time.monotonic() - oldest if oldest is not None else 0.0
+        return max([outside, *(owner.publisher.waiting_s for owner in self.owners.values())])
 
     @property
     def lag(self) -> int:
