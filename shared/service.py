@@ -209,10 +209,10 @@ async def why_not_ready(worker: Worker, pool: asyncpg.Pool, lag_bound: int) -> s
         return "the worker owns no shard yet"
     if worker.silent:
         return "the broker does not answer"
+    if not worker.acknowledges:
+        return "the broker acknowledges nothing: too few copies of its topics are in sync (see `larder doctor`)"
     if (waits_s := worker.unacknowledged_s) > ACKNOWLEDGED_S:
-        return (
-            f"the broker has acknowledged nothing for {waits_s:.0f} s; `larder doctor` says whether copies are missing"
-        )
+        return f"the broker has acknowledged nothing for {waits_s:.0f} s"
     if worker.lag > lag_bound:
         return f"{worker.lag} records behind, the bound is {lag_bound}"
     try:

@@ -20,7 +20,14 @@ from aiokafka.errors import KafkaError
 
 from shared.contracts.topics import ALL_TOPICS, commands_of
 from shared.runtime import envelope
-from shared.runtime.broker import SHORTER_LOG, WrongBroker, check_partitions, check_same_cluster, cluster_id
+from shared.runtime.broker import (
+    SHORTER_LOG,
+    WrongBroker,
+    acknowledges,
+    check_partitions,
+    check_same_cluster,
+    cluster_id,
+)
 from shared.runtime.commit import Commit
 from shared.runtime.database import WORKER_SETTINGS, Database, cluster_ids, take_name
 from shared.runtime.decider import Decider
@@ -98,6 +105,8 @@ class Worker:
         self._cluster = ""
         self.silent = False
         """The broker did not answer when it was looked at last."""
+        self.acknowledges = True
+        """A command would have been acknowledged then: so many copies of the topic were in sync."""
         self._sending: dict[asyncio.Future[object], float] = {}
         self._short: set[TopicPartition] = set()
         self._joined = asyncio.Event()
@@ -375,14 +384,17 @@ class Worker:
             await sweeper.close()
 
     async def _check_cluster(self) -> None:
+        bootstrap = self.settings.bootstrap()
         try:
-            found = await asyncio.wait_for(cluster_id(self.settings.bootstrap()), HOUSEKEEPING_S)
+            async with asyncio.timeout(HOUSEKEEPING_S):
+                # Nothing is asked of another cluster's topics: some make one that is asked for.
+                check_same_cluster(self._cluster, await cluster_id(bootstrap))
+                self.acknowledges = await acknowledges(bootstrap, commands_of(self.decider.service))
         except (KafkaError, OSError, TimeoutError):
             if not self.silent:
-                log.warning("the broker at %s does not answer; waiting for it", self.settings.bootstrap())
+                log.warning("the broker at %s does not answer; waiting for it", bootstrap)
             self.silent = True  # that is silence, not another cluster
             return
-        check_same_cluster(self._cluster, found)
         if self.silent:
             log.info("the broker answers again")
         self.silent = False

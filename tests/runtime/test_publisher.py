@@ -209,12 +209,15 @@ async def test_how_long_nothing_was_acknowledged_counts_from_the_last_acknowledg
     assert publisher.waiting_s == 0
     producer.held = True
     publisher.put(rows(1))
+    await until(lambda: producer.sends == 1)
     now_s += 7
     publisher.put(rows(2)[1:])
     assert publisher.waiting_s == 7
-    await until(lambda: producer.sends == 1)
-    producer.go_on()
-    assert publisher.waiting_s == 7
+    producer.release()
+    producer.held = True
+    await until(lambda: producer.sends == 2)
+    now_s += 3
+    assert publisher.waiting_s == 3
     producer.release()
     await until(lambda: publisher.waiting == 0)
     assert publisher.waiting_s == 0
