@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -13,6 +14,9 @@ SHORTER_LOG = (
     "(`larder down`), run `larder topics --adopt`, which gives the log what the outboxes still hold, and start larder"
 )
 """What became of a log that holds less than was read of it, and what to do."""
+
+
+A_LOG = TypeVar("A_LOG")
 
 
 class WrongBroker(Exception):
@@ -55,6 +59,11 @@ def check_same_cluster(known: str, found: str) -> None:
             "would skip or repeat messages. Point LARDER_KAFKA to the right broker; if the old log is lost for good, "
             "`larder topics --adopt` gives the outbox to the new one"
         )
+
+
+def shorter(decided: Mapping[A_LOG, int], ends: Mapping[A_LOG, int]) -> set[A_LOG]:
+    """The logs that end before what was decided of them: they have lost records."""
+    return {log for log, offset in decided.items() if ends[log] < offset}
 
 
 async def check_partitions(bootstrap: str, topics: Iterable[str], shards: int) -> None:

@@ -27,6 +27,7 @@ from shared.runtime.broker import (
     check_partitions,
     check_same_cluster,
     cluster_id,
+    shorter,
 )
 from shared.runtime.commit import Commit
 from shared.runtime.database import WORKER_SETTINGS, Database, cluster_ids, take_name
@@ -414,7 +415,7 @@ class Worker:
             ends = await asyncio.wait_for(self._consumer.end_offsets(list(decided)), HOUSEKEEPING_S)
         except (KafkaError, OSError, TimeoutError):
             return  # that is silence, not a shorter log
-        short = {tp for tp, offset in decided.items() if ends[tp] < offset}
+        short = shorter(decided, ends)
         for tp in sorted(short & self._short):
             raise WrongBroker(
                 f"{tp.topic}/{tp.partition} ends at offset {ends[tp]}, but it is decided up to {decided[tp]}: "
