@@ -158,9 +158,11 @@ class Worker:
 
     async def _disconnect(self) -> None:
         await asyncio.gather(self._commit_offsets(), return_exceptions=True)
-        if self._stopping:
+        if self._stopping or not self.owners:
             # A member with a name of its own keeps its place when it goes, and the client has no word for leaving: it
-            # tells the group only of one without. Who was told to stop leaves; who fails is back in a moment.
+            # tells the group only of one without. Who was told to stop leaves; who fails is back in a moment. But a
+            # place without a shard is not worth keeping: the group would give its next start the same, nothing,
+            # although the topics that were missing (on a broker that came back empty) are there by then.
             self._consumer._coordinator._group_instance_id = None
         await asyncio.gather(self._consumer.stop(), self.producer.stop(), return_exceptions=True)
         await self._connection.close()

@@ -92,3 +92,33 @@ async def test_a_record_from_outside_waits_until_the_broker_has_it_also_when_nob
     held.sent[1].set_result(None)
     await second
     assert worker.unacknowledged_s == 0
+
+
+class Parts:
+    """Whatever a worker parts from when it ends."""
+
+    _coordinator: SimpleNamespace
+
+    async def stop(self) -> None:
+        """At once."""
+
+    close = stop
+
+
+@pytest.mark.parametrize(
+    ("told_to_stop", "owns", "leaves"), [(True, True, True), (False, True, False), (False, False, True)]
+)
+async def test_only_a_worker_that_comes_back_for_its_shards_keeps_its_place(
+    told_to_stop: bool, owns: bool, leaves: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place with a shard makes its next start quick. One without would give it the same again, nothing: so it is when
+    a worker has joined on a broker that came back without topics, and its next start comes after they were made."""
+    worker = Worker(DECIDER, AftersalesStore(), Settings(home=tmp_path, kafka="127.0.0.1:1"), beat_ms=0)
+    monkeypatch.setattr(Parts, "_coordinator", SimpleNamespace(_group_instance_id="aftersales-0"), raising=False)
+    for part in ("_consumer", "producer", "_connection"):
+        monkeypatch.setattr(worker, part, Parts(), raising=False)
+    monkeypatch.setattr(worker, "owners", {0: Due()} if owns else {})
+    if told_to_stop:
+        worker.stop()
+    await worker._disconnect()
+    assert (Parts._coordinator._group_instance_id is None) is leaves
