@@ -166,7 +166,7 @@ def test_returned_by_customer_or_courier(before: list[Any]) -> None:
 def test_refused_at_the_wrong_time(phase: ReturnPhase) -> None:
     """The courier who comes twice, or the storekeeper who looks too early, is told what it would have taken."""
     codes = {COLLECTED: "return_not_announced", BROUGHT: "already_returned", ALL_CAME: "return_not_returned"}
-    fitting = {
+    fitting: dict[ReturnPhase, list[Any]] = {
         ReturnPhase.ANNOUNCED: [COLLECTED, BROUGHT],
         ReturnPhase.COLLECTED: [BROUGHT],
         ReturnPhase.RETURNED: [ALL_CAME],
