@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -107,7 +108,7 @@ async def test_one_key_may_be_used_for_two_orders_and_by_two_callers(shop: Shop)
 
 async def test_people_who_work_here_have_their_own_keys(shop: Shop) -> None:
     """Two of one role may use the same key; one of them with a fresh token repeats what was sent."""
-    staff = ({"name": "maria"}, {"name": "jo"}, {}, {"name": "maria", "ttl_s": 60})
+    staff: tuple[dict[str, Any], ...] = ({"name": "maria"}, {"name": "jo"}, {}, {"name": "maria", "ttl_s": 60})
     for more in staff:
         headers = keyed(shop) | shop.token("admin", **more)
         assert (await shop.client.post("/orders/o-1/cancel", headers=headers)).status_code == 202
