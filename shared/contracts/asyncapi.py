@@ -12,7 +12,16 @@ from types import ModuleType
 from typing import Any
 
 from shared.contracts import aftersales, base, inventory, logistics, order, payment, risk
-from shared.contracts.aftersales import ApproveTicket, OpenTicket, RecordCall, RejectTicket
+from shared.contracts.aftersales import (
+    ApproveTicket,
+    ClaimTicket,
+    NoteTicket,
+    OpenTicket,
+    RateOrder,
+    RecordCall,
+    RejectTicket,
+    ReleaseTicket,
+)
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
 from shared.contracts.inventory import AdjustStock, ReceiveGoods
 from shared.contracts.logistics import (
@@ -62,6 +71,10 @@ FROM_OUTSIDE: frozenset[type[Message]] = frozenset(
         RecordCall,
         ApproveTicket,
         RejectTicket,
+        ClaimTicket,
+        ReleaseTicket,
+        NoteTicket,
+        RateOrder,
     }
 )
 """Commands that no service sends: people do, over HTTP or through the log, and the gateway's webhook."""
@@ -145,7 +158,7 @@ def _message(message: type[Message]) -> dict[str, Any]:
         "contentType": "application/json",
         "traits": [{"$ref": f"#/components/messageTraits/{trait}"}],
         "payload": {"schemaFormat": _SCHEMA, "schema": _without_references(message.model_json_schema())},
-        "bindings": {"kafka": {"key": {"type": "string", "description": f"the field `{message.KEY}`"}}},
+        "bindings": {"kafka": {"key": {"type": "string", "description": f"the field {message.key_named()}"}}},
     }
 
 
@@ -178,7 +191,7 @@ _ENVELOPE = {
 }
 _OUTSIDE = {
     **_ENVELOPE,
-    "ce_actor": {**_TEXT, "description": "who asks, as `role:id`"},
+    "ce_actor": {**_TEXT, "description": "who asks, as `role:account` or, of people who work here, `role:name`"},
     "fingerprint": {**_TEXT, "description": "of the body: a reused id with another body is told from a repeat"},
 }
 _SERVICE = {

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from shared.contracts.aftersales import OpenWindow, WindowShut
+from shared.contracts.aftersales import WindowShut
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked, Slot
 from shared.contracts.inventory import (
     AdjustStock,
@@ -84,6 +84,7 @@ from shared.contracts.risk import (
     WithdrawScreening,
 )
 from tests.contracts.controls_back import CONTROLS_BACK
+from tests.contracts.controls_tickets import CONTROLS_TICKETS
 
 SAMPLES = Path(__file__).parent / "samples"
 AT = datetime(2026, 11, 22, 18, 30, 15, 250_000, tzinfo=UTC)
@@ -176,9 +177,9 @@ CONTROLS: tuple[Message, ...] = (
     FulfilmentHandedOver(**_IN_STORE, courier="c-9"),
     FulfilmentDelivered(**_IN_STORE),
     SlotsSet(store="s-mitte", slots=1),
-    OpenWindow(**_OF_ACCOUNT),
     WindowShut(**_ORDER),
     *CONTROLS_BACK,
+    *CONTROLS_TICKETS,
 )
 
 

@@ -6,11 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.contracts.aftersales import (
-    ApproveTicket,
     CancelChosen,
     DropChosen,
     InterceptAsked,
-    OpenTicket,
     RaiseTicket,
     RecordCall,
     RefundApproved,
@@ -18,8 +16,6 @@ from shared.contracts.aftersales import (
     ReopenCall,
     SettleTicket,
     SubstituteChosen,
-    TicketEnded,
-    TicketOpened,
 )
 from shared.contracts.base import Message
 from shared.contracts.inventory import (
@@ -95,7 +91,15 @@ CONTROLS_BACK: tuple[Message, ...] = (
     StockSubstituted(**_ORDER, **_PAPERS),
     SubstituteShort(**_ORDER, spus=("rolls",), missing=(1,)),
     GoodsTakenBack(**_ORDER, **_PAPERS),
-    PaymentRefundRefused(**_ORDER, refund=1, amount=607, reference="cap-1", code="not_refundable"),
+    PaymentRefundRefused(
+        **_ORDER,
+        refund=1,
+        amount=607,
+        reference="cap-1",
+        code="not_refundable",
+        reason="goods_overdue",
+        liable="courier",
+    ),
     AmendFulfilment(**_IN_STORE, spus=("milk-1l",), quantities=(2,)),
     StopFulfilment(**_IN_STORE),
     InterceptDelivery(**_IN_STORE),
@@ -121,12 +125,8 @@ CONTROLS_BACK: tuple[Message, ...] = (
     ),
     SettleTicket(**_TICKET, phase="resolved", note="dropped"),
     ReopenCall(**_TICKET, note="substitute_out_of_stock"),
-    OpenTicket(**_TICKET, kind="intercept", reason="wrong address"),
     RecordCall(**_TICKET, outcome="substitute", **_CHOSEN),
-    ApproveTicket(**_TICKET),
     RejectTicket(**_TICKET, reason="found in the van"),
-    TicketOpened(**_TICKET, kind="shortage"),
-    TicketEnded(**_TICKET, kind="shortage", phase="resolved", note="dropped"),
     RefundApproved(**_TICKET),
     InterceptAsked(**_TICKET),
     SubstituteChosen(**_TICKET, **_CHOSEN),
