@@ -9,10 +9,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from larder.audit.life import CALLED_OFF, DEDUCTED, DEDUCTING, REMEMBERED, UNPAID, Life, listed
+from larder.audit.life import CALLED_OFF, DEDUCTED, DEDUCTING, ENDS, REMEMBERED, UNPAID, Life, listed
 
 UNASKED = "unasked_money"
 """The reason of refunds that are not of the order's own money."""
+REPORT_ENDS = ("confirmed", "contradicted", "unknown")
+"""What a report of money comes to."""
 _NOTHING_KEPT = UNPAID | CALLED_OFF
 _TOTAL_KEPT = DEDUCTING | DEDUCTED
 
@@ -42,14 +44,56 @@ def refused_refund_has_ticket(life: Life) -> str | None:
     others the order knows that they are owed."""
     refused = [refund for refund in _refunds(life) if refund[1] == "refused"]
     tickets = _failed(life)
-    if not (refused or tickets):
+    entries = listed(life.order.owed) if life.order else []
+    if not (refused or tickets or entries):
         return None
     if len(refused) != len(tickets):
         return f"{len(refused)} refunds were refused, and there are {len(tickets)} tickets about that"
     left = {ticket[0] for ticket in tickets if ticket[2] != "resolved"}
-    owed = {entry[1] for entry in listed(life.order.owed)} if life.order else set()
+    owed = {entry[1] for entry in entries}
     if owed != left:
         return f"tickets {sorted(left)} are about refunds that failed, the order says so of {sorted(owed)}"
+    numbered = {(number, amount, capture, reason, liable) for number, _, amount, capture, reason, _, liable in refused}
+    if strange := {(number, *due) for number, _, *due in entries} - numbered:
+        return f"the order is owed {sorted(strange)}, refused are {sorted(numbered)}"
+    return ""
+
+
+def refunds_done(life: Life) -> str | None:
+    """A refund was done, or the gateway keeps the money for good; none is forgotten on its way."""
+    refunds = _refunds(life)
+    for number, phase, amount, _, _, code, _ in refunds:
+        if phase != "refunded" and (phase, code) != ("refused", "not_refundable"):
+            return f"refund {number} of {amount} is {phase} ({code})"
+    return "" if refunds else None
+
+
+def attempts_over(life: Life) -> str | None:
+    """The gateway has said what became of each attempt to pay."""
+    if life.payment is None:
+        return None
+    return f"an attempt is still {life.payment.phase}" if life.payment.phase in ("charging", "asking") else ""
+
+
+def reports_looked_up(life: Life) -> str | None:
+    """No report of money is left without the gateway's word on it."""
+    if life.reports is None:
+        return None
+    open_ = [report for report in listed(life.reports.reports) if report[1] not in REPORT_ENDS]
+    return f"reports {open_} wait" if open_ else ""
+
+
+def total_is_lines(life: Life) -> str | None:
+    """The total is what the lines cost; what is to be delivered instead is no more than was ordered."""
+    order = life.order
+    if order is None:
+        return None
+    ordered, prices = listed(order.quantities), listed(order.prices)
+    worth = sum(quantity * price for quantity, price in zip(ordered, prices, strict=True))
+    if order.kind == "sales" and order.total != worth:
+        return f"the total is {order.total}, the lines come to {worth}"
+    if (pieces := sum(lot[1] for lot in listed(order.lots))) > sum(ordered):
+        return f"{pieces} pieces are to be delivered, {sum(ordered)} were ordered"
     return ""
 
 
@@ -71,7 +115,23 @@ def refunds_fit_lines(life: Life) -> str | None:
         return f"{parts} was asked back for pieces worth {dropped}, in all {asked} of {order.total}"
     if order.given_back not in (dropped, order.total):
         return f"{order.given_back} counts as given back, {dropped} of {order.total} was dropped"
+    if listed(order.lots) and parts != dropped:
+        return f"{parts} was asked back for pieces worth {dropped}"
     return ""
+
+
+def refund_is_end(life: Life) -> str | None:
+    """Of the order's own money exactly that was asked back which its end says: for the pieces that nothing replaced, or
+    all of it."""
+    order = life.order
+    if order is None or order.phase not in ENDS or life.payment is None:
+        return None
+    own = [refund[2] for refund in _standing(life) if refund[4] != UNASKED]
+    is_taken = any(attempt[3] == "taken" for attempt in listed(life.payment.attempts))
+    due = 0 if not is_taken else order.total if order.phase in CALLED_OFF else life.dropped
+    if is_taken and order.phase == "rejected":
+        return "rejected, and paid"
+    return "" if sum(own) == due else f"{own} asked back, {due} due"
 
 
 def order_is_papers(life: Life) -> str | None:
@@ -172,6 +232,9 @@ def gateway_keeps_its_sums(life: Life) -> str | None:
 
 
 WITH_GATEWAY = (
+    attempts_over,
+    reports_looked_up,
+    refunds_done,
     money_of_phase,
     refused_refund_has_ticket,
     journal_is_payment,

@@ -496,7 +496,7 @@ def test_an_auditor_sees_who_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = {
         violation.rule for outcome in simulate(range(1, SEEDS_MAX + 1)).failed for violation in outcome.violations
     }
-    assert {"written_by_its_shard", "poison_parks_once"} <= broken
+    assert {"decided_by_its_shard", "poison_parks_once"} <= broken
 
 
 def test_requests_served_by_a_zombie_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
