@@ -28,8 +28,12 @@ select o.order_id, o.kind, o.phase, o.account, o.store, o.total, o.hold_mode, o.
     b.spus, b.quantities, (b.slot::json ->> 'start')::timestamptz, b.prices, o.given_back, o.reason, a.lots,
     o.closing_refund, a.owed, coalesce(a.overdue, false), o.payable_until, o.phase_since, o.ended,
     o.ended and o.placed_at <= coalesce((select at from sweeps where name = 'timelines'), '-infinity'),
-    coalesce(t.names, '')
+    coalesce(t.names, ''), a.replacement, m.phase, coalesce(c.amount, 0)
 from orders o left join baskets b using (order_id) left join amendments a using (order_id) {_TIMERS}
+left join orders m on m.order_id = a.replaces
+left join (
+    select split_part(order_id, '~', 1) as order_id, sum((body::json ->> 'amount')::bigint)::bigint as amount
+    from papers where kind = 'compensated' group by 1) c on c.order_id = o.order_id
 where {{asked}} order by o.order_id collate "C\""""
 _TIMELINES = f"""
 select order_id, string_agg(phase || ' ' || message, ',' order by seq),
@@ -37,7 +41,7 @@ select order_id, string_agg(phase || ' ' || message, ',' order by seq),
     min(at) filter (where message = 'PaymentExpired')
 from timeline o where {{asked}} group by order_id order by order_id collate "C\""""
 _PAPERS = """
-select order_id, '[' || string_agg('["' || kind || '",' || body || ']', ',') || ']'
+select order_id, '[' || string_agg('["' || kind || '",' || body || ']', ',' order by seq) || ']'
 from papers o where {asked} group by order_id order by order_id collate "C\""""
 _ACCEPTED = """
 select o.order_id, min(o.id) from (select subject as order_id, id from answers where accepted) o
@@ -82,14 +86,25 @@ _STEPS_BACK = """
 select order_id, '[' || string_agg('["' || entered || '",' || spus || ',' || quantities || ',' || found || ']', ','
     order by seq) || ']'
 from steps_back o where {asked} group by order_id order by order_id collate "C\""""
+_RETURNS = """
+select order_id, '[' || string_agg('[' || to_json(ticket_id) || ',"' || phase || '",' || exchange || ','
+    || (collected_at is not null) || ',' || spus || ',' || quantities || ',' || found || ']', ',' order by ticket_id)
+    || ']'
+from returns o where {asked} group by order_id order by order_id collate "C\""""
 _RESERVATIONS = """
 select order_id, store, phase, starts_at from reservations o where {asked} order by order_id collate "C\""""
 _WINDOWS = f"""
-select order_id, phase, store, account, open_tickets, shuts_at, coalesce(t.names, '')
-from windows o {_TIMERS} where {{asked}} order by order_id collate "C\""""
+select o.order_id, phase, store, account, open_tickets, shuts_at, coalesce(t.names, ''), goods, coalesce(r.open, 0)
+from windows o {_TIMERS}
+left join (
+    select split_part(order_id, '~', 1) as order_id, count(*) as open
+    from windows where position('~' in order_id) > 0 and phase in ('open', 'passed') group by 1) r
+    on r.order_id = o.order_id
+where {{asked}} order by o.order_id collate "C\""""
 _TICKETS = """
 select order_id, '[' || string_agg('[' || to_json(ticket_id) || ',"' || kind || '","' || phase || '",' || to_json(note)
-    || ',' || to_json(opened_by) || ',' || (ended_at is not null) || ']', ',' order by ticket_id) || ']'
+    || ',' || to_json(opened_by) || ',' || (ended_at is not null) || ',' || claims || ',' || settled || ','
+    || refunded || ']', ',' order by ticket_id) || ']'
 from tickets o where {asked} group by order_id order by order_id collate "C\""""
 _CANCELS = 'select order_id, account, reason from cancels o where {asked} order by order_id collate "C"'
 _SCREENINGS = f"""
@@ -116,6 +131,7 @@ SOURCES: dict[str, tuple[str, str]] = {
     "given_back": (GATEWAY_BOOK, _GIVEN_BACK),
     "fulfilment": ("logistics", _FULFILMENTS),
     "steps_back": ("logistics", _STEPS_BACK),
+    "returns": ("logistics", _RETURNS),
     "reservation": ("logistics", _RESERVATIONS),
     "window": ("aftersales", _WINDOWS),
     "tickets": ("aftersales", _TICKETS),

@@ -62,7 +62,9 @@ class Order(NamedTuple):
     `lots` are [[spu, quantity, price, instead of, list price], ...], empty or None where nothing was amended;
     `given_back` is how much of the total was asked back; `owed` are refunds that were refused,
     [[number, ticket, amount, capture, reason, liable], ...]. `swept`: it is over, and so old that its timeline may be
-    gone. `timers` are the names of those that run for it, with spaces between, here and in other books.
+    gone. `timers` are the names of those that run for it, with spaces between, here and in other books. Of a
+    replacement order, `replacement` is [sales order, about, ticket, kind, ...], and `master_phase` the phase of the
+    sales order. `compensated` is what the pages of a sales order and its replacements say was given for goods.
     """
 
     order_id: str
@@ -89,6 +91,9 @@ class Order(NamedTuple):
     ended: bool = False
     swept: bool = False
     timers: str = ""
+    replacement: str | None = None
+    master_phase: str | None = None
+    compensated: int = 0
 
 
 class Timeline(NamedTuple):
@@ -214,6 +219,14 @@ class StepsBack(NamedTuple):
     steps: str
 
 
+class Returns(NamedTuple):
+    """Logistics: goods that came with the order and that the customer gives back, [[ticket, phase, exchange, a courier
+    had them, spus, quantities, [[spu, pieces, found], ...]], ...]."""
+
+    order_id: str
+    returns: str
+
+
 class Reservation(NamedTuple):
     """Logistics: the order's place in a slot."""
 
@@ -224,7 +237,8 @@ class Reservation(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Aftersales: the window for complaints; `open_tickets` is its count of them."""
+    """Aftersales: the window for complaints; `open_tickets` is its count of them, and of the windows of replacement
+    orders that are open, which are `replacing`. `goods` are [[spu, pieces, paid per piece], ...] in no ticket."""
 
     order_id: str
     phase: str
@@ -233,10 +247,13 @@ class Window(NamedTuple):
     open_tickets: int = 0
     shuts_at: datetime | None = None
     timers: str = ""
+    goods: str = "[]"
+    replacing: int = 0
 
 
 class Tickets(NamedTuple):
-    """Aftersales: [[ticket, kind, phase, note, opened by, has an end], ...]."""
+    """Aftersales: [[ticket, kind, phase, note, opened by, has an end, claims, settled, refunded], ...]; claims and
+    settled are goods as in `Window`."""
 
     order_id: str
     tickets: str
@@ -285,6 +302,7 @@ BOOKS: dict[str, Any] = {
     "given_back": GivenBack,
     "fulfilment": Fulfilment,
     "steps_back": StepsBack,
+    "returns": Returns,
     "reservation": Reservation,
     "window": Window,
     "tickets": Tickets,
@@ -314,6 +332,7 @@ class Life:
     given_back: GivenBack | None = None
     fulfilment: Fulfilment | None = None
     steps_back: StepsBack | None = None
+    returns: Returns | None = None
     reservation: Reservation | None = None
     window: Window | None = None
     tickets: Tickets | None = None
@@ -324,6 +343,11 @@ class Life:
     def phase(self) -> str:
         """The order's phase; empty for an order that the order service does not know."""
         return self.order.phase if self.order else ""
+
+    @property
+    def is_replacement(self) -> bool:
+        """It goes out for goods of another order, and moves no money."""
+        return self.order is not None and self.order.kind == "replacement"
 
     @property
     def lots(self) -> list[tuple[str, int, int]]:
@@ -349,7 +373,7 @@ class Life:
     @property
     def dropped(self) -> int:
         """What was paid for pieces that are not to be delivered any more (minor units)."""
-        if self.order is None or not listed(self.order.lots):
+        if self.order is None or self.is_replacement or not listed(self.order.lots):
             return 0
         ordered = zip(listed(self.order.quantities), listed(self.order.prices), strict=True)
         paid: int = sum(quantity * price for quantity, price in ordered)

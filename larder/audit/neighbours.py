@@ -121,6 +121,7 @@ def cancel_is_counted(life: Life) -> str | None:
     """Risk counts an order that its customer ended, by cancelling or by not being there, and no other."""
     order, counted = life.order, life.cancelled
     is_customers = order is not None and order.phase == "cancelled" and order.reason in CUSTOMERS_DOING
+    is_customers = is_customers and not life.is_replacement
     if counted is None and not is_customers:
         return None
     if counted is None or order is None or not is_customers:
@@ -153,6 +154,8 @@ def screening_agrees(life: Life) -> str | None:
         return f"the order is {life.phase or 'known to nobody'}, its review is {'open' if in_review else 'not open'}"
     if order is None:
         return "risk screened an order that nobody knows"
+    if life.is_replacement:
+        return f"a replacement order was screened: {screening.phase}" if screening else ""
     if screening is None:
         return f"the order holds stock in mode {order.hold_mode}, but was never screened" if order.hold_mode else ""
     if screening.account != order.account:

@@ -12,20 +12,26 @@ from larder.audit.life import ENDS, KNOWN, WAITS_FOR_A_SERVICE, Life
 
 NEWS = frozenset(
     {"MoneyUnasked", "PaymentRefunded", "PaymentRefundRefused", "TicketOpened", "TicketEnded", "InterceptAsked"}
-    | {"ShortDropped", "GoodsTakenBack", "GoodsInspected", "RefundApproved"}
+    | {"ShortDropped", "GoodsTakenBack", "GoodsInspected", "RefundApproved", "TicketAsked"}
 )
 """What may happen to an order anywhere, also when it has ended, without moving it: stray money, tickets, and papers and
 goods that come late."""
 STAYS: Mapping[str, frozenset[str]] = {
     "short": frozenset({"SubstituteChosen"}),
     "stopping": frozenset({"PickingStarted", "FulfilmentPacked", "PiecesShort"}),
+    "delivered": frozenset({"GoodsRefunded", "GoodsKept", "ReturnApproved", "ReturnInspected", "ReturnOverdue"}),
 }
 """What may happen in one phase without moving the order."""
 SORTED_OUT = ("refunding", "cancelled")
 """The phases in which the goods may be inspected that came back."""
-NEXT: Mapping[str, frozenset[str]] = {
-    phase: frozenset(nexts.split())
-    for phase, nexts in {
+
+
+def _nexts(told: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    return {phase: frozenset(nexts.split()) for phase, nexts in told.items()}
+
+
+NEXT = _nexts(
+    {
         "new": "screening reserving_slot",
         "reserving_slot": "screening rejected cancelled",
         "screening": "holding in_review rejected cancelled",
@@ -50,9 +56,20 @@ NEXT: Mapping[str, frozenset[str]] = {
         "releasing": "cancelled",
         "reversing": "refunding",
         "refunding": "cancelled",
-    }.items()
-}
+    }
+)
 """How one order's life may go on; of an end it does not."""
+NEXT_OF_REPLACEMENT = NEXT | _nexts(
+    {
+        "new": "holding",
+        "holding": "deducting rejected releasing",
+        "deducting": "awaiting_picking cancelled deducting_cancel_wanted",
+        "deducting_cancel_wanted": "reversing cancelled",
+        "returning": "cancelled",
+        "reversing": "cancelled",
+    }
+)
+"""The same of a replacement order, which nobody screens or pays for."""
 COURSES = 2_048
 """Most orders have gone one of a few ways: that many are kept as they were read."""
 
@@ -71,8 +88,9 @@ class Course(NamedTuple):
 
 
 @lru_cache(maxsize=COURSES)
-def read_course(entries: str) -> Course:
+def read_course(entries: str, is_replacement: bool = False) -> Course:
     """Reads `Timeline.entries`."""
+    nexts_of = NEXT_OF_REPLACEMENT if is_replacement else NEXT
     before, ended, wrong_step, wrong_end = "new", False, "", ""
     messages: Counter[str] = Counter()
     steps, calls = set(), 0
@@ -87,7 +105,7 @@ def read_course(entries: str) -> Course:
         told = f"{message} moved it from {before} to {phase}"
         if ended and not is_news:
             wrong_end = wrong_end or told
-        elif not is_news and phase not in NEXT.get(before, ()):
+        elif not is_news and phase not in nexts_of.get(before, ()):
             wrong_step = wrong_step or told
         before, ended = phase, ended or phase in ENDS
     return Course(before, wrong_step, wrong_end, messages, frozenset(steps), calls)
@@ -95,7 +113,7 @@ def read_course(entries: str) -> Course:
 
 def course(life: Life) -> Course | None:
     """How the order went; None where nobody knows any more."""
-    return read_course(life.timeline.entries) if life.timeline else None
+    return read_course(life.timeline.entries, "~" in life.order_id) if life.timeline else None
 
 
 def phase_is_known(life: Life) -> str | None:
@@ -117,7 +135,9 @@ def every_order_ends(life: Life) -> str | None:
     """Once all has come to rest, and people and timers have had their time, an order has ended."""
     if life.order is None:
         return None
-    return "" if life.phase in ENDS else f"at rest in {life.phase}"
+    # Goods that nobody looks for hold an order open for as long as that takes.
+    waits_for_people = life.phase == "delivered" and life.window is not None and life.window.open_tickets > 0
+    return "" if life.phase in ENDS or waits_for_people else f"at rest in {life.phase}"
 
 
 def timeline_is_phase(life: Life) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from larder.audit import issues, leftovers, money, neighbours, phases, tickets
+from larder.audit import after_sales, issues, leftovers, money, neighbours, phases, tickets
 from larder.audit.life import Life
 
 Rule = Callable[[Life], str | None]
@@ -43,6 +43,8 @@ LIFE_RULES: tuple[Rule, ...] = (
     money.refused_refund_has_ticket,
     money.refunds_fit_lines,
     money.refund_is_end,
+    money.refunds_are_compensations,
+    money.replacement_moves_no_money,
     money.order_is_papers,
     money.order_is_journal,
     money.journal_is_payment,
@@ -60,11 +62,16 @@ LIFE_RULES: tuple[Rule, ...] = (
     tickets.ticket_tells_truth,
     tickets.ticket_for_each,
     tickets.ticket_is_on_page,
+    after_sales.pieces_claimed_once,
+    after_sales.tickets_pay_what_was_paid,
+    after_sales.returns_are_documents,
+    after_sales.replacement_has_master,
+    after_sales.closed_has_nothing_open,
     leftovers.waits_have_timers,
 )
 NOT_WHILE_BUSY = (*money.WITH_GATEWAY, phases.somebody_answers)
 """Rules that cannot be asked while money is being moved for an order: it waits for an answer that is under way."""
-AT_REST = (*LIFE_RULES, phases.every_order_ends)
+AT_REST = (*LIFE_RULES, phases.every_order_ends, after_sales.nothing_is_awaited)
 """What must be true when there is nothing left to do for anybody: where an evening is played to its end."""
 _NAMED, _NAMED_AT_REST, _NAMED_WHILE_BUSY = (
     tuple((rule.__name__, rule) for rule in rules)

@@ -118,7 +118,7 @@ def _without_paper(m: Movement) -> str:
             return f"{m.kind} for {m.order_id} names {m.number}, a {m.document_kind} for {m.document_order}"
         whose, store, spus, quantities = str(m.number), m.document_store, m.document_spus, m.document_quantities
     on_hand_sign, locked_sign = _SIGNS[m.kind]
-    if m.kind in _ISSUES and m.hold_mode == "lock" and "~" not in whose:
+    if m.kind in _ISSUES and m.hold_mode == "lock" and whose.endswith(f"-{m.order_id}"):
         locked_sign = -1  # an order's later issues are of substitutes, which were never locked
     pieces = listed(quantities)
     if (

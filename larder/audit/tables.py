@@ -41,8 +41,8 @@ select id, subject, topic, message_type, code, reason,
     exists (select from jsonb_array_elements(headers) as header where header ->> 0 = 'link')
 from parked where state = 'parked' order by id limit {PARKED_MAX}"""
 _ORDER_ITSELF = """
-select shard, subject, array[subject] from answers where accepted
-union select shard, subject, array[subject] from timers"""
+select shard, subject, array[split_part(subject, '~', 1)] from answers where accepted
+union select shard, subject, array[split_part(subject, '~', 1)] from timers"""
 DECIDED = {
     "order": _ORDER_ITSELF,
     "payment": _ORDER_ITSELF,

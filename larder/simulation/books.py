@@ -33,7 +33,12 @@ OWNED = {
     "inventory": {"inventory.cells": "store", "inventory.holds": "store"},
     "risk": {"risk.screenings": "account", "risk.cancels": "account"},
     "payment": {"payment.payments": "order_id", "payment.refunds": "order_id"},
-    "logistics": {"logistics.fulfilments": "store", "logistics.reservations": "store", "logistics.slots": "store"},
+    "logistics": {
+        "logistics.fulfilments": "store",
+        "logistics.reservations": "store",
+        "logistics.slots": "store",
+        "logistics.returns": "store",
+    },
     "aftersales": {"aftersales.windows": "order_id", "aftersales.tickets": "order_id"},
 }
 """Whose things are kept in a table: what the commands of its service are keyed by (DESIGN §2)."""
@@ -79,6 +84,10 @@ def lives(rows: Rows) -> list[Life]:
     return [found[order_id] for order_id in sorted(found)]
 
 
+def _sales_order_of(order_id: str) -> str:
+    return order_id.partition("~")[0]
+
+
 # -- lives -------------------------------------------------------------------------------------------------------------
 
 
@@ -117,13 +126,22 @@ def _timers(rows: Rows, service: str) -> dict[str, str]:
 
 def _orders(rows: Rows) -> Iterator[tuple[Any, ...]]:
     timers = _timers(rows, "order")
+    phases = {o["order_id"]: o["phase"] for o in rows["order.orders"]}
+    compensated: Counter[str] = Counter()
+    for paper in rows["order.papers"]:
+        if paper["kind"] == "compensated":
+            compensated[_sales_order_of(paper["order_id"])] += paper["body"]["amount"]
     for o in rows["order.orders"]:
         yield (
-            *(o["order_id"], "sales", o["phase"], o["account"], o["store"], o["total"], o["hold_mode"], o["paid"]),
+            *(o["order_id"], "replacement" if o["replacement"] else "sales", o["phase"], o["account"], o["store"]),
+            *(o["total"], o["hold_mode"], o["paid"]),
             *(o["refunded"], _text(o["spus"]), _text(o["quantities"]), o["slot"] and o["slot"].start),
             *(_text(o["prices"]), o["given_back"], o["reason"], _text(o["lots"]), o["closing_refund"]),
             *(_text(o["owed"]), o["overdue"], o["payable_until"], o["phase_since"], o["phase"] in ENDS, False),
             timers.get(o["order_id"], ""),
+            o["replacement"] and _text(o["replacement"]),
+            phases.get(o["replacement"].replaces) if o["replacement"] else None,
+            compensated[o["order_id"]],
         )
 
 
@@ -173,17 +191,39 @@ def _fulfilments(rows: Rows) -> Iterator[tuple[Any, ...]]:
 
 
 def _windows(rows: Rows) -> Iterator[tuple[Any, ...]]:
-    timers = _timers(rows, "aftersales")
+    timers, replacing = _timers(rows, "aftersales"), Counter[str]()
+    for w in rows["aftersales.windows"]:
+        if "~" in w["order_id"] and w["phase"] in ("open", "passed"):
+            replacing[_sales_order_of(w["order_id"])] += 1
     for w in rows["aftersales.windows"]:
         name = w["order_id"]
-        yield name, w["phase"], w["store"], w["account"], w["open_tickets"], w["shuts_at"], timers.get(name, "")
+        yield (
+            *(name, w["phase"], w["store"], w["account"], w["open_tickets"], w["shuts_at"], timers.get(name, "")),
+            *(_text(w["goods"]), replacing[name]),
+        )
+
+
+def _returns(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    for order_id, some in _by_order(rows["logistics.returns"]).items():
+        told = [
+            [
+                *(r["ticket_id"], r["phase"], r["exchange"], r["collected_at"] is not None),
+                *(r["spus"], r["quantities"], r["found"]),
+            ]
+            for r in sorted(some, key=lambda r: str(r["ticket_id"]))
+        ]
+        yield order_id, _text(told)
 
 
 def _tickets(rows: Rows) -> Iterator[tuple[Any, ...]]:
     columns = ("ticket_id", "kind", "phase", "note", "opened_by")
     for order_id, some in _by_order(rows["aftersales.tickets"]).items():
         in_order = sorted(some, key=lambda ticket: str(ticket["ticket_id"]))
-        yield order_id, _text([[*(t[c] for c in columns), t["ended_at"] is not None] for t in in_order])
+        told = [
+            [*(t[c] for c in columns), t["ended_at"] is not None, t["claims"], t["settled"], t["refunded"]]
+            for t in in_order
+        ]
+        yield order_id, _text(told)
 
 
 def _screenings(rows: Rows) -> Iterator[tuple[Any, ...]]:
@@ -210,6 +250,7 @@ _SOURCES: dict[str, Callable[[Rows], Iterator[tuple[Any, ...]]]] = {
     "given_back": _listed("gateway.refunds", "reference", "amount", "capture"),
     "fulfilment": _fulfilments,
     "steps_back": _listed("logistics.steps_back", "entered", "spus", "quantities", "found"),
+    "returns": _returns,
     "reservation": _columns("logistics.reservations", "order_id", "store", "phase", "start"),
     "window": _windows,
     "tickets": _tickets,
@@ -271,8 +312,9 @@ def _kept(row: Row) -> Kept:
 def _decided(rows: Rows, service: str) -> Iterator[Decided]:
     for table, owner in OWNED[service].items():
         for row in rows[table]:
+            whose = _sales_order_of(row[owner]) if owner == "order_id" else row[owner]
             for shard in row["written_by"]:
-                yield shard, row.get("order_id") or row[owner], (row[owner],)
+                yield shard, row.get("order_id") or row[owner], (whose,)
 
 
 def _parked(rows: Rows) -> Iterator[Parked]:
