@@ -66,7 +66,7 @@ def returns_are_documents(life: Life) -> str | None:
                 expected["damaged"][spu] += pieces
     written: dict[str, Counter[str]] = {"restocked": Counter(), "damaged": Counter(), "missing": Counter()}
     for _, kind, _, _, spus, quantities, reason in listed(life.documents.documents) if life.documents else []:
-        if kind == RECEIPT or kind == DAMAGE:
+        if kind in (RECEIPT, DAMAGE):
             what = "restocked" if kind == RECEIPT else "missing" if reason == NOT_RETURNED else "damaged"
             for spu, pieces in zip(spus, quantities, strict=True):
                 written[what][spu] += pieces
