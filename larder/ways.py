@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from services.order.decider import DECIDER, SALES_ORDER
-from services.order.policy import CANCEL_POLICY, Actor, Policy
+from services.order.decider import DECIDER, REPLACEMENT_ORDER, SALES_ORDER
+from services.order.policy import CANCEL_POLICY, REPLACEMENT_POLICY, Actor, Policy
 from services.order.state import ENDS, CancelByTicket, CancelNeedsTicket, CancelRefused, CancelWanted, Phase
-from shared.runtime.table import Refuse, To
+from shared.runtime.table import Refuse, Table, To
 
 _WISHES: Mapping[Policy, type] = {
     Policy.ALLOWED: CancelWanted,
@@ -77,21 +77,32 @@ def cancel_policy() -> str:
         "What `POST /orders/{id}/cancel` comes to, by the order's phase and by who asks. The policy is",
         "[cancel_policy.toml](../../services/order/cancel_policy.toml): changing it changes no code.",
         "",
-        f"| phase | {' | '.join(actor.replace('_', ' ') for actor in Actor)} |",
-        "| --- |" + " --- |" * len(Actor),
-    ]
-    for phase, answers in CANCEL_POLICY.items():
-        lines.append(f"| **{phase}** | {' | '.join(_answer(phase, answers[actor]) for actor in Actor)} |")
-    lines += [
+        *_grid(CANCEL_POLICY, SALES_ORDER),
         "",
         "An arrow: 202, and where the order goes. A code: 409. `cancel_needs_ticket`: customer service can, by an",
-        "intercept ticket. Customer service includes admins; system is everybody else who sends commands to the topic.",
+        "intercept ticket, or, once the goods are delivered, by a ticket about them. Customer service includes admins;",
+        "system is everybody else who sends commands to the topic.",
+        "",
+        "## Replacement orders",
+        "",
+        "They have a policy of their own,",
+        "[replacement_policy.toml](../../services/order/replacement_policy.toml). `cancel_needs_ticket`: customer",
+        "service has the ticket that the goods go out for.",
+        "",
+        *_grid(REPLACEMENT_POLICY, REPLACEMENT_ORDER),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _answer(phase: Phase, policy: Policy) -> str:
-    cell = SALES_ORDER.cell(phase, _WISHES[policy])
+def _grid(policy: Mapping[Phase, Mapping[Actor, Policy]], table: Table) -> Iterator[str]:
+    yield f"| phase | {' | '.join(actor.replace('_', ' ') for actor in Actor)} |"
+    yield "| --- |" + " --- |" * len(Actor)
+    for phase, answers in policy.items():
+        yield f"| **{phase}** | {' | '.join(_answer(table, phase, answers[actor]) for actor in Actor)} |"
+
+
+def _answer(table: Table, phase: Phase, policy: Policy) -> str:
+    cell = table.cell(phase, _WISHES[policy])
     if isinstance(cell, To):
         return f"→ **{cell.phase}**"
     assert isinstance(cell, Refuse), f"a wish to cancel is never ignored, but it is in {phase}"

@@ -65,7 +65,7 @@ register(
         "substitutes_do_not_fit": (422, "More would be replaced than is short"),
         "replacement_price_differs": (409, "The replacing goods cost more, or less, than may be without a difference"),
         "replacement_unknown": (422, "A replacing SPU is not in the catalogue"),
-        LineUnknown.code: (422, "An SPU did not come with this order"),
+        LineUnknown.code: (422, "The order has no such line"),
         MoreThanLeft.code: (409, "More pieces than were delivered and are in no other ticket"),
         AmountTooLarge.code: (422, "More money than was paid for these pieces"),
         AmountUnfit.code: (422, "A ticket of this kind takes no amount"),

@@ -93,7 +93,7 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     if isinstance(outcome, Refused | Ignored):
         return outcome
     moved, said = outcome
-    if type(message) is RatedBadly:
+    if type(message) is RatedBadly and look(("ticket", complaint_of(moved.order_id))) is None:
         ticket = Ticket(complaint_of(moved.order_id), moved.order_id, account=moved.account, store=moved.store)
         complaint = TICKET.move(ticket, message, context)
         assert not isinstance(complaint, Refused | Ignored), "an order is rated once"

@@ -106,12 +106,12 @@ def read(m: TicketCommand, ticket: Ticket, window: Window, master: Window, taken
     if isinstance(m, ConfirmReplacement):
         return Replenished() if ticket.kind == "replenishment" else Exchanged()
     if isinstance(m, DropReplacement):
-        return NotReplaced(taken(ticket.claims, summed(m.spus, m.quantities))[0])
+        return NotReplaced(tuple(map(Good, m.spus, m.quantities, m.prices)))
     if isinstance(m, ConfirmReturn):
         return _read_return(m, ticket)
     if isinstance(m, RecordCall | ApproveTicket | RejectTicket | ClaimTicket | ReleaseTicket):
         return _claimed_by_other(ticket, context) or _read_decision(m, ticket, window, master, context)
-    if isinstance(m, NoteTicket) and len(ticket.notes) >= NOTES_MAX:
+    if isinstance(m, NoteTicket) and len(ticket.notes) >= NOTES_MAX and not ticket.has_ended:
         return NotesFull()
     return m
 

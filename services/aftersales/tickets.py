@@ -13,7 +13,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from services.aftersales.goods import pieces_of, worth
+from services.aftersales.goods import exchanged, pieces_of, worth
 from services.aftersales.state import (
     Admitted,
     AmountTooLarge,
@@ -242,7 +242,7 @@ def refund_dropped(state: Ticket, m: NotReplaced, context: Context) -> Change:
     money = worth(m.dropped)
     said = _refunded(state, state.kind, m.dropped, money, state.liable)
     return {
-        "claims": tuple(_without(state.claims, m.dropped)),
+        "claims": exchanged(state.claims, (), m.dropped),
         "settled": state.settled + m.dropped,
         "refunded": state.refunded + money,
     }, said
@@ -286,12 +286,6 @@ def _wanted(state: Ticket, m: GoodsWanted) -> dict[str, Any]:
 def _lines(goods: tuple[Good, ...]) -> dict[str, Any]:
     pieces = pieces_of(goods)
     return {"spus": tuple(pieces), "quantities": tuple(pieces.values())}
-
-
-def _without(goods: tuple[Good, ...], gone: tuple[Good, ...]) -> list[Good]:
-    left = {(good.spu, good.price): good.quantity for good in gone}
-    rest = [good._replace(quantity=good.quantity - left.get((good.spu, good.price), 0)) for good in goods]
-    return [good for good in rest if good.quantity]
 
 
 def _refunded(state: Ticket, kind: Any, goods: tuple[Good, ...], money: int, liable: Any) -> tuple[GoodsRefunded, ...]:

@@ -163,12 +163,12 @@ def _go_without(order: Order, amount: int, gone: tuple[Lot, ...]) -> Change:
         return _refund_part(order, amount)
     if not gone:
         return {}, ()
-    pieces = summed([lot.instead_of for lot in gone], [lot.quantity for lot in gone])
     dropped = DropReplacement(
         order_id=order.replacement.about,
         ticket_id=order.replacement.ticket_id,
-        spus=tuple(pieces),
-        quantities=tuple(pieces.values()),
+        spus=tuple(lot.instead_of for lot in gone),
+        quantities=tuple(lot.quantity for lot in gone),
+        prices=tuple(lot.price for lot in gone),
     )
     return {}, (dropped,)
 

@@ -138,12 +138,14 @@ class ConfirmReplacement(TicketCommand):
 
 
 class DropReplacement(TicketCommand):
-    """These pieces, of the goods that were to be replaced, will not be: the shelf had fewer of the new ones."""
+    """These pieces, of the goods that were to be replaced, will not be: the shelf had fewer of the new ones. `prices`
+    is what was paid per piece, since an SPU may have come at several."""
 
     spus: SomeSpus
     quantities: SomePieces
+    prices: Annotated[Prices, Field(min_length=1)]
 
-    _is_whole = parallel("spus", "quantities")
+    _is_whole = parallel("spus", "quantities", "prices")
 
 
 class ConfirmReturn(TicketCommand):

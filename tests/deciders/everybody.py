@@ -13,6 +13,7 @@ from types import ModuleType
 
 from services.aftersales import decider as aftersales
 from services.aftersales import state as complaint
+from services.aftersales import tickets
 from services.inventory import decider as inventory
 from services.inventory import state as stock
 from services.logistics import decider as logistics
@@ -28,16 +29,26 @@ from shared.contracts import inventory as _inventory
 from shared.contracts import logistics as _logistics
 from shared.contracts import order as _order
 from shared.contracts.aftersales import (
+    AdmitTicket,
     ApproveTicket,
     CancelChosen,
+    ClaimTicket,
+    ConfirmReplacement,
+    ConfirmReturn,
     DropChosen,
+    DropReplacement,
     InterceptAsked,
+    NoteTicket,
     OpenTicket,
     RaiseTicket,
+    RateOrder,
     RecordCall,
     RejectTicket,
+    ReleaseTicket,
+    ReplacementApproved,
     SettleTicket,
     SubstituteChosen,
+    TicketAsked,
 )
 from shared.contracts.asyncapi import FROM_OUTSIDE, messages
 from shared.contracts.base import CommandAccepted, CommandRefused, Message
@@ -77,7 +88,7 @@ MODULES: Mapping[str, ModuleType] = {
 DECIDERS: Mapping[str, Decider] = {name: module.DECIDER for name, module in MODULES.items()}
 
 TABLES: Mapping[str, tuple[Table, ...]] = {
-    "order": (order.SALES_ORDER,),
+    "order": (order.SALES_ORDER, order.REPLACEMENT_ORDER),
     "inventory": (inventory.HOLD, inventory.REQUEST),
     "risk": (risk.SCREENING, risk.CANCEL),
     "payment": (payment.PAYMENT, payment.REFUND, reports.REPORT),
@@ -88,6 +99,7 @@ ALL_TABLES = tuple(table for tables in TABLES.values() for table in tables)
 
 ENDS: Mapping[str, frozenset[StrEnum]] = {
     "sales order": sale.ENDS,
+    "replacement order": sale.ENDS,
     "hold": frozenset({stock.Phase.RELEASED, stock.Phase.REVERSED, stock.Phase.TAKEN_BACK}),
     "storekeeper's request": frozenset({stock.RequestPhase.WRITTEN}),
     "screening": frozenset(
@@ -109,8 +121,15 @@ ENDS: Mapping[str, frozenset[StrEnum]] = {
     "after-sales window": frozenset({complaint.Phase.SHUT}),
     "ticket": complaint.TICKET_ENDS,
 }
-"""The phases of each table that nothing leads out of."""
+"""The phases of each table that nothing leads out of, `LEFT_AGAIN` apart."""
 
+LEFT_AGAIN: Mapping[str, frozenset[StrEnum]] = {"ticket": frozenset({complaint.TicketPhase.RESOLVED})}
+"""Ends that are one but for a person's word: a late intercept may become another ticket."""
+
+NEVER: Mapping[str, frozenset[StrEnum]] = {"replacement order": sale.SALES_ONLY}
+"""Phases that a table has no row for: nothing of its kind is ever in them."""
+
+_BESIDE_GOODS = tuple(unfit for unfit in tickets.UNFIT if unfit not in (complaint.KindNeeded, complaint.KindFixed))
 _TICKET_ENDS = (complaint.TicketWent, complaint.LastTicketWent)
 
 READ_AS: Mapping[type, tuple[type, ...]] = {
@@ -129,6 +148,10 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     SubstituteChosen: (SubstituteChosen, sale.SubstituteFits, sale.SubstituteUnfit, sale.OtherCall),
     CancelChosen: (CancelChosen, sale.OtherCall),
     InterceptAsked: (InterceptAsked, sale.CancelByTicket),
+    TicketAsked: (TicketAsked, sale.TicketFits, sale.TicketUnfit),
+    ReplacementApproved: (ReplacementApproved, sale.ReplacementFits, sale.ReplacementUnfit),
+    _logistics.ReturnInspected: (sale.ReturnCame, sale.OldGoodsCame),
+    _logistics.ReturnOverdue: (sale.ReturnForgotten, sale.ReturnLost),
     HoldStock: (HoldStock, stock.LockFits, stock.CheckFits, stock.HoldFallsShort),
     VerifyStock: (VerifyStock, stock.CheckStillFits, stock.CheckFitsNoMore),
     DeductStock: (DeductStock, stock.CheckedGoodsThere, stock.CheckedGoodsSoldOut),
@@ -156,7 +179,22 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     StopFulfilment: (StopFulfilment, store_work.CalledOff),
     complaint.WindowPassed: (complaint.WindowPassed, complaint.PassedUnderTickets),
     RaiseTicket: (RaiseTicket, complaint.TicketCame),
-    OpenTicket: (OpenTicket, complaint.AskedAfterShut, complaint.AskedUnderOtherName),
+    RateOrder: (RateOrder, complaint.RatedByOther, complaint.RatedAgain, complaint.RatedWell, complaint.RatedBadly),
+    OpenTicket: (
+        OpenTicket,
+        complaint.AskedAfterShut,
+        complaint.AskedUnderOtherName,
+        complaint.GoodsOpened,
+        complaint.GoodsAsked,
+        *_BESIDE_GOODS,
+    ),
+    AdmitTicket: (complaint.Admitted, *_BESIDE_GOODS),
+    ConfirmReplacement: (complaint.Replenished, complaint.Exchanged),
+    DropReplacement: (complaint.NotReplaced,),
+    ConfirmReturn: (complaint.GoodsCame, complaint.NothingCame, complaint.OldGoodsSettled),
+    ClaimTicket: (ClaimTicket, complaint.ClaimedByOther),
+    ReleaseTicket: (ReleaseTicket, complaint.NobodysClaim, complaint.ClaimedByOther),
+    NoteTicket: (NoteTicket, complaint.NotesFull),
     SettleTicket: (complaint.Done, complaint.NotDone, *_TICKET_ENDS),
     RecordCall: (
         complaint.SubstituteWanted,
@@ -164,9 +202,20 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
         complaint.CancelWanted,
         complaint.SubstitutesBesideShort,
         complaint.NotACall,
+        complaint.ClaimedByOther,
     ),
-    ApproveTicket: (complaint.Approved, complaint.RetryApproved, complaint.ApprovalUnneeded),
-    RejectTicket: (complaint.Denied, complaint.ApprovalUnneeded),
+    ApproveTicket: (
+        complaint.Approved,
+        complaint.RetryApproved,
+        complaint.ApprovalUnneeded,
+        complaint.ClaimedByOther,
+        complaint.AskedAfterShut,
+        complaint.RefundWanted,
+        complaint.ReturnWanted,
+        complaint.ReplacementWanted,
+        *tickets.UNFIT,
+    ),
+    RejectTicket: (complaint.Denied, complaint.ApprovalUnneeded, complaint.ClaimedByOther),
     **{
         asked: (asked, store_work.AskedInOtherStore)
         for asked in (

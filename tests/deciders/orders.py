@@ -8,7 +8,14 @@ from typing import Any, TypeVar
 
 from services.order.decider import DECIDER
 from services.order.state import GoodsOverdue, Order, PaymentExpired, Phase, Product, ShortageUnanswered, StoreFact
-from shared.contracts.aftersales import CancelChosen, DropChosen, InterceptAsked, SubstituteChosen, WindowShut
+from shared.contracts.aftersales import (
+    CancelChosen,
+    DropChosen,
+    InterceptAsked,
+    OpenWindow,
+    SubstituteChosen,
+    WindowShut,
+)
 from shared.contracts.base import Message, Slot
 from shared.contracts.inventory import (
     IssueReversed,
@@ -99,6 +106,10 @@ PICKING = PickingStarted(order_id="o-1", store="s-1")
 PACKED = FulfilmentPacked(order_id="o-1", store="s-1")
 ON_THE_ROAD = FulfilmentHandedOver(order_id="o-1", store="s-1", courier="c-1")
 DELIVERED = FulfilmentDelivered(order_id="o-1", store="s-1")
+WINDOW = OpenWindow(
+    order_id="o-1", account="a-1", store="s-1", spus=("milk", "bread"), quantities=(2, 1), prices=(129, 349)
+)
+"""What aftersales hears when everything was delivered."""
 SHUT = WindowShut(order_id="o-1")
 STRAY = MoneyUnasked(order_id="o-1", amount=TOTAL, reference="cap-9", at=NOON)
 

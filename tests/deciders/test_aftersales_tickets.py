@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -33,9 +34,11 @@ from tests.deciders.tickets import (
     after,
     call,
     intercept,
+    moved,
     raised,
     settled,
     ticket,
+    told,
     window,
 )
 
@@ -45,14 +48,14 @@ CANCEL = call("cancel")
 OPENED_BY_THE_SAGA: list[TicketKind] = ["shortage", "missing_goods", "refund_failed"]
 
 
-def opened(kind: TicketKind, ticket_id: str = "t-1") -> TicketOpened:
+def opened(kind: TicketKind, by: str = "") -> TicketOpened:
     """What everybody hears."""
-    return TicketOpened(order_id="o-1", ticket_id=ticket_id, kind=kind)
+    return TicketOpened(order_id="o-1", ticket_id="t-1", kind=kind, by=by)
 
 
-def ended(kind: TicketKind, phase: Any, note: str, ticket_id: str = "t-1") -> TicketEnded:
+def ended(kind: TicketKind, phase: Any, note: str, by: str = "") -> TicketEnded:
     """What everybody hears at last."""
-    return TicketEnded(order_id="o-1", ticket_id=ticket_id, kind=kind, phase=phase, note=note)
+    return TicketEnded(order_id="o-1", ticket_id="t-1", kind=kind, phase=phase, note=note, by=by)
 
 
 # -- intercept ---------------------------------------------------------------------------------------------------------
@@ -62,9 +65,16 @@ def test_intercept_asks_the_order_at_once() -> None:
     """It needs no approval: the order hears of it, and the ticket waits for what the order makes of it."""
     scene = Scene(DECIDER)
     asked = InterceptAsked(order_id="o-1", ticket_id="t-1")
-    assert scene.says(intercept(), AGENT) == [opened("intercept"), asked]
+    assert told(scene, intercept(), AGENT) == [opened("intercept", AGENT), asked]
     assert ticket(scene) == Ticket(
-        "t-1", "o-1", TicketPhase.DECIDING, "intercept", reason="wrong address", opened_at=NOON, opened_by=AGENT
+        "t-1",
+        "o-1",
+        TicketPhase.DECIDING,
+        "intercept",
+        reason="wrong address",
+        opened_at=NOON,
+        opened_by=AGENT,
+        deadline=NOON + timedelta(hours=4),
     )
 
 
@@ -75,7 +85,7 @@ def test_intercept_ends_as_the_order_says(phase: Any, note: str) -> None:
     """Caught, too late, or nothing to catch: the note says which."""
     scene = after(intercept())
     scene.later(7)
-    assert scene.says(settled(phase, note)) == [ended("intercept", phase, note)]
+    assert told(scene, settled(phase, note)) == [ended("intercept", phase, note)]
     assert (ticket(scene).phase, ticket(scene).note, ticket(scene).ended_at) == (phase, note, scene.now)
 
 
@@ -110,7 +120,7 @@ def test_intercept_under_the_id_of_another_orders_ticket_refused() -> None:
 def test_raised_tickets_wait_for_a_person(kind: TicketKind) -> None:
     """Everybody hears that it is there, and it says what it is about."""
     scene = Scene(DECIDER)
-    assert scene.says(raised(kind)) == [opened(kind)]
+    assert told(scene, raised(kind)) == [opened(kind)]
     known = ticket(scene)
     assert (known.phase, known.opened_by, known.account) == (TicketPhase.OPEN, "", "a-1")
     assert (known.spus, known.quantities) == (("apple", "pear"), (3, 1))
@@ -135,7 +145,7 @@ def test_call_outcome_goes_to_the_order() -> None:
         (CANCEL, CancelChosen(order_id="o-1", ticket_id="t-1")),
     ):
         scene = after(raised("shortage"))
-        assert scene.says(said, AGENT) == [event]
+        assert told(scene, said, AGENT) == [event, moved("shortage", "deciding", "RecordCall")]
         assert ticket(scene).phase is TicketPhase.DECIDING
         expected = Call(said.outcome, AGENT, NOON, said.substitute_spus, said.substitutes, said.instead_of)
         assert ticket(scene).call == expected
@@ -162,10 +172,13 @@ def test_substitutes_beside_what_is_short_refused(substitutes: tuple[tuple[str, 
 def test_outcome_that_cannot_be_opens_the_call_again() -> None:
     """The note says why; another outcome is taken then, and takes the note away."""
     scene = after(raised("shortage"), SUBSTITUTE)
-    assert scene.says(REOPENED) == []
+    assert told(scene, REOPENED) == [moved("shortage", "open", "ReopenCall", by="", note="substitute_short")]
     assert (ticket(scene).phase, ticket(scene).note) == (TicketPhase.OPEN, "substitute_short")
     assert window(scene).open_tickets == 1
-    assert scene.says(DROP, AGENT) == [DropChosen(order_id="o-1", ticket_id="t-1")]
+    assert told(scene, DROP, AGENT) == [
+        DropChosen(order_id="o-1", ticket_id="t-1"),
+        moved("shortage", "deciding", "RecordCall"),
+    ]
     assert ticket(scene).note == ""
 
 
@@ -184,14 +197,14 @@ def test_second_outcome_refused(second: Any) -> None:
 def test_deadline_before_the_call() -> None:
     """Nobody called, the order dropped the lines: whoever calls now is told that it is over."""
     scene = after(raised("shortage"))
-    assert scene.says(settled("resolved", "dropped")) == [ended("shortage", "resolved", "dropped")]
+    assert told(scene, settled("resolved", "dropped")) == [ended("shortage", "resolved", "dropped")]
     assert scene.when(SUBSTITUTE, AGENT) == Refused("ticket_closed")
 
 
 def test_deadline_while_the_outcome_is_on_its_way() -> None:
     """The deadline spoke first: the ticket ends as the order says, and what comes of the outcome is no news."""
     scene = after(raised("shortage"), CANCEL)
-    assert scene.says(settled("resolved", "dropped")) == [ended("shortage", "resolved", "dropped")]
+    assert told(scene, settled("resolved", "dropped")) == [ended("shortage", "resolved", "dropped")]
     for late in (settled("rejected", "too_late"), settled("resolved", "dropped"), REOPENED):
         assert scene.when(late) == IGNORED
     assert (ticket(scene).phase, ticket(scene).note) == (TicketPhase.RESOLVED, "dropped")
@@ -201,7 +214,7 @@ def test_deadline_while_the_outcome_is_on_its_way() -> None:
 def test_deadline_after_the_call_was_opened_again() -> None:
     """The substitute was gone, nobody called again: the deadline ends it."""
     scene = after(raised("shortage"), SUBSTITUTE, REOPENED)
-    assert scene.says(settled("resolved", "dropped")) == [ended("shortage", "resolved", "dropped")]
+    assert told(scene, settled("resolved", "dropped")) == [ended("shortage", "resolved", "dropped")]
 
 
 # -- approval ----------------------------------------------------------------------------------------------------------
@@ -213,10 +226,10 @@ def test_people_end_what_waits_for_them(kind: TicketKind) -> None:
     failed the order hears, once: it tries again."""
     scene = after(raised(kind))
     again = [RefundApproved(order_id="o-1", ticket_id="t-1")] if kind == "refund_failed" else []
-    assert scene.says(APPROVED, AGENT) == [ended(kind, "resolved", "approved"), *again]
+    assert told(scene, APPROVED, AGENT) == [ended(kind, "resolved", "approved", AGENT), *again]
     assert scene.when(REJECTED, AGENT) == Refused("ticket_closed")
     scene = after(raised(kind))
-    assert scene.says(REJECTED, AGENT) == [ended(kind, "rejected", "found behind the shelf")]
+    assert told(scene, REJECTED, AGENT) == [ended(kind, "rejected", "found behind the shelf", AGENT)]
     assert scene.when(APPROVED, AGENT) == Refused("ticket_closed")
     assert window(scene).open_tickets == 0
 
@@ -276,17 +289,17 @@ def test_ticket_that_came_too_late_says_so_and_offers_a_return(said_by: Any) -> 
     sale = at(Phase.INTERCEPTING if said_by is DELIVERED else Phase.DELIVERED)
     (told,) = [m for m in sale.says(said_by) if isinstance(m, SettleTicket)]
     scene = after(intercept(), told.model_copy(update={"ticket_id": "t-1"}))
-    page = page_of(ticket(scene))
-    assert (page.phase, page.note, page.offers) == ("resolved", "too_late", ["return"])
+    page = page_of(ticket(scene), NOON)
+    assert (page.phase, page.note, page.offers, page.allowed) == ("resolved", "too_late", ["return"], ["approve"])
 
 
 @pytest.mark.parametrize("settling", [settled("resolved", "caught"), settled("rejected", "not_in_delivery")])
 def test_ticket_that_came_in_time_or_too_early_offers_nothing(settling: SettleTicket) -> None:
     """There is nothing to return."""
-    assert page_of(ticket(after(intercept(), settling))).offers == []
+    assert page_of(ticket(after(intercept(), settling)), NOON).offers == []
 
 
 def test_words_of_a_person_offer_nothing() -> None:
     """Somebody rejects a ticket of another kind with that very word."""
     scene = after(raised("missing_goods"), REJECTED.model_copy(update={"reason": TOO_LATE}))
-    assert page_of(ticket(scene)).offers == []
+    assert page_of(ticket(scene), NOON).offers == []

@@ -9,7 +9,7 @@ import pytest
 from services.order.back import CUSTOMERS_DOING
 from services.order.forward import PAYMENT_WINDOW
 from services.order.state import ENDS, Amendment, Paper, Phase
-from shared.contracts.aftersales import RaiseTicket, RefundApproved, TicketEnded, TicketOpened
+from shared.contracts.aftersales import RaiseTicket, RefundApproved, TicketEnded, TicketMoved, TicketOpened
 from shared.contracts.inventory import DeductStock, ReleaseStock
 from shared.contracts.logistics import FreeSlot
 from shared.contracts.order import OrderCancelled, OrderRejected
@@ -55,6 +55,7 @@ from tests.deciders.orders import (
     refunded,
 )
 from tests.deciders.scene import NOON
+from tests.deciders.tickets import AGENT
 
 WAYS_TO_REFUNDING: dict[str, tuple[Phase, tuple[Any, ...]]] = {
     "cancelled while paying": (Phase.PAYING_CANCEL_WANTED, (TAKEN,)),
@@ -205,16 +206,47 @@ def test_part_is_tried_again_beside_the_rest() -> None:
 
 @pytest.mark.parametrize("phase", WAY_TO)
 def test_tickets_are_shown_wherever_the_order_is(phase: Phase) -> None:
-    """Opened and ended tickets are papers of the order's page, and move nothing."""
+    """What happens to a ticket is a paper of the order's page, and nothing else: no state, no line of its timeline."""
     scene = at(phase)
-    opened = scene.says(TicketOpened(order_id="o-1", ticket_id="t-1", kind="refund_failed"))
-    ended = scene.says(
-        TicketEnded(order_id="o-1", ticket_id="t-1", kind="refund_failed", phase="resolved", note="paid by hand")
+    before = order(scene)
+    (opened,) = scene.says(TicketOpened(order_id="o-1", ticket_id="t-1", kind="refund_failed"))
+    (claimed,) = scene.says(
+        TicketMoved(
+            order_id="o-1",
+            ticket_id="t-1",
+            kind="refund_failed",
+            phase="open",
+            step="ClaimTicket",
+            by=AGENT,
+            claimed_by=AGENT,
+            claimed_until=NOON,
+        )
     )
-    assert messages(opened) == messages(ended) == []
-    assert only(Paper, opened).body == {"ticket_id": "t-1", "kind": "refund_failed", "phase": "open"}
-    assert only(Paper, ended).body["phase"] == "resolved"
-    assert order(scene).phase is phase
+    (ended,) = scene.says(
+        TicketEnded(
+            order_id="o-1", ticket_id="t-1", kind="refund_failed", phase="resolved", note="paid by hand", by=AGENT
+        )
+    )
+    known = {"ticket_id": "t-1", "kind": "refund_failed"}
+    assert opened == paper({**known, "phase": "open", "step": "TicketOpened", "by": ""})
+    assert claimed == paper(
+        {
+            **known,
+            "phase": "open",
+            "step": "ClaimTicket",
+            "by": AGENT,
+            "note": "",
+            "claimed_by": AGENT,
+            "claimed_until": NOON.isoformat(),
+        }
+    )
+    assert ended == paper({**known, "phase": "resolved", "step": "TicketEnded", "by": AGENT, "note": "paid by hand"})
+    assert order(scene) is before
+
+
+def paper(body: dict[str, Any]) -> Paper:
+    """What the page shows of a ticket."""
+    return Paper("o-1", "ticket", NOON, body)
 
 
 # -- a count takes the hold away ---------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from larder.ways import cancel_policy, way_to_end
 from services.order.decider import check_policy
 from services.order.pages import allowed
 from services.order.policy import CANCEL_POLICY, Actor, Policy, actor_of, read_policy
-from services.order.state import ENDS, Phase
-from shared.contracts.aftersales import SettleTicket, TicketEnd
+from services.order.state import ENDS, SALES_ONLY, Phase
+from shared.contracts.aftersales import AdmitTicket, SettleTicket, TicketAsked, TicketEnd
 from shared.contracts.logistics import InterceptDelivery, StopFulfilment
 from shared.http.auth import Caller, Role
 from shared.http.problems import CODES
@@ -48,6 +48,8 @@ CANCELLABLE = {
     Phase.SHORT,
     Phase.AWAITING_SHIPMENT,
 }
+ON_TICKET = (Phase.IN_DELIVERY, Phase.DELIVERED)
+"""Where only customer service helps: by calling the courier back, or by a ticket about the goods."""
 CELLS = [(phase, actor, word) for phase, row in FILE.items() for actor, word in row.items()]
 
 
@@ -119,11 +121,11 @@ def test_policy_that_promises_what_the_table_cannot_do_is_no_policy(phase: str, 
 def test_policy_may_be_stricter_than_the_table() -> None:
     """Refused everywhere, or by ticket wherever a cancel is a way back: the table has a cell for that."""
     check_policy({phase: dict.fromkeys(Actor, Policy.REFUSED) for phase in CANCEL_POLICY})
-    for phase in (*CANCELLABLE, Phase.IN_DELIVERY):
+    for phase in (*CANCELLABLE, *ON_TICKET):
         check_policy({**CANCEL_POLICY, phase: dict.fromkeys(Actor, Policy.TICKET)})
 
 
-@pytest.mark.parametrize("phase", [p for p in WAY_TO if p not in {*CANCELLABLE, Phase.IN_DELIVERY}])
+@pytest.mark.parametrize("phase", [p for p in WAY_TO if p not in {*CANCELLABLE, *ON_TICKET}])
 @pytest.mark.parametrize("actor", Actor)
 def test_policy_that_wants_a_ticket_where_none_leads_back_is_no_policy(phase: Phase, actor: Actor) -> None:
     """Nobody is sent to customer service for a ticket that it cannot open, or that ends with nothing done."""
@@ -161,7 +163,7 @@ def test_broken_file_is_named(broken: str, why: str) -> None:
     """A ValueError that names the phase, the actor or the word."""
     assert broken != TEXT
     with pytest.raises(ValueError, match=f"(?s){why}"):
-        read_policy(broken)
+        read_policy(broken, set(Phase) - {Phase.NEW})
 
 
 # -- what a page offers ------------------------------------------------------------------------------------------------
@@ -172,10 +174,10 @@ def test_allowed_names_what_would_be_carried_out(phase: Phase) -> None:
     """For each role: no more than the table and the policy do, and no less."""
     cancel = ["cancel"] if phase in CANCELLABLE else []
     pay = ["pay"] if phase is Phase.AWAITING_PAYMENT else []
-    intercept = ["intercept"] if phase is Phase.IN_DELIVERY else []
+    by_ticket = {Phase.IN_DELIVERY: ["intercept"], Phase.DELIVERED: ["ticket"]}.get(phase, [])
     assert allowed(phase, CUSTOMER) == [*pay, *cancel]
     for staff in (SERVICE, ADMIN):
-        assert allowed(phase, staff) == [*pay, *cancel, *intercept]
+        assert allowed(phase, staff) == [*pay, *cancel, *by_ticket]
     for other in OTHERS:
         assert allowed(phase, other) == []
 
@@ -223,6 +225,11 @@ def test_every_cell_that_the_file_may_have_leads_somewhere(
         assert outcome.code == "cancel_not_allowed"
     else:
         assert outcome.code == "cancel_needs_ticket"
+        if phase is Phase.DELIVERED:
+            assert "ticket" in allowed(phase, SERVICE)
+            asked = TicketAsked(order_id="o-1", ticket_id="t-1", kind="return")
+            assert messages(scene.says(asked)) == [AdmitTicket(order_id="o-1", ticket_id="t-1")]
+            return
         assert "intercept" in allowed(phase, SERVICE)
         scene.says(ASKED)
         assert ended(scene, monkeypatch) is Phase.CANCELLED
@@ -284,13 +291,20 @@ def test_ticket_cancels_nothing_where_the_policy_wants_none() -> None:
 
 def test_docs_show_the_policy() -> None:
     """A row for each phase: where it leads, or the code of the 409."""
-    rows = {
-        cells[1].strip(" *"): [cell.strip() for cell in cells[2:-1]]
-        for cells in (line.split("|") for line in cancel_policy().splitlines() if line.startswith("| **"))
-    }
+    sales, replacement = (
+        {
+            cells[1].strip(" *"): [cell.strip() for cell in cells[2:-1]]
+            for cells in (line.split("|") for line in part.splitlines() if line.startswith("| **"))
+        }
+        for part in cancel_policy().split("## Replacement orders")
+    )
+    rows = sales
     assert set(rows) == set(WAY_TO)
     assert rows["picking"] == ["→ **stopping**"] * 3
     assert rows["in_delivery"] == ["`cancel_needs_ticket`", "`cancel_needs_ticket`", "`cancel_not_allowed`"]
     assert rows["refunding"] == ["`cancel_under_way`"] * 3
-    assert rows["delivered"] == rows["intercepting"] == ["`cancel_not_allowed`"] * 3
+    assert rows["delivered"] == rows["in_delivery"]
+    assert rows["intercepting"] == ["`cancel_not_allowed`"] * 3
     assert rows["closed"] == ["`cancel_not_allowed`"] * 3
+    assert set(replacement) == set(WAY_TO) - SALES_ONLY
+    assert replacement["picking"] == ["`cancel_needs_ticket`", "→ **stopping**", "→ **stopping**"]

@@ -9,7 +9,7 @@ import pytest
 
 from services.order.back import RETURN_WINDOW
 from services.order.state import Paper, Phase
-from shared.contracts.aftersales import TOO_LATE, OpenWindow, RaiseTicket, SettleTicket
+from shared.contracts.aftersales import TOO_LATE, RaiseTicket, SettleTicket
 from shared.contracts.inventory import GoodsTakenBack, TakeBack
 from shared.contracts.inventory import Paper as Written
 from shared.contracts.logistics import GoodsInspected, InterceptDelivery
@@ -31,6 +31,7 @@ from tests.deciders.orders import (
     TOTAL,
     UNDELIVERABLE,
     WAY_TO,
+    WINDOW,
     Shop,
     at,
     messages,
@@ -110,7 +111,7 @@ def test_too_late_when_the_customer_opened_the_door_first() -> None:
     scene = at(Phase.INTERCEPTING)
     said = scene.says(DELIVERED)
     assert messages(said) == [
-        OpenWindow(order_id="o-1", account="a-1", store="s-1"),
+        WINDOW,
         OrderDelivered(order_id="o-1", store="s-1", account="a-1"),
         settled("resolved", TOO_LATE),
     ]

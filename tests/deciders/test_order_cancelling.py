@@ -65,12 +65,11 @@ ASKED_ALREADY = (
     Phase.REFUNDING,
 )
 BY_STOPPING = (Phase.AWAITING_PICKING, Phase.PICKING, Phase.SHORT, Phase.AWAITING_SHIPMENT)
-BY_TICKET = (Phase.IN_DELIVERY,)
+BY_TICKET = (Phase.IN_DELIVERY, Phase.DELIVERED)
 TOO_LATE = (
     Phase.SUBSTITUTING,
     Phase.INTERCEPTING,
     Phase.RETURNING,
-    Phase.DELIVERED,
     Phase.CLOSED,
     Phase.CANCELLED,
     Phase.REJECTED,
@@ -124,7 +123,7 @@ def test_refused_when_it_is_being_cancelled(phase: Phase) -> None:
 
 @pytest.mark.parametrize("phase", TOO_LATE)
 def test_refused_when_it_is_too_late(phase: Phase) -> None:
-    """Goods are being exchanged or called back, come back or are the customer's, or it is over."""
+    """Goods are being exchanged or called back, or come back, or it is over."""
     outcome = at(phase).when(CANCEL)
     assert isinstance(outcome, Refused)
     assert (outcome.code, bool(outcome.detail)) == ("cancel_not_allowed", True)

@@ -9,7 +9,6 @@ import pytest
 
 from services.order.forward import PAYMENT_WINDOW
 from services.order.state import Basket, Paper, Phase, TimelineEntry
-from shared.contracts.aftersales import OpenWindow
 from shared.contracts.inventory import DeductStock, HoldStock, VerifyStock
 from shared.contracts.logistics import FulfilOrder, ReserveSlot
 from shared.contracts.order import OrderClosed, OrderDelivered, OrderPaid, OrderPayable
@@ -39,6 +38,7 @@ from tests.deciders.orders import (
     TOTAL,
     VERIFIED,
     WAY_TO,
+    WINDOW,
     at,
     kept,
     messages,
@@ -177,7 +177,7 @@ def test_followed_while_the_store_works(news: Any, phase: Phase) -> None:
 def test_window_opened_when_delivered() -> None:
     """The courier's click is enough: aftersales keeps the window from here on."""
     assert messages(at(Phase.IN_DELIVERY).says(DELIVERED)) == [
-        OpenWindow(order_id="o-1", account="a-1", store="s-1"),
+        WINDOW,
         OrderDelivered(order_id="o-1", store="s-1", account="a-1"),
     ]
 

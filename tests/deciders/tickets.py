@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.aftersales.decider import DECIDER
-from services.aftersales.state import Ticket, Window
+from services.aftersales.state import Ticket, TicketStep, Window
 from shared.contracts.aftersales import (
     ApproveTicket,
     OpenTicket,
@@ -17,7 +17,9 @@ from shared.contracts.aftersales import (
     SettleTicket,
     TicketEnd,
     TicketKind,
+    TicketMoved,
 )
+from shared.contracts.base import Message
 from tests.deciders.scene import Scene
 
 DELIVERED = OpenWindow(order_id="o-1", account="a-1", store="s-1")
@@ -71,6 +73,20 @@ def after(*messages: Any) -> Scene:
     for message in messages:
         scene.when(message, AGENT)
     return scene
+
+
+def told(scene: Scene, message: Any, actor: str = "") -> list[Message]:
+    """What others hear of it. The ticket's timeline tells the same: the phase, what happened, who did it, and why."""
+    said = scene.says(message, actor)
+    (step,) = (m for m in said if isinstance(m, TicketStep))
+    state = ticket(scene, message.ticket_id)
+    assert step == TicketStep(state.ticket_id, scene.now, state.phase, type(message).__name__, actor, state.note)
+    return [m for m in said if isinstance(m, Message)]
+
+
+def moved(kind: TicketKind, phase: str, step: str, by: str = AGENT, note: str = "") -> TicketMoved:
+    """What everybody hears of a ticket that has not ended."""
+    return TicketMoved(order_id="o-1", ticket_id="t-1", kind=kind, phase=phase, step=step, by=by, note=note)
 
 
 def ticket(scene: Scene, ticket_id: str = "t-1") -> Ticket:
