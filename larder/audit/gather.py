@@ -62,7 +62,7 @@ from documents o where order_id is not null and {asked} group by order_id order 
 _PAYMENTS = 'select order_id, phase, captures, attempts from payments o where {asked} order by order_id collate "C"'
 _REFUNDS = """
 select order_id, '[' || string_agg('[' || number || ',"' || phase || '",' || amount || ',' || to_json(capture) || ','
-    || to_json(reason) || ',' || coalesce(to_json(code)::text, 'null') || ',"' || liable || '"]', ',' order by number)
+    || to_json(reason) || ',' || to_json(coalesce(code, '')) || ',"' || liable || '"]', ',' order by number)
     || ']'
 from refunds o where {asked} group by order_id order by order_id collate "C\""""
 _REPORTS = """

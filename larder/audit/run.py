@@ -39,7 +39,7 @@ async def audit(settings: Settings, wait_s: float = WAIT_S) -> Report:
         async with quiet_moment(books, wait_s) as (first, seen):
             nothing_is_left(seen, settings.gateway_timeout_s, report)
             await asyncio.gather(*(judge_tables(books[s], s, settings.shards, seen, report) for s in SERVICES))
-            suspects = await _judge_lives(books, seen, report)
+            suspects = await judge_lives(books, seen, report)
         await _settle(books, suspects, report)
         links_are_even(first, await _last_look(books, seen, began), report)
     report.violations.sort(key=lambda v: (v.rule, v.ids))
@@ -64,9 +64,10 @@ class _Suspect:
 
     life: Life
     seen: Look
+    found: list[tuple[str, str]]
 
 
-async def _judge_lives(books: Books, seen: Look, report: Report) -> dict[str, _Suspect]:
+async def judge_lives(books: Books, seen: Look, report: Report) -> dict[str, _Suspect]:
     suspects: dict[str, _Suspect] = {}
     places: Counter[tuple[str, datetime | None]] = Counter()
     busy = seen.busy
@@ -80,7 +81,7 @@ async def _judge_lives(books: Books, seen: Look, report: Report) -> dict[str, _S
                 places[life.reservation.store, life.reservation.starts_at] += 1
             found = judge(life, report.checked, is_busy=life.order_id in busy)
             if found and len(suspects) < KEPT_MAX:
-                suspects[life.order_id] = _Suspect(life, seen)
+                suspects[life.order_id] = _Suspect(life, seen, found)
             elif found:  # with so many there is no doubt, and no use in looking twice
                 _tell(life, found, report)
     report.hold(places_are_reservations, await books["logistics"].fetch(SLOTS), places)
@@ -108,7 +109,7 @@ async def _settle(books: Books, suspects: dict[str, _Suspect], report: Report) -
                 continue
             found = judge(life, Counter())
             if life != suspect.life:
-                suspects[order_id] = _Suspect(life, now)
+                suspects[order_id] = _Suspect(life, now, found)
             elif now.has_all_of(suspect.seen):
                 _tell(life, found, report)
                 del suspects[order_id]

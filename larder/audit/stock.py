@@ -135,7 +135,7 @@ def document_moved_once(rows: Iterable[tuple[str, int, int]]) -> Iterator[Found]
     """A number, how many documents have it, and how many movements name them: every document has a number of its own,
     and moved stock exactly once. A damage report is none of them: the goods left the stock with the issue."""
     for number, written, moved in rows:
-        if (written, moved) != (1, 1):
+        if written and (written, moved) != (1, 1):  # of one that does not exist its movements tell
             yield (number,), f"there are {written} such documents, and the ledger has {moved} movements of it"
 
 
