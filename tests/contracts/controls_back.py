@@ -49,6 +49,8 @@ from shared.contracts.logistics import (
     PiecesShort,
     ReportPicked,
     ReportUndeliverable,
+    ReturnAnnounced,
+    ReturnBrought,
     ReturnInspected,
     ReturnOverdue,
     StopFulfilment,
@@ -118,6 +120,8 @@ CONTROLS_BACK: tuple[Message, ...] = (
     CollectReturn(**_RETURN, courier="c-9"),
     BringReturn(**_RETURN),
     InspectReturn(**_RETURN, spus=("milk-1l", "bread"), quantities=(1, 1), resellable=(True, False)),
+    ReturnAnnounced(**_RETURN, exchange=False),
+    ReturnBrought(**_RETURN, exchange=False),
     ReturnInspected(**_RETURN, **_CAME_BACK, exchange=True),
     ReturnOverdue(**_RETURN, exchange=False, collected=True, spus=("milk-1l",), quantities=(2,)),
     RaiseTicket(
