@@ -97,7 +97,7 @@ class AfterSales:
 
     def _work(self, order: Order, event: Heard, now: float) -> None:
         """The sales order goes its plain way; a replacement order goes the same, beside it."""
-        subject = subject_of(event.headers)
+        subject = subject_of(event.headers, event.key)
         if subject == order.id:
             self._robots.work(order, type_of(event.headers), now)
             return
@@ -124,12 +124,12 @@ class AfterSales:
 
     def _about(self, order: Order, event: Heard) -> dict[str, Any]:
         ticket_id = _ticket_of(event.value or b"").ticket_id
-        return {"order_id": subject_of(event.headers).decode(), "ticket_id": ticket_id, "store": order.store}
+        return {"order_id": subject_of(event.headers, event.key).decode(), "ticket_id": ticket_id, "store": order.store}
 
     # -- the customer, and customer service ------------------------------------------------------------------------
 
     def _delivered(self, order: Order, event: Heard, now: float) -> None:
-        if subject_of(event.headers) != order.id:
+        if subject_of(event.headers, event.key) != order.id:
             if order.tail is Tail.EXCHANGED:  # the courier has the old goods along
                 about = {"order_id": order.id.decode(), "ticket_id": _ticket_id(order), "store": order.store}
                 self._robots.say(order, BringReturn(**about), COURIER, b"-brought")
@@ -192,7 +192,7 @@ class AfterSales:
 
     def _ended(self, order: Order, event: Heard, now: float) -> None:
         """An end of the sales order is the end; one of a replacement order is its ticket's business."""
-        if subject_of(event.headers) == order.id:
+        if subject_of(event.headers, event.key) == order.id:
             self._robots.react(order, event, now)
 
 

@@ -6,6 +6,7 @@ t-9b02 pays it back.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from shared.contracts.aftersales import (
@@ -70,7 +71,14 @@ CONTROLS_TICKETS: tuple[Message, ...] = (
     ApproveTicket(**_TICKET, **_DECISION, kind="exchange", amount=258),
     TicketOpened(**_ABOUT_REPLACEMENT, kind="refund_only", by=AGENT),
     TicketMoved(
-        **_TICKET, kind="quality", phase="open", step="claimed", by=AGENT, note="on the phone", claimed_by=AGENT
+        **_TICKET,
+        kind="quality",
+        phase="open",
+        step="claimed",
+        by=AGENT,
+        note="on the phone",
+        claimed_by=AGENT,
+        claimed_until=datetime(2026, 11, 22, 18, 40, tzinfo=UTC),
     ),
     TicketEnded(**_TICKET, kind="exchange", phase="resolved", note="replaced", by=AGENT),
     TicketAsked(

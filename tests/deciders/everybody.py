@@ -224,9 +224,11 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
             HandOver,
             ReportUndeliverable,
             BringGoodsBack,
-            CollectReturn,
-            BringReturn,
         )
+    },
+    **{
+        asked: (asked, store_work.AskedInOtherStore, store_work.WaitsForDelivery)
+        for asked in (CollectReturn, BringReturn)
     },
     ReportDelivered: (ReportDelivered, store_work.CollectedAtDelivery, store_work.AskedInOtherStore),
     ReportPicked: (
@@ -290,6 +292,8 @@ HEARD_OUTSIDE: frozenset[type[Message]] = frozenset(
         _order.OrderCancelled,
         _order.OrderRejected,
         _logistics.FulfilmentQueued,
+        _logistics.ReturnAnnounced,
+        _logistics.ReturnBrought,
         _logistics.PickingFinished,
         _logistics.SlotsSet,
         _inventory.GoodsReceived,

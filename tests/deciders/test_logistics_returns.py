@@ -27,6 +27,8 @@ from shared.contracts.logistics import (
     ReportPacked,
     ReportPicked,
     ReportUndeliverable,
+    ReturnAnnounced,
+    ReturnBrought,
     ReturnInspected,
     ReturnOverdue,
     StartPicking,
@@ -103,6 +105,11 @@ def timer(at: datetime = NOON) -> SetTimer:
     return SetTimer("t-1", RETURN_DUE, at + timedelta(seconds=WINDOW_S))
 
 
+def told(event: type[ReturnAnnounced | ReturnBrought]) -> object:
+    """What couriers and storekeepers hear."""
+    return event(**OF, exchange=False)
+
+
 def loaded_for(message: Any, scene: Scene) -> list[Any]:
     """The keys that deciding a message takes."""
     return list(DECIDER.needs(message, lambda key: scene.states.get(key)))
@@ -114,7 +121,7 @@ def loaded_for(message: Any, scene: Scene) -> list[Any]:
 def test_announced_with_a_window() -> None:
     """It is known by its ticket, and waits as long as the settings say."""
     scene = stage()
-    assert scene.says(ANNOUNCED) == [timer()]
+    assert scene.says(ANNOUNCED) == [told(ReturnAnnounced), timer()]
     assert its(scene) == Return(
         "t-1", "o-1", "s-1", ReturnPhase.ANNOUNCED, NOON, DOOR, False, ("apple", "milk"), (3, 1)
     )
@@ -139,7 +146,7 @@ def test_announced_again_when_the_exchange_was_called_off() -> None:
     scene = come_to(ReturnPhase.CALLED_OFF)
     scene.later(60)
     again = AnnounceReturn(**OF, spus=("apple",), quantities=(2,), delivery=DOOR)
-    assert scene.says(again) == [timer(scene.now)]
+    assert scene.says(again) == [told(ReturnAnnounced), timer(scene.now)]
     assert its(scene) == Return("t-1", "o-1", "s-1", ReturnPhase.ANNOUNCED, NOON, DOOR, False, ("apple",), (2,))
 
 
@@ -154,11 +161,11 @@ def test_collected_by_a_courier() -> None:
     assert (its(scene).phase, its(scene).courier, its(scene).collected_at) == (ReturnPhase.COLLECTED, "c-1", scene.now)
 
 
-@pytest.mark.parametrize("before", [[ANNOUNCED], [ANNOUNCED, COLLECTED], [EXCHANGED]])
+@pytest.mark.parametrize("before", [[ANNOUNCED], [ANNOUNCED, COLLECTED]])
 def test_returned_by_customer_or_courier(before: list[Any]) -> None:
     """Nothing can be overdue any more."""
     scene = at(*before)
-    assert scene.says(BROUGHT) == [CancelTimer("t-1", RETURN_DUE)]
+    assert scene.says(BROUGHT) == [CancelTimer("t-1", RETURN_DUE), told(ReturnBrought)]
     assert (its(scene).phase, its(scene).returned_at) == (ReturnPhase.RETURNED, NOON)
 
 
@@ -321,11 +328,19 @@ def test_taken_along_by_the_next_replacement() -> None:
     assert its(scene).phase is ReturnPhase.COLLECTED
 
 
+@pytest.mark.parametrize("message", [COLLECTED, BROUGHT])
+def test_refused_while_the_new_goods_are_not_there(message: Any) -> None:
+    """The courier who brings them takes the old ones along, on the same visit."""
+    scene = at(EXCHANGED)
+    refused = scene.when(message)
+    assert isinstance(refused, Refused)
+    assert refused.code == "return_waits_for_delivery"
+
+
 @pytest.mark.parametrize("message", [STOPPED, DELIVERED])
-@pytest.mark.parametrize("brought", [[COLLECTED], [BROUGHT], [BROUGHT, ALL_CAME], [COLLECTED, DUE]])
-def test_nothing_changes_when_the_customer_did_not_wait(brought: list[Any], message: Any) -> None:
-    """The old goods went before the new ones came: their way is their own."""
-    scene = at(EXCHANGED, *(TO_THE_DOOR if message is DELIVERED else []), *brought)
+def test_nothing_changes_when_the_ticket_had_a_return_before(message: Any) -> None:
+    """The way of goods that a courier has is their own."""
+    scene = at(ANNOUNCED, COLLECTED, EXCHANGED, *(TO_THE_DOOR if message is DELIVERED else []))
     before = its(scene)
     scene.says(message)
     assert its(scene) == before
