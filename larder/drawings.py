@@ -19,7 +19,8 @@ from services.inventory.decider import HOLD, REQUEST
 from services.logistics.decider import DECIDER as LOGISTICS
 from services.logistics.decider import FULFILMENT, RESERVATION, RETURN, SLOT
 from services.order.decider import DECIDER as ORDER
-from services.order.decider import REPLACEMENT_ORDER, SALES_ORDER
+from services.order.decider import SALES_ORDER
+from services.order.replacing import REPLACEMENT_ORDER
 from services.order.state import Phase
 from services.payment.decider import DECIDER as MONEY
 from services.payment.decider import PAYMENT, REFUND

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from services.order.decider import DECIDER, REPLACEMENT_ORDER, SALES_ORDER
+from services.order.decider import DECIDER, SALES_ORDER
 from services.order.policy import CANCEL_POLICY, REPLACEMENT_POLICY, Actor, Policy
+from services.order.replacing import REPLACEMENT_ORDER
 from services.order.state import ENDS, CancelByTicket, CancelNeedsTicket, CancelRefused, CancelWanted, Phase
 from shared.runtime.table import Refuse, Table, To
 

@@ -19,6 +19,7 @@ from services.inventory import state as stock
 from services.logistics import decider as logistics
 from services.logistics import state as store_work
 from services.order import decider as order
+from services.order import replacing
 from services.order import state as sale
 from services.payment import decider as payment
 from services.payment import reports
@@ -88,7 +89,7 @@ MODULES: Mapping[str, ModuleType] = {
 DECIDERS: Mapping[str, Decider] = {name: module.DECIDER for name, module in MODULES.items()}
 
 TABLES: Mapping[str, tuple[Table, ...]] = {
-    "order": (order.SALES_ORDER, order.REPLACEMENT_ORDER),
+    "order": (order.SALES_ORDER, replacing.REPLACEMENT_ORDER),
     "inventory": (inventory.HOLD, inventory.REQUEST),
     "risk": (risk.SCREENING, risk.CANCEL),
     "payment": (payment.PAYMENT, payment.REFUND, reports.REPORT),

@@ -206,7 +206,6 @@ OFFERED: list[tuple[Table, StrEnum, set[type]]] = [
     (SALES_ORDER, Phase.AWAITING_PAYMENT, {PayOrder, CancelOrderWanted}),
     (SCREENING, ScreeningPhase.IN_REVIEW, {ReviewCleared, ReviewRestricted, ReviewRefused}),
     (TICKET, TicketPhase.OPEN, {*CALLED, *DECIDED, *AT_HAND}),
-    (TICKET, TicketPhase.CHECKING, AT_HAND),
     (TICKET, TicketPhase.RESOLVED, {RefundWanted, ReturnWanted, ReplacementWanted}),
     (FULFILMENT, StorePhase.QUEUED, {StartPicking}),
     (FULFILMENT, StorePhase.PICKING, {ReportPicked, PiecesMissing}),

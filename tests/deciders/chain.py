@@ -1,0 +1,285 @@
+"""A delivered order and what comes after it: aftersales and the order service pass each other their messages, and a
+canned store answers for inventory, logistics and payment."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from services.aftersales.decider import DECIDER as AFTERSALES
+from services.aftersales.goods import summed
+from services.aftersales.state import Good, Ticket, Window, WindowPassed
+from services.order.decider import DECIDER as ORDER
+from services.order.state import Order, ShortageUnanswered
+from shared.contracts.aftersales import ApproveTicket, GoodsKind, OpenTicket
+from shared.contracts.base import Message
+from shared.contracts.inventory import (
+    DeductStock,
+    HoldStock,
+    IssueReversed,
+    ReleaseStock,
+    ReverseIssue,
+    StockDeducted,
+    StockHeld,
+    StockReleased,
+    StockShort,
+)
+from shared.contracts.logistics import (
+    AmendFulfilment,
+    AnnounceReturn,
+    DeliveryFailed,
+    Exchange,
+    FulfilmentDelivered,
+    FulfilmentHandedOver,
+    FulfilmentPacked,
+    FulfilmentStopped,
+    FulfilOrder,
+    GoodsInspected,
+    PickingStarted,
+    PiecesShort,
+    ReturnInspected,
+    ReturnOverdue,
+    StopFulfilment,
+)
+from shared.contracts.payment import PaymentRefunded, RefundPayment
+from shared.runtime.table import Moved, Outcome, Refused
+from tests.deciders.orders import (
+    BASKET,
+    CLEARED,
+    CLICK,
+    DEDUCTED,
+    DELIVERED,
+    HELD,
+    OAT,
+    ON_THE_ROAD,
+    ONE_SHORT,
+    PACKED,
+    PICKING,
+    SUBSTITUTED,
+    TAKEN,
+    VERIFIED,
+    Shop,
+    shop,
+)
+from tests.deciders.scene import NOON, Scene
+from tests.deciders.tickets import AGENT
+
+TOTAL = 887
+"""Paid for milk, bread and two cartons of oat milk; a third oat milk came for a milk that was short."""
+GOODS = (Good("milk", 1, 129), Good("bread", 1, 349), Good("oat", 2, 140), Good("oat", 1, 129))
+"""What the customer has, and paid: oat milk at two prices."""
+FIRST, SECOND = "o-1~r1", "o-1~r2"
+"""The replacement orders."""
+M = TypeVar("M")
+Lines = tuple[tuple[str, int], ...]
+
+
+def delivered_sale() -> Shop:
+    """An order on the road."""
+    basket = BASKET.model_copy(update={"spus": ("milk", "bread", "oat"), "quantities": (2, 1, 2)})
+    click = CLICK.model_copy(update={"expected_total": TOTAL})
+    return shop(
+        *(basket, CLEARED, HELD, click, VERIFIED, TAKEN, DEDUCTED),
+        *(PICKING, ONE_SHORT, OAT, SUBSTITUTED, PACKED, ON_THE_ROAD),
+    )
+
+
+class Chain:
+    """A delivered order, its tickets and its replacement orders.
+
+    `shelf`: are the new goods `there`? `road`: what becomes of a replacement order, `delivered`, `undeliverable`,
+    `short` of one piece that nobody calls about, or nothing yet. `back`: what comes back of old goods, `all`, `some`
+    (a piece is missing), `none`, `lost` by the courier, or nothing yet.
+    """
+
+    def __init__(self) -> None:
+        self.sale, self.desk = delivered_sale(), Scene(AFTERSALES)
+        self.shelf, self.road, self.back = "there", "delivered", "all"
+        self.heard: list[Message] = []
+        self.hears(DELIVERED)
+
+    def hears(self, message: Any, actor: str = "") -> Outcome:
+        """A message comes, and all that comes of it; answers with what was made of the first."""
+        outcome = self._scene(message).when(message, actor)  # type: ignore[union-attr]
+        waiting = deque(self._told(outcome))
+        while waiting:
+            said = waiting.popleft()
+            scene = self._scene(said)
+            if scene is None:
+                waiting.extend(self._store(said))
+                continue
+            made = scene.when(said)
+            assert not isinstance(made, Refused), (said, made)
+            waiting.extend(self._told(made))
+        return outcome
+
+    def _scene(self, message: Any) -> Scene | None:
+        if type(message) in AFTERSALES.listens or isinstance(message, WindowPassed):
+            return self.desk
+        return self.sale if type(message) in ORDER.listens or isinstance(message, ShortageUnanswered) else None
+
+    def _told(self, outcome: Outcome) -> list[Message]:
+        said = [m for m in outcome.said if isinstance(m, Message)] if isinstance(outcome, Moved) else []
+        self.heard += said
+        return said
+
+    # -- people --------------------------------------------------------------------------------------------------------
+
+    def opens(self, kind: GoodsKind, lines: Lines, ticket_id: str = "t-1", about: str = "o-1", **more: Any) -> str:
+        """Customer service opens a ticket; answers with the code when it is refused."""
+        return _code(self.hears(opening(kind, lines, ticket_id, about, **more), AGENT))
+
+    def approves(self, ticket_id: str = "t-1", about: str = "o-1", lines: Lines = (), **more: Any) -> str:
+        """Customer service decides; answers with the code when it is refused."""
+        return _code(self.hears(approval(ticket_id, about, lines, **more), AGENT))
+
+    # -- the store -----------------------------------------------------------------------------------------------------
+
+    def _store(self, m: Message) -> Iterable[Any]:
+        """What inventory, logistics and payment make of a command."""
+        order_id = m.subject
+        about: dict[str, Any] = {"order_id": order_id, "store": "s-1"}
+        if isinstance(m, HoldStock):
+            if self.shelf == "there":
+                return [StockHeld(order_id=order_id, mode=m.mode)]
+            return [StockShort(order_id=order_id, spus=m.spus, missing=m.quantities)]
+        if isinstance(m, DeductStock):
+            new = self.order(order_id)
+            return [StockDeducted(order_id=order_id, document="RI", spus=new.spus, quantities=new.quantities)]
+        if isinstance(m, ReleaseStock):
+            return [StockReleased(order_id=order_id)]
+        if isinstance(m, FulfilOrder):
+            return self._fulfil(m, about)
+        if isinstance(m, AmendFulfilment):
+            return self._deliver(about, None)
+        if isinstance(m, StopFulfilment):
+            return [FulfilmentStopped(**about)]
+        if isinstance(m, ReverseIssue):
+            return [IssueReversed(order_id=order_id, documents=())]
+        if isinstance(m, AnnounceReturn):
+            return self._come_back(m.ticket_id, order_id, m.spus, m.quantities, exchange=False)
+        if isinstance(m, RefundPayment):
+            fields = m.model_dump(include={"order_id", "refund", "amount", "reference", "reason", "liable"})
+            return [PaymentRefunded(**fields, at=NOON)]
+        return []
+
+    def _fulfil(self, m: FulfilOrder, about: dict[str, Any]) -> Iterable[Any]:
+        if not self.road:
+            return []
+        if self.road == "short":
+            short = PiecesShort(**about, spus=m.spus[:1], missing=(1,))
+            return [PickingStarted(**about), short, ShortageUnanswered(m.order_id)]
+        if self.road == "undeliverable":
+            back = GoodsInspected(
+                **about,
+                resellable_spus=m.spus,
+                resellable=m.quantities,
+                **dict.fromkeys(("damaged_spus", "damaged", "missing_spus", "missing"), ()),
+            )
+            failed = DeliveryFailed(**about, reason="nobody at home")
+            return [PickingStarted(**about), FulfilmentPacked(**about), handed_over(**about), failed, back]
+        return [PickingStarted(**about), *self._deliver(about, m.take_along)]
+
+    def _deliver(self, about: dict[str, Any], along: Exchange | None) -> Iterator[Any]:
+        yield from (FulfilmentPacked(**about), handed_over(**about), FulfilmentDelivered(**about))
+        mine = self.order(about["order_id"]).replacement
+        if mine and mine.kind == "exchange":
+            yield from self._come_back(mine.ticket_id, mine.about, mine.back_spus, mine.back, exchange=True)
+
+    def _come_back(
+        self, ticket_id: str, order_id: str, spus: tuple[str, ...], pieces: tuple[int, ...], *, exchange: bool
+    ) -> list[Any]:
+        if not self.back:
+            return []
+        about: dict[str, Any] = {"order_id": order_id, "store": "s-1", "ticket_id": ticket_id, "exchange": exchange}
+        if self.back in ("none", "lost"):
+            return [ReturnOverdue(**about, collected=self.back == "lost", spus=spus, quantities=pieces)]
+        return [inspected(about, summed(spus, pieces), 1 if self.back == "some" else 0)]
+
+    # -- what is known -------------------------------------------------------------------------------------------------
+
+    def order(self, order_id: str = "o-1") -> Order:
+        """An order as it is now."""
+        state = self.sale.states["order", order_id]
+        assert isinstance(state, Order)
+        return state
+
+    def window(self, order_id: str = "o-1") -> Window:
+        """An order's window as it is now."""
+        state = self.desk.states["window", order_id]
+        assert isinstance(state, Window)
+        return state
+
+    def ticket(self, ticket_id: str = "t-1") -> Ticket:
+        """A ticket as it is now."""
+        state = self.desk.states["ticket", ticket_id]
+        assert isinstance(state, Ticket)
+        return state
+
+    def stands(self, ticket_id: str = "t-1") -> tuple[str, str]:
+        """A ticket's phase and note."""
+        ticket = self.ticket(ticket_id)
+        return str(ticket.phase), ticket.note
+
+    def all(self, kind: type[M]) -> list[M]:
+        """All of this kind that was said so far."""
+        return [m for m in self.heard if isinstance(m, kind)]
+
+    def tickets(self) -> list[Ticket]:
+        """Every ticket there is."""
+        return [s for s in self.desk.states.values() if isinstance(s, Ticket)]
+
+    def windows(self) -> list[Window]:
+        """Every window of an order that was delivered."""
+        return [s for s in self.desk.states.values() if isinstance(s, Window) and s.shuts_at]
+
+
+def opening(kind: GoodsKind, lines: Lines, ticket_id: str = "t-1", about: str = "o-1", **more: Any) -> OpenTicket:
+    """A ticket about these pieces."""
+    return OpenTicket(order_id=about, ticket_id=ticket_id, kind=kind, **_parallel(lines), **_instead(more))
+
+
+def approval(ticket_id: str = "t-1", about: str = "o-1", lines: Lines = (), **more: Any) -> ApproveTicket:
+    """A decision about these pieces; none: about the ticket's."""
+    return ApproveTicket(order_id=about, ticket_id=ticket_id, **_parallel(lines), **_instead(more))
+
+
+def inspected(about: dict[str, Any], pieces: dict[str, int], missing: int) -> ReturnInspected:
+    """So many pieces of the first line did not come; the rest of it is spoilt, the others are not."""
+    first = next(iter(pieces))
+    damaged = pieces[first] - missing
+    others = {spu: n for spu, n in pieces.items() if spu != first}
+    return ReturnInspected(
+        **about,
+        resellable_spus=tuple(others),
+        resellable=tuple(others.values()),
+        damaged_spus=(first,) if damaged else (),
+        damaged=(damaged,) if damaged else (),
+        missing_spus=(first,) if missing else (),
+        missing=(missing,) if missing else (),
+    )
+
+
+def handed_over(**about: Any) -> FulfilmentHandedOver:
+    """The courier has them."""
+    return FulfilmentHandedOver(**about, courier="c-1")
+
+
+def _parallel(lines: Lines) -> dict[str, Any]:
+    return {"spus": tuple(spu for spu, _ in lines), "quantities": tuple(pieces for _, pieces in lines)}
+
+
+def _instead(more: dict[str, Any]) -> dict[str, Any]:
+    """`new` goods are (SPU, pieces, instead of what)."""
+    new = more.pop("new", ())
+    return {
+        **more,
+        "replacement_spus": tuple(spu for spu, _, _ in new),
+        "replacements": tuple(pieces for _, pieces, _ in new),
+        "instead_of": tuple(old for _, _, old in new),
+    }
+
+
+def _code(outcome: Outcome) -> str:
+    return outcome.code if isinstance(outcome, Refused) else ""
