@@ -106,6 +106,8 @@ class AfterSales:
         self._robots.say(order, message, actor, _of(subject) + end)
 
     def _give_back(self, order: Order, event: Heard, now: float) -> None:
+        if order.tail is Tail.EXCHANGED:
+            return  # the courier who brings the new goods takes the old ones along
         if order.tail is Tail.RETURN_FORGOTTEN:
             self._robots.move(order, Step.NEVER_BACK, now)
             return
@@ -130,7 +132,7 @@ class AfterSales:
 
     def _delivered(self, order: Order, event: Heard, now: float) -> None:
         if subject_of(event.headers, event.key) != order.id:
-            if order.tail is Tail.EXCHANGED:  # the courier has the old goods along
+            if order.tail is Tail.EXCHANGED:
                 about = {"order_id": order.id.decode(), "ticket_id": _ticket_id(order), "store": order.store}
                 self._robots.say(order, BringReturn(**about), COURIER, b"-brought")
             return
