@@ -17,7 +17,7 @@ from services.aftersales.decider import DECIDER as AFTERSALES
 from services.inventory.decider import DECIDER as INVENTORY
 from services.inventory.decider import HOLD, REQUEST
 from services.logistics.decider import DECIDER as LOGISTICS
-from services.logistics.decider import FULFILMENT, RESERVATION, SLOT
+from services.logistics.decider import FULFILMENT, RESERVATION, RETURN, SLOT
 from services.order.decider import DECIDER as ORDER
 from services.order.decider import SALES_ORDER
 from services.order.replacing import REPLACEMENT_ORDER
@@ -40,6 +40,7 @@ TABLES = (
     REFUND,
     REPORT,
     FULFILMENT,
+    RETURN,
     SLOT,
     RESERVATION,
     AFTER_SALES,

@@ -32,7 +32,6 @@ from shared.runtime.commit import Commit
 from shared.runtime.database import GateShut, NameTaken
 from shared.runtime.decider import Decider
 from shared.runtime.effects import Run
-from shared.runtime.envelope import Headers
 from shared.runtime.instants import read_every_instant
 from shared.runtime.statement import Store
 from shared.runtime.sweep import Sweep
@@ -45,6 +44,8 @@ POOL_MAX = 6
 """Most connections of one process's HTTP side."""
 CONNECT_S, QUERY_S = 5, 10
 """How long an HTTP request waits for a connection, and for a query."""
+ACKNOWLEDGED_S = 5
+"""A broker that acknowledges a record no sooner takes no order now: too few copies are in sync, or its disk hangs."""
 GC_THRESHOLD = 400_000
 """So many more objects than at its last look make the garbage collector look again. A large batch has more than 50,000
 alive at once; to look through them for cycles, where none was ever found, took about a fifth of inventory's time."""
@@ -174,11 +175,7 @@ async def _run(service: Service, settings: Settings) -> None:
             sweeps=service.sweeps,
         )
 
-        async def publish(topic: str, partition: int, key: bytes, value: bytes, headers: Headers) -> None:
-            sent = await worker.producer.send(topic, value, key=key, partition=partition, headers=headers)
-            await sent
-
-        desk = CommandDesk(name, publish, pool, settings)
+        desk = CommandDesk(name, worker.send, pool, settings)
         not_behind = refuse_when_behind(lambda: worker.lag, settings.lag_bound)
         parts = Parts(settings, pool, desk, bell, rests, not_behind)
         app = make_app(
@@ -212,6 +209,10 @@ async def why_not_ready(worker: Worker, pool: asyncpg.Pool, lag_bound: int) -> s
         return "the worker owns no shard yet"
     if worker.silent:
         return "the broker does not answer"
+    if not worker.acknowledges:
+        return "the broker acknowledges nothing: too few copies of its topics are in sync (see `larder doctor`)"
+    if (waits_s := worker.unacknowledged_s) > ACKNOWLEDGED_S:
+        return f"the broker has acknowledged nothing for {waits_s:.0f} s"
     if worker.lag > lag_bound:
         return f"{worker.lag} records behind, the bound is {lag_bound}"
     try:

@@ -1,4 +1,4 @@
-"""Bearer tokens: JWT (HS256) that name a role and, for customers and store workers, whose they are.
+"""Bearer tokens: JWT (HS256) that name a role and whose they are: an account, or a person who works here.
 
 Only making and reading; which role may do what is the business of each service's HTTP.
 """
@@ -31,13 +31,14 @@ class TokenError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Who asks, and until when. A customer always has an account; a store worker without a store works for all of
-    them."""
+    """Who asks, and until when. A customer always has an account and never a `name`, which is that of a person who
+    works here; a store worker without a store works for all of them."""
 
     role: str
     subject: str
     account: str | None = None
     store: str | None = None
+    name: str | None = None
     expires_at: datetime | None = field(default=None, compare=False)
 
 
@@ -47,6 +48,7 @@ def create(
     account: str | None = None,
     store: str | None = None,
     ttl_s: float = DEFAULT_TTL_S,
+    name: str | None = None,
 ) -> str:
     """A signed token, good for `ttl_s` seconds from now (one that is over already if that is negative)."""
     if role not in ROLES:
@@ -58,19 +60,24 @@ def create(
             f"the account {account[: ACCOUNT_MAX + 1]!r} is none that can order: 1 to {ACCOUNT_MAX} printable "
             "characters, no blank at either end"
         )
-    if store and not _is(_NAME, store):
-        raise TokenError(
-            f"the store {store[:80]!r} is no name (1 to 64 letters, digits and ._:@+-, a letter or digit first)"
-        )
+    if name is not None and role == "customer":
+        raise TokenError("a customer's token names its account, and no person who works here")
+    for what, text in (("store", store or None), ("person", name)):
+        if text is not None and not _is(_NAME, text):
+            raise TokenError(
+                f"the {what} {text[:80]!r} is no name (1 to 64 letters, digits and ._:@+-, a letter or digit first)"
+            )
     if not abs(ttl_s) <= TTL_MAX_S:  # a nan is not, either
         raise TokenError(f"a token is good for at most {TTL_MAX_S:,} seconds, and not for {ttl_s:g}")
     now = datetime.now(UTC)
     # A lifetime below zero makes an expired token, which tests of refusals need; it was then made in the past.
-    claims = {"sub": account or role, "role": role, "iat": now, "exp": now + timedelta(seconds=ttl_s)}
+    claims = {"sub": name or account or role, "role": role, "iat": now, "exp": now + timedelta(seconds=ttl_s)}
     if account:
         claims["account"] = account
     if store:
         claims["store"] = store
+    if name:
+        claims["name"] = name
     return jwt.encode(claims, settings.secret(), algorithm=ALGORITHM)
 
 
@@ -92,15 +99,17 @@ def read(settings: Settings, token: str) -> Claims:
         raise TokenError(FROM_THE_FUTURE) from None
     except jwt.InvalidTokenError as error:
         raise TokenError(f"the token is not good: {error}") from None
-    role, account, store = said.get("role"), said.get("account"), said.get("store")
+    role, account, store, name = (said.get(claim) for claim in ("role", "account", "store", "name"))
     if role not in ROLES or not isinstance(account, str | None) or not isinstance(store, str | None):
         raise TokenError("the token names no role that is known here")
     if role == "customer" and not account:
         raise TokenError("the token of a customer names no account")
     if account and not _is(_ACCOUNT, account):
         raise TokenError("the token names an account that cannot order")
+    if name is not None and (role == "customer" or not _is(_NAME, name)):
+        raise TokenError("the token names a person who cannot work here")
     try:
         expires_at = datetime.fromtimestamp(float(said["exp"]), UTC)
     except (ValueError, TypeError, OverflowError, OSError):
         raise TokenError("the token ends on no day of the calendar") from None
-    return Claims(role=role, subject=str(said["sub"]), account=account, store=store, expires_at=expires_at)
+    return Claims(role, str(said["sub"]), account, store, name, expires_at)

@@ -1,6 +1,8 @@
-"""Lives from the books: a sorted stream per table, merged by order, so that memory does not grow with the orders.
+"""PostgreSQL as a source of books: lives, and rows of tables that are about no single order.
 
-Every query gives one row per order, in the byte order of its id, for all orders or for those in $1.
+Lives come from a sorted stream per table, merged by order, so that memory does not grow with the orders: every such
+query gives one row per order, in the byte order of its id, for all orders or for those in $1. Its columns are the
+fields of the row in `life` that it is read into.
 """
 
 from __future__ import annotations
@@ -11,51 +13,61 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from larder.audit.books import Books, Connection
-from larder.audit.life import (
-    Cancelled,
-    Captured,
-    Documents,
-    Fulfilment,
-    GivenBack,
-    Hold,
-    Journal,
-    Life,
-    Order,
-    Papers,
-    Payment,
-    Refunds,
-    Reservation,
-    Screening,
-    Tickets,
-    Window,
-)
+from larder.audit.life import BOOKS, Life
+from larder.audit.phases import NEWS
 from shared.settings import GATEWAY_BOOK
 
 FETCHED = 2_000
 """Rows that are fetched from one stream at a time."""
 
-_ORDERS = """
+_TIMERS = """
+left join (select subject, string_agg(name, ' ' order by name) as names from timers group by subject) t
+    on t.subject = o.order_id"""
+_ORDERS = f"""
 select o.order_id, o.kind, o.phase, o.account, o.store, o.total, o.hold_mode, o.paid, o.refunded,
     b.spus, b.quantities, (b.slot::json ->> 'start')::timestamptz, b.prices, o.given_back, o.reason, a.lots,
-    o.closing_refund, a.owed
-from orders o left join baskets b using (order_id) left join amendments a using (order_id)
-where {asked} order by o.order_id collate "C\""""
+    o.closing_refund, a.owed, coalesce(a.overdue, false), o.payable_until, o.phase_since, o.ended,
+    o.ended and o.placed_at <= coalesce((select at from sweeps where name = 'timelines'), '-infinity'),
+    coalesce(t.names, ''), a.replacement, m.phase, coalesce(c.amount, 0)
+from orders o left join baskets b using (order_id) left join amendments a using (order_id) {_TIMERS}
+left join orders m on m.order_id = a.replaces
+left join (
+    select split_part(order_id, '~', 1) as order_id, sum((body::json ->> 'amount')::bigint)::bigint as amount
+    from papers where kind = 'compensated' group by 1) c on c.order_id = o.order_id
+where {{asked}} order by o.order_id collate "C\""""
+_TIMELINES = f"""
+select order_id, string_agg(phase || ' ' || message, ',' order by seq),
+    max(at) filter (where phase = 'paying' and message not in ({", ".join(f"'{news}'" for news in sorted(NEWS))})),
+    min(at) filter (where message = 'PaymentExpired')
+from timeline o where {{asked}} group by order_id order by order_id collate "C\""""
 _PAPERS = """
-select order_id, '[' || string_agg('["' || kind || '",' || body || ']', ',') || ']'
+select order_id, '[' || string_agg('["' || kind || '",' || body || ']', ',' order by seq) || ']'
 from papers o where {asked} group by order_id order by order_id collate "C\""""
+_ACCEPTED = """
+select o.order_id, min(o.id) from (select subject as order_id, id from answers where accepted) o
+where {asked} group by o.order_id order by o.order_id collate "C\""""
 _HOLDS = """
 select order_id, store, phase, mode, spus, quantities
 from holds o where {asked} order by order_id collate "C\""""
+_MOVES = """
+select order_id, count(*) filter (where kind = 'lock'), count(*) filter (where kind = 'unlock'),
+    count(*) filter (where kind in ('sales_issue', 'replacement_issue')),
+    count(*) filter (where kind = 'issue_reversal')
+from ledger o where order_id is not null and {asked} group by order_id order by order_id collate "C\""""
 _DOCUMENTS = """
 select order_id, '[' || string_agg('[' || to_json(number) || ',"' || kind || '",' || to_json(store) || ','
     || coalesce(to_json(reverses)::text, 'null') || ',' || spus || ',' || quantities || ','
     || coalesce(to_json(reason)::text, 'null') || ']', ',' order by at, number) || ']'
 from documents o where order_id is not null and {asked} group by order_id order by order_id collate "C\""""
-_PAYMENTS = 'select order_id, phase, captures from payments o where {asked} order by order_id collate "C"'
+_PAYMENTS = 'select order_id, phase, captures, attempts from payments o where {asked} order by order_id collate "C"'
 _REFUNDS = """
 select order_id, '[' || string_agg('[' || number || ',"' || phase || '",' || amount || ',' || to_json(capture) || ','
-    || to_json(reason) || ',' || coalesce(to_json(code)::text, 'null') || ']', ',') || ']'
+    || to_json(reason) || ',' || to_json(coalesce(code, '')) || ',"' || liable || '"]', ',' order by number)
+    || ']'
 from refunds o where {asked} group by order_id order by order_id collate "C\""""
+_REPORTS = """
+select order_id, '[' || string_agg('[' || to_json(reference) || ',"' || phase || '"]', ',' order by digest) || ']'
+from reports o where {asked} group by order_id order by order_id collate "C\""""
 _JOURNAL = """
 select order_id, '[' || string_agg('["' || kind || '",' || to_json(reference) || ',' || amount || ']', ',') || ']'
 from journal o where {asked} group by order_id order by order_id collate "C\""""
@@ -66,42 +78,65 @@ _GIVEN_BACK = """
 select order_id, '[' || string_agg('[' || to_json(reference) || ',' || amount || ',' || to_json(capture) || ']', ',')
     || ']'
 from refunds o where {asked} group by order_id order by order_id collate "C\""""
-_FULFILMENTS = """
-select o.order_id, o.store, o.phase, p.spus, p.quantities
-from fulfilments o left join pick_lists p using (order_id) where {asked} order by o.order_id collate "C\""""
+_FULFILMENTS = f"""
+select o.order_id, o.store, o.phase, p.spus, p.quantities, o.slot_start, o.queued_at, o.picking_at, o.picked_at,
+    o.packed_at, o.handed_over_at, o.delivered_at, o.called_off_at, coalesce(t.names, '')
+from fulfilments o left join pick_lists p using (order_id) {_TIMERS} where {{asked}} order by o.order_id collate "C\""""
+_STEPS_BACK = """
+select order_id, '[' || string_agg('["' || entered || '",' || spus || ',' || quantities || ',' || found || ']', ','
+    order by seq) || ']'
+from steps_back o where {asked} group by order_id order by order_id collate "C\""""
+_RETURNS = """
+select order_id, '[' || string_agg('[' || to_json(ticket_id) || ',"' || phase || '",' || exchange || ','
+    || (collected_at is not null) || ',' || spus || ',' || quantities || ',' || found || ']', ',' order by ticket_id)
+    || ']'
+from returns o where {asked} group by order_id order by order_id collate "C\""""
 _RESERVATIONS = """
 select order_id, store, phase, starts_at from reservations o where {asked} order by order_id collate "C\""""
-_WINDOWS = """
-select order_id, phase, store, account, open_tickets from windows o where {asked} order by order_id collate "C\""""
+_WINDOWS = f"""
+select o.order_id, phase, store, account, open_tickets, shuts_at, coalesce(t.names, ''), goods, coalesce(r.open, 0)
+from windows o {_TIMERS}
+left join (
+    select split_part(order_id, '~', 1) as order_id, count(*) as open
+    from windows where position('~' in order_id) > 0 and phase in ('open', 'passed') group by 1) r
+    on r.order_id = o.order_id
+where {{asked}} order by o.order_id collate "C\""""
 _TICKETS = """
 select order_id, '[' || string_agg('[' || to_json(ticket_id) || ',"' || kind || '","' || phase || '",' || to_json(note)
-    || ',' || to_json(opened_by) || ']', ',' order by ticket_id) || ']'
+    || ',' || to_json(opened_by) || ',' || (ended_at is not null) || ',' || claims || ',' || settled || ','
+    || refunded || ']', ',' order by ticket_id) || ']'
 from tickets o where {asked} group by order_id order by order_id collate "C\""""
 _CANCELS = 'select order_id, account, reason from cancels o where {asked} order by order_id collate "C"'
-_SCREENINGS = """
-select o.order_id, o.phase, o.account, r.order_id is not null and r.decided_at is null
-from screenings o left join reviews r using (order_id) where {asked} order by o.order_id collate "C\""""
+_SCREENINGS = f"""
+select o.order_id, o.phase, o.account, r.due_at, r.decided_at, r.verdict, r.decided_by, coalesce(t.names, '')
+from screenings o left join reviews r using (order_id) {_TIMERS} where {{asked}} order by o.order_id collate "C\""""
 
 _ALL = "$1::text[] is null"
 _SOME = "o.order_id = any($1::text[])"
 
-# Field of a life: the database that tells it, its query, and what a row becomes.
-SOURCES: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
-    "order": ("order", _ORDERS, Order._make),
-    "papers": ("order", _PAPERS, Papers._make),
-    "hold": ("inventory", _HOLDS, Hold._make),
-    "documents": ("inventory", _DOCUMENTS, Documents._make),
-    "payment": ("payment", _PAYMENTS, Payment._make),
-    "refunds": ("payment", _REFUNDS, Refunds._make),
-    "journal": ("payment", _JOURNAL, Journal._make),
-    "captured": (GATEWAY_BOOK, _CAPTURED, Captured._make),
-    "given_back": (GATEWAY_BOOK, _GIVEN_BACK, GivenBack._make),
-    "fulfilment": ("logistics", _FULFILMENTS, Fulfilment._make),
-    "reservation": ("logistics", _RESERVATIONS, Reservation._make),
-    "window": ("aftersales", _WINDOWS, Window._make),
-    "tickets": ("aftersales", _TICKETS, Tickets._make),
-    "screening": ("risk", _SCREENINGS, Screening._make),
-    "cancelled": ("risk", _CANCELS, Cancelled._make),
+# Field of a life: the database that tells it, and its query.
+SOURCES: dict[str, tuple[str, str]] = {
+    "order": ("order", _ORDERS),
+    "timeline": ("order", _TIMELINES),
+    "papers": ("order", _PAPERS),
+    "accepted": ("order", _ACCEPTED),
+    "hold": ("inventory", _HOLDS),
+    "moves": ("inventory", _MOVES),
+    "documents": ("inventory", _DOCUMENTS),
+    "payment": ("payment", _PAYMENTS),
+    "refunds": ("payment", _REFUNDS),
+    "reports": ("payment", _REPORTS),
+    "journal": ("payment", _JOURNAL),
+    "captured": (GATEWAY_BOOK, _CAPTURED),
+    "given_back": (GATEWAY_BOOK, _GIVEN_BACK),
+    "fulfilment": ("logistics", _FULFILMENTS),
+    "steps_back": ("logistics", _STEPS_BACK),
+    "returns": ("logistics", _RETURNS),
+    "reservation": ("logistics", _RESERVATIONS),
+    "window": ("aftersales", _WINDOWS),
+    "tickets": ("aftersales", _TICKETS),
+    "screening": ("risk", _SCREENINGS),
+    "cancelled": ("risk", _CANCELS),
 }
 
 
@@ -134,9 +169,9 @@ class _Stream:
 async def lives(books: Books, only: Sequence[str] | None = None) -> AsyncIterator[list[Life]]:
     """All lives, or those of some orders, in order of their ids, a batch at a time. Runs inside a snapshot."""
     streams: dict[str, list[_Stream]] = {}
-    for name, (database, sql, make) in SOURCES.items():
+    for name, (database, sql) in SOURCES.items():
         cursor = await _cursor(books[database], sql.format(asked=_ALL if only is None else _SOME), only)
-        streams.setdefault(database, []).append(_Stream(name, make, cursor))
+        streams.setdefault(database, []).append(_Stream(name, BOOKS[name]._make, cursor))
     every = [stream for of_one in streams.values() for stream in of_one]
     while True:
         # A connection does one thing at a time; different databases do theirs side by side.

@@ -18,6 +18,7 @@ from larder.audit.life import (
     listed,
     summed,
 )
+from larder.audit.phases import course
 
 ISSUES = {"sales": "sales_issue", "replacement": "replacement_issue"}
 """The document with which goods leave, by the kind of order."""
@@ -28,6 +29,22 @@ NOT_RETURNED = "not_returned"
 """Why goods that nobody brought back are written off."""
 _JUDGED = DEDUCTED | UNPAID | CALLED_OFF
 _HOLD_KNOWN = HOLDING | DEDUCTED
+HOLD_AT_END = {
+    "cancelled": ("released", "short", "lost", "reversed", "taken_back"),
+    "rejected": ("short",),
+    "closed": ("deducted",),
+}
+"""What an order that has ended may still have on stock."""
+LEDGER_OF = {
+    "locked": ((1, 0, 0, 0),),
+    "checked": ((0, 0, 0, 0),),
+    "short": ((0, 0, 0, 0),),
+    "lost": ((1, 1, 0, 0),),
+    "released": ((0, 0, 0, 0), (1, 1, 0, 0)),
+}
+"""Locks, unlocks, issues and reversals that the ledger may have of a hold that never was deducted, by its phase."""
+ISSUED = ("deducted", "taken_back", "reversed")
+"""The other phases: such a hold was locked if its mode says so, and then issued, perhaps more than once."""
 LIVE_HOLD = {"lock": "locked", "on_payment": "checked"}
 """The phase of a hold that is neither deducted nor given back, by its mode."""
 
@@ -64,7 +81,7 @@ def issued_is_wanted(life: Life) -> str | None:
 
 def reversals_fit(life: Life) -> str | None:
     """A reversal or return receipt names an issue of its order; never more goes back than went out; what an order's
-    adjustment writes off as short was reversed first."""
+    adjustment writes off as short was reversed first, and unless all was, nothing else was; somebody has missed it."""
     documents = _documents(life)
     known = {d[0] for d in documents if d[1] in ISSUES.values()}
     for number, kind, _, reverses, *_ in documents:
@@ -79,6 +96,11 @@ def reversals_fit(life: Life) -> str | None:
         if not adjusted.get(spu, 0) <= reversed_.get(spu, 0) <= issued.get(spu, 0) or pieces < 0:
             told = f"issued {issued.get(spu, 0)} {spu}, reversed {reversed_.get(spu, 0)}"
             return f"{told}, written off as short {adjusted.get(spu, 0)}"
+    if life.hold and life.hold.phase != "reversed" and adjusted != reversed_:
+        return f"{in_words(reversed_)} reversed, {in_words(adjusted)} written off as short"
+    went = course(life)
+    if adjusted and went and not went.messages["PiecesShort"]:
+        return f"{in_words(adjusted)} written off, and nobody missed any"
     return ""
 
 
@@ -86,18 +108,24 @@ def returns_fit(life: Life) -> str | None:
     """What was handed over and did not stay came back to the shelf, is reported damaged, or is written off as not
     returned: no piece more than went out, none forgotten once the order is called off."""
     documents = _documents(life)
+    is_over = life.phase == "cancelled" and _was_handed_over(life)
+    if not is_over and not any(document[1] in (RECEIPT, DAMAGE) for document in documents):
+        return None
     back = _net([d for d in documents if d[6] != NOT_RETURNED], {RECEIPT: 1, DAMAGE: 1})
     missing = _net([d for d in documents if d[6] == NOT_RETURNED], {DAMAGE: 1})
+    overdue = life.order is not None and life.order.overdue
     out = _net(documents, {"sales_issue": 1, "replacement_issue": 1, REVERSAL: -1})
-    is_over = life.phase == "cancelled" and _was_handed_over(life)
-    if not (back or missing or is_over):
-        return None
     if not _was_handed_over(life):
         return f"{in_words(back or missing)} came back of an order whose goods are not on their way back"
     for spu in {**out, **back, **missing}:
         sent, came, lost = out.get(spu, 0), back.get(spu, 0), missing.get(spu, 0)
-        if came > sent or lost > sent or (is_over and came + lost < sent):
-            return f"{sent} {spu} went out, {came} came back, {lost} are written off"
+        # What is overdue is written off whole; it may come back after all.
+        fits = lost in (0, sent) and came <= sent if overdue else came + lost <= sent
+        if not fits or (is_over and lost + (0 if overdue else came) < sent):
+            late = "over" if overdue else "not over"
+            return f"{sent} {spu} went out, {came} came back, {lost} are written off ({late}due)"
+    if is_over and not overdue and life.fulfilment and life.fulfilment.phase != "inspected":
+        return f"called off, its fulfilment is {life.fulfilment.phase}, and not overdue"
     return ""
 
 
@@ -120,13 +148,83 @@ def papers_show_documents(life: Life) -> str | None:
 
 
 def no_hold_outlives_order(life: Life) -> str | None:
-    """An order that has ended, or that nobody knows, holds no stock."""
+    """An order that has ended holds no stock, and its hold says why; one that nobody knows never had one."""
     hold = life.hold
     if hold is None or (life.order and life.phase not in ENDS):
         return None
-    if hold.phase in LIVE_HOLD.values():
+    if hold.phase not in HOLD_AT_END.get(life.phase, ()):
         told = f"is {life.phase}" if life.order else "is known to nobody"
         return f"the order {told}, and still has a hold ({hold.phase}) on {_held(life)} in {hold.store}"
+    return ""
+
+
+def hold_is_its_moves(life: Life) -> str | None:
+    """What the ledger did for a hold is what the hold's phase says."""
+    hold = life.hold
+    if hold is None and life.moves is None:
+        return None
+    moved = life.moves[1:] if life.moves else (0, 0, 0, 0)
+    phase = hold.phase if hold else ""
+    if phase in LEDGER_OF:
+        fits = moved in LEDGER_OF[phase]
+    else:
+        locks, unlocks, issues, reversals = moved
+        is_issued = hold is not None and (locks, unlocks) == (int(hold.mode == "lock"), 0) and issues > 0
+        fits = is_issued and phase in ISSUED and (phase != "reversed" or reversals > 0)
+    if fits:
+        return ""
+    told = f"the hold is {hold.phase} in mode {hold.mode}" if hold else "there is no hold"
+    return f"{told}; the ledger has {moved[0]} locks, {moved[1]} unlocks, {moved[2]} issues, {moved[3]} reversals"
+
+
+def hold_is_fulfilment(life: Life) -> str | None:
+    """Of an order that has ended: what the store stopped was reversed, what came back from the road was taken back."""
+    if life.hold is None or life.phase not in ENDS:
+        return None
+    hold, work = life.hold.phase, life.fulfilment.phase if life.fulfilment else None
+    reversed_fits = (hold == "reversed") == (work == "stopped") or (hold == "reversed" and work is None)
+    if reversed_fits and (hold == "taken_back") == (work in BROUGHT_BACK):
+        return ""
+    return f"the fulfilment is {work}, the hold {hold}"
+
+
+def inspected_is_taken_back(life: Life) -> str | None:
+    """The documents take back what the store found when it inspected the goods: whole, or damaged."""
+    inspected = [step for step in _steps_back(life) if step[0] == "inspected"]
+    if life.phase != "cancelled" or not (inspected or _was_handed_over(life)):
+        return None
+    back = _net([d for d in _documents(life) if d[6] != NOT_RETURNED], {RECEIPT: 1, DAMAGE: 1})
+    came: dict[str, int] = {}
+    for _, spus, quantities, found in inspected:
+        for spu, quantity, state in zip(spus, quantities, found, strict=True):
+            if quantity and state != "missing":
+                came[spu] = came.get(spu, 0) + quantity
+    return "" if came == back else f"the store found {in_words(came)}, the documents take {in_words(back)} back"
+
+
+STEPS_OF = {
+    "stopped": ["stopped"],
+    "returning": ["returning"],
+    "returned": ["returning", "returned"],
+    "inspected": ["returning", "returned", "inspected"],
+}
+"""The steps back that the store wrote down, by the phase of its work; of other phases none."""
+
+
+def steps_back_are_phase(life: Life) -> str | None:
+    """The store wrote down each step back, inspects once, and sorts exactly what it had sent."""
+    work = life.fulfilment
+    if work is None or not (life.steps_back or work.called_off_at or work.phase in STEPS_OF):
+        return None
+    steps = _steps_back(life)
+    entered = [step[0] for step in steps if step[0] != "short"]
+    is_over = work.phase in ("stopped", "inspected")
+    if entered != STEPS_OF.get(work.phase, []) or (work.called_off_at is not None) != is_over:
+        return f"{work.phase}: {entered}, called off at {work.called_off_at}"
+    for _, spus, quantities, _ in (step for step in steps if step[0] == "inspected"):
+        sorted_out, sent = summed(spus, quantities), lines(work.spus, work.quantities)
+        if sorted_out != sent:
+            return f"the store sorted {in_words(sorted_out)}, it had sent {in_words(sent)}"
     return ""
 
 
@@ -152,6 +250,10 @@ def waiting_order_holds(life: Life) -> str | None:
 
 def _held(life: Life) -> str:
     return in_words(lines(life.hold.spus, life.hold.quantities)) if life.hold else "nothing"
+
+
+def _steps_back(life: Life) -> list[Any]:
+    return listed(life.steps_back.steps) if life.steps_back else []
 
 
 def _documents(life: Life) -> list[Any]:

@@ -61,7 +61,10 @@ class Order(NamedTuple):
 
     `lots` are [[spu, quantity, price, instead of, list price], ...], empty or None where nothing was amended;
     `given_back` is how much of the total was asked back; `owed` are refunds that were refused,
-    [[number, ticket, ...], ...].
+    [[number, ticket, amount, capture, reason, liable], ...]. `swept`: it is over, and so old that its timeline may be
+    gone. `timers` are the names of those that run for it, with spaces between, here and in other books. Of a
+    replacement order, `replacement` is [sales order, about, ticket, kind, ...], and `master_phase` the phase of the
+    sales order. `compensated` is what the pages of a sales order and its replacements say was given for goods.
     """
 
     order_id: str
@@ -82,6 +85,32 @@ class Order(NamedTuple):
     lots: str | None = None
     closing_refund: int = 0
     owed: str | None = None
+    overdue: bool = False
+    payable_until: datetime | None = None
+    phase_since: datetime | None = None
+    ended: bool = False
+    swept: bool = False
+    timers: str = ""
+    replacement: str | None = None
+    master_phase: str | None = None
+    compensated: int = 0
+
+
+class Timeline(NamedTuple):
+    """The order service: [[phase, message], ...] as they came; when the order was last asked to pay for good, and when
+    its time to pay was over."""
+
+    order_id: str
+    entries: str
+    paying_at: datetime | None = None
+    expired_at: datetime | None = None
+
+
+class Accepted(NamedTuple):
+    """The order service: one of the commands that it accepted for this order."""
+
+    order_id: str
+    command: str
 
 
 class Papers(NamedTuple):
@@ -102,6 +131,16 @@ class Hold(NamedTuple):
     quantities: str
 
 
+class Moves(NamedTuple):
+    """Inventory: how often the ledger moved something for the order, by kind; issues of both kinds."""
+
+    order_id: str
+    locks: int
+    unlocks: int
+    issues: int
+    reversals: int
+
+
 class Documents(NamedTuple):
     """Inventory: [[number, kind, store, reverses, spus, quantities, reason], ...], in the order of their numbers."""
 
@@ -111,18 +150,26 @@ class Documents(NamedTuple):
 
 class Payment(NamedTuple):
     """Payment: captures are [[reference, amount, at, given back, key], ...]; the key is empty or missing in rows of
-    an earlier version."""
+    an earlier version. Attempts are [[number, amount, method, outcome, code], ...]."""
 
     order_id: str
     phase: str
     captures: str
+    attempts: str = "[]"
 
 
 class Refunds(NamedTuple):
-    """Payment: [[number, phase, amount, capture, reason, code], ...]."""
+    """Payment: [[number, phase, amount, capture, reason, code, liable], ...]."""
 
     order_id: str
     refunds: str
+
+
+class Reports(NamedTuple):
+    """Payment: what others told of money, [[reference, phase], ...]."""
+
+    order_id: str
+    reports: str
 
 
 class Journal(NamedTuple):
@@ -147,13 +194,37 @@ class GivenBack(NamedTuple):
 
 
 class Fulfilment(NamedTuple):
-    """Logistics: the store's work, and what to pick."""
+    """Logistics: the store's work, what to pick, and when each step was done."""
 
     order_id: str
     store: str
     phase: str
     spus: str | None
     quantities: str | None
+    slot_start: datetime | None = None
+    queued_at: datetime | None = None
+    picking_at: datetime | None = None
+    picked_at: datetime | None = None
+    packed_at: datetime | None = None
+    handed_over_at: datetime | None = None
+    delivered_at: datetime | None = None
+    called_off_at: datetime | None = None
+    timers: str = ""
+
+
+class StepsBack(NamedTuple):
+    """Logistics: [[phase entered, spus, quantities, found], ...] as they came."""
+
+    order_id: str
+    steps: str
+
+
+class Returns(NamedTuple):
+    """Logistics: goods that came with the order and that the customer gives back, [[ticket, phase, exchange, a courier
+    had them, spus, quantities, [[spu, pieces, found], ...]], ...]."""
+
+    order_id: str
+    returns: str
 
 
 class Reservation(NamedTuple):
@@ -166,17 +237,23 @@ class Reservation(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Aftersales: the window for complaints; `open_tickets` is its count of them."""
+    """Aftersales: the window for complaints; `open_tickets` is its count of them, and of the windows of replacement
+    orders that are open, which are `replacing`. `goods` are [[spu, pieces, paid per piece], ...] in no ticket."""
 
     order_id: str
     phase: str
     store: str
     account: str
     open_tickets: int = 0
+    shuts_at: datetime | None = None
+    timers: str = ""
+    goods: str = "[]"
+    replacing: int = 0
 
 
 class Tickets(NamedTuple):
-    """Aftersales: [[ticket, kind, phase, note, opened by], ...]."""
+    """Aftersales: [[ticket, kind, phase, note, opened by, has an end, claims, settled, refunded], ...]; claims and
+    settled are goods as in `Window`."""
 
     order_id: str
     tickets: str
@@ -191,12 +268,48 @@ class Cancelled(NamedTuple):
 
 
 class Screening(NamedTuple):
-    """Risk: what it said of the order, and whether a person still has to decide."""
+    """Risk: what it said of the order. Of one that a person had to look at: by when, when it was decided (None: not
+    yet), as what, and by whom (nobody: the time was over)."""
 
     order_id: str
     phase: str
     account: str
-    review_open: bool
+    due_at: datetime | None = None
+    decided_at: datetime | None = None
+    verdict: str | None = None
+    decided_by: str | None = None
+    timers: str = ""
+
+    @property
+    def review_open(self) -> bool:
+        """A person still has to decide."""
+        return self.due_at is not None and self.decided_at is None
+
+
+BOOKS: dict[str, Any] = {
+    "order": Order,
+    "timeline": Timeline,
+    "papers": Papers,
+    "accepted": Accepted,
+    "hold": Hold,
+    "moves": Moves,
+    "documents": Documents,
+    "payment": Payment,
+    "refunds": Refunds,
+    "reports": Reports,
+    "journal": Journal,
+    "captured": Captured,
+    "given_back": GivenBack,
+    "fulfilment": Fulfilment,
+    "steps_back": StepsBack,
+    "returns": Returns,
+    "reservation": Reservation,
+    "window": Window,
+    "tickets": Tickets,
+    "screening": Screening,
+    "cancelled": Cancelled,
+}
+"""What a row of each book becomes, by the field of a life."""
 
 
 @dataclass(slots=True)
@@ -205,15 +318,21 @@ class Life:
 
     order_id: str
     order: Order | None = None
+    timeline: Timeline | None = None
     papers: Papers | None = None
+    accepted: Accepted | None = None
     hold: Hold | None = None
+    moves: Moves | None = None
     documents: Documents | None = None
     payment: Payment | None = None
     refunds: Refunds | None = None
+    reports: Reports | None = None
     journal: Journal | None = None
     captured: Captured | None = None
     given_back: GivenBack | None = None
     fulfilment: Fulfilment | None = None
+    steps_back: StepsBack | None = None
+    returns: Returns | None = None
     reservation: Reservation | None = None
     window: Window | None = None
     tickets: Tickets | None = None
@@ -224,6 +343,11 @@ class Life:
     def phase(self) -> str:
         """The order's phase; empty for an order that the order service does not know."""
         return self.order.phase if self.order else ""
+
+    @property
+    def is_replacement(self) -> bool:
+        """It goes out for goods of another order, and moves no money."""
+        return self.order is not None and self.order.kind == "replacement"
 
     @property
     def lots(self) -> list[tuple[str, int, int]]:
@@ -239,6 +363,8 @@ class Life:
     @property
     def wanted(self) -> Mapping[str, int]:
         """Pieces per SPU of the lots."""
+        if self.order and not listed(self.order.lots):
+            return lines(self.order.spus, self.order.quantities) or {}
         pieces: dict[str, int] = {}
         for spu, quantity, _ in self.lots:
             pieces[spu] = pieces.get(spu, 0) + quantity
@@ -247,7 +373,7 @@ class Life:
     @property
     def dropped(self) -> int:
         """What was paid for pieces that are not to be delivered any more (minor units)."""
-        if self.order is None or not listed(self.order.lots):
+        if self.order is None or self.is_replacement or not listed(self.order.lots):
             return 0
         ordered = zip(listed(self.order.quantities), listed(self.order.prices), strict=True)
         paid: int = sum(quantity * price for quantity, price in ordered)

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from larder.audit.books import Connection
-from larder.audit.quiet import Link, Look
-from larder.audit.report import Report
+from collections.abc import Iterable
+from typing import NamedTuple
 
-_BREAKS = """
-select shard, topic, kafka_partition, before, first_link, last_link from (
-    select shard, topic, kafka_partition, first_link, last_link, lag(last_link) over link as before
-    from outbox window link as (partition by shard, topic, kafka_partition order by first_link)
-) as rows
-where last_link < first_link or first_link <> before + 1
-order by shard, topic, kafka_partition, first_link"""
-_ENDS = """
-select shard, topic, kafka_partition, min(first_link), max(last_link), count(*) from outbox
-group by shard, topic, kafka_partition"""
+from larder.audit.look import Link, Look
+from larder.audit.report import Report
 
 
 def links_are_even(first: Look, last: Look, report: Report) -> None:
@@ -36,38 +27,61 @@ def links_are_even(first: Look, last: Look, report: Report) -> None:
                 report.in_flight.links.append(f"{link.name}: {link.received} of {link.sent}")
 
 
-async def outbox_is_whole(connection: Connection, service: str, report: Report, last: Look) -> None:
-    """The outbox holds each link's messages in unbroken numbers up to the last one made, back to the first one that
-    its receiver has not got."""
-    for shard, topic, partition, before, first_link, last_link in await connection.fetch(_BREAKS):
-        if last_link < first_link:
-            told = f"a row from {first_link} to {last_link}"
-        else:
-            told = f"after {before} comes {first_link}"
-        report.add("outbox_is_whole", (_name(service, shard, topic, partition),), told)
-    received = {link.name: link.received for link in last.links}
-    kept: dict[str, tuple[int, int]] = {}
-    for shard, topic, partition, first_link, last_link, rows in await connection.fetch(_ENDS):
-        report.checked["outbox_is_whole"] += rows
-        kept[_name(service, shard, topic, partition)] = first_link, last_link
-    for (sender, shard), counted in last.shards.items():
-        if sender != service:
-            continue
-        for link, sent in counted.sent.items():
-            topic, _, partition = link.rpartition("/")
-            name = _name(service, shard, topic, int(partition))
-            first_kept, last_kept = kept.pop(name, (sent + 1, sent))
-            if last_kept != sent:
-                report.add("outbox_is_whole", (name,), f"the last row ends at {last_kept}, {sent} were made")
-            elif received.get(name, sent) + 1 < first_kept:
-                told = (
-                    f"received up to {received[name]}, but the outbox begins at {first_kept}: nobody can send the rest"
-                )
-                report.add("outbox_is_whole", (name,), told)
-    for name in kept:
-        report.add("outbox_is_whole", (name,), "rows of a link that its shard never numbered")
+class Kept(NamedTuple):
+    """A row of the outbox: messages of one link, from one number to another."""
+
+    shard: int
+    topic: str
+    partition: int
+    first_link: int
+    last_link: int
 
 
-def _name(service: str, shard: int, topic: str, partition: int) -> str:
-    """As `Link.name`."""
-    return Link(f"{service}/{shard}", topic, partition, "", 0, 0).name
+class Outbox:
+    """Reads one service's outbox. It holds each link's messages in unbroken numbers up to the last one made, back to
+    the first one that its receiver has not got; where it is never swept, back to the first one."""
+
+    def __init__(self, service: str, report: Report, *, is_swept: bool = True) -> None:
+        self._service = service
+        self._report = report
+        self._is_swept = is_swept
+        self._ends: dict[str, tuple[int, int]] = {}
+
+    def take(self, rows: Iterable[Kept]) -> None:
+        """The next rows: each link's by their first number."""
+        for row in rows:
+            self._report.checked["outbox_is_whole"] += 1
+            name = self._name(row.shard, row.topic, row.partition)
+            begin, end = self._ends.get(name, (row.first_link, row.first_link - 1))
+            self._ends[name] = begin, row.last_link
+            if row.last_link < row.first_link:
+                self._add(name, f"a row from {row.first_link} to {row.last_link}")
+            elif row.first_link != end + 1:
+                self._add(name, f"after {end} comes {row.first_link}")
+
+    def compare(self, seen: Look) -> None:
+        """With what the shards count."""
+        received = {link.name: link.received for link in seen.links}
+        kept = dict(self._ends)
+        for (sender, shard), counted in seen.shards.items():
+            if sender != self._service:
+                continue
+            for link, sent in counted.sent.items():
+                topic, _, partition = link.rpartition("/")
+                name = self._name(shard, topic, int(partition))
+                first_kept, last_kept = kept.pop(name, (sent + 1, sent))
+                if last_kept != sent:
+                    self._add(name, f"the last row ends at {last_kept}, {sent} were made")
+                elif sent and not self._is_swept and first_kept != 1:
+                    self._add(name, f"begins at {first_kept}")
+                elif received.get(name, sent) + 1 < first_kept:
+                    told = f"received up to {received[name]}, but the outbox begins at {first_kept}"
+                    self._add(name, f"{told}: nobody can send the rest")
+        for name in kept:
+            self._add(name, "rows of a link that its shard never numbered")
+
+    def _add(self, name: str, told: str) -> None:
+        self._report.add("outbox_is_whole", (name,), told)
+
+    def _name(self, shard: int, topic: str, partition: int) -> str:
+        return Link(f"{self._service}/{shard}", topic, partition, "", 0, 0).name

@@ -9,10 +9,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from larder.audit.life import CALLED_OFF, DEDUCTED, DEDUCTING, REMEMBERED, UNPAID, Life, listed
+from larder.audit.life import CALLED_OFF, DEDUCTED, DEDUCTING, ENDS, REMEMBERED, UNPAID, Life, listed
 
 UNASKED = "unasked_money"
 """The reason of refunds that are not of the order's own money."""
+FOR_GOODS = ("refund_only", "return", "exchange", "replenishment")
+"""The reasons of refunds for goods that had been delivered: the kinds of ticket about them."""
+REPORT_ENDS = ("confirmed", "contradicted", "unknown")
+"""What a report of money comes to."""
 _NOTHING_KEPT = UNPAID | CALLED_OFF
 _TOTAL_KEPT = DEDUCTING | DEDUCTED
 
@@ -27,7 +31,7 @@ def money_of_phase(life: Life) -> str | None:
     if order.phase in _NOTHING_KEPT:
         due = 0
     elif order.phase in _TOTAL_KEPT:
-        due = order.total - life.dropped if order.kind == "sales" else 0
+        due = order.total - life.dropped - _for_goods(life) if order.kind == "sales" else 0
     else:
         return None
     due += sum(refund[2] for refund in _standing(life) if refund[1] == "refused")
@@ -42,14 +46,56 @@ def refused_refund_has_ticket(life: Life) -> str | None:
     others the order knows that they are owed."""
     refused = [refund for refund in _refunds(life) if refund[1] == "refused"]
     tickets = _failed(life)
-    if not (refused or tickets):
+    entries = listed(life.order.owed) if life.order else []
+    if not (refused or tickets or entries):
         return None
     if len(refused) != len(tickets):
         return f"{len(refused)} refunds were refused, and there are {len(tickets)} tickets about that"
     left = {ticket[0] for ticket in tickets if ticket[2] != "resolved"}
-    owed = {entry[1] for entry in listed(life.order.owed)} if life.order else set()
+    owed = {entry[1] for entry in entries}
     if owed != left:
         return f"tickets {sorted(left)} are about refunds that failed, the order says so of {sorted(owed)}"
+    numbered = {(number, amount, capture, reason, liable) for number, _, amount, capture, reason, _, liable in refused}
+    if strange := {(number, *due) for number, _, *due in entries} - numbered:
+        return f"the order is owed {sorted(strange)}, refused are {sorted(numbered)}"
+    return ""
+
+
+def refunds_done(life: Life) -> str | None:
+    """A refund was done, or the gateway keeps the money for good; none is forgotten on its way."""
+    refunds = _refunds(life)
+    for number, phase, amount, _, _, code, _ in refunds:
+        if phase != "refunded" and (phase, code) != ("refused", "not_refundable"):
+            return f"refund {number} of {amount} is {phase} ({code})"
+    return "" if refunds else None
+
+
+def attempts_over(life: Life) -> str | None:
+    """The gateway has said what became of each attempt to pay."""
+    if life.payment is None:
+        return None
+    return f"an attempt is still {life.payment.phase}" if life.payment.phase in ("charging", "asking") else ""
+
+
+def reports_looked_up(life: Life) -> str | None:
+    """No report of money is left without the gateway's word on it."""
+    if life.reports is None:
+        return None
+    open_ = [report for report in listed(life.reports.reports) if report[1] not in REPORT_ENDS]
+    return f"reports {open_} wait" if open_ else ""
+
+
+def total_is_lines(life: Life) -> str | None:
+    """The total is what the lines cost; what is to be delivered instead is no more than was ordered."""
+    order = life.order
+    if order is None:
+        return None
+    ordered, prices = listed(order.quantities), listed(order.prices)
+    worth = sum(quantity * price for quantity, price in zip(ordered, prices, strict=True))
+    if order.kind == "sales" and order.total != worth:
+        return f"the total is {order.total}, the lines come to {worth}"
+    if (pieces := sum(lot[1] for lot in listed(order.lots))) > sum(ordered):
+        return f"{pieces} pieces are to be delivered, {sum(ordered)} were ordered"
     return ""
 
 
@@ -58,20 +104,56 @@ def refunds_fit_lines(life: Life) -> str | None:
     its part, of an order that is called off the rest."""
     order = life.order
     own = [refund for refund in _standing(life) if refund[4] != UNASKED]
-    if order is None or not (own or listed(order.lots)):
+    if order is None or life.is_replacement or not (own or listed(order.lots)):
         return None
     prices = dict(zip(listed(order.spus), listed(order.prices), strict=True))
     for spu, quantity, price, instead_of, _ in listed(order.lots):
         if quantity < 1 or (not instead_of and price != prices.get(spu)):
             return f"a lot of {quantity} {spu} at {price}, the line was paid {prices.get(spu)} per piece"
     asked = sum(refund[2] for refund in own)
-    parts = asked - sum(refund[2] for refund in _refunds(life) if refund[0] == order.closing_refund)
+    goods = _for_goods(life)
+    parts = asked - goods - sum(refund[2] for refund in _refunds(life) if refund[0] == order.closing_refund)
     dropped = life.dropped
     if not parts <= dropped or not asked <= order.total:
         return f"{parts} was asked back for pieces worth {dropped}, in all {asked} of {order.total}"
-    if order.given_back not in (dropped, order.total):
-        return f"{order.given_back} counts as given back, {dropped} of {order.total} was dropped"
+    if order.given_back not in (dropped + goods, order.total):
+        return f"{order.given_back} counts as given back, {dropped} of {order.total} was dropped, {goods} compensated"
+    if listed(order.lots) and parts != dropped:
+        return f"{parts} was asked back for pieces worth {dropped}"
     return ""
+
+
+def refund_is_end(life: Life) -> str | None:
+    """Of the order's own money exactly that was asked back which its end says: for the pieces that nothing replaced, or
+    all of it."""
+    order = life.order
+    if order is None or order.phase not in ENDS or life.payment is None:
+        return None
+    own = [refund[2] for refund in _standing(life) if refund[4] != UNASKED]
+    is_taken = any(attempt[3] == "taken" for attempt in listed(life.payment.attempts))
+    due = 0 if not is_taken else order.total if order.phase in CALLED_OFF else life.dropped + _for_goods(life)
+    if is_taken and order.phase == "rejected":
+        return "rejected, and paid"
+    return "" if sum(own) == due else f"{own} asked back, {due} due"
+
+
+def refunds_are_compensations(life: Life) -> str | None:
+    """For delivered goods exactly that was asked back which the pages of the order and its replacements tell."""
+    order = life.order
+    if order is None or life.is_replacement or not (order.compensated or _for_goods(life)):
+        return None
+    asked = _for_goods(life)
+    return "" if asked == order.compensated else f"{asked} asked back for goods, {order.compensated} is on the pages"
+
+
+def replacement_moves_no_money(life: Life) -> str | None:
+    """A replacement order costs nothing, and nobody pays for it or gets money back by it."""
+    if not life.is_replacement or life.order is None:
+        return None
+    order = life.order
+    moved = (order.total, order.paid, order.refunded, order.given_back)
+    books = [name for name in ("payment", "refunds", "journal", "captured", "given_back") if getattr(life, name)]
+    return f"total, paid, refunded, given back are {moved}; known to {books}" if any(moved) or books else ""
 
 
 def order_is_papers(life: Life) -> str | None:
@@ -172,6 +254,9 @@ def gateway_keeps_its_sums(life: Life) -> str | None:
 
 
 WITH_GATEWAY = (
+    attempts_over,
+    reports_looked_up,
+    refunds_done,
     money_of_phase,
     refused_refund_has_ticket,
     journal_is_payment,
@@ -199,6 +284,12 @@ def _standing(life: Life) -> list[Any]:
     owed = {entry[0] for entry in listed(life.order.owed)} if life.order else set()
     gone = [refund[0] for refund in refunds if refund[1] == "refused" and refund[0] not in owed][:again]
     return [refund for refund in refunds if refund[0] not in gone]
+
+
+def _for_goods(life: Life) -> int:
+    """What was asked back for goods that had been delivered."""
+    amounts: list[int] = [refund[2] for refund in _standing(life) if refund[4] in FOR_GOODS]
+    return sum(amounts)
 
 
 def _journal(life: Life) -> tuple[dict[str, int], dict[str, int]]:

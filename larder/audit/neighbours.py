@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from larder.audit.life import (
-    BROUGHT_BACK,
-    CALLED_OFF,
-    DEDUCTED,
-    ENDS,
-    GOING_BACK,
-    KNOWN,
-    TICKET_ENDS,
-    WAITS_FOR_A_SERVICE,
-    Life,
-    in_words,
-    lines,
-    listed,
-)
+from larder.audit.life import BROUGHT_BACK, CALLED_OFF, DEDUCTED, ENDS, GOING_BACK, Life, in_words, lines
+from larder.audit.phases import course
 
 FULFILMENT_OF = {
     "awaiting_picking": ("waiting_for_slot", "queued"),
@@ -37,27 +25,8 @@ WINDOW_OF = {"delivered": ("open", "passed"), "closed": ("shut",)}
 """Where the after-sales window stands; in every other phase there is none, or one in `new`, for its tickets only."""
 CUSTOMERS_DOING = ("cancelled_by_customer", "not_reachable")
 """Reasons of a cancelled order that risk is told of."""
-DECIDED_BY_PEOPLE = ("missing_goods", "refund_failed")
-"""Kinds of ticket that wait for a person, for as long as it takes."""
-TICKET_WAITS = {"shortage": ("short", "substituting"), "intercept": ("intercepting", "stopping")}
-"""The phases of an order in which a ticket of this kind waits for something."""
 VERDICT_OF = {"lock": "cleared", "on_payment": "restricted"}
 """What risk must have said for a hold of this mode."""
-
-
-def phase_is_known(life: Life) -> str | None:
-    """The auditor knows what must be true in the order's phase."""
-    if life.order is None:
-        return None
-    return "" if life.phase in KNOWN else f"the auditor knows no phase {life.phase!r}: it cannot judge this order"
-
-
-def somebody_answers(life: Life) -> str | None:
-    """An order that waits for a service is waited for by that service: nothing of it is on its way, so nothing would
-    ever move it again."""
-    if life.phase not in WAITS_FOR_A_SERVICE:
-        return None
-    return f"the order is {life.phase}, and nothing is on its way to it"
 
 
 def fulfilment_agrees(life: Life) -> str | None:
@@ -66,9 +35,8 @@ def fulfilment_agrees(life: Life) -> str | None:
     if life.phase in ("stopping", "intercepting"):
         return None  # the answer is under way; `somebody_answers` sees to it that it is
     expected = FULFILMENT_OF.get(life.phase, ())
-    if fulfilment and (life.phase == "cancelled" or life.phase in GOING_BACK):
-        told = f"the order is {life.phase}, its fulfilment is {fulfilment.phase}"
-        return "" if fulfilment.phase in CALLED_OFF_WORK else told
+    if life.phase == "cancelled" or life.phase in GOING_BACK:
+        expected = CALLED_OFF_WORK if fulfilment else ()
     if not fulfilment:
         return f"the order is {life.phase}, and the store knows nothing of it" if expected else None
     if order is None or fulfilment.phase not in expected:
@@ -78,6 +46,24 @@ def fulfilment_agrees(life: Life) -> str | None:
     picked = lines(fulfilment.spus, fulfilment.quantities)
     if picked is None or picked != life.wanted:
         return f"the store picks {in_words(picked)}, the order is for {in_words(life.wanted)}"
+    return ""
+
+
+def steps_in_order(life: Life) -> str | None:
+    """The store did one step after the other, none before the slot, and what is delivered all of them."""
+    work = life.fulfilment
+    if work is None:
+        return None
+    times = (work.queued_at, work.picking_at, work.picked_at, work.packed_at, work.handed_over_at, work.delivered_at)
+    done = [time for time in times if time is not None]
+    is_delivered = work.phase == "delivered"
+    if (
+        done != sorted(done)
+        or (work.delivered_at is not None) != is_delivered
+        or (is_delivered and len(done) < len(times))
+        or (work.slot_start and done and done[0] < work.slot_start)
+    ):
+        return f"{work.phase}: {', '.join(map(str, times))}; slot {work.slot_start}"
     return ""
 
 
@@ -118,25 +104,16 @@ def window_agrees(life: Life) -> str | None:
         return f"the order is {life.phase or 'known to nobody'}, its window is {window.phase if window else 'missing'}"
     if window.phase == "passed" and not window.open_tickets:
         return "the window has passed, no ticket is open, and it is not shut"
+    if (
+        life.phase == "closed"
+        and order
+        and order.phase_since
+        and window.shuts_at
+        and order.phase_since < window.shuts_at
+    ):
+        return f"closed at {order.phase_since}, before {window.shuts_at}"
     if order and (window.store, window.account) != (order.store, order.account):
         return f"the window names {window.account} in {window.store}, the order {order.account} in {order.store}"
-    return ""
-
-
-def tickets_are_counted(life: Life) -> str | None:
-    """The window counts the open tickets; one that waits for the order finds it waiting, and nothing else waits."""
-    tickets = listed(life.tickets.tickets) if life.tickets else []
-    counted = life.window.open_tickets if life.window else 0
-    if not tickets and not counted:
-        return None
-    open_ = [ticket for ticket in tickets if ticket[2] not in TICKET_ENDS]
-    if counted != len(open_):
-        return f"the window counts {counted} open tickets, there are {len(open_)}"
-    for ticket_id, kind, phase, *_ in open_:
-        if kind not in DECIDED_BY_PEOPLE and life.phase not in TICKET_WAITS.get(kind, ()):
-            return f"{ticket_id} ({kind}) is {phase}, and the order is {life.phase or 'known to nobody'}"
-    if life.phase == "short" and not any(ticket[1] == "shortage" for ticket in open_):
-        return "the order is short, and nobody is asked to call"
     return ""
 
 
@@ -144,6 +121,7 @@ def cancel_is_counted(life: Life) -> str | None:
     """Risk counts an order that its customer ended, by cancelling or by not being there, and no other."""
     order, counted = life.order, life.cancelled
     is_customers = order is not None and order.phase == "cancelled" and order.reason in CUSTOMERS_DOING
+    is_customers = is_customers and not life.is_replacement
     if counted is None and not is_customers:
         return None
     if counted is None or order is None or not is_customers:
@@ -152,6 +130,17 @@ def cancel_is_counted(life: Life) -> str | None:
     if (counted.account, counted.reason) != (order.account, order.reason):
         return f"risk counts {counted.reason} of {counted.account}, the order {order.reason} of {order.account}"
     return ""
+
+
+def short_is_our_fault(life: Life) -> str | None:
+    """Whoever wants out of an order that is short does so because of us, and so its reason says; no other does."""
+    order, went = life.order, course(life)
+    if order is None or went is None or life.phase not in CALLED_OFF:
+        return None
+    gone_short = ("short", "stopping") in went.steps
+    return (
+        "" if gone_short == (order.reason == "short" and life.phase == "cancelled") else f"{life.phase}: {order.reason}"
+    )
 
 
 def screening_agrees(life: Life) -> str | None:
@@ -165,6 +154,8 @@ def screening_agrees(life: Life) -> str | None:
         return f"the order is {life.phase or 'known to nobody'}, its review is {'open' if in_review else 'not open'}"
     if order is None:
         return "risk screened an order that nobody knows"
+    if life.is_replacement:
+        return f"a replacement order was screened: {screening.phase}" if screening else ""
     if screening is None:
         return f"the order holds stock in mode {order.hold_mode}, but was never screened" if order.hold_mode else ""
     if screening.account != order.account:
@@ -173,6 +164,10 @@ def screening_agrees(life: Life) -> str | None:
         return f"the order holds stock in mode {order.hold_mode}, but its screening is {screening.phase}"
     if screening.phase == "refused" and life.phase not in ENDS and life.phase != "screening":
         return f"risk refused the order, and it is {life.phase}"
+    # Its slot may have begun before risk's word came.
+    is_refused = screening.phase == "refused" and life.phase == "rejected" and order.reason != "slot_over"
+    if is_refused != (order.reason == "refused_by_risk"):
+        return f"its screening is {screening.phase}, and the order {life.phase} ({order.reason})"
     return ""
 
 

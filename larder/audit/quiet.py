@@ -10,24 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 
 from larder.audit.books import Books
+from larder.audit.look import Counted, Look, Waiting, links_of
 from shared.settings import GATEWAY_BOOK, SERVICES
 
-# Who reads which topic to its end. A receiver keeps count of a link from the first message on, so one that has
-# received nothing yet cannot be told from one that does not listen: hence this table. A service reads its own commands,
-# and every events topic of which it listens to a message: the saga all of them, risk what the saga tells of accounts.
-# It is written by hand, since asking the deciders would let a forgotten listener be forgotten here as well.
-LISTENERS: Mapping[str, tuple[str, ...]] = {
-    **{f"{service}.commands": (service,) for service in SERVICES},
-    **{f"{service}.events": ("order",) for service in SERVICES if service != "order"},
-    "order.events": (),
-    "risk.activity": ("risk",),
-}
 PAUSE_S = 0.2
 """Between two looks."""
 DUE_LISTED = 1_000
@@ -43,78 +32,7 @@ order by e.id"""
 _WEBHOOKS = """
 select id, coalesce(body::json -> 'data' ->> 'order_id', '') as order_id, created_at, attempts
 from webhooks where delivered_at is null order by id"""
-_PENDING = "select count(*) as all, count(*) filter (where due_at <= now()) as due from pending_captures"
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """The numbered stream from one shard to one partition, as sender and receiver count it."""
-
-    source: str
-    topic: str
-    partition: int
-    receiver: str
-    sent: int
-    received: int
-
-    @property
-    def name(self) -> str:
-        """What tells it from the others."""
-        return f"{self.source} {self.topic}/{self.partition}"
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """The links of one shard's progress row."""
-
-    sent: Mapping[str, int]
-    received: Mapping[str, int]
-    acked: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A due timer, an open effect or an undelivered webhook: where it is, what it is about, since when it waits."""
-
-    database: str
-    id: str
-    order_id: str
-    since: datetime
-    told: str
-
-
-@dataclass(slots=True)
-class Look:
-    """What is on its way between the books at one moment; `now` is the database's clock."""
-
-    now: datetime
-    shards: dict[tuple[str, int], Counted] = field(default_factory=dict)
-    timers: list[Waiting] = field(default_factory=list)
-    effects: list[Waiting] = field(default_factory=list)
-    webhooks: list[Waiting] = field(default_factory=list)
-    pending_captures: int = 0
-    captures_due: int = 0
-    links: list[Link] = field(default_factory=list)
-
-    @property
-    def behind(self) -> list[Link]:
-        """Links on which something is on its way."""
-        return [link for link in self.links if link.sent > link.received]
-
-    @property
-    def is_quiet(self) -> bool:
-        """Nothing is on its way, and nothing is about to be."""
-        return not (self.behind or self.timers or self.effects or self.webhooks or self.captures_due)
-
-    @property
-    def busy(self) -> frozenset[str]:
-        """Orders whose money is being moved right now: our books and the gateway's may differ about them."""
-        return frozenset(w.order_id for w in (*self.effects, *self.webhooks))
-
-    def has_all_of(self, earlier: Look) -> bool:
-        """Whether everything that was on its way then has arrived by now."""
-        received = {link.name: link.received for link in self.links}
-        return all(received.get(link.name, 0) >= link.sent for link in earlier.links)
+_CAPTURES_DUE = f"select key, due_at from pending_captures where due_at <= now() order by due_at limit {DUE_LISTED}"
 
 
 async def look(books: Books) -> Look:
@@ -123,9 +41,9 @@ async def look(books: Books) -> Look:
     seen = Look(await books[GATEWAY_BOOK].fetchval("select now()"))
     for id_, order_id, since, attempts in await books[GATEWAY_BOOK].fetch(_WEBHOOKS):
         seen.webhooks.append(Waiting(GATEWAY_BOOK, id_, order_id, since, f"sent {attempts} times"))
-    pending = await books[GATEWAY_BOOK].fetchrow(_PENDING)
-    assert pending is not None
-    seen.pending_captures, seen.captures_due = pending["all"], pending["due"]
+    seen.pending_captures = await books[GATEWAY_BOOK].fetchval("select count(*) from pending_captures")
+    for key, due_at in await books[GATEWAY_BOOK].fetch(_CAPTURES_DUE):
+        seen.captures_due.append(Waiting(GATEWAY_BOOK, key, "", due_at, "a capture that the gateway will make"))
     await asyncio.gather(*(_look_at(books, service, seen) for service in SERVICES))
     seen.links = links_of(seen.shards)
     return seen
@@ -138,28 +56,6 @@ async def _look_at(books: Books, service: str, seen: Look) -> None:
         seen.timers.append(Waiting(service, f"{subject}/{name}", subject, due_at, name))
     for id_, kind, order_id, opened_at in await books[service].fetch(_EFFECTS):
         seen.effects.append(Waiting(service, id_, order_id, opened_at, kind))
-
-
-def links_of(shards: Mapping[tuple[str, int], Counted]) -> list[Link]:
-    """Every link that somebody listens to, or has received something on."""
-    listeners: dict[str, set[str]] = {topic: set(services) for topic, services in LISTENERS.items()}
-    received: dict[tuple[str, str, int, str], int] = {}
-    for (service, shard), counted in shards.items():
-        for name, number in counted.received.items():
-            source, _, topic = name.partition(" ")
-            received[source, topic, shard, service] = number
-            listeners.setdefault(topic, set()).add(service)
-    sent = {
-        (f"{service}/{shard}", topic, int(partition)): number
-        for (service, shard), counted in shards.items()
-        for name, number in counted.sent.items()
-        for topic, _, partition in (name.rpartition("/"),)
-    }
-    ends = {
-        *((*link, receiver) for link in sent for receiver in listeners.get(link[1], ())),
-        *received,
-    }
-    return [Link(*end, sent.get(end[:3], 0), received.get(end, 0)) for end in sorted(ends)]
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,10 @@ KEPT_MAX = 10_000
 """Most violations of one rule that are kept with their ids; the rest are only counted."""
 PARKED_LISTED = 200
 """Most parked messages that are listed; all are counted."""
+
+
+Found = tuple[tuple[str, ...], str]
+"""What breaks a rule: the ids that it is about, and what was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,12 @@ class Report:
         self._found[rule] += 1
         if self._found[rule] <= KEPT_MAX:
             self.violations.append(Violation(rule, ids, detail))
+
+    def hold(self, rule: Callable[..., Iterable[Found]], rows: Sequence[Any], *others: Any) -> None:
+        """Holds rows against a rule about rows."""
+        self.checked[rule.__name__] += len(rows)
+        for ids, detail in rule(rows, *others):
+            self.add(rule.__name__, ids, detail)
 
     @property
     def not_kept(self) -> int:

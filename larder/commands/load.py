@@ -14,7 +14,7 @@ from larder.load.baskets import read_baskets
 from larder.load.display import Display, display_here
 from larder.load.errors import FileError, LoadError
 from larder.load.figures import Figures
-from larder.load.mix import Back, Mix
+from larder.load.mix import After, Back, Mix
 from larder.load.own_parked import own_parked
 from larder.load.parts import broker_name, database_name
 from larder.load.play import Play
@@ -29,6 +29,7 @@ VIOLATIONS_TOLD = 20
 _WINDOWS = f"{WINDOW_MIN} to {WINDOW_MAX:,}; {WINDOW_AT_A_RATE:,}"
 _MIX = Mix()
 _BACK = _MIX.back
+_AFTER = _MIX.after
 
 
 def add_to(app: typer.Typer) -> None:
@@ -102,6 +103,22 @@ def load(
         float | None,
         typer.Option(min=0, max=1, help="Scales the seven shares above, so that together they are this share."),
     ] = None,
+    refund_share: Annotated[
+        float, typer.Option(help="Complain when delivered, keep the goods, and get money.")
+    ] = _AFTER.refund,
+    return_share: Annotated[
+        float,
+        typer.Option(help="Give a piece back, whole or damaged; or forget to, if the return window is at most 60 s."),
+    ] = _AFTER.returned,
+    exchange_share: Annotated[
+        float, typer.Option(help="Get another piece for one that the courier takes along.")
+    ] = _AFTER.exchange,
+    replenish_share: Annotated[float, typer.Option(help="Get a piece that was missing.")] = _AFTER.replenish,
+    rating_share: Annotated[float, typer.Option(help="Give one star, and get money for a piece.")] = _AFTER.rating,
+    after_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Scales the five shares above, so that together they are this share."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace stores and products that are there and differ.")
     ] = False,
@@ -122,7 +139,10 @@ def load(
     )
     if back_share is not None:
         back = back.scaled(back_share)
-    mix = Mix(unpaid_share, cancel_share, declined_share, late_share, twice_share, short_share, back)
+    after = After(refund_share, return_share, exchange_share, replenish_share, rating_share)
+    if after_share is not None:
+        after = after.scaled(after_share)
+    mix = Mix(unpaid_share, cancel_share, declined_share, late_share, twice_share, short_share, back, after)
     settings = get_settings()
     refuse_far_hosts(settings.bootstrap())
     options = Options(orders, seed, rate, window, mix, overwrite)

@@ -39,6 +39,7 @@ SHOWN_AS = {
     Step.INSPECTING: Step.CANCELLING,
     Step.NEVER_BACK: Step.CANCELLING,
     Step.STOPPING: Step.CANCELLING,
+    Step.COMPLAINING: Step.DELIVERED,
 }
 """Steps that are counted with another one: all of them fit no terminal."""
 WORDS = {

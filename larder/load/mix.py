@@ -75,6 +75,20 @@ class Tail(IntEnum):
     """Is not at home; a piece is missing when the goods come back."""
     AWAY_NEVER_BACK = 23
     """Is not at home, and the goods never come back."""
+    REFUNDED = 24
+    """Complains about a piece, keeps it, and gets its money."""
+    RETURNED = 25
+    """Gives a piece back."""
+    RETURNED_DAMAGED = 26
+    """Gives a piece back that nobody can sell any more."""
+    RETURN_FORGOTTEN = 27
+    """Wants to give a piece back, and does not."""
+    EXCHANGED = 28
+    """Gets another piece for one that the courier takes along."""
+    REPLENISHED = 29
+    """Gets a piece that was missing."""
+    RATES_BADLY = 30
+    """Gives one star, and gets the money for a piece."""
 
 
 DECLINED_LEAVE = 0.1
@@ -82,7 +96,29 @@ DECLINED_LEAVE = 0.1
 
 
 @dataclass(frozen=True)
-class Back:
+class Shares:
+    """Shares of all orders, by what happens to them."""
+
+    @classmethod
+    def none(cls) -> Self:
+        """It happens to none."""
+        return cls(**{share.name: 0.0 for share in fields(cls)})
+
+    @property
+    def together(self) -> float:
+        """The share of orders to which any of it happens."""
+        return float(sum(getattr(self, share.name) for share in fields(self)))
+
+    def scaled(self, together: float) -> Self:
+        """The same in the same proportion, so that they come to this share of all orders."""
+        now = self.together
+        if now <= 0:
+            raise BadMix(f"none of these has a share, so they cannot be scaled to {together:g}")
+        return replace(self, **{share.name: getattr(self, share.name) * together / now for share in fields(self)})
+
+
+@dataclass(frozen=True)
+class Back(Shares):
     """Shares of all orders that go back after their payment, by way."""
 
     cancel_paid: float = 0.01
@@ -93,22 +129,16 @@ class Back:
     undeliverable: float = 0.01
     no_refund: float = 0.01
 
-    @classmethod
-    def none(cls) -> Self:
-        """No order goes back."""
-        return cls(**{share.name: 0.0 for share in fields(cls)})
 
-    @property
-    def together(self) -> float:
-        """The share of orders that go back in any way."""
-        return float(sum(getattr(self, share.name) for share in fields(self)))
+@dataclass(frozen=True)
+class After(Shares):
+    """Shares of all orders that are complained about after their delivery, by kind."""
 
-    def scaled(self, together: float) -> Self:
-        """The same ways in the same proportion, so that they come to this share of all orders."""
-        now = self.together
-        if now <= 0:
-            raise BadMix(f"no way back has a share, so they cannot be scaled to {together:g}")
-        return replace(self, **{share.name: getattr(self, share.name) * together / now for share in fields(self)})
+    refund: float = 0.004
+    returned: float = 0.004
+    exchange: float = 0.004
+    replenish: float = 0.004
+    rating: float = 0.004
 
 
 @dataclass(frozen=True)
@@ -122,6 +152,7 @@ class Mix:
     twice: float = 0.005
     short: float = 0.005
     back: Back = field(default_factory=Back)
+    after: After = field(default_factory=After)
     uncalled: bool = True
     """Whether some customers of short orders are not called."""
     never_back: bool = True
@@ -129,7 +160,8 @@ class Mix:
 
     def __post_init__(self) -> None:
         shares = {name: getattr(self, name) for name in ("unpaid", "cancel", "declined", "late", "twice", "short")}
-        shares |= {share.name: getattr(self.back, share.name) for share in fields(self.back)}
+        for more in (self.back, self.after):
+            shares |= {share.name: getattr(more, share.name) for share in fields(more)}
         for name, share in shares.items():
             if not 0 <= share <= 1:
                 raise BadMix(f"the {name} share {share:g} is not between 0 and 1")
@@ -157,10 +189,10 @@ class Mix:
                 f"every customer of a short order is called: the shortage window is {settings.shortage_window_s:g} s, "
                 f"and a load waits for at most {WAIT_MAX_S:g} s (LARDER_SHORTAGE_WINDOW_S)"
             )
-        if fitted.back.undeliverable and settings.return_window_s > WAIT_MAX_S:
+        if (fitted.back.undeliverable or fitted.after.returned) and settings.return_window_s > WAIT_MAX_S:
             fitted = replace(fitted, never_back=False)
             said.append(
-                f"all goods that cannot be delivered come back: the return window is {settings.return_window_s:g} s, "
+                f"all goods that should come back do: the return window is {settings.return_window_s:g} s, "
                 f"and a load waits for at most {WAIT_MAX_S:g} s (LARDER_RETURN_WINDOW_S)"
             )
         return fitted, said
@@ -174,6 +206,8 @@ class Chooser:
         third, back = mix.cancel / 3, mix.back
         less = [Tail.LESS_SUBSTITUTE, Tail.LESS_DROP, Tail.LESS_CANCEL, *[Tail.LESS_UNCALLED] * mix.uncalled]
         away = [Tail.AWAY, Tail.AWAY_DAMAGED, Tail.AWAY_FEWER, *[Tail.AWAY_NEVER_BACK] * mix.never_back]
+        after = mix.after
+        returned = [Tail.RETURNED, Tail.RETURNED_DAMAGED, *[Tail.RETURN_FORGOTTEN] * mix.never_back]
         steps = (
             (mix.unpaid, Tail.UNPAID),
             (third, Tail.CANCELS_AT_ONCE),
@@ -191,6 +225,11 @@ class Chooser:
             *((back.shortage / len(less), tail) for tail in less),
             *((back.intercept / 2, tail) for tail in (Tail.CALLED_BACK, Tail.CALLED_BACK_LATE)),
             *((back.undeliverable / len(away), tail) for tail in away),
+            (after.refund, Tail.REFUNDED),
+            *((after.returned / len(returned), tail) for tail in returned),
+            (after.exchange, Tail.EXCHANGED),
+            (after.replenish, Tail.REPLENISHED),
+            (after.rating, Tail.RATES_BADLY),
         )
         self._ladder: list[tuple[float, Tail]] = []
         total = 0.0

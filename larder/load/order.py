@@ -40,6 +40,7 @@ class Step(IntEnum):
     INSPECTING = 15
     NEVER_BACK = 16
     STOPPING = 17
+    COMPLAINING = 18
 
 
 AWAITED = {
@@ -59,8 +60,9 @@ AWAITED = {
     Step.DELIVERED: "OrderClosed, at the end of the after-sales window",
     Step.RETURNING: "CommandAccepted for BringGoodsBack",
     Step.INSPECTING: "OrderCancelled, after the inspection",
-    Step.NEVER_BACK: "OrderCancelled, at the end of the return window",
+    Step.NEVER_BACK: "OrderCancelled or TicketEnded, at the end of the return window",
     Step.STOPPING: "OrderCancelled",
+    Step.COMPLAINING: "TicketEnded",
 }
 """What an order at this step waits for."""
 RESTING = frozenset({Step.AWAITING_PAYMENT, Step.PAYING_LATE, Step.DELIVERED, Step.SHORT_UNCALLED, Step.NEVER_BACK})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from larder.load.after import AfterSales
 from larder.load.back import Similar, WaysBack
 from larder.load.catalogue import NOWHERE
 from larder.load.figures import End, Figures
@@ -112,10 +113,11 @@ class Robots:
             b"OrderClosed": self._closed,
             b"OrderCancelled": self._cancelled,
             b"OrderRejected": self._rejected,
-            b"CommandRefused": self._command_refused,
+            b"CommandRefused": self.refused_command,
         }
         self._stencils: dict[str, Stencil] = {}
         self._ways = WaysBack(self, similar)
+        self._plans = self._ways.plans | AfterSales(self).plans
 
     @property
     def busy(self) -> int:
@@ -131,7 +133,7 @@ class Robots:
         order = Order(id_, basket, tail, now)
         order.resend_at = now + RESEND_S
         self.orders[id_] = order
-        order.plan = self._ways.plans.get(tail)
+        order.plan = self._plans.get(tail)
         if self._tell is not None or order.plan is not None:
             order.basket = basket
         self.steps[Step.PLACING] += 1
@@ -153,11 +155,8 @@ class Robots:
             if plan is not None and type_ in plan:
                 plan[type_](order, record, now)
             elif task is not None:
-                step, stencil, actor, end, more = task
-                if step <= order.step:
+                if not self.work(order, type_, now):
                     continue
-                self.move(order, step, now)
-                self._do(order, stencil, actor, end, more)
             else:
                 reaction = reactions.get(type_)
                 if reaction is None:
@@ -167,6 +166,26 @@ class Robots:
             if self._tell is not None:
                 self._tell(order, type_, now)
         return moved
+
+    def work(self, order: Order, type_: bytes, now: float) -> bool:
+        """The store goes on with an order at this event; False when it has done so before."""
+        step, stencil, actor, end, more = self._work[type_]
+        if step <= order.step:
+            return False
+        self.move(order, step, now)
+        self._do(order, stencil, actor, end, more)
+        return True
+
+    def react(self, order: Order, event: Heard, now: float) -> None:
+        """What happens at an event with plain orders."""
+        self._reactions[type_of(event.headers)](order, event, now)
+
+    def complaint_over(self, order: Order, now: float) -> None:
+        """The order's ticket has ended: nothing is left but to close."""
+        if self._closes:
+            self.move(order, Step.DELIVERED, now)
+        else:
+            self._end(order, End.COMPLETED, now)
 
     def overdue(self, now: float) -> int:
         """Sends again what was not answered in its time. Says how many orders were helped so."""
@@ -241,7 +260,8 @@ class Robots:
         order.moved_at = now
         self._figures.paid(order.total, order.pieces)
 
-    def _command_refused(self, order: Order, event: Heard, now: float) -> None:
+    def refused_command(self, order: Order, event: Heard, now: float) -> None:
+        """Larder does not do what was asked."""
         refusal = _refusal_of(event.value or b"")
         self.refused[f"{refusal.command}: {refusal.code}"] += 1
         if refusal.command == "ReportPicked" and refusal.code == "fulfilment_not_picking":

@@ -128,8 +128,10 @@ class Load:
 
     def _topics(self) -> tuple[str, ...]:
         """Tickets are listened to only if somebody waits for one."""
-        tickets = ("aftersales.events",) if self.mix.back.shortage or self.mix.back.intercept else ()
-        return (*HEARD, *tickets)
+        mix = self.mix
+        tickets = ("aftersales.events",) if mix.back.shortage or mix.back.intercept or mix.after.together else ()
+        answers = ("aftersales.answers",) if mix.after.rating else ()
+        return (*HEARD, *tickets, *answers)
 
     def _say_remarks(self) -> None:
         for remark in self._remarks:

@@ -52,6 +52,11 @@ def type_of(headers: Sequence[tuple[str, bytes]]) -> bytes:
     return next((content for name, content in headers if name == "ce_type"), b"")
 
 
+def subject_of(headers: Sequence[tuple[str, bytes]], key: bytes | None) -> bytes:
+    """What an event is about: of a replacement order it is not the key, which is its sales order's."""
+    return next((content for name, content in headers if name == "ce_subject"), key or b"")
+
+
 def link_of(headers: Sequence[tuple[str, bytes]]) -> int:
     """The number of an event on its link; 0 if it has none."""
     number = next((content for name, content in headers if name == "link"), b"")

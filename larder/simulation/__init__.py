@@ -6,5 +6,6 @@ in memory and misbehaves as a seed says. The same seed gives the same evening, b
 Reading order: `weather` (what may go wrong), `clock`, `log`, `database` and `link` (the parts), `owner` (one shard at
 work), `gateway`, `people` with `customers`, `staff`, `road`, `customer_service`
 and `poison` (who sends what), `world` (all of it together),
-`auditor`, `ways_back` and `wiring` (what must be true afterwards), `story` (what a failure tells).
+`rows` and `books` (what `larder.audit` is shown), `witnesses` (what only the simulation can know),
+`story` (what a failure tells).
 """

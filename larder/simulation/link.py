@@ -56,6 +56,11 @@ class Link:
         """The sender is dead: what is on its way may still arrive, but nobody hears that it did."""
         self._abandoned = True
 
+    def forget(self) -> None:
+        """The sender is dead, and so is the line: nothing that is on its way arrives."""
+        self._abandoned = True
+        self._rows.clear()
+
     def _go_on(self, pause_s: float = 0.0) -> None:
         if self._rows and not self._busy:
             self._busy = True

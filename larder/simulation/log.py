@@ -1,4 +1,5 @@
-"""The broker's log in memory: topics of partitions, each an append-only list. It never loses what it has taken."""
+"""The broker's log in memory: topics of partitions, each an append-only list. It loses nothing of what it has
+taken, unless the power goes."""
 
 from __future__ import annotations
 
@@ -53,6 +54,10 @@ class Log:
     def watch(self, type_: str, watcher: Callable[[Delivery], None]) -> None:
         """Tells the people of every message of a type, repeats too."""
         self._watchers.setdefault(type_, []).append(watcher)
+
+    def cut(self, place: Place, length: int) -> None:
+        """Takes the end of a partition away."""
+        del self.records[place][length:], self.appended_us[place][length:]
 
     def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> Delivery:
         """Takes one record."""

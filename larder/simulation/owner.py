@@ -319,6 +319,14 @@ class Owner:
         self.retire()
         self.post.claim_after(self.around.dice.expovariate(1.0), self.post)
 
+    def lose_power(self) -> None:
+        """Dies at once, and takes what is on its way along."""
+        for link in self._links.values():
+            link.forget()
+        self._links.clear()
+        if not self.gone:
+            self.retire()
+
     def retire(self) -> None:
         """The evening is over, or this owner is."""
         self.gone = True

@@ -121,7 +121,7 @@ def _runtime_rows(service: str, database: Database) -> Rows:
                 "kafka_partition": row.partition,
                 "first_link": row.first_link,
                 "last_link": row.last_link,
-                "records": row.records,
+                "records": len(row.payloads),
             }
             for (shard, _), some in database.outbox.items()
             for row in some

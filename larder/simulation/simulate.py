@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from larder.simulation.auditor import Violation, audit
+from larder.audit.report import Violation
+from larder.simulation.books import judge_evening
 from larder.simulation.clock import NeverRests
-from larder.simulation.hearsay import audit_hearsay
-from larder.simulation.rows import rows_of
+from larder.simulation.rows import Rows, rows_of
 from larder.simulation.story import story
-from larder.simulation.ways_back import audit_ways_back
-from larder.simulation.wiring import audit_wiring
+from larder.simulation.witnesses import hear_witnesses
 from larder.simulation.world import World
 
 COLLECT_EVERY = 200
@@ -41,7 +40,7 @@ class Outcome:
         for violation in self.violations[:VIOLATIONS_TOLD]:
             yield f"  {violation}"
         if self.story:
-            yield f"  the end of the story of {self.violations[0].subject}:"
+            yield f"  the end of the story of {self.violations[0].ids[0]}:"
             yield from (f"    {line}" for line in self.story)
         yield f"  to see it again: larder simulate --seeds {self.seed}..{self.seed}"
 
@@ -76,17 +75,23 @@ class Report:
         }
 
 
+def audit_evening(rows: Rows) -> list[Violation]:
+    """All rules, those that take a witness too."""
+    report = judge_evening(rows)
+    hear_witnesses(rows, report)
+    return report.violations
+
+
 def play(seed: int) -> Outcome:
     """One evening and its audit."""
     world = World(seed)
     try:
         world.run()
     except NeverRests as error:
-        violations = [Violation("comes_to_rest", f"seed {seed}", str(error))]
+        violations = [Violation("comes_to_rest", (f"seed {seed}",), str(error))]
     else:
-        rows = rows_of(world)
-        violations = audit(rows) + audit_ways_back(rows) + audit_hearsay(rows) + audit_wiring(rows)
-    told = story(world, violations[0].subject) if violations else []
+        violations = audit_evening(rows_of(world))
+    told = story(world, violations[0].ids[0]) if violations else []
     orders = len(world.databases["order"].states)
     world.end()
     return Outcome(seed, violations, told, orders, world.log.count)

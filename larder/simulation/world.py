@@ -19,6 +19,7 @@ from larder.simulation.log import Log
 from larder.simulation.owner import Owner, Post, topics_of
 from larder.simulation.people import Desk
 from larder.simulation.poison import Poisoner
+from larder.simulation.power import DARK_S, OUTAGES, adopt_what_is_shorter, lose_ends
 from larder.simulation.road import Road
 from larder.simulation.shop import Area, Shop, holders, no_facts
 from larder.simulation.staff import EVENING_S, Staff
@@ -50,6 +51,7 @@ class World:
         self.clock = Clock()
         self.log = Log(self.clock)
         dice, self.weather_dice = Random(2 * seed), Random(2 * seed + 1)
+        self.power_dice = Random(f"power {seed}")
         self.weather = weather = Weather.of(self.weather_dice)
         self.around = Around(self.clock, self.log, weather, self.weather_dice)
         self.shop = Shop(
@@ -65,14 +67,13 @@ class World:
         self.gateway = Gateway(self.around, self.desk.report_money)
         self.owners: dict[tuple[str, int], Owner] = {}
         self.everybody: list[Owner] = []
+        self._dark = False
         self.liar = Liar(self.desk, self.gateway, [])
         self.slots = _slots(dice)
         for topic in ALL_TOPICS:
             for partition in range(weather.shards):
                 self.log.add_place((topic, partition))
-        for service in SERVICES:
-            for number in range(weather.shards):
-                self._claim(self._post(service, number))
+        self._claim_all()
 
     def _post(self, service: str, number: int) -> Post:
         database = self.databases[service]
@@ -83,7 +84,14 @@ class World:
     def _claim_after(self, seconds: float, post: Post) -> None:
         self.clock.after(seconds, self._claim, post)
 
+    def _claim_all(self) -> None:
+        for service in SERVICES:
+            for number in range(self.weather.shards):
+                self._claim(self._post(service, number))
+
     def _claim(self, post: Post) -> None:
+        if self._dark:
+            return
         owner = Owner(self.around, post)
         self.owners[post.database.decider.service, post.number] = owner
         self.everybody.append(owner)
@@ -106,6 +114,18 @@ class World:
     def _stop(self, service: str, number: int, seconds: float) -> None:
         self.owners[service, number].stand_still(seconds)
 
+    def _power_goes(self) -> None:
+        self._dark = True
+        for owner in self.everybody:
+            owner.lose_power()
+        lose_ends(self.log, self.databases, self.power_dice)
+        self.clock.after(self.power_dice.uniform(*DARK_S), self._power_comes)
+
+    def _power_comes(self) -> None:
+        self._dark = False
+        adopt_what_is_shorter(self.log, self.databases)
+        self._claim_all()
+
     def run(self) -> None:
         """Plays the evening; raises NeverRests when it does not end."""
         customers = Customers(self.desk, self.shop, self.slots)
@@ -122,6 +142,9 @@ class World:
         self.liar.begin()
         for _ in range(self.weather.outages):
             self._plan_outage()
+        if self.power_dice.random() < OUTAGES:
+            within_s = self.power_dice.choice((PLACING_S, WINDOWS.payment_window_s, EVENING_S))
+            self.clock.after(self.power_dice.random() * within_s, self._power_goes)
         self.clock.run(STEPS_MAX)
 
     def end(self) -> None:

@@ -129,7 +129,7 @@ async def adopt(settings: Settings, say: Say, *, despite_loss: bool = False) -> 
                 raise StackError(f"a worker of {service} runs, and adopting needs all services stopped")
             await ending.enter_async_context(book.transaction())
             standings |= await _standings(book, service)
-        plans, lost = plan(standings, new, _listeners(), logs)
+        plans, lost = plan(standings, new, listeners(), logs)
         if not plans:
             say(f"nothing to adopt: every shard goes with Kafka cluster {new}, and no log is shorter than it was read")
             return
@@ -242,7 +242,7 @@ async def _standings(book: asyncpg.Connection, service: str) -> dict[Source, Sta
     }
 
 
-def _listeners() -> dict[str, list[str]]:
+def listeners() -> dict[str, list[str]]:
     """The services that read each topic, as they say themselves."""
     found: dict[str, list[str]] = {}
     for service in SERVICES:

@@ -16,10 +16,10 @@ from aiokafka.errors import for_code
 
 from larder.stack.errors import StackError
 from shared.contracts.topics import ALL_TOPICS
+from shared.runtime.broker import MIN_IN_SYNC
 
 COPIES = 3
 """Copies of a topic, where the cluster has so many brokers."""
-MIN_IN_SYNC = "min.insync.replicas"
 UNCLEAN = "unclean.leader.election.enable"
 OFFSETS = "__consumer_offsets"
 """Kafka's own topic of consumer groups, made by the brokers when the first group is."""

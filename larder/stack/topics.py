@@ -9,9 +9,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, TopicAlreadyExistsError, for_code
 
-from larder.stack.copies import MIN_IN_SYNC, copies_in, ensure_min_in_sync, fewest, min_in_sync_of, partitions_of
+from larder.stack.copies import copies_in, ensure_min_in_sync, fewest, min_in_sync_of, partitions_of
 from larder.stack.errors import StackError
 from shared.contracts.topics import ALL_TOPICS, SERVICES
+from shared.runtime.broker import MIN_IN_SYNC
 
 PATIENCE_S = 20
 ENDS_PATIENCE_S = 5

@@ -166,7 +166,7 @@ class Tickets:
         return found
 
     async def some(self, asked: Sequence[Any], after: Sequence[Any], limit: int) -> list[TicketPage]:
-        """Tickets of an order, a phase, a kind and a store, overdue or not (None: all), by deadline; ended last."""
+        """Tickets by deadline, ended ones last; of an order, a phase, a kind, a store, overdue or not (None: all)."""
         rows = await self._pool.fetch(_LIST, *asked, *after, limit)
         now = datetime.now(UTC)
         return [page_of(read_ticket(row), now) for row in rows]

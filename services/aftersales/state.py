@@ -335,7 +335,7 @@ class Unfit(Struct, frozen=True):
 class LineUnknown(Unfit, frozen=True):
     """An SPU that did not come with the order."""
 
-    code = "line_unknown"
+    code = "line_not_delivered"
 
 
 class MoreThanLeft(Unfit, frozen=True):

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from services.inventory.decider import number_of
 from services.inventory.pages import DocumentPage, MovementRow, Stock, StockPage
-from shared.contracts.base import LINES_MAX, Delta, Filled, Name, StockQuantity
+from shared.contracts.base import LINES_MAX, Delta, Filled, Name, OrderId, StockQuantity
 from shared.contracts.inventory import AdjustStock, ReceiveGoods
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require
@@ -143,7 +143,7 @@ def _looking(stock: Stock) -> APIRouter:
 
     @router.get("/documents")
     async def documents(
-        caller: Reader, paging: Paged, order: Annotated[Name, Query(description="the documents of this order")]
+        caller: Reader, paging: Paged, order: Annotated[OrderId, Query(description="the documents of this order")]
     ) -> Page[DocumentPage]:
         rows = await stock.documents_of(order, paging.after(datetime, str), paging.fetch)
         for row in rows:

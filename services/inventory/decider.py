@@ -80,6 +80,7 @@ from shared.contracts.inventory import (
     StockCommand,
     SubstituteStock,
     TakeBack,
+    TakeReturn,
     VerifyStock,
 )
 from shared.runtime.decider import Context, Decider, Look
@@ -124,6 +125,7 @@ HOLD = Table(
             SubstitutesShort: to(Phase.DEDUCTED, tell_substitute_short),
             ReverseIssue: to(Phase.REVERSED, reverse),
             TakeBack: to(Phase.TAKEN_BACK, take_back),
+            TakeReturn: to(Phase.DEDUCTED, take_back),
         },
         Phase.RELEASED: {
             HoldStock: IGNORE,  # parked, and replayed after its order had been given up: nobody would release it again
@@ -189,7 +191,7 @@ def read_for_issue(hold: Hold, message: StockCommand, shelf: Shelf) -> object:
 
 # -- the service. `type(x) is C` and not isinstance: on models that costs a microsecond, and this is the hottest service
 
-WAYS_BACK = frozenset({DropShort, SubstituteStock, ReverseIssue, TakeBack})
+WAYS_BACK = frozenset({DropShort, SubstituteStock, ReverseIssue, TakeBack, TakeReturn})
 """Commands that are decided with the issue of an order as well."""
 
 
@@ -208,7 +210,7 @@ def touched_back(hold: Hold | None, issue: Issue | None, message: StockCommand) 
         return message.spus
     if type(message) is SubstituteStock:
         return (*message.spus, *message.substitute_spus)
-    if type(message) is TakeBack:
+    if type(message) is TakeBack or type(message) is TakeReturn:
         return message.resellable_spus
     return issue.lines if issue else hold.spus if hold else ()
 
@@ -308,6 +310,7 @@ DECIDER = Decider(
         DropShort,
         SubstituteStock,
         TakeBack,
+        TakeReturn,
         ReceiveGoods,
         AdjustStock,
     ),

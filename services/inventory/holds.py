@@ -4,6 +4,7 @@ a count takes its pieces away."""
 from __future__ import annotations
 
 from services.inventory.cells import zeros
+from services.inventory.issues import issue_kind, number_for
 from services.inventory.state import (
     LOCK,
     UNLOCK,
@@ -16,7 +17,6 @@ from services.inventory.state import (
     Document,
     Hold,
     HoldFallsShort,
-    Kind,
     LockFits,
     Movement,
 )
@@ -105,10 +105,11 @@ def issue_checked(hold: Hold, m: CheckedGoodsThere, c: Context) -> Change:
 
 
 def _issue(hold: Hold, c: Context, locked: tuple[int, ...]) -> Change:
-    number = f"SI-{hold.order_id}"
-    document = Document(number, Kind.SALES_ISSUE, hold.store, hold.order_id, c.now, hold.spus, hold.quantities)
+    kind = issue_kind(hold.order_id)
+    number = number_for(hold.order_id, kind, ())
+    document = Document(number, kind, hold.store, hold.order_id, c.now, hold.spus, hold.quantities)
     taken = tuple(-q for q in hold.quantities)
-    movement = Movement(hold.store, c.now, Kind.SALES_ISSUE, hold.order_id, number, hold.spus, taken, locked)
+    movement = Movement(hold.store, c.now, kind, hold.order_id, number, hold.spus, taken, locked)
     event = StockDeducted(order_id=hold.order_id, document=number, spus=hold.spus, quantities=hold.quantities)
     return {"document": number}, (document, movement, event)
 

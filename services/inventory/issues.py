@@ -23,6 +23,7 @@ from services.inventory.state import (
     SubstitutesThere,
 )
 from shared.contracts.inventory import (
+    ComeBack,
     DropShort,
     GoodsTakenBack,
     IssueReversed,
@@ -31,7 +32,6 @@ from shared.contracts.inventory import (
     ShortDropped,
     StockSubstituted,
     SubstituteShort,
-    TakeBack,
 )
 from shared.runtime.table import Change
 
@@ -40,8 +40,10 @@ SHORT = "short"
 DAMAGED, NOT_RETURNED = "damaged", "not_returned"
 """Why goods that left the store are written off."""
 NONE_ISSUED = Issued()
+ISSUES = frozenset({Kind.SALES_ISSUE, Kind.REPLACEMENT_ISSUE})
 _INITIALS = {
     Kind.SALES_ISSUE: "SI",
+    Kind.REPLACEMENT_ISSUE: "RI",
     Kind.ISSUE_REVERSAL: "IR",
     Kind.RETURN_RECEIPT: "RR",
     Kind.DAMAGE_REPORT: "DR",
@@ -63,16 +65,22 @@ class Filed(NamedTuple):
 def issue_of(hold: Hold) -> Issue:
     """What a hold that was deducted has, before anything goes back."""
     lines = {spu: Issued(quantity) for spu, quantity in zip(hold.spus, hold.quantities, strict=True)}
-    return Issue(hold.order_id, lines, (number_for(hold.order_id, Kind.SALES_ISSUE, ()),))
+    return Issue(hold.order_id, lines, (number_for(hold.order_id, issue_kind(hold.order_id), ()),))
+
+
+def issue_kind(order_id: str) -> Kind:
+    """What goods leave the stock with: a replacement order, whose id is `<sales order>~r<n>`, sells nothing."""
+    return Kind.REPLACEMENT_ISSUE if "~" in order_id else Kind.SALES_ISSUE
 
 
 def number_for(order_id: str, kind: Kind, written: Sequence[str]) -> str:
     """The number of an order's next document of a kind: IR-<order>, IR-<order>~2, ...; adjustments count from ~1.
 
-    No name has a tilde in it, so that no other order, and no storekeeper's request, comes to the same number.
+    `written` are the numbers of this order only. No name has a tilde in it, and behind the tilde of a replacement order
+    is an `r`, so that no other order, and no storekeeper's request, comes to the same number.
     """
     bare = f"{_INITIALS[kind]}-{order_id}"
-    before = sum(1 for number in written if number.split("~")[0] == bare)
+    before = sum(1 for number in written if number.startswith(bare))
     return bare if before == 0 and kind is not Kind.ADJUSTMENT else f"{bare}~{before + 1}"
 
 
@@ -81,7 +89,7 @@ def filed(issue: Issue, document: Document) -> Issue:
     lines = dict(issue.lines)
     for spu, quantity in zip(document.spus, document.quantities, strict=True):
         covered, back, missing = lines.get(spu, NONE_ISSUED)
-        if document.kind is Kind.SALES_ISSUE:
+        if document.kind in ISSUES:
             covered += quantity
         elif document.kind is Kind.ISSUE_REVERSAL:
             covered -= quantity
@@ -118,7 +126,7 @@ class _Papers:
             Document(number, kind, hold.store, hold.order_id, self._at, spus, quantities, reverses, reason)
         )
         if kind is not Kind.DAMAGE_REPORT:  # those goods left the stock with the issue
-            on_hand = tuple(-q for q in quantities) if kind is Kind.SALES_ISSUE else quantities
+            on_hand = tuple(-q for q in quantities) if kind in ISSUES else quantities
             self.said.append(
                 Movement(hold.store, self._at, kind, hold.order_id, number, spus, on_hand, zeros(spus)),
             )
@@ -148,7 +156,7 @@ def substitute(hold: Hold, m: SubstitutesThere, f: Filed) -> Change:
     """The order goes on with other goods instead."""
     step = _Papers(hold, f)
     step.drop(m.missing)
-    step.write(Kind.SALES_ISSUE, m.substitutes)
+    step.write(issue_kind(hold.order_id), m.substitutes)
     return step.changes, (*step.said, StockSubstituted(order_id=hold.order_id, documents=tuple(step.papers)))
 
 
@@ -169,7 +177,7 @@ def reverse(hold: Hold, m: ReverseIssue, f: Filed) -> Change:
     return step.changes, (*step.said, IssueReversed(order_id=hold.order_id, documents=tuple(step.papers)))
 
 
-def take_back(hold: Hold, m: TakeBack, f: Filed) -> Change:
+def take_back(hold: Hold, m: ComeBack, f: Filed) -> Change:
     """What can be sold again is on the shelf again; what is damaged or did not come is written off."""
     step = _Papers(hold, f)
     step.write(Kind.RETURN_RECEIPT, summed(m.resellable_spus, m.resellable), m.reason or None)

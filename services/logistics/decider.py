@@ -1,9 +1,10 @@
 """What may happen in a store: slots and places in them, and the way of the goods from the shelf to the door.
 
-Three tables: an order's fulfilment (it stands in `fulfilments`), its place in a slot, and the slot itself. A command
-whose outcome depends on the clock, the list or the slot is first *read* into one of the inner messages of `state`. How
-many places of a slot are reserved follows from the phases of the reservations: a reservation that enters `reserved`
-takes one, one that leaves it gives it back, and nothing else counts.
+Four tables: an order's fulfilment (it stands in `fulfilments`), goods that a customer gives back (in `returns`), an
+order's place in a slot, and the slot itself. A command whose outcome depends on the clock, the list or the slot is
+first *read* into one of the inner messages of `state`. How many places of a slot are reserved follows from the phases
+of the reservations: a reservation that enters `reserved` takes one, one that leaves it gives it back, and nothing else
+counts. A fulfilment that takes old goods along moves their return in the same decision.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from services.logistics.fulfilments import FULFILMENT, SLOT_BEGINS, WITH_LIST, read_for_fulfilment
+from services.logistics.returns import ABOUT_RETURNS, RETURN, RETURN_DUE, read_for_exchange, read_for_return
 from services.logistics.state import (
     EndMoved,
     Fulfilment,
@@ -23,6 +25,9 @@ from services.logistics.state import (
     PlaceFree,
     Reservation,
     ReservationPhase,
+    Return,
+    ReturnDue,
+    ReturnPhase,
     SlotBegins,
     SlotPhase,
     SlotState,
@@ -31,11 +36,15 @@ from services.logistics.state import (
 )
 from shared.contracts.logistics import (
     AmendFulfilment,
+    AnnounceReturn,
     BringGoodsBack,
+    BringReturn,
+    CollectReturn,
     FreeSlot,
     FulfilOrder,
     HandOver,
     InspectGoods,
+    InspectReturn,
     InterceptDelivery,
     ReportDelivered,
     ReportPacked,
@@ -53,7 +62,7 @@ from shared.contracts.logistics import (
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.table import IGNORE, Change, Ignored, Key, Moved, NoCell, Outcome, Refused, Table, refuse, to
 
-__all__ = ["DECIDER", "FULFILMENT", "RESERVATION", "SLOT", "SLOT_BEGINS"]
+__all__ = ["DECIDER", "FULFILMENT", "RESERVATION", "RETURN", "RETURN_DUE", "SLOT", "SLOT_BEGINS"]
 
 
 class PlacesBelowZero(ArithmeticError):
@@ -140,7 +149,8 @@ def read_for_reservation(
 
 
 def needs(message: Any, look: Look) -> Iterable[Key]:
-    """The fulfilment, and its list where that matters; or the slots that are set; or the reservation and its slot."""
+    """The fulfilment, its list where that matters, and the return of what it takes along; or a return by itself; or the
+    slots that are set; or the reservation and its slot."""
     if type(message) is SetSlots:
         return [slot_key(message.store, asked.start) for asked in message.slots]
     if type(message) is ReserveSlot:
@@ -151,17 +161,32 @@ def needs(message: Any, look: Look) -> Iterable[Key]:
         if reservation is None or reservation.start is None:
             return [key]
         return [key, slot_key(reservation.store, reservation.start)]
+    if type(message) in ABOUT_RETURNS:
+        return [("return", message.ticket_id)]
+    keys: list[Key] = [("fulfilment", message.subject)]
     if _looks_at_list(message):
-        return [("fulfilment", message.subject), ("pick_list", message.subject)]
-    return [("fulfilment", message.subject)]
+        keys.append(("pick_list", message.subject))
+    # Only replacement orders take something along: for all others, nobody has to look at the fulfilment first.
+    if "~" in message.subject and (ticket_id := _takes_along(message, look)):
+        keys.append(("return", ticket_id))
+    return keys
+
+
+def _takes_along(message: Any, look: Look) -> str | None:
+    if type(message) is FulfilOrder:
+        return message.take_along.ticket_id if message.take_along else None
+    fulfilment: Fulfilment | None = look(("fulfilment", message.subject))
+    return fulfilment.take_along if fulfilment else None
 
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
-    """One message about one order in one store, or about the slots of a store."""
+    """One message about one order or one return in one store, or about the slots of a store."""
     if type(message) is SetSlots:
         return _set_slots(message, look)
     if type(message) is ReserveSlot or type(message) is FreeSlot:
         return _reserve_or_free(message, look, context)
+    if type(message) in ABOUT_RETURNS:
+        return _give_back(message, look, context)
     key: Key = ("fulfilment", message.subject)
     fulfilment: Fulfilment | None = look(key)
     if fulfilment is None:
@@ -171,10 +196,46 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     if isinstance(answer, Refused | Ignored):
         return answer
     moved, said = answer
-    if (
-        said and type(said[0]) is PickList
-    ):  # it comes first, and is a state of its own: what nobody looks at, nobody loads
-        return Moved(((key, moved), (("pick_list", message.subject), said[0])), said[1:])
+    states: tuple[tuple[Key, Any], ...] = ((key, moved),)
+    # It comes first, and is a state of its own: what nobody looks at, nobody loads.
+    if said and type(said[0]) is PickList:
+        states, said = (*states, (("pick_list", message.subject), said[0])), said[1:]
+    if moved.take_along is not None and (heard := read_for_exchange(fulfilment, moved, message)) is not None:
+        exchange = _exchange(moved, heard, message, look, context)
+        return Moved((*states, *exchange.states), (*said, *exchange.said))
+    return Moved(states, said)
+
+
+def _give_back(message: Any, look: Look, context: Context) -> Outcome:
+    key: Key = ("return", message.ticket_id)
+    before: Return | None = look(key)
+    if before is None:
+        order_id, store = message.order_id, message.store
+        delivery = getattr(message, "delivery", None)
+        before = Return(message.ticket_id, order_id, store, ReturnPhase.NEW, context.now, delivery)
+    answer = RETURN.move(before, read_for_return(before, message), context)
+    if isinstance(answer, Refused | Ignored):
+        return answer
+    moved, said = answer
+    return Moved(((key, moved),), said)
+
+
+def _exchange(f: Fulfilment, heard: object, message: Any, look: Look, context: Context) -> Moved:
+    """What a step of a fulfilment means for the old goods that its courier takes along."""
+    key: Key = ("return", str(f.take_along))
+    before: Return | None = look(key)
+    if before is None:
+        asked: FulfilOrder = message
+        assert asked.take_along is not None, "what was taken along was announced with its fulfilment"
+        about = asked.take_along.about
+        before = Return(key[1], about, f.store, ReturnPhase.NEW, context.now, asked.delivery)
+    if before.store != f.store:
+        raise NoCell("return", f"{before.phase} in store {before.store}", type(heard).__name__)
+    answer = RETURN.move(before, heard, context)
+    assert not isinstance(answer, Refused), "people are answered by the fulfilment"
+    if isinstance(answer, Ignored):
+        return Moved((), ())
+    moved, said = answer
     return Moved(((key, moved),), said)
 
 
@@ -248,8 +309,12 @@ DECIDER = Decider(
         ReportUndeliverable,
         BringGoodsBack,
         InspectGoods,
+        AnnounceReturn,
+        CollectReturn,
+        BringReturn,
+        InspectReturn,
     ),
     needs=needs,
     decide=decide,
-    timers={SLOT_BEGINS: SlotBegins},
+    timers={SLOT_BEGINS: SlotBegins, RETURN_DUE: ReturnDue},
 )

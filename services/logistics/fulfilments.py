@@ -6,10 +6,10 @@ by a code, the order by `StopMissed` or `InterceptMissed`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
+from services.logistics.inspection import at_most, fields_of, lines_of, not_on_the_list, read_inspection, summed
 from services.logistics.state import (
     AskedInOtherStore,
     Found,
@@ -64,8 +64,6 @@ INTERCEPTED = "intercepted"
 """Why goods come back that were called back."""
 WITH_LIST = frozenset({ReportPicked, AmendFulfilment, InspectGoods})
 """Messages that are read with the pick list."""
-NAMED_MAX = 10
-"""Most SPUs that a refusal names."""
 
 # -- the way to the door -----------------------------------------------------------------------------------------------
 
@@ -73,17 +71,18 @@ NAMED_MAX = 10
 def queue_now(f: Fulfilment, m: FulfilOrder, c: Context) -> Change:
     """Pickers may begin at once."""
     changes, said = queue(f, m, c)
-    return {**changes, **_slot_of(m)}, (PickList(f.order_id, m.spus, m.quantities, m.delivery), *said)
+    return {**changes, **_kept_of(m)}, (PickList(f.order_id, m.spus, m.quantities, m.delivery), *said)
 
 
 def wait_for_slot(f: Fulfilment, m: FulfilLater, c: Context) -> Change:
     """Picked too early, fresh goods would not be fresh: wait until the slot begins."""
     pick_list = PickList(f.order_id, m.spus, m.quantities, m.delivery)
-    return _slot_of(m), (pick_list, SetTimer(f.order_id, SLOT_BEGINS, utc(m.slot.start)))
+    return _kept_of(m), (pick_list, SetTimer(f.order_id, SLOT_BEGINS, utc(m.slot.start)))
 
 
-def _slot_of(m: FulfilOrder | FulfilLater) -> dict[str, datetime]:
-    return {"slot_start": utc(m.slot.start), "slot_end": utc(m.slot.end)} if m.slot else {}
+def _kept_of(m: FulfilOrder | FulfilLater) -> dict[str, Any]:
+    slot = {"slot_start": utc(m.slot.start), "slot_end": utc(m.slot.end)} if m.slot else {}
+    return {**slot, "take_along": m.take_along.ticket_id} if m.take_along else slot
 
 
 def queue(f: Fulfilment, m: FulfilOrder | SlotBegins, c: Context) -> Change:
@@ -176,19 +175,9 @@ def bring_back(f: Fulfilment, m: BringGoodsBack, c: Context) -> Change:
 
 def tell_inspected(f: Fulfilment, m: GoodsSorted, c: Context) -> Change:
     """Piece by piece: what can be sold again, what cannot, what did not come back."""
-    sorted_ = ((Found.RESELLABLE, m.resellable), (Found.DAMAGED, m.damaged), (Found.MISSING, m.missing))
-    lines = [(spu, quantity, found) for found, pieces in sorted_ for spu, quantity in pieces.items()]
+    lines = lines_of(m)
     spus, quantities, found = zip(*lines, strict=True) if lines else ((), (), ())
-    inspected = GoodsInspected(
-        order_id=f.order_id,
-        store=f.store,
-        resellable_spus=tuple(m.resellable),
-        resellable=tuple(m.resellable.values()),
-        damaged_spus=tuple(m.damaged),
-        damaged=tuple(m.damaged.values()),
-        missing_spus=tuple(m.missing),
-        missing=tuple(m.missing.values()),
-    )
+    inspected = GoodsInspected(order_id=f.order_id, store=f.store, **fields_of(m))
     step = StepBack(f.order_id, c.now, Phase.INSPECTED, "", c.actor, spus, quantities, found)
     return {"called_off_at": c.now}, (inspected, step)
 
@@ -304,7 +293,7 @@ def read_for_fulfilment(f: Fulfilment, message: Any, pick_list: PickList | None,
         return message
     if type(message) is FulfilOrder:
         if f.phase is Phase.NEW and message.slot and utc(message.slot.start) > c.now:
-            return FulfilLater(message.spus, message.quantities, message.slot, message.delivery)
+            return FulfilLater(message.spus, message.quantities, message.slot, message.delivery, message.take_along)
         return message
     if message.store != f.store:
         if type(message) not in _PEOPLES_COMMANDS:
@@ -317,53 +306,22 @@ def read_for_fulfilment(f: Fulfilment, message: Any, pick_list: PickList | None,
         if type(message) is AmendFulfilment and f.phase is Phase.SHORT:
             return ListAmended(_amended(pick_list, message))
         if type(message) is InspectGoods and f.phase is Phase.RETURNED:
-            return _read_inspection(message, _lines(pick_list))
+            return read_inspection(message, _lines(pick_list), MoreThanSent)
     return message
 
 
 def _lines(pick_list: PickList) -> dict[str, int]:
-    return _summed(pick_list.spus, pick_list.quantities)
-
-
-def _summed(spus: Sequence[str], quantities: Sequence[int]) -> dict[str, int]:
-    total = dict.fromkeys(spus, 0)
-    for spu, quantity in zip(spus, quantities, strict=True):
-        total[spu] += quantity
-    return total
+    return summed(pick_list.spus, pick_list.quantities)
 
 
 def _read_short(message: ReportPicked, listed: Mapping[str, int]) -> object:
-    missing = _summed(message.spus, message.missing)
+    missing = summed(message.spus, message.missing)
     if unknown := [spu for spu in missing if spu not in listed]:
-        return LineUnknown(_not_on_the_list(unknown))
+        return LineUnknown(not_on_the_list(unknown))
     if too_many := [spu for spu, quantity in missing.items() if quantity > listed[spu]]:
-        return MoreShortThanListed(_at_most(too_many, listed))
+        return MoreShortThanListed(at_most(too_many, listed))
     return PiecesMissing(missing)
 
 
 def _amended(pick_list: PickList, message: AmendFulfilment) -> PickList:
     return PickList(message.order_id, message.spus, message.quantities, pick_list.delivery)
-
-
-def _read_inspection(message: InspectGoods, sent: Mapping[str, int]) -> object:
-    if unknown := [spu for spu in dict.fromkeys(message.spus) if spu not in sent]:
-        return LineUnknown(_not_on_the_list(unknown))
-    came = _summed(message.spus, message.quantities)
-    if too_many := [spu for spu, quantity in came.items() if quantity > sent[spu]]:
-        return MoreThanSent(_at_most(too_many, sent))
-    lines = list(zip(message.spus, message.quantities, message.resellable, strict=True))
-    good, bad = ([line for line in lines if line[2] is wanted] for wanted in (True, False))
-    missing = {spu: quantity - came.get(spu, 0) for spu, quantity in sent.items()}
-    return GoodsSorted(
-        resellable=_summed([line[0] for line in good], [line[1] for line in good]),
-        damaged=_summed([line[0] for line in bad], [line[1] for line in bad]),
-        missing={spu: quantity for spu, quantity in missing.items() if quantity},
-    )
-
-
-def _not_on_the_list(spus: Sequence[str]) -> str:
-    return f"not on the list of this order: {', '.join(spus[:NAMED_MAX])}"
-
-
-def _at_most(spus: Sequence[str], listed: Mapping[str, int]) -> str:
-    return f"the list has {', '.join(f'{listed[spu]} {spu}' for spu in spus[:NAMED_MAX])}"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from shared.contracts.base import Slot
+from shared.contracts.logistics import Exchange
 from shared.contracts.order import Delivery
 from shared.runtime.said import Record
 from shared.runtime.table import Key
@@ -49,10 +50,23 @@ class ReservationPhase(StrEnum):
     FREED = "freed"
 
 
+class ReturnPhase(StrEnum):
+    """Goods of a ticket that a customer gives back."""
+
+    NEW = "new"
+    ANNOUNCED = "announced"
+    COLLECTED = "collected"  # a courier has them
+    RETURNED = "returned"  # at the store
+    INSPECTED = "inspected"
+    OVERDUE = "overdue"  # they did not come in time
+    CALLED_OFF = "called_off"  # the goods that they were to be exchanged for do not come
+
+
 class Fulfilment(Struct, frozen=True, gc=False):
     """One order in one store. Its lines, which seldom change, are apart (`PickList`).
 
-    `called_off_at` is when its work ended without a delivery: stopped, or inspected.
+    `called_off_at` is when its work ended without a delivery: stopped, or inspected. `take_along` is the ticket whose
+    old goods the courier takes along.
     """
 
     order_id: str
@@ -69,6 +83,7 @@ class Fulfilment(Struct, frozen=True, gc=False):
     handed_over_at: datetime | None = None
     delivered_at: datetime | None = None
     called_off_at: datetime | None = None
+    take_along: str | None = None
 
 
 class PickList(Struct, frozen=True):
@@ -78,6 +93,40 @@ class PickList(Struct, frozen=True):
     spus: tuple[str, ...]
     quantities: tuple[int, ...]
     delivery: Delivery | None
+
+
+class Found(StrEnum):
+    """What was found of pieces, on the shelf or after the road."""
+
+    SHORT = "short"  # the picker did not find them
+    RESELLABLE = "resellable"
+    DAMAGED = "damaged"
+    MISSING = "missing"  # they did not come back
+
+
+class Return(Struct, frozen=True):
+    """Goods of a ticket that a customer gives back; they came with order `order_id`. `spus` and `quantities` (pieces)
+    are parallel, `found` are pieces of an SPU. `exchange`: a courier takes them along who brings others for them.
+
+    `announced_at` and `delivery` stay what they were at first, also when the goods are announced again.
+    """
+
+    ticket_id: str
+    order_id: str
+    store: str
+    phase: ReturnPhase
+    announced_at: datetime
+    delivery: Delivery | None = None
+    exchange: bool = False
+    spus: tuple[str, ...] = ()
+    quantities: tuple[int, ...] = ()
+    courier: str | None = None
+    collected_at: datetime | None = None
+    returned_at: datetime | None = None
+    inspected_at: datetime | None = None
+    overdue_at: datetime | None = None
+    called_off_at: datetime | None = None
+    found: tuple[tuple[str, int, Found], ...] = ()
 
 
 class SlotState(Struct, frozen=True):
@@ -115,15 +164,6 @@ def slot_key(store: str, start: datetime) -> Key:
 # -- what is written down, never to be changed -------------------------------------------------------------------------
 
 
-class Found(StrEnum):
-    """What was found of pieces, on the shelf or after the road."""
-
-    SHORT = "short"  # the picker did not find them
-    RESELLABLE = "resellable"
-    DAMAGED = "damaged"
-    MISSING = "missing"  # they did not come back
-
-
 class StepBack(Record, frozen=True):
     """One step of an order that does not go the straight way: the phase it entered, why, who said so (`role:id`, when
     it was a person), and what was found. `spus`, `quantities` (pieces) and `found` are parallel."""
@@ -148,6 +188,7 @@ class FulfilLater(NamedTuple):
     quantities: tuple[int, ...]
     slot: Slot
     delivery: Delivery | None
+    take_along: Exchange | None
 
 
 class SlotBegins(NamedTuple):
@@ -175,7 +216,8 @@ class ListAmended(NamedTuple):
 
 
 class GoodsSorted(NamedTuple):
-    """InspectGoods, read with the list: what came back, and what did not. Pieces are summed per SPU."""
+    """InspectGoods or InspectReturn, read with what should have come: what came back, and what did not. Pieces are
+    summed per SPU."""
 
     resellable: Mapping[str, int]
     damaged: Mapping[str, int]
@@ -188,16 +230,50 @@ class MoreThanSent(NamedTuple):
     detail: str
 
 
+class MoreThanAnnounced(NamedTuple):
+    """InspectReturn with more pieces than the customer was to give back. `detail` says of what."""
+
+    detail: str
+
+
 class LineUnknown(NamedTuple):
-    """ReportPicked or InspectGoods with an SPU that is not on the list. `detail` names it."""
+    """ReportPicked, InspectGoods or InspectReturn with an SPU that is not on the list. `detail` names it."""
 
     detail: str
 
 
 class AskedInOtherStore(NamedTuple):
-    """A person's command that names another store than the fulfilment's. `detail` says which it is."""
+    """A person's command that names another store than the fulfilment's, or the return's. `detail` says which it is."""
 
     detail: str
+
+
+class AnnouncedAlong(NamedTuple):
+    """FulfilOrder, as the return hears it that its courier is to take along."""
+
+    spus: tuple[str, ...]
+    quantities: tuple[int, ...]
+
+
+class CollectedAtDelivery(NamedTuple):
+    """ReportDelivered, as the return hears it: the courier has the old goods."""
+
+    courier: str
+
+
+class CalledOff(NamedTuple):
+    """Nobody delivers the new goods, and so nobody takes the old ones along."""
+
+
+class ReturnDue(NamedTuple):
+    """The timer of a return: its goods should be at the store by now."""
+
+    ticket_id: str
+
+    @property
+    def subject(self) -> str:
+        """Returns are known by their tickets."""
+        return self.ticket_id
 
 
 class EndMoved(NamedTuple):
@@ -214,3 +290,10 @@ class NoPlace(NamedTuple):
     """ReserveSlot, read with the slot and the clock: there is none. `code` as in SlotRefused."""
 
     code: str
+
+
+class WaitsForDelivery(NamedTuple):
+    """CollectReturn or BringReturn of an exchange whose new goods are not there yet: the courier takes the old ones
+    along on the same visit."""
+
+    detail: str = "the courier with the new goods takes them along"

@@ -10,11 +10,14 @@ from typing import Any
 from pydantic_core import to_json
 
 from services.logistics.state import (
+    Found,
     Fulfilment,
     Phase,
     PickList,
     Reservation,
     ReservationPhase,
+    Return,
+    ReturnPhase,
     SlotPhase,
     SlotState,
     StepBack,
@@ -29,7 +32,7 @@ from shared.runtime.table import Key
 
 LOAD_FULFILMENTS = """
     select order_id, store, phase, received_at, slot_start, slot_end, courier, queued_at, picking_at, picked_at,
-           packed_at, handed_over_at, delivered_at, called_off_at
+           packed_at, handed_over_at, delivered_at, called_off_at, take_along
     from fulfilments where order_id = any($1::text[])"""
 LOAD_PICK_LISTS = "select order_id, spus, quantities, delivery from pick_lists where order_id = any($1::text[])"
 LOAD_SLOTS = """
@@ -38,13 +41,17 @@ LOAD_SLOTS = """
 LOAD_RESERVATIONS = """
     select order_id, store, phase, starts_at, code
     from reservations where order_id = any($1::text[])"""
+LOAD_RETURNS = """
+    select ticket_id, order_id, store, phase, announced_at, delivery, exchange, spus, quantities, courier, collected_at,
+           returned_at, inspected_at, overdue_at, called_off_at, found
+    from returns where ticket_id = any($1::text[])"""
 
 SAVE_FULFILMENTS = """
     insert into fulfilments (order_id, store, phase, received_at, slot_start, slot_end, courier, queued_at, picking_at,
-                             picked_at, packed_at, handed_over_at, delivered_at, called_off_at)
+                             picked_at, packed_at, handed_over_at, delivered_at, called_off_at, take_along)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
                          $7::text[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
-                         $12::timestamptz[], $13::timestamptz[], $14::timestamptz[])
+                         $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::text[])
     on conflict (order_id) do update
     set phase = excluded.phase, courier = excluded.courier, queued_at = excluded.queued_at,
         picking_at = excluded.picking_at, picked_at = excluded.picked_at, packed_at = excluded.packed_at,
@@ -63,6 +70,18 @@ SAVE_PICK_LISTS = """
     insert into pick_lists (order_id, spus, quantities, delivery)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])
     on conflict (order_id) do update set spus = excluded.spus, quantities = excluded.quantities"""
+# Announced again, a return keeps its age and its address: what was swept does not come back.
+SAVE_RETURNS = """
+    insert into returns (ticket_id, order_id, store, phase, announced_at, delivery, exchange, spus, quantities, courier,
+                         collected_at, returned_at, inspected_at, overdue_at, called_off_at, found)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::boolean[],
+                         $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[],
+                         $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::text[])
+    on conflict (ticket_id) do update
+    set phase = excluded.phase, exchange = excluded.exchange, spus = excluded.spus, quantities = excluded.quantities,
+        courier = excluded.courier, collected_at = excluded.collected_at, returned_at = excluded.returned_at,
+        inspected_at = excluded.inspected_at, overdue_at = excluded.overdue_at,
+        called_off_at = excluded.called_off_at, found = excluded.found"""
 APPEND_STEPS_BACK = """
     insert into steps_back (order_id, at, entered, reason, actor, spus, quantities, found)
     select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
@@ -73,6 +92,8 @@ _NO_DELIVERY = "update pick_lists set delivery = null where order_id = any($1::t
 _NO_WORDS = """
     update steps_back set reason = ''
     where order_id = any($1::text[]) and entered = 'returning' and reason not in ('', 'intercepted')"""
+_NO_DELIVERY_OF_RETURNS = """
+    update returns set delivery = null where ticket_id = any($1::text[]) and delivery is not null"""
 SWEEPS = (
     Sweep(
         "personal data",
@@ -82,6 +103,15 @@ SWEEPS = (
         "order_id",
         "o.delivered_at is not null or o.called_off_at is not null",
         (_NO_DELIVERY, _NO_WORDS),
+    ),
+    Sweep(
+        "personal data of returns",
+        "personal_data_s",
+        "returns",
+        "announced_at",
+        "ticket_id",
+        "coalesce(o.inspected_at, o.overdue_at, o.called_off_at) is not null",
+        (_NO_DELIVERY_OF_RETURNS,),
     ),
 )
 """What is not kept of a store's work that is over."""
@@ -112,6 +142,9 @@ class LogisticsStore:
         if orders := [key[1] for key in keys if key[0] == "reservation"]:
             for row in await connection.fetch(LOAD_RESERVATIONS, orders):
                 found["reservation", row[0]] = Reservation(row[0], row[1], ReservationPhase(row[2]), row[3], row[4])
+        if tickets := [key[1] for key in keys if key[0] == "return"]:
+            for row in await connection.fetch(LOAD_RETURNS, tickets):
+                found["return", row[0]] = _return(row)
         return found
 
     def save_many(self, commit: Commit) -> list[Write]:
@@ -120,6 +153,7 @@ class LogisticsStore:
         pick_lists: list[PickList] = []
         slots: list[SlotState] = []
         reservations: list[Reservation] = []
+        returns: list[Return] = []
         for state in commit.states.values():
             if type(state) is Fulfilment:
                 fulfilments.append(state)
@@ -127,6 +161,8 @@ class LogisticsStore:
                 pick_lists.append(state)
             elif type(state) is SlotState:
                 slots.append(state)
+            elif type(state) is Return:
+                returns.append(state)
             else:
                 reservations.append(state)
         writes = []
@@ -138,9 +174,32 @@ class LogisticsStore:
             writes.append(Write("save_reservations", SAVE_RESERVATIONS, _reservation_columns(reservations)))
         if pick_lists:
             writes.append(Write("save_pick_lists", SAVE_PICK_LISTS, _pick_list_columns(pick_lists)))
+        if returns:
+            writes.append(Write("save_returns", SAVE_RETURNS, _return_columns(returns)))
         if steps := commit.records.get(StepBack):
             writes.append(Write("append_steps_back", APPEND_STEPS_BACK, _step_back_columns(steps)))
         return writes
+
+
+def _return(row: Any) -> Return:
+    return Return(
+        ticket_id=row["ticket_id"],
+        order_id=row["order_id"],
+        store=row["store"],
+        phase=ReturnPhase(row["phase"]),
+        announced_at=row["announced_at"],
+        delivery=Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
+        exchange=row["exchange"],
+        spus=tuple(json.loads(row["spus"])),
+        quantities=tuple(json.loads(row["quantities"])),
+        courier=row["courier"],
+        collected_at=row["collected_at"],
+        returned_at=row["returned_at"],
+        inspected_at=row["inspected_at"],
+        overdue_at=row["overdue_at"],
+        called_off_at=row["called_off_at"],
+        found=tuple((spu, quantity, Found(found)) for spu, quantity, found in json.loads(row["found"])),
+    )
 
 
 def _fulfilment_columns(fulfilments: list[Fulfilment]) -> list[list[Any]]:
@@ -159,6 +218,7 @@ def _fulfilment_columns(fulfilments: list[Fulfilment]) -> list[list[Any]]:
         [f.handed_over_at for f in fulfilments],
         [f.delivered_at for f in fulfilments],
         [f.called_off_at for f in fulfilments],
+        [f.take_along for f in fulfilments],
     ]
 
 
@@ -188,6 +248,27 @@ def _pick_list_columns(pick_lists: list[PickList]) -> list[list[Any]]:
         [to_json(p.spus).decode() for p in pick_lists],
         [to_json(p.quantities).decode() for p in pick_lists],
         [p.delivery.model_dump_json(exclude_none=True) if p.delivery else None for p in pick_lists],
+    ]
+
+
+def _return_columns(returns: list[Return]) -> list[list[Any]]:
+    return [
+        [r.ticket_id for r in returns],
+        [r.order_id for r in returns],
+        [r.store for r in returns],
+        [r.phase for r in returns],
+        [r.announced_at for r in returns],
+        [r.delivery.model_dump_json(exclude_none=True) if r.delivery else None for r in returns],
+        [r.exchange for r in returns],
+        [to_json(r.spus).decode() for r in returns],
+        [to_json(r.quantities).decode() for r in returns],
+        [r.courier for r in returns],
+        [r.collected_at for r in returns],
+        [r.returned_at for r in returns],
+        [r.inspected_at for r in returns],
+        [r.overdue_at for r in returns],
+        [r.called_off_at for r in returns],
+        [to_json(r.found).decode() for r in returns],
     ]
 
 

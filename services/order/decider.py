@@ -116,6 +116,8 @@ from shared.contracts.risk import OrderCleared, OrderReferred, OrderRefused, Ord
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.table import IGNORE, Cell, Ignored, Moved, Outcome, Refused, Table, To, evolve, refuse, to
 
+__all__ = ["DECIDER", "REPLACEMENT_ORDER", "SALES_ORDER", "check_policy", "everywhere", "table_of", "ticket_leads_back"]
+
 Rows = Mapping[StrEnum, Mapping[type, Cell]]
 
 

@@ -22,7 +22,7 @@ class Substitute(NamedTuple):
 
 
 class Amended(NamedTuple):
-    """The lots after a change, the pieces that nothing replaces, and what was paid for those (minor units)."""
+    """The lots after a change, and the pieces that nothing takes the place of."""
 
     lots: tuple[Lot, ...]
     gone: tuple[Lot, ...]

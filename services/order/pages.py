@@ -57,8 +57,8 @@ class OrderPage(BaseModel):
 
     A line tells what became of its pieces: `returned` (given back), `refunded`, `exchanged` and `replenished` (others
     went out for them), and what is `left`. A replacement order names what it `replaces`: its sales order, whose page
-    tells of the replacements, of their tickets, documents and timeline as well. A timeline entry's `source` is the
-    order or the ticket that it happened to.
+    tells of the replacements, their tickets, documents and timeline too. An entry's `source` is the order or the ticket
+    that it happened to.
     """
 
     order_id: str

@@ -158,7 +158,7 @@ def _message(message: type[Message]) -> dict[str, Any]:
         "contentType": "application/json",
         "traits": [{"$ref": f"#/components/messageTraits/{trait}"}],
         "payload": {"schemaFormat": _SCHEMA, "schema": _without_references(message.model_json_schema())},
-        "bindings": {"kafka": {"key": {"type": "string", "description": f"the field `{message.KEY}`"}}},
+        "bindings": {"kafka": {"key": {"type": "string", "description": f"the field {message.key_named()}"}}},
     }
 
 
@@ -191,7 +191,7 @@ _ENVELOPE = {
 }
 _OUTSIDE = {
     **_ENVELOPE,
-    "ce_actor": {**_TEXT, "description": "who asks, as `role:id`"},
+    "ce_actor": {**_TEXT, "description": "who asks, as `role:account` or, of people who work here, `role:name`"},
     "fingerprint": {**_TEXT, "description": "of the body: a reused id with another body is told from a repeat"},
 }
 _SERVICE = {

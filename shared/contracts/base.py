@@ -139,6 +139,11 @@ class Message(Part):
             if field != name and not (name == "key" and field == "order_id"):
                 setattr(cls, name, property(attrgetter(field)))
 
+    @classmethod
+    def key_named(cls) -> str:
+        """Which of its fields is the key, as people read it."""
+        return "order_id (up to ~)" if cls.KEY == "order_id" else cls.KEY
+
     @property
     def key(self) -> str:
         """The value that chooses the partition. A replacement order lives in the shard of its sales order."""

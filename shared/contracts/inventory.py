@@ -97,8 +97,8 @@ class SubstituteStock(StockCommand):
     _substitutes_are_whole = parallel("substitute_spus", "substitutes")
 
 
-class TakeBack(StockCommand):
-    """Goods of an issue came back from the road, were inspected, or are lost.
+class ComeBack(StockCommand):
+    """What has become of goods of an issue.
 
     Resellable pieces are restocked with a return receipt. Damaged ones, and missing ones that nobody waits for any
     more, get a damage report that moves no stock: they left it with the issue.
@@ -117,9 +117,13 @@ class TakeBack(StockCommand):
     _missing_are_whole = parallel("missing_spus", "missing")
 
 
-class TakeReturn(TakeBack):
+class TakeBack(ComeBack):
+    """Goods came back from the road, were inspected, or are lost: the order has nothing any more."""
+
+
+class TakeReturn(ComeBack):
     """Goods that the customer had are back and inspected, or are kept spoilt, or are lost after a courier collected
-    them: documents as in TakeBack, while the rest of the issue stays the customer's."""
+    them: the rest of the issue stays the customer's."""
 
 
 class StoreCommand(Message):

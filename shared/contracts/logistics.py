@@ -289,6 +289,14 @@ class ReturnEvent(LogisticsEvent):
     exchange: bool
 
 
+class ReturnAnnounced(ReturnEvent):
+    """The customer has goods to give back. Couriers listen."""
+
+
+class ReturnBrought(ReturnEvent):
+    """The goods are at the store, to be inspected. Storekeepers listen."""
+
+
 class ReturnInspected(ReturnEvent):
     """What came, piece by piece, and what of the announced did not."""
 

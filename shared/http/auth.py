@@ -40,24 +40,26 @@ STORE_ROLES = frozenset({Role.PICKER, Role.COURIER, Role.STOREKEEPER})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `account` is a customer's; `store` is where a store worker works (None: all stores); `expires_at` is
-    when the token ends."""
+    """Who asks. `account` is a customer's, `name` a person's who works here; `store` is where a store worker works
+    (None: all stores); `expires_at` is when the token ends."""
 
     role: Role
     account: str | None = None
     store: str | None = None
     subject: str = ""
+    name: str | None = None
     expires_at: datetime | None = field(default=None, compare=False)
 
     @property
     def actor(self) -> str:
-        """Who acted, as timelines and documents tell it: `customer:a-1`, `picker:`."""
-        return f"{self.role}:{self.account or ''}"
+        """Who acted, as timelines and documents tell it: `customer:a-1`, `picker:jo`, and `picker:` of
+        one whom the token does not name."""
+        return f"{self.role}:{self.name or self.account or ''}"
 
     @property
     def identity(self) -> str:
         """The scope of this caller's idempotency keys and bounds: the same for every token of the same person."""
-        return f"{self.role}:{self.account or self.subject}"
+        return f"{self.role}:{self.name or self.account or self.subject}"
 
     def may_see(self, account: str) -> bool:
         """Customers see what is theirs; those who work here see all."""
@@ -102,7 +104,7 @@ async def caller_of(
     except (ValueError, TypeError, ArithmeticError, RecursionError):
         # Forged tokens can hold JSON so deep or numbers so large that PyJWT raises more than its own errors.
         raise _unauthorized("bad_token", "the token was not made here, or is damaged") from None
-    return Caller(Role(claims.role), claims.account, claims.store, claims.subject, claims.expires_at)
+    return Caller(Role(claims.role), claims.account, claims.store, claims.subject, claims.name, claims.expires_at)
 
 
 def require(*roles: Role) -> Callable[..., Coroutine[Any, Any, Caller]]:

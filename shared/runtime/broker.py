@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+MIN_IN_SYNC = "min.insync.replicas"
 SHORTER_LOG = (
     "this log has lost records, or is another one under the same name. Nothing is skipped or repeated: stop larder "
     "(`larder down`), run `larder topics --adopt`, which gives the log what the outboxes still hold, and start larder"
 )
 """What became of a log that holds less than was read of it, and what to do."""
+
+
+A_LOG = TypeVar("A_LOG")
 
 
 class WrongBroker(Exception):
@@ -27,6 +33,24 @@ async def cluster_id(bootstrap: str) -> str:
         await admin.close()
 
 
+async def acknowledges(bootstrap: str, topic: str) -> bool:
+    """Whether all partitions of a topic have as many copies in sync as it takes to acknowledge a record."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        (told,) = await admin.describe_topics([topic])
+        copies = [(len(p["isr"]) if p["leader"] >= 0 else 0, len(p["replicas"])) for p in told["partitions"]]
+        if all(in_sync == all_of_them for in_sync, all_of_them in copies):
+            return True  # as nearly always; and a broker of one need not know the next request
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {MIN_IN_SYNC: None})])
+    finally:
+        await admin.close()
+    (found,) = answer.to_object()["resources"]
+    # A broker that does not tell (its ACLs do not let us ask) is taken to want one copy.
+    needed = max((int(entry["config_value"]) for entry in found["config_entries"]), default=1)
+    return all(in_sync >= min(needed, all_of_them) for in_sync, all_of_them in copies)
+
+
 def check_same_cluster(known: str, found: str) -> None:
     """Raises WrongBroker when a shard's progress belongs to another cluster."""
     if known and known != found:
@@ -35,6 +59,11 @@ def check_same_cluster(known: str, found: str) -> None:
             "would skip or repeat messages. Point LARDER_KAFKA to the right broker; if the old log is lost for good, "
             "`larder topics --adopt` gives the outbox to the new one"
         )
+
+
+def shorter(decided: Mapping[A_LOG, int], ends: Mapping[A_LOG, int]) -> set[A_LOG]:
+    """The logs that end before what was decided of them: they have lost records."""
+    return {log for log, offset in decided.items() if ends[log] < offset}
 
 
 async def check_partitions(bootstrap: str, topics: Iterable[str], shards: int) -> None:

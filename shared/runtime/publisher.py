@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -52,6 +53,7 @@ class Link:
         self._partition = partition
         self._acked = acked
         self._rows: deque[OutboxRow] = deque()
+        self._first_since = 0.0
         self._more = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -59,6 +61,8 @@ class Link:
 
     def put(self, row: OutboxRow) -> None:
         """Queues a row behind the ones before it."""
+        if not self._rows:
+            self._first_since = time.monotonic()
         self._rows.append(row)
         self._more.set()
         if len(self._rows) >= LINK_ROWS_MAX:
@@ -72,6 +76,11 @@ class Link:
     def waiting(self) -> int:
         """Rows that the broker has not acknowledged."""
         return len(self._rows)
+
+    @property
+    def waiting_s(self) -> float:
+        """How long its first row has waited for the broker to acknowledge it, or the row before it."""
+        return time.monotonic() - self._first_since if self._rows else 0.0
 
     @property
     def failed(self) -> BaseException | None:
@@ -93,6 +102,7 @@ class Link:
                     last = self._rows.popleft()
                 if count:
                     self._acked(last.link, last.last_link)
+                    self._first_since = time.monotonic()
                 if len(self._rows) < LINK_ROWS_MAX:
                     self._room.set()
             self._more.clear()
@@ -150,6 +160,11 @@ class Publisher:
     def waiting(self) -> int:
         """Rows that the broker has not acknowledged."""
         return sum(link.waiting for link in self._links.values())
+
+    @property
+    def waiting_s(self) -> float:
+        """How long the broker has acknowledged nothing of a link that waits for it."""
+        return max((link.waiting_s for link in self._links.values()), default=0.0)
 
     def check(self) -> None:
         """Raises what ended a link: then the worker cannot go on."""

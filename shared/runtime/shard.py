@@ -264,7 +264,7 @@ class Shard:
 
 def _wrong_key(contract: type[Message], key: str, found: bytes | None) -> str:
     has = "none" if found is None else repr(found[:KEY_SHOWN_MAX])[1:]
-    return f"its key must be its {contract.KEY}, {key!r}, and it has {has}"
+    return f"its key must be its {contract.key_named()}, {key!r}, and it has {has}"
 
 
 def _kept(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -19,7 +20,15 @@ from aiokafka.errors import KafkaError
 
 from shared.contracts.topics import ALL_TOPICS, commands_of
 from shared.runtime import envelope
-from shared.runtime.broker import SHORTER_LOG, WrongBroker, check_partitions, check_same_cluster, cluster_id
+from shared.runtime.broker import (
+    SHORTER_LOG,
+    WrongBroker,
+    acknowledges,
+    check_partitions,
+    check_same_cluster,
+    cluster_id,
+    shorter,
+)
 from shared.runtime.commit import Commit
 from shared.runtime.database import WORKER_SETTINGS, Database, cluster_ids, take_name
 from shared.runtime.decider import Decider
@@ -38,6 +47,8 @@ log = logging.getLogger(__name__)
 
 SESSION_MS = 6_000
 """After this long without a heartbeat another worker takes a shard over (the broker's lowest default)."""
+HEARTBEAT_MS = 400
+"""So often a worker hears from its group, and so learns that a shard became free."""
 NAME_PATIENCE_S = 10.0
 """How long a worker waits for its name: the one before it may just be dying."""
 JOIN_PATIENCE_S = 12.0
@@ -95,6 +106,9 @@ class Worker:
         self._cluster = ""
         self.silent = False
         """The broker did not answer when it was looked at last."""
+        self.acknowledges = True
+        """A command would have been acknowledged then: so many copies of the topic were in sync."""
+        self._sending: dict[asyncio.Future[object], float] = {}
         self._short: set[TopicPartition] = set()
         self._joined = asyncio.Event()
         self._snapshots: dict[int, tuple[datetime, dict[str, int]]] = {}
@@ -122,7 +136,7 @@ class Worker:
             # For partitions that the fetcher looks at before `take` has put it where the shard stopped.
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_MS,
-            heartbeat_interval_ms=SESSION_MS // 3,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             max_partition_fetch_bytes=1 << 20,
             fetch_max_wait_ms=500,
             metadata_max_age_ms=METADATA_MS,
@@ -144,6 +158,12 @@ class Worker:
 
     async def _disconnect(self) -> None:
         await asyncio.gather(self._commit_offsets(), return_exceptions=True)
+        if self._stopping or not self.owners:
+            # A member with a name of its own keeps its place when it goes, and the client has no word for leaving: it
+            # tells the group only of one without. Who was told to stop leaves; who fails is back in a moment. But a
+            # place without a shard is not worth keeping: the group would give its next start the same, nothing,
+            # although the topics that were missing (on a broker that came back empty) are there by then.
+            self._consumer._coordinator._group_instance_id = None
         await asyncio.gather(self._consumer.stop(), self.producer.stop(), return_exceptions=True)
         await self._connection.close()
 
@@ -156,6 +176,25 @@ class Worker:
         """Ends `run` with this error."""
         self._failure = self._failure or error
         self._wake.set()
+
+    async def send(self, topic: str, partition: int, key: bytes, value: bytes, headers: envelope.Headers) -> None:
+        """Sends a record that comes from outside; returns when the broker has it."""
+        sent = await self.producer.send(topic, value, key=key, partition=partition, headers=headers)
+        self._sending[sent] = time.monotonic()
+        sent.add_done_callback(self._sent)
+        await asyncio.shield(sent)  # who asked may lose patience; the record is on its way all the same
+
+    def _sent(self, sent: asyncio.Future[object]) -> None:
+        del self._sending[sent]
+        if not sent.cancelled():
+            sent.exception()  # told to whoever still waits
+
+    @property
+    def unacknowledged_s(self) -> float:
+        """How long the broker has left a record of this worker without its acknowledgement."""
+        oldest = next(iter(self._sending.values()), None)
+        outside = time.monotonic() - oldest if oldest is not None else 0.0
+        return max([outside, *(owner.publisher.waiting_s for owner in self.owners.values())])
 
     @property
     def lag(self) -> int:
@@ -348,14 +387,17 @@ class Worker:
             await sweeper.close()
 
     async def _check_cluster(self) -> None:
+        bootstrap = self.settings.bootstrap()
         try:
-            found = await asyncio.wait_for(cluster_id(self.settings.bootstrap()), HOUSEKEEPING_S)
+            async with asyncio.timeout(HOUSEKEEPING_S):
+                # Nothing is asked of another cluster's topics: some make one that is asked for.
+                check_same_cluster(self._cluster, await cluster_id(bootstrap))
+                self.acknowledges = await acknowledges(bootstrap, commands_of(self.decider.service))
         except (KafkaError, OSError, TimeoutError):
             if not self.silent:
-                log.warning("the broker at %s does not answer; waiting for it", self.settings.bootstrap())
+                log.warning("the broker at %s does not answer; waiting for it", bootstrap)
             self.silent = True  # that is silence, not another cluster
             return
-        check_same_cluster(self._cluster, found)
         if self.silent:
             log.info("the broker answers again")
         self.silent = False
@@ -375,7 +417,7 @@ class Worker:
             ends = await asyncio.wait_for(self._consumer.end_offsets(list(decided)), HOUSEKEEPING_S)
         except (KafkaError, OSError, TimeoutError):
             return  # that is silence, not a shorter log
-        short = {tp for tp, offset in decided.items() if ends[tp] < offset}
+        short = shorter(decided, ends)
         for tp in sorted(short & self._short):
             raise WrongBroker(
                 f"{tp.topic}/{tp.partition} ends at offset {ends[tp]}, but it is decided up to {decided[tp]}: "

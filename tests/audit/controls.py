@@ -34,6 +34,31 @@ DEDUCTED = {
 }
 
 
+WAY = [
+    *("screening", "holding", "awaiting_payment", "verifying", "paying", "deducting", "awaiting_picking", "picking"),
+    *("awaiting_shipment", "in_delivery", "delivered", "closed"),
+]
+"""The straight way."""
+ASIDE = {
+    "in_review": ("screening", "in_review"),
+    "short": ("picking", "short"),
+    "returning": ("in_delivery", "returning"),
+    "released": ("awaiting_payment", "releasing cancelled"),
+    "reversed": ("awaiting_picking", "stopping reversing refunding cancelled"),
+    "sold_out": ("deducting", "refunding cancelled"),
+    "not_reachable": ("in_delivery", "returning refunding cancelled"),
+    "short_at_once": ("holding", "rejected"),
+    "refused": ("screening", "rejected"),
+}
+"""Where an order left it, by its phase or by the way it ended, and where it went from there."""
+MOVED_BY = {"screening": "PlaceOrder", "short": "PiecesShort", "releasing": "PaymentExpired"}
+"""The message that brings an order into a phase, where it matters."""
+STEPS = ("queued", "picking", "picked", "packed", "on_the_road", "delivered")
+"""The store's, each with a time of its own; what comes back was on the road."""
+REASONS = {"refused": "refused_by_risk"}
+"""Why an order came to nothing, where that is not the way it ended."""
+
+
 @dataclass(frozen=True)
 class Tale:
     """One order, and how it went. `way` says how an order ended that was called off."""
@@ -59,6 +84,18 @@ class Tale:
     @property
     def worth(self) -> int:
         return sum(PRICES[spu] * quantity for spu, quantity in self.wanted.items())
+
+    @property
+    def course(self) -> list[tuple[str, str]]:
+        """The timeline: phases and messages."""
+        aside = "short_at_once" if self.way == "short" else self.way or self.phase
+        left, then = (self.phase, "") if aside in WAY else ASIDE[aside]
+        phases = [*WAY[: WAY.index(left) + 1], *then.split()]
+        course = [(phase, MOVED_BY.get(phase, "Moved")) for phase in phases]
+        if self.dropped:
+            after = phases.index("picking") + 1
+            course[after:after] = [("short", "PiecesShort"), ("picking", "DropChosen")]
+        return course
 
     @property
     def paid(self) -> bool:
@@ -144,7 +181,8 @@ class World:
             await connection.execute("; ".join(statements))
 
     async def _insert(self, name: str, table: str, rows: list[tuple[Any, ...]]) -> None:
-        columns = COLUMNS.get(table, "")
+        names = COLUMNS.get(table, "").split(", ")[: len(rows[0])]
+        columns = f"({', '.join(names)})" if table in COLUMNS else ""
         places = ", ".join(f"${n}" for n in range(1, len(rows[0]) + 1))
         await self.of[name].executemany(f"insert into {table} {columns} values ({places})", rows)
 
@@ -242,7 +280,7 @@ class World:
             self._rows["risk", "timers"].append((t.order_id, "review", 0, LATER))
         if t.phase in ("delivered", "closed"):
             is_open = t.phase == "delivered"
-            window = (t.order_id, "open" if is_open else "shut", "a-1", STORE, LATER, 0)
+            window = (t.order_id, "open" if is_open else "shut", "a-1", STORE, LATER if is_open else NOON, 0)
             self._rows["aftersales", "windows"].append(window)
             if is_open:
                 self._rows["aftersales", "timers"].append((t.order_id, "window", 0, LATER))
@@ -302,7 +340,15 @@ class World:
         if t.phase not in DEDUCTED and t.way != "not_reachable":
             return
         phase = "waiting_for_slot" if t.slot and t.phase == "awaiting_picking" else DEDUCTED.get(t.phase, "inspected")
-        self._rows["logistics", "fulfilments"].append((t.order_id, STORE, phase, NOON))
+        reached = "on_the_road" if phase in ("returning", "inspected") else "queued" if phase == "short" else phase
+        done = STEPS.index(reached) + 1 if reached in STEPS else 0
+        times = [NOON if number < done else None for number in range(len(STEPS))]
+        over = NOON if phase == "inspected" else None
+        self._rows["logistics", "fulfilments"].append((t.order_id, STORE, phase, NOON, *times, over))
+        for entered in {"returning": ["returning"], "inspected": ["returning", "returned", "inspected"]}.get(phase, []):
+            found = [list(t.lines), list(t.lines.values()), ["resellable"] * len(t.lines)]
+            lines = found if entered == "inspected" else [[], [], []]
+            self._rows["logistics", "steps_back"].append((t.order_id, NOON, entered, "", "", *map(json.dumps, lines)))
         if phase == "waiting_for_slot":
             self._rows["logistics", "timers"].append((t.order_id, "slot_begins", 0, SLOT))
         columns = json.dumps(list(t.wanted)), json.dumps(list(t.wanted.values()))
@@ -324,7 +370,7 @@ class World:
             len(self.refunds(t)),
             int(t.way in ("reversed", "sold_out", "not_reachable")),
             "",
-            t.way,
+            REASONS.get(t.way, t.way),
             t.total if t.paid and t.way else t.total - t.worth,
             int(bool(t.dropped) or t.phase == "short"),
             "",
@@ -335,7 +381,7 @@ class World:
         slot = json.dumps({"start": SLOT.isoformat(), "end": (SLOT + timedelta(hours=1)).isoformat()})
         lines = json.dumps(list(t.lines)), json.dumps(list(t.lines.values()))
         self._rows["order", "baskets"].append((t.order_id, *lines, prices, None, slot if t.slot else None, None))
-        for phase, message in (("screening", "PlaceOrder"), (t.phase, "WhateverBringsItThere")):
+        for phase, message in t.course:
             self._entry(t, phase, message)
         if t.stray:
             self._entry(t, t.phase, "MoneyUnasked")
@@ -348,6 +394,9 @@ class World:
         if t.dropped:
             lots = [[spu, quantity, PRICES[spu], "", 0] for spu, quantity in t.wanted.items()]
             self._rows["order", "amendments"].append((t.order_id, json.dumps(lots), None, None))
+        if t.dropped or t.phase == "short":
+            for phase in ("open", "resolved") if t.dropped else ("open",):
+                self._paper(t, "ticket", {"ticket_id": f"t-{t.order_id}-1", "kind": "shortage", "phase": phase})
         for reference, amount in self.captures(t):
             self._paper(t, "payment", {"amount": amount, "reference": reference})
         for number, _, amount in self.refunds(t):
@@ -395,14 +444,16 @@ class World:
 
 
 COLUMNS = {
-    "documents": "(number, kind, store, order_id, at, spus, quantities, reverses)",
-    "ledger": "(store, at, kind, order_id, document, spus, on_hand, locked)",
-    "fulfilments": "(order_id, store, phase, received_at)",
-    "timeline": "(order_id, at, phase, message, actor)",
-    "papers": "(order_id, kind, at, body)",
-    "parked": "(shard, subject, topic, kafka_partition, kafka_offset, message_id, message_type, headers, code, reason, "
-    "parked_at)",
-    "webhooks": "(id, body, created_at, next_at)",
+    "documents": "number, kind, store, order_id, at, spus, quantities, reverses",
+    "ledger": "store, at, kind, order_id, document, spus, on_hand, locked",
+    "fulfilments": "order_id, store, phase, received_at, queued_at, picking_at, picked_at, packed_at, handed_over_at, "
+    "delivered_at, called_off_at",
+    "steps_back": "order_id, at, entered, reason, actor, spus, quantities, found",
+    "timeline": "order_id, at, phase, message, actor",
+    "papers": "order_id, kind, at, body",
+    "parked": "shard, subject, topic, kafka_partition, kafka_offset, message_id, message_type, headers, code, reason, "
+    "parked_at",
+    "webhooks": "id, body, created_at, next_at",
 }
 """Columns of tables that are not written whole, or whose first column numbers itself."""
 

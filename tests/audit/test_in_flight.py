@@ -11,7 +11,8 @@ import pytest
 from larder.audit import run
 from larder.audit.books import Books
 from larder.audit.gather import lives
-from larder.audit.quiet import Look, look
+from larder.audit.look import Look
+from larder.audit.quiet import look
 from tests.audit.controls import NOON, ORDERS, Tale, World
 
 pytestmark = pytest.mark.parts

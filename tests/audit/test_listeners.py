@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from larder.audit.quiet import LISTENERS
+from larder.audit.look import LISTENERS
 from shared.contracts.topics import SERVICES, commands_of
 from shared.runtime.decider import Decider
 

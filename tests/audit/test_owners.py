@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from larder.audit import audit
-from larder.audit.owners import DECIDED
+from larder.audit.tables import DECIDED
 from shared.contracts.topics import partition_for
 from shared.settings import SERVICES
 from tests.audit.controls import NOON, World

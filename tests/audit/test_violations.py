@@ -208,6 +208,7 @@ async def refund_missing_in_the_journal(w: World) -> None:
 
 @breaks(
     ("journal_is_payment", "o-stray"),
+    ("refunds_done", "o-stray"),
     ("refused_refund_has_ticket", "o-stray"),
     ("money_of_phase", "o-stray"),
 )
@@ -225,7 +226,7 @@ async def cancelled_order_keeps_a_unit(w: World) -> None:
     await w.break_("order", "update orders set refunded = refunded - 1 where order_id = 'o-sold-out'")
 
 
-@breaks(("money_of_phase", "o-picking"))
+@breaks(("money_of_phase", "o-picking"), ("total_is_lines", "o-picking"))
 async def order_worth_more_than_was_paid(w: World) -> None:
     await w.break_("order", "update orders set total = total + 1 where order_id = 'o-picking'")
 
@@ -235,12 +236,12 @@ async def payment_missing_on_the_page(w: World) -> None:
     await w.break_("order", "delete from papers where order_id = 'o-closed' and kind = 'payment'")
 
 
-@breaks(("refunds_fit_lines", "o-dropped"), ("journal_is_payment", "o-dropped"))
+@breaks(("refunds_fit_lines", "o-dropped"), ("journal_is_payment", "o-dropped"), ("refund_is_end", "o-dropped"))
 async def more_asked_back_than_the_line_was_paid(w: World) -> None:
     await w.break_("payment", "update refunds set amount = amount + 1 where order_id = 'o-dropped'")
 
 
-@breaks(("refused_refund_has_ticket", "o-dropped"))
+@breaks(("refused_refund_has_ticket", "o-dropped"), ("ticket_for_each", "o-dropped"))
 async def a_ticket_about_no_refund(w: World) -> None:
     await w.break_("aftersales", "update tickets set kind = 'refund_failed' where order_id = 'o-dropped'")
 
@@ -250,6 +251,7 @@ async def a_ticket_about_no_refund(w: World) -> None:
 
 @breaks(
     ("returns_fit", "o-returned"),
+    ("inspected_is_taken_back", "o-returned"),
     ("papers_show_documents", "o-returned"),
     ("movement_has_paper", "s-1 | 23"),
 )
@@ -285,7 +287,7 @@ async def a_ticket_that_the_window_does_not_count(w: World) -> None:
     await w.break_("aftersales", "update windows set open_tickets = 0 where order_id = 'o-calling'")
 
 
-@breaks(("tickets_are_counted", "o-dropped"))
+@breaks(("tickets_are_counted", "o-dropped"), ("ticket_is_on_page", "o-dropped"))
 async def a_ticket_that_waits_for_nothing(w: World) -> None:
     await w.break_("aftersales", "update tickets set phase = 'deciding' where order_id = 'o-dropped'")
     await w.break_("aftersales", "update windows set open_tickets = 1 where order_id = 'o-dropped'")
@@ -311,6 +313,7 @@ async def the_same_end_twice(w: World) -> None:
 
 @breaks(("one_end", "o-payable"))
 async def an_ended_order_revived(w: World) -> None:
+    await w.add("order", "timeline", "o-payable", NOON, "releasing", "PaymentExpired", "")
     await w.add("order", "timeline", "o-payable", NOON, "cancelled", "StockReleased", "")
     await w.add("order", "timeline", "o-payable", NOON, "awaiting_payment", "StockHeld", "")
 
@@ -320,7 +323,7 @@ async def an_end_that_is_not_marked(w: World) -> None:
     await w.break_("order", "update orders set ended = false where order_id = 'o-closed'")
 
 
-@breaks(("slot_is_kept", "o-delivered"), ("timeline_is_phase", "o-delivered"))
+@breaks(("slot_is_kept", "o-delivered"), ("timeline_is_phase", "o-delivered"), ("life_in_order", "o-delivered"))
 async def money_asked_for_when_the_slot_had_begun(w: World) -> None:
     await w.add("order", "timeline", "o-delivered", SLOT, "paying", "StockVerified", "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from larder.stack.copies import look
 from larder.stack.home import Home
 from larder.stack.jars import can_run_kafka
+from larder.stack.state import http_status
 from larder.stack.topics import admin
 from shared.contracts.topics import commands_of
 from shared.settings import SERVICES
@@ -29,6 +30,8 @@ pytestmark = [
     pytest.mark.skipif(can_run_kafka() is not None, reason="the brokers are run from Kafka's jars"),
 ]
 ANSWER_WAIT_S = 2
+READY_S = 30.0
+"""Until a service notices that nothing is acknowledged, or that it is again."""
 MADE_BEFORE, RETENTION_MS = commands_of("risk"), "86400001"
 
 
@@ -64,8 +67,9 @@ async def stack_on_three(cluster: Cluster) -> AsyncIterator[Mortal]:
 
 
 async def test_one_broker_may_go_and_two_make_everybody_wait(cluster: Cluster, stack_on_three: Mortal) -> None:
-    """With one of three brokers gone orders go on. With two gone none is acknowledged: who places one gets 503 and may
-    repeat it; no service dies of it. Once they are back everything comes to its end and the books are right."""
+    """With one of three brokers gone orders go on. With two gone none is acknowledged: no service is ready, who places
+    an order gets 503 and may repeat it, no service dies of it. Once they are back everything comes to its end and the
+    books are right."""
     stack = stack_on_three
     await all_is_kept_three_times(cluster)
     async with load(stack, 500, 15, seed=7) as playing:
@@ -76,10 +80,12 @@ async def test_one_broker_may_go_and_two_make_everybody_wait(cluster: Cluster, s
         await cluster.kill(1)
         await cluster.in_sync(2)
         await stack.goes_on("order", 10)
+        await ready(stack, SERVICES, 200)
         assert "not every copy is in sync: a broker is away, or behind" in await doctor(stack, 0)
 
         await cluster.kill(2)
         await cluster.in_sync(1)
+        await ready(stack, SERVICES, 503)
         refused(await stack.post("order", "/orders", order, key="patience"), 503, "answer_pending")
         refused(await stack.post("order", "/orders", order, key="patience"), 503, "answer_pending")
         assert "fewer copies in sync than min.insync.replicas, so nothing is acknowledged" in await doctor(stack, 1)
@@ -89,6 +95,7 @@ async def test_one_broker_may_go_and_two_make_everybody_wait(cluster: Cluster, s
         await cluster.back(2)
         await cluster.in_sync(3)
         await stack.goes_on("order")
+        await ready(stack, SERVICES, 200)
         assert good(await until_answered(stack, order, "patience"))["account"] == order["account"]
         assert {service: stack.identity(service) for service in SERVICES} == processes
         await playing.ended_well()
@@ -116,6 +123,16 @@ async def another_like_the_first(stack: Mortal) -> dict[str, Any]:
         "store": placed["store"],
         "lines": [{"spu": placed["lines"][0]["spu"], "quantity": 1}],
     }
+
+
+async def ready(stack: Mortal, services: Iterable[str], status: int) -> None:
+    """Waits until /readyz of these services answers with that status."""
+    for service in services:
+
+        async def answered(port: int = stack.settings.port(service)) -> bool:
+            return await http_status("127.0.0.1", port, "/readyz") == status
+
+        await until(answered, f"{service} to answer {status} at /readyz", READY_S)
 
 
 async def until_answered(stack: Mortal, order: dict[str, Any], key: str) -> Any:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from shared.contracts.aftersales import OpenWindow, WindowShut
+from shared.contracts.aftersales import WindowShut
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked, Slot
 from shared.contracts.inventory import (
     AdjustStock,
@@ -32,6 +32,7 @@ from shared.contracts.inventory import (
     VerifyStock,
 )
 from shared.contracts.logistics import (
+    Exchange,
     FreeSlot,
     FulfilmentDelivered,
     FulfilmentHandedOver,
@@ -83,11 +84,13 @@ from shared.contracts.risk import (
     WithdrawScreening,
 )
 from tests.contracts.controls_back import CONTROLS_BACK
+from tests.contracts.controls_tickets import CONTROLS_TICKETS
 
 SAMPLES = Path(__file__).parent / "samples"
 AT = datetime(2026, 11, 22, 18, 30, 15, 250_000, tzinfo=UTC)
 SLOT = Slot(start=AT.replace(minute=0, second=0, microsecond=0) + timedelta(hours=2), end=AT + timedelta(hours=3))
 DOOR = Delivery(lat=52.520008, lon=13.404954, address="Grocer's Lane 7, 3rd floor", phone="+49 30 555", note="ring ü")
+EXCHANGE = Exchange(ticket_id="t-o-7f3a-1", about="o-7f3a", spus=("milk-1l",), quantities=(1,))
 
 _ORDER: dict[str, Any] = {"order_id": "o-7f3a"}
 _IN_STORE: dict[str, Any] = {**_ORDER, "store": "s-mitte"}
@@ -159,7 +162,7 @@ CONTROLS: tuple[Message, ...] = (
     PaymentRefunded(**_ORDER, refund=1, amount=607, reference="ref-1", reason="sold_out", liable="store", at=AT),
     ReserveSlot(**_IN_STORE, slot=SLOT),
     FreeSlot(**_IN_STORE),
-    FulfilOrder(**_IN_STORE, **_LINES, slot=SLOT, delivery=DOOR),
+    FulfilOrder(**_IN_STORE, **_LINES, slot=SLOT, delivery=DOOR, take_along=EXCHANGE),
     StartPicking(**_IN_STORE),
     ReportPacked(**_IN_STORE),
     HandOver(**_IN_STORE, courier="c-9"),
@@ -174,9 +177,9 @@ CONTROLS: tuple[Message, ...] = (
     FulfilmentHandedOver(**_IN_STORE, courier="c-9"),
     FulfilmentDelivered(**_IN_STORE),
     SlotsSet(store="s-mitte", slots=1),
-    OpenWindow(**_OF_ACCOUNT),
     WindowShut(**_ORDER),
     *CONTROLS_BACK,
+    *CONTROLS_TICKETS,
 )
 
 

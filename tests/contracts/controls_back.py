@@ -6,11 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.contracts.aftersales import (
-    ApproveTicket,
     CancelChosen,
     DropChosen,
     InterceptAsked,
-    OpenTicket,
     RaiseTicket,
     RecordCall,
     RefundApproved,
@@ -18,8 +16,6 @@ from shared.contracts.aftersales import (
     ReopenCall,
     SettleTicket,
     SubstituteChosen,
-    TicketEnded,
-    TicketOpened,
 )
 from shared.contracts.base import Message
 from shared.contracts.inventory import (
@@ -34,23 +30,33 @@ from shared.contracts.inventory import (
     SubstituteShort,
     SubstituteStock,
     TakeBack,
+    TakeReturn,
 )
 from shared.contracts.logistics import (
     AmendFulfilment,
+    AnnounceReturn,
     BringGoodsBack,
+    BringReturn,
+    CollectReturn,
     DeliveryFailed,
     FulfilmentIntercepted,
     FulfilmentStopped,
     GoodsInspected,
     InspectGoods,
+    InspectReturn,
     InterceptDelivery,
     InterceptMissed,
     PiecesShort,
     ReportPicked,
     ReportUndeliverable,
+    ReturnAnnounced,
+    ReturnBrought,
+    ReturnInspected,
+    ReturnOverdue,
     StopFulfilment,
     StopMissed,
 )
+from shared.contracts.order import Delivery
 from shared.contracts.payment import PaymentRefundRefused
 from shared.contracts.risk import CustomerCancelled
 
@@ -58,6 +64,8 @@ AT = datetime(2026, 11, 22, 18, 30, tzinfo=UTC)
 _ORDER: dict[str, Any] = {"order_id": "o-7f3a"}
 _IN_STORE: dict[str, Any] = {**_ORDER, "store": "s-mitte"}
 _TICKET: dict[str, Any] = {**_ORDER, "ticket_id": "t-o-7f3a-1"}
+_DOOR = Delivery(lat=52.520008, lon=13.404954, address="Grocer's Lane 7, 3rd floor", phone="+49 30 555", note="ring ü")
+_RETURN: dict[str, Any] = {**_IN_STORE, "ticket_id": "t-o-7f3a-1"}
 _SHORT: dict[str, Any] = {"spus": ("bread",), "missing": (1,)}
 _CAME_BACK: dict[str, Any] = {
     "resellable_spus": ("milk-1l",),
@@ -78,13 +86,22 @@ CONTROLS_BACK: tuple[Message, ...] = (
     DropShort(**_IN_STORE, **_SHORT),
     SubstituteStock(**_IN_STORE, **_SHORT, substitute_spus=("rolls",), substitutes=(1,)),
     TakeBack(**_IN_STORE, **_CAME_BACK, reason="not_reachable"),
+    TakeReturn(**_IN_STORE, **_CAME_BACK, reason="returned"),
     StockLost(**_ORDER, **_SHORT),
     IssueReversed(**_ORDER, **_PAPERS),
     ShortDropped(**_ORDER, **_PAPERS),
     StockSubstituted(**_ORDER, **_PAPERS),
     SubstituteShort(**_ORDER, spus=("rolls",), missing=(1,)),
     GoodsTakenBack(**_ORDER, **_PAPERS),
-    PaymentRefundRefused(**_ORDER, refund=1, amount=607, reference="cap-1", code="not_refundable"),
+    PaymentRefundRefused(
+        **_ORDER,
+        refund=1,
+        amount=607,
+        reference="cap-1",
+        code="not_refundable",
+        reason="goods_overdue",
+        liable="courier",
+    ),
     AmendFulfilment(**_IN_STORE, spus=("milk-1l",), quantities=(2,)),
     StopFulfilment(**_IN_STORE),
     InterceptDelivery(**_IN_STORE),
@@ -99,17 +116,21 @@ CONTROLS_BACK: tuple[Message, ...] = (
     InterceptMissed(**_IN_STORE),
     DeliveryFailed(**_IN_STORE, reason="nobody at the door"),
     GoodsInspected(**_IN_STORE, **_CAME_BACK),
+    AnnounceReturn(**_RETURN, spus=("milk-1l", "bread"), quantities=(2, 1), delivery=_DOOR),
+    CollectReturn(**_RETURN, courier="c-9"),
+    BringReturn(**_RETURN),
+    InspectReturn(**_RETURN, spus=("milk-1l", "bread"), quantities=(1, 1), resellable=(True, False)),
+    ReturnAnnounced(**_RETURN, exchange=False),
+    ReturnBrought(**_RETURN, exchange=False),
+    ReturnInspected(**_RETURN, **_CAME_BACK, exchange=True),
+    ReturnOverdue(**_RETURN, exchange=False, collected=True, spus=("milk-1l",), quantities=(2,)),
     RaiseTicket(
         **_TICKET, account="a-12", store="s-mitte", kind="shortage", spus=("bread",), quantities=(1,), reason="short"
     ),
     SettleTicket(**_TICKET, phase="resolved", note="dropped"),
     ReopenCall(**_TICKET, note="substitute_out_of_stock"),
-    OpenTicket(**_TICKET, kind="intercept", reason="wrong address"),
     RecordCall(**_TICKET, outcome="substitute", **_CHOSEN),
-    ApproveTicket(**_TICKET),
     RejectTicket(**_TICKET, reason="found in the van"),
-    TicketOpened(**_TICKET, kind="shortage"),
-    TicketEnded(**_TICKET, kind="shortage", phase="resolved", note="dropped"),
     RefundApproved(**_TICKET),
     InterceptAsked(**_TICKET),
     SubstituteChosen(**_TICKET, **_CHOSEN),

@@ -9,6 +9,8 @@ import pytest
 
 from larder.simulation.world import DECIDERS
 from shared.contracts.base import Message
+from shared.contracts.logistics import DeliveryFailed
+from shared.contracts.risk import WithdrawScreening
 from shared.contracts.topics import partition_for
 from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
@@ -65,7 +67,8 @@ def test_parked_under_another_key(heard: Heard, link: int, key: bytes | None) ->
     for shard, shards in ((heard.home, SHARDS), (0, 1)):
         work = heard.read(heard.delivery(shard, key, link), shard, shards)
         assert (work.message, work.code) == (None, "wrong_key")
-        assert f"its {heard.message.KEY}, {heard.message.key!r}" in work.reason
+        field = {"order_id": "order_id (up to ~)"}.get(heard.message.KEY, heard.message.KEY)
+        assert f"its {field}, {heard.message.key!r}, and" in work.reason
 
 
 @each_heard
@@ -76,6 +79,14 @@ def test_parked_in_another_shard(heard: Heard, link: int) -> None:
         work = heard.read(heard.delivery(shard, heard.message.key.encode(), link), shard)
         assert (work.message, work.code) == (None, "wrong_partition")
         assert f"partition {heard.home} of {SHARDS}" in work.reason
+
+
+def test_a_replacement_order_lives_with_its_sales_order() -> None:
+    """Under one key, so in one shard; each is a subject of its own. Nobody's account is cut."""
+    sale, replacement = (DeliveryFailed(order_id=o, store="s-1", reason="") for o in ("o-1", "o-1~r12"))
+    assert (sale.key, replacement.key) == ("o-1", "o-1")
+    assert (sale.subject, replacement.subject) == ("o-1", "o-1~r12")
+    assert WithdrawScreening(order_id="o-1", account="a~1").key == "a~1"
 
 
 @each_heard

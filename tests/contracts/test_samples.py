@@ -44,7 +44,8 @@ def test_stored_sample_is_read_and_written_back(message: type[Message]) -> None:
     found = message.from_json(stored)
     assert found.to_json() == stored
     assert found == BY_TYPE[message.TYPE]
-    assert found.key == json.loads(stored)[message.KEY]
+    key = json.loads(stored)[message.KEY]
+    assert found.key == (key.partition("~")[0] if message.KEY == "order_id" else key)
     assert found.subject == json.loads(stored)[message.SUBJECT]
 
 

@@ -57,9 +57,12 @@ from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, Subs
 from shared.contracts.logistics import (
     AmendFulfilment,
     BringGoodsBack,
+    BringReturn,
+    CollectReturn,
     FulfilOrder,
     HandOver,
     InspectGoods,
+    InspectReturn,
     ReportDelivered,
     ReportPacked,
     ReportPicked,
@@ -67,6 +70,7 @@ from shared.contracts.logistics import (
     ReserveSlot,
     SetSlots,
     StartPicking,
+    StopFulfilment,
 )
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused, RefundPayment, ReportMoney, TakePayment
@@ -89,7 +93,7 @@ TABLES: Mapping[str, tuple[Table, ...]] = {
     "inventory": (inventory.HOLD, inventory.REQUEST),
     "risk": (risk.SCREENING, risk.CANCEL),
     "payment": (payment.PAYMENT, payment.REFUND, reports.REPORT),
-    "logistics": (logistics.FULFILMENT, logistics.RESERVATION, logistics.SLOT),
+    "logistics": (logistics.FULFILMENT, logistics.RETURN, logistics.RESERVATION, logistics.SLOT),
     "aftersales": (aftersales.AFTER_SALES, aftersales.TICKET),
 }
 ALL_TABLES = tuple(table for tables in TABLES.values() for table in tables)
@@ -111,6 +115,7 @@ ENDS: Mapping[str, frozenset[StrEnum]] = {
     "refund": frozenset({money.RefundPhase.REFUNDED, money.RefundPhase.REFUSED}),
     "report": frozenset({money.ReportPhase.CONFIRMED, money.ReportPhase.CONTRADICTED}),
     "fulfilment": frozenset({store_work.Phase.DELIVERED, store_work.Phase.STOPPED, store_work.Phase.INSPECTED}),
+    "return": frozenset({store_work.ReturnPhase.INSPECTED, store_work.ReturnPhase.OVERDUE}),
     "reservation": frozenset({store_work.ReservationPhase.REFUSED, store_work.ReservationPhase.FREED}),
     "slot": frozenset({store_work.SlotPhase.SET}),
     "customer's cancel": frozenset({screening.CancelPhase.COUNTED}),
@@ -171,7 +176,8 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     ReportMoney: (ReportMoney, reports.KnownMoney, reports.ToldBefore, reports.BooksDisagree),
     ReserveSlot: (ReserveSlot, store_work.PlaceFree, store_work.NoPlace),
     SetSlots: (SetSlots, store_work.EndMoved),
-    FulfilOrder: (FulfilOrder, store_work.FulfilLater),
+    FulfilOrder: (FulfilOrder, store_work.FulfilLater, store_work.AnnouncedAlong),
+    StopFulfilment: (StopFulfilment, store_work.CalledOff),
     complaint.WindowPassed: (complaint.WindowPassed, complaint.PassedUnderTickets),
     RaiseTicket: (RaiseTicket, complaint.TicketCame),
     RateOrder: (RateOrder, complaint.RatedByOther, complaint.RatedAgain, complaint.RatedWell, complaint.RatedBadly),
@@ -213,8 +219,19 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     RejectTicket: (complaint.Denied, complaint.ApprovalUnneeded, complaint.ClaimedByOther),
     **{
         asked: (asked, store_work.AskedInOtherStore)
-        for asked in (StartPicking, ReportPacked, HandOver, ReportDelivered, ReportUndeliverable, BringGoodsBack)
+        for asked in (
+            StartPicking,
+            ReportPacked,
+            HandOver,
+            ReportUndeliverable,
+            BringGoodsBack,
+        )
     },
+    **{
+        asked: (asked, store_work.AskedInOtherStore, store_work.WaitsForDelivery)
+        for asked in (CollectReturn, BringReturn)
+    },
+    ReportDelivered: (ReportDelivered, store_work.CollectedAtDelivery, store_work.AskedInOtherStore),
     ReportPicked: (
         ReportPicked,
         store_work.PiecesMissing,
@@ -227,6 +244,13 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
         InspectGoods,
         store_work.GoodsSorted,
         store_work.MoreThanSent,
+        store_work.LineUnknown,
+        store_work.AskedInOtherStore,
+    ),
+    InspectReturn: (
+        InspectReturn,
+        store_work.GoodsSorted,
+        store_work.MoreThanAnnounced,
         store_work.LineUnknown,
         store_work.AskedInOtherStore,
     ),
@@ -269,6 +293,8 @@ HEARD_OUTSIDE: frozenset[type[Message]] = frozenset(
         _order.OrderCancelled,
         _order.OrderRejected,
         _logistics.FulfilmentQueued,
+        _logistics.ReturnAnnounced,
+        _logistics.ReturnBrought,
         _logistics.PickingFinished,
         _logistics.SlotsSet,
         _inventory.GoodsReceived,

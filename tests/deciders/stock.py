@@ -19,6 +19,7 @@ from shared.contracts.inventory import (
     ReverseIssue,
     SubstituteStock,
     TakeBack,
+    TakeReturn,
     VerifyStock,
 )
 from shared.runtime.envelope import Delivery
@@ -86,6 +87,16 @@ def take_back(
         missing=tuple(gone.values()),
         reason=reason,
     )
+
+
+def take_return(
+    order: str = "o-1",
+    resellable: Mapping[str, int] | None = None,
+    damaged: Mapping[str, int] | None = None,
+    missing: Mapping[str, int] | None = None,
+    reason: str = "",
+) -> TakeReturn:
+    return TakeReturn(**take_back(order, resellable, damaged, missing, reason).model_dump())
 
 
 def count(request: str = "r-1", /, **deltas: int) -> AdjustStock:

@@ -77,7 +77,7 @@ def test_refund_only_pays_the_agreed_amount(when: str) -> None:
     scene = chain("refund_only", MILK, amount=50 if when == "opened" else None)
     assert scene.approves(amount=50 if when == "approved" else None, liable="supplier") == ""
     assert refunds(scene) == [(50, "refund_only", "supplier")]
-    assert scene.opens("refund_only", MILK, "t-2") == "line_unknown"
+    assert scene.opens("refund_only", MILK, "t-2") == "line_not_delivered"
     assert scene.ticket().settled == (Good("milk", 1, 129),)
 
 
@@ -311,7 +311,7 @@ def test_replacement_of_a_replacement_hangs_on_the_same_sales_order() -> None:
     scene.approves("t-3", about=SECOND)
     (refunded,) = scene.all(GoodsRefunded)
     assert (refunded.order_id, refunded.about, refunded.amount) == ("o-1", SECOND, 129)
-    assert scene.opens("refund_only", MILK, "t-4") == "line_unknown"
+    assert scene.opens("refund_only", MILK, "t-4") == "line_not_delivered"
 
 
 # -- quality and late intercepts ---------------------------------------------------------------------------------------
@@ -393,7 +393,7 @@ def test_pieces_in_one_ticket_cannot_be_in_another() -> None:
     scene = chain("return", OATS)
     assert scene.opens("refund_only", OATS, "t-2") == "more_than_delivered"
     assert scene.opens("refund_only", (("oat", 1),), "t-2") == ""
-    assert scene.opens("refund_only", (("oat", 1),), "t-3") == "line_unknown"
+    assert scene.opens("refund_only", (("oat", 1),), "t-3") == "line_not_delivered"
     outcome = scene.desk.when(opening("return", (("oat", 1),), "t-4"))
     assert isinstance(outcome, Refused)
     assert outcome.detail == "of what was delivered, and is in no other ticket, there are 0 oat"
@@ -413,7 +413,7 @@ def test_decided_ticket_keeps_its_pieces(kind: GoodsKind) -> None:
     """Refunded or replaced is done with."""
     scene = chain(kind, MILK)
     scene.approves()
-    assert scene.opens(kind, MILK, "t-2") == "line_unknown"
+    assert scene.opens(kind, MILK, "t-2") == "line_not_delivered"
     assert scene.approves() == "ticket_closed"
 
 
@@ -421,7 +421,7 @@ def test_decided_ticket_keeps_its_pieces(kind: GoodsKind) -> None:
     ("lines", "more", "code"),
     [
         ((), {}, "lines_needed"),
-        ((("caviar", 1),), {}, "line_unknown"),
+        ((("caviar", 1),), {}, "line_not_delivered"),
         ((("milk", 1), ("milk", 1)), {}, "more_than_delivered"),
         (MILK, {"amount": 130}, "amount_too_large"),
         (MILK, {"new": (("oat", 1, "milk"),)}, "replacement_does_not_fit"),
@@ -446,7 +446,7 @@ def test_amount_where_goods_move_refused(kind: GoodsKind) -> None:
     [
         ({"amount": 130}, "amount_too_large"),
         ({"lines": (("milk", 2),)}, "more_than_delivered"),
-        ({"lines": (("caviar", 1),)}, "line_unknown"),
+        ({"lines": (("caviar", 1),)}, "line_not_delivered"),
         ({"kind": "return", "amount": 10}, "amount_does_not_fit"),
     ],
 )
@@ -474,7 +474,7 @@ def test_ticket_about_an_order_that_is_not_delivered_is_asked_about() -> None:
     ("spu", "amount", "stands"),
     [
         ("milk", 129, (TicketPhase.OPEN, "")),
-        ("caviar", None, (TicketPhase.REJECTED, "line_unknown")),
+        ("caviar", None, (TicketPhase.REJECTED, "line_not_delivered")),
         ("milk", 130, (TicketPhase.REJECTED, "amount_too_large")),
     ],
 )

@@ -15,6 +15,7 @@ from shared.contracts.inventory import (
     IssueReversed,
     Paper,
     ShortDropped,
+    StockDeducted,
     StockSubstituted,
     SubstituteShort,
 )
@@ -30,6 +31,7 @@ from tests.deciders.stock import (
     reverse,
     substitute,
     take_back,
+    take_return,
     verify,
 )
 
@@ -241,6 +243,108 @@ def test_taken_back_with_nothing_to_write() -> None:
     assert stock.says(take_back()) == [GoodsTakenBack(order_id="o-1", documents=())]
 
 
+# -- back from the customer --------------------------------------------------------------------------------------------
+
+
+def test_restocked_or_written_off_when_a_customer_gives_goods_back() -> None:
+    """The same documents as from the road; what did not come into it stays the customer's."""
+    stock = issued()
+    back = take_return(resellable={"apple": 1}, damaged={"apple": 1}, missing={"milk": 1}, reason="returned")
+    assert stock.says(back) == [
+        document("RR-o-1", Kind.RETURN_RECEIPT, {"apple": 1}, reverses="SI-o-1", reason="returned"),
+        movement("RR-o-1", Kind.RETURN_RECEIPT, apple=1),
+        document("DR-o-1", Kind.DAMAGE_REPORT, {"apple": 1}, reason="damaged"),
+        document("DR-o-1~2", Kind.DAMAGE_REPORT, {"milk": 1}, reason="not_returned"),
+        GoodsTakenBack(
+            order_id="o-1",
+            documents=(
+                paper("RR-o-1", "return_receipt", apple=1),
+                paper("DR-o-1", "damage_report", apple=1),
+                paper("DR-o-1~2", "damage_report", milk=1),
+            ),
+        ),
+    ]
+    assert (stock.cell("apple"), stock.cell("milk")) == (Cell(7, 0), Cell(9, 0))
+    assert stock.phase() is Phase.DEDUCTED
+    assert stock.states["issue", "o-1"].lines == {"apple": Issued(4, 2), "milk": Issued(1, 0, 1)}
+
+
+def test_given_back_twice() -> None:
+    """Two tickets about one order: each has its documents, and together they cannot give back more than went out."""
+    stock = issued().given(take_return(resellable={"apple": 2}), take_return(resellable={"apple": 2}))
+    assert [d.number for d in stock.documents] == ["SI-o-1", "RR-o-1", "RR-o-1~2"]
+    assert stock.cell("apple") == Cell(10, 0)
+    with pytest.raises(MoreThanIssued):
+        stock.when(take_return(damaged={"apple": 1}))
+
+
+@pytest.mark.parametrize("before", [reverse(), take_back(missing={"apple": 4, "milk": 1})])
+def test_parked_when_a_customer_gives_back_what_never_arrived(before: Any) -> None:
+    """The order has nothing that its customer could have."""
+    with pytest.raises(NoCell):
+        issued().given(before).when(take_return(resellable={"apple": 1}))
+
+
+# -- a replacement order -----------------------------------------------------------------------------------------------
+
+
+def replaced() -> Stock:
+    """A store that has sent two apples to the customer of o-1 instead of others; there are three of oats as well."""
+    return issued(apple=4).given(hold("o-1~r1", apple=2), deduct("o-1~r1"))
+
+
+def test_issued_as_a_replacement() -> None:
+    """Nothing is sold: its issue is of another kind, and the numbers of its documents are made of its own id."""
+    stock = issued(apple=4).given(hold("o-1~r1", apple=2))
+    assert stock.says(deduct("o-1~r1")) == [
+        Document("RI-o-1~r1", Kind.REPLACEMENT_ISSUE, STORE, "o-1~r1", NOON, ("apple",), (2,)),
+        Movement(STORE, NOON, Kind.REPLACEMENT_ISSUE, "o-1~r1", "RI-o-1~r1", ("apple",), (-2,), (-2,)),
+        StockDeducted(order_id="o-1~r1", document="RI-o-1~r1", spus=("apple",), quantities=(2,)),
+    ]
+    assert stock.cell("apple") == Cell(4, 0)
+
+
+def test_substituted_in_a_replacement() -> None:
+    """The substitutes replace something too; the second of each kind is numbered on."""
+    stock = replaced()
+    for _ in range(2):
+        said = stock.says(substitute({"apple": 1}, {"oats": 1}, "o-1~r1"))
+    assert said[-1] == StockSubstituted(
+        order_id="o-1~r1",
+        documents=(
+            paper("IR-o-1~r1~2", "issue_reversal", apple=1),
+            paper("AD-o-1~r1~2", "adjustment", apple=-1),
+            paper("RI-o-1~r1~3", "replacement_issue", oats=1),
+        ),
+    )
+    assert (stock.cell("apple"), stock.cell("oats")) == (Cell(4, 0), Cell(1, 0))
+    assert stock.states["issue", "o-1~r1"].lines == {"apple": Issued(0), "oats": Issued(2)}
+
+
+@pytest.mark.parametrize(
+    ("message", "number"),
+    [
+        (reverse("o-1~r1"), "IR-o-1~r1"),
+        (take_back("o-1~r1", resellable={"apple": 2}), "RR-o-1~r1"),
+        (take_return("o-1~r1", resellable={"apple": 1}), "RR-o-1~r1"),
+    ],
+)
+def test_a_replacement_goes_back_like_any_issue(message: Any, number: str) -> None:
+    """Its documents name the replacement issue."""
+    back = replaced().says(message)[0]
+    assert isinstance(back, Document)
+    assert (back.number, back.reverses) == (number, "RI-o-1~r1")
+
+
+def test_no_number_of_a_replacement_is_one_of_its_sales_order() -> None:
+    """Both drop twice."""
+    stock = replaced()
+    for order in ("o-1", "o-1~r1"):
+        stock.given(drop(order, apple=1), drop(order, apple=1))
+    numbers = [d.number for d in stock.documents]
+    assert len(set(numbers)) == len(numbers) == 10
+
+
 MORE_THAN_WENT_OUT: list[Any] = [
     reverse(apple=5),
     reverse(rye=1),
@@ -252,6 +356,9 @@ MORE_THAN_WENT_OUT: list[Any] = [
     take_back(resellable={"apple": 2}, damaged={"apple": 1}, missing={"apple": 2}),
     take_back(damaged={"rye": 1}),
     take_back(missing={"milk": 2}),
+    take_return(resellable={"apple": 5}),
+    take_return(damaged={"apple": 3}, missing={"apple": 2}),
+    take_return(missing={"rye": 1}),
 ]
 
 
@@ -273,6 +380,8 @@ def test_raises_when_more_would_go_back_than_went_out(message: Any) -> None:
         (take_back(missing={"apple": 4}), take_back(missing={"apple": 1})),
         (take_back(resellable={"apple": 3}), take_back(missing={"apple": 2})),
         (drop(apple=3), take_back(resellable={"apple": 2})),
+        (take_return(damaged={"apple": 3}), take_back(resellable={"apple": 2})),
+        (take_return(resellable={"apple": 1}), drop(apple=4)),
     ],
 )
 def test_raises_when_more_would_go_back_in_two_steps(before: Any, message: Any) -> None:
@@ -283,7 +392,9 @@ def test_raises_when_more_would_go_back_in_two_steps(before: Any, message: Any) 
 
 
 @pytest.mark.parametrize("before", [[], [hold("o-1", apple=1)], [hold("o-1", apple=1), release()]])
-@pytest.mark.parametrize("message", [reverse(), drop(apple=1), substitute({}, {"apple": 1}), take_back()])
+@pytest.mark.parametrize(
+    "message", [reverse(), drop(apple=1), substitute({}, {"apple": 1}), take_back(), take_return()]
+)
 def test_parked_when_nothing_was_issued(before: list[Any], message: Any) -> None:
     """Only what left the books can go back."""
     stock = Stock(apple=5).given(*before)
@@ -300,6 +411,7 @@ steps = st.one_of(
     st.builds(substitute, some_pieces, some_pieces),
     st.builds(lambda of: reverse(**of), pieces),
     st.builds(lambda good, bad, gone: take_back("o-1", good, bad, gone), pieces, pieces, pieces),
+    st.builds(lambda good, bad, gone: take_return("o-1", good, bad, gone), pieces, pieces, pieces),
     st.just(verify()),
 )
 

@@ -109,7 +109,7 @@ def test_delivered_step_by_step() -> None:
         FulfilmentHandedOver(**OF, courier="c-1"),
         FulfilmentDelivered(**OF),
     ]
-    minutes = [NOON + timedelta(minutes=n) for n in range(6)]
+    minutes: list[Any] = [NOON + timedelta(minutes=n) for n in range(6)]
     assert fulfilment(scene) == Fulfilment("o-1", "s-1", Phase.DELIVERED, NOON, None, None, "c-1", *minutes)
 
 

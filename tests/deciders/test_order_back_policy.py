@@ -87,6 +87,7 @@ def test_file_speaks_of_every_phase_and_every_actor() -> None:
 def test_everybody_who_can_have_a_token_is_an_actor() -> None:
     """Admins act as customer service does; workers and programs are the system."""
     known = {role: actor_of(Caller(role).actor) for role in Role}
+    assert known == {role: actor_of(Caller(role, name="jo:m").actor) for role in Role}
     assert known.pop(Role.CUSTOMER) is Actor.CUSTOMER
     assert known.pop(Role.CUSTOMER_SERVICE) is known.pop(Role.ADMIN) is Actor.CUSTOMER_SERVICE
     assert set(known.values()) == {Actor.SYSTEM}

@@ -50,13 +50,7 @@ def given_back(number: int = 1, amount: int = 1000) -> GatewayRefunded:
 def refused(number: int, amount: int, code: str) -> PaymentRefundRefused:
     """What the order hears when it will not be done."""
     return PaymentRefundRefused(
-        order_id="o-1",
-        refund=number,
-        amount=amount,
-        reference="cap-1",
-        code=code,
-        reason="sold_out",
-        liable="store",
+        order_id="o-1", refund=number, amount=amount, reference="cap-1", code=code, reason="sold_out"
     )
 
 

@@ -23,8 +23,8 @@ from services.aftersales.state import (
     TicketPhase,
 )
 from services.inventory.state import Phase as HoldPhase
-from services.logistics.decider import FULFILMENT
-from services.logistics.state import GoodsSorted, PiecesMissing
+from services.logistics.decider import FULFILMENT, RETURN
+from services.logistics.state import CollectedAtDelivery, GoodsSorted, PiecesMissing, ReturnPhase
 from services.logistics.state import Phase as StorePhase
 from services.order.decider import SALES_ORDER
 from services.order.policy import CANCEL_POLICY, Policy
@@ -39,6 +39,8 @@ from shared.contracts.asyncapi import messages, sends
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
 from shared.contracts.logistics import (
     BringGoodsBack,
+    BringReturn,
+    CollectReturn,
     HandOver,
     ReportDelivered,
     ReportPacked,
@@ -212,6 +214,9 @@ OFFERED: list[tuple[Table, StrEnum, set[type]]] = [
     (FULFILMENT, StorePhase.ON_THE_ROAD, {ReportDelivered, ReportUndeliverable}),
     (FULFILMENT, StorePhase.RETURNING, {BringGoodsBack}),
     (FULFILMENT, StorePhase.RETURNED, {GoodsSorted}),
+    (RETURN, ReturnPhase.ANNOUNCED, {CollectReturn, CollectedAtDelivery, BringReturn}),
+    (RETURN, ReturnPhase.COLLECTED, {BringReturn}),
+    (RETURN, ReturnPhase.RETURNED, {GoodsSorted}),
 ]
 """Phases that wait for a person, and all that this person may do."""
 

@@ -58,6 +58,17 @@ FORGED = {
         for role in ("customer", "admin")
         for account in (" ", "a-1 ", "a\n1", "\u200b", "\u3164", "a" * 129)
     },
+    **{
+        f"a name of a {role} that is none: {name!a:.20}": "Bearer "
+        + jwt.encode(
+            {"role": role, "account": "a-1", "name": name, "sub": "x", "exp": 9_999_999_999}, SETTINGS.secret()
+        )
+        for role, names in (
+            ("customer", ("maria", "")),
+            ("admin", ("", "a b", "a\n", "a" * 65, 5, True, ["a"], {"a": 1})),
+        )
+        for name in names
+    },
     "never expires": "Bearer " + jwt.encode({"role": "admin", "sub": "x"}, SETTINGS.secret()),
     "ends on no day": "Bearer " + jwt.encode({"role": "admin", "sub": "x", "exp": 10**20}, SETTINGS.secret()),
     "other characters": "Bearer ÄÖÜ.äöü.ß",
@@ -106,13 +117,19 @@ async def test_a_store_worker_works_in_the_store_of_the_token(shop: Shop) -> Non
     """A store in the token binds; without one the worker works in all stores."""
     there = shop.token("picker", store="s-1")
     assert (await shop.client.post("/stores/s-1/pick", headers=there)).json() == {"actor": "picker:"}
+    named = shop.token("picker", store="s-1", name="jo")
+    assert (await shop.client.post("/stores/s-1/pick", headers=named)).json() == {"actor": "picker:jo"}
     check_problem(await shop.client.post("/stores/s-2/pick", headers=there), 403, "wrong_store")
     for everywhere in (shop.token("picker"), shop.token("admin", store="s-1")):
         assert (await shop.client.post("/stores/s-2/pick", headers=everywhere)).status_code == 200
 
 
 def test_a_caller_is_named_in_books_and_keys() -> None:
-    """The actor of a customer is the account, and so is the scope of its idempotency keys."""
+    """The actor of a customer is the account, of who works here the name; so is the scope of its idempotency keys."""
     customer = Caller(Role.CUSTOMER, "a-1", None, "a-1")
     assert (customer.actor, customer.identity) == ("customer:a-1", "customer:a-1")
-    assert Caller(Role.PICKER, None, "s-1", "picker").actor == "picker:"
+    nameless = Caller(Role.PICKER, None, "s-1", "picker")
+    assert (nameless.actor, nameless.identity) == ("picker:", "picker:picker")
+    for account in (None, "a-1"):
+        jo = Caller(Role.PICKER, account, "s-1", "jo", "jo")
+        assert (jo.actor, jo.identity) == ("picker:jo", "picker:jo")

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from larder.load.mix import Back, Chooser, Mix, Tail
+from larder.load.mix import After, Back, Chooser, Mix, Tail
 from shared.settings import Settings
 
 
@@ -32,7 +32,7 @@ def test_shares_come_out_as_asked():
 
 def test_no_shares_means_that_all_pay():
     """A mix of nothing is only good customers."""
-    assert set(drawn(Mix(0, 0, 0, 0, 0, 0, Back.none()), 1, 1_000)) == {Tail.PAYS}
+    assert set(drawn(Mix(0, 0, 0, 0, 0, 0, Back.none(), After.none()), 1, 1_000)) == {Tail.PAYS}
 
 
 @pytest.mark.parametrize("shares", [{"unpaid": -0.1}, {"cancel": 1.1}, {"unpaid": 0.6, "cancel": 0.6}])

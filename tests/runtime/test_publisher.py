@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
+from types import SimpleNamespace
 
 import pytest
 
@@ -195,3 +196,31 @@ def test_rows_of_these_tests_are_numbered_like_the_real_ones() -> None:
     links: Iterable[int] = [int(dict(headers)["link"]) for row in made for _, _, headers in row.records]
     assert list(links) == numbers(6)
     assert [(r.first_link, r.last_link) for r in made] == [(1, 2), (3, 4), (5, 6)]
+
+
+async def test_how_long_nothing_was_acknowledged_counts_from_the_last_acknowledgement(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy link always has rows that wait; what tells is that none of them gets on."""
+    now_s = 100.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now_s))
+    producer = FakeProducer()
+    publisher = start(producer)
+    assert publisher.waiting_s == 0
+    producer.held = True
+    publisher.put(rows(1))
+    await until(lambda: producer.sends == 1)
+    now_s += 7
+    publisher.put(rows(2)[1:])
+    assert publisher.waiting_s == 7
+    producer.release()
+    producer.held = True
+    await until(lambda: producer.sends == 2)
+    now_s += 3
+    assert publisher.waiting_s == 3
+    producer.release()
+    await until(lambda: publisher.waiting == 0)
+    assert publisher.waiting_s == 0
+    now_s += 60
+    publisher.put(rows(3)[2:])
+    assert publisher.waiting_s == 0

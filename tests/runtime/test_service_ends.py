@@ -93,12 +93,16 @@ class Pool:
         return 1
 
 
-def worker(*, assigned: bool = True, silent: bool = False, lag: int = 0) -> Any:
+def worker(
+    *, assigned: bool = True, silent: bool = False, acknowledges: bool = True, unacknowledged_s: float = 0, lag: int = 0
+) -> Any:
     """What of a worker readiness looks at."""
     taken = asyncio.Event()
     if assigned:
         taken.set()
-    return SimpleNamespace(assigned=taken, silent=silent, lag=lag)
+    return SimpleNamespace(
+        assigned=taken, silent=silent, acknowledges=acknowledges, unacknowledged_s=unacknowledged_s, lag=lag
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,6 +111,9 @@ def worker(*, assigned: bool = True, silent: bool = False, lag: int = 0) -> Any:
         (worker(), None, None),
         (worker(assigned=False), None, "owns no shard"),
         (worker(silent=True), None, "the broker does not answer"),
+        (worker(acknowledges=False), None, "too few copies"),
+        (worker(unacknowledged_s=5.4), None, "acknowledged nothing for 5 s"),
+        (worker(unacknowledged_s=4), None, None),
         (worker(lag=101), None, "101 records behind"),
         (worker(lag=100), None, None),
         (worker(), ConnectionRefusedError(), "database does not answer"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 import pytest
@@ -18,6 +18,8 @@ from shared.settings import Settings
 
 pytestmark = pytest.mark.parts
 PATIENCE_S = 40
+HAND_OVER_S = 2.0
+"""It takes half a second; a busy machine has some more."""
 
 
 @pytest.fixture
@@ -94,6 +96,32 @@ async def test_of_two_workers_of_one_name_the_first_lives_on(
     assert not running.done()
     first.stop()
     await asyncio.wait_for(running, PATIENCE_S)
+
+
+async def test_the_shard_of_a_worker_that_stops_is_another_s_at_once(migrated: Settings, books) -> None:
+    """Only one that dies is expected back; whoever is told to stop says so to its group, and another goes on."""
+    workers = [worker(migrated.model_copy(update={"worker": number})) for number in (0, 1)]
+    running = [asyncio.create_task(one.run()) for one in workers]
+    try:
+        await until(lambda: bool(workers[0].owners) != bool(workers[1].owners), PATIENCE_S)
+        owner = int(bool(workers[1].owners))
+        other = workers[1 - owner]
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        workers[owner].stop()
+        await until(lambda: bool(other.owners), HAND_OVER_S)
+        print(f"handed over in {loop.time() - began:.3f} s")
+    finally:
+        for one in workers:
+            one.stop()
+        await asyncio.wait_for(asyncio.gather(*running), PATIENCE_S)
+
+
+async def until(true: Callable[[], bool], patience_s: float) -> None:
+    """Waits until it is; a TimeoutError when it is not in time."""
+    async with asyncio.timeout(patience_s):
+        while not true():
+            await asyncio.sleep(0.01)
 
 
 async def test_a_worker_that_is_told_no_share_ends(migrated: Settings, books, monkeypatch: pytest.MonkeyPatch) -> None:

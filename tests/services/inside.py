@@ -75,10 +75,19 @@ class Inside:
         await self._rests.close()
 
     async def ask(
-        self, method: str, path: str, body: Any = None, *, role: str = "admin", account: str | None = None, **more: Any
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        role: str = "admin",
+        account: str | None = None,
+        name: str | None = None,
+        **more: Any,
     ) -> httpx.Response:
         """A request of somebody with a token of this role."""
-        headers = {"Authorization": f"Bearer {tokens.create(SETTINGS, role, account)}", **more.pop("headers", {})}
+        token = tokens.create(SETTINGS, role, account, name=name)
+        headers = {"Authorization": f"Bearer {token}", **more.pop("headers", {})}
         return await self._client.request(method, path, json=body, headers=headers, **more)
 
     async def post_bytes(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:

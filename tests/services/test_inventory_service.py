@@ -23,6 +23,7 @@ from shared.contracts.inventory import (
     ReverseIssue,
     SubstituteStock,
     TakeBack,
+    TakeReturn,
     VerifyStock,
 )
 from shared.runtime.envelope import Delivery
@@ -177,6 +178,26 @@ async def test_documents_of_an_order(inventory: Inside) -> None:
     assert ok(await get(inventory, "/documents/SI-o-1")) == issue
     problem(await get(inventory, "/documents/SI-o-2"), 404, "document_unknown")
     assert ok(await get(inventory, "/documents?order=o-2"))["items"] == []
+
+
+async def test_documents_of_a_replacement_order(inventory: Inside) -> None:
+    """Its own, under its own id, and none of them among its sales order's; a customer gives some of it back later."""
+    for order in ("o-1", "o-1~r1"):
+        await in_one_batch(inventory, hold(order, apple=2), DeductStock(**about(order)))
+    for _ in range(2):
+        back = TakeReturn(**about("o-1~r1"), resellable_spus=("apple",), resellable=(1,), reason="returned")
+        assert await in_one_batch(inventory, back) == ["GoodsTakenBack"]
+    assert await in_one_batch(inventory, back) == ["MessageParked"]  # so much never went out
+    documents = ok(await get(inventory, "/documents?order=o-1~r1"))["items"]
+    assert [(d["number"], d["kind"], d["reverses"]) for d in documents] == [
+        ("RI-o-1~r1", "replacement_issue", None),
+        ("RR-o-1~r1", "return_receipt", "RI-o-1~r1"),
+        ("RR-o-1~r1~2", "return_receipt", "RI-o-1~r1"),
+    ]
+    assert ok(await get(inventory, "/documents/RI-o-1~r1")) == documents[0]
+    assert [d["number"] for d in ok(await get(inventory, "/documents?order=o-1"))["items"]] == ["SI-o-1"]
+    problem(await get(inventory, "/documents?order=o-1~2"), 422, "invalid_request")
+    assert await stock(inventory, "apple") == (8, 0, 8)
 
 
 async def test_goods_come_in(inventory: Inside) -> None:

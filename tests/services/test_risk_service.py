@@ -227,12 +227,12 @@ async def test_review_decided_by_a_person(risk: Inside, verdict: str, said: str)
     (review,) = (await risk.ask("GET", "/reviews", role="risk_analyst")).json()["items"]
     assert (review["order_id"], review["account"], review["total"]) == ("o-1", "a-1", 649)
     assert (review["device"], review["address"], review["verdict"]) == ("d-1", "12 Mill Lane", None)
-    answer = await risk.ask("POST", "/reviews/o-1", {"verdict": verdict, "note": "n"}, role="risk_analyst")
+    answer = await risk.ask("POST", "/reviews/o-1", {"verdict": verdict, "note": "n"}, role="risk_analyst", name="kim")
     assert (answer.status_code, answer.headers["Location"]) == (202, "/reviews/o-1")
     assert (answer.json()["verdict"], answer.json()["note"], answer.json()["decided_by"]) == (
         verdict,
         "n",
-        "risk_analyst:",
+        "risk_analyst:kim",
     )
     assert (await risk.ask("GET", "/reviews")).json()["items"] == []
     assert said in str(risk.commits[-1].outbox)

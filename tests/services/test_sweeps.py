@@ -27,7 +27,7 @@ from services.risk.decider import DECIDER as RISK
 from services.risk.store import SWEEPS as RISK_SWEEPS
 from services.risk.store import RiskStore
 from shared.contracts.aftersales import OpenTicket, TicketEnded, TicketKind
-from shared.contracts.logistics import FulfilOrder
+from shared.contracts.logistics import AnnounceReturn, FulfilOrder
 from shared.contracts.order import PlaceOrder
 from shared.contracts.risk import OrderRefused, ScreenOrder
 from shared.runtime import sweep
@@ -216,6 +216,34 @@ async def test_a_fulfilment_s_address_goes(parts: RealParts) -> None:
         assert (after["delivery"], "her dog bites" in str(after)) == (None, False)
         assert (after["lines"], after["courier"], after["phase"]) == (before["lines"], "c-1", "inspected")
         assert (await page(service, "/fulfilments/o-2"))["delivery"] is not None
+
+
+async def test_a_return_s_address_goes(parts: RealParts) -> None:
+    """Once its goods are at the store or overdue; what they were stays."""
+    async with running("logistics", parts) as (service, sweep_after):
+        for number in (1, 2):
+            await service.hear(
+                AnnounceReturn(
+                    order_id="o-1",
+                    store="s-1",
+                    ticket_id=f"t-{number}",
+                    spus=("apple",),
+                    quantities=(2,),
+                    delivery=DOOR,
+                )
+            )
+        looked = {"lines": [{"spu": "apple", "quantity": 2, "resellable": True}]}
+        for step, body in (("goods-back", {}), ("inspected", looked)):
+            assert (await service.ask("POST", f"/returns/t-1/{step}", body)).status_code == 202, step
+        before = await page(service, "/returns/t-1")
+        await sweep_after(89)
+        assert await page(service, "/returns/t-1") == before
+        await sweep_after(91)
+        assert await page(service, "/returns/t-1") == {**before, "delivery": None}
+        assert (await page(service, "/returns/t-2"))["delivery"]["address"] == DOOR.address
+        assert await service.time_passes(86_410) == ["ReturnOverdue"]
+        await sweep_after(92)
+        assert await count(service, "returns where delivery is not null") == 0
 
 
 async def test_a_ticket_s_words_go(parts: RealParts) -> None:

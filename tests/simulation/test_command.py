@@ -34,7 +34,7 @@ def test_a_failure_tells_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) ->
     told = json.loads(last)
     seed = told["failed_seeds"][0]
     assert told["violations"] > 0
-    assert any("hold_is_ledger: o-" in line for line in lines)
+    assert any("hold_is_its_moves [o-" in line for line in lines)
     assert any("inventory.commands" in line and "ReleaseStock" in line for line in lines)
     assert f"  to see it again: larder simulate --seeds {seed}..{seed}" in lines
     again = runner.invoke(app, ["simulate", "--seeds", f"{seed}..{seed}"])

@@ -72,7 +72,7 @@ def test_the_weather_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Owner, "retire", retired)
     monkeypatch.setattr(Owner, "_crash", crashed)
-    for seed in range(1, 41):
+    for seed in range(1, 71):
         world = World(seed)
         world.run()
         for service, database in world.databases.items():

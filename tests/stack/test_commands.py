@@ -31,9 +31,9 @@ def larder(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProce
 
 def test_a_token_is_the_last_line(tmp_path: Path) -> None:
     """Scripts take the last line as it is."""
-    done = larder(tmp_path, "token", "--role", "courier", "--store", "s-1", LARDER_TOKEN_SECRET=SECRET)
+    done = larder(tmp_path, "token", "--role", "courier", "--store", "s-1", "--name", "jo", LARDER_TOKEN_SECRET=SECRET)
     claims = tokens.read(Settings(token_secret=SECRET), done.stdout.splitlines()[-1])
-    assert (claims.role, claims.store) == ("courier", "s-1")
+    assert (claims.role, claims.store, claims.name) == ("courier", "s-1", "jo")
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,8 @@ def test_a_token_is_the_last_line(tmp_path: Path) -> None:
     [
         (("token", "--role", "king"), "there is no role 'king'; the roles are customer"),
         (("token", "--role", "customer"), "names its account"),
+        (("token", "--role", "customer", "--account", "a-1", "--name", "jo"), "no person who works here"),
+        (("token", "--role", "picker", "--name", "Jo M."), "the person 'Jo M.' is no name"),
         (("topics",), "no broker is known: run `larder up`"),
         (("parked", "list"), "no database is known: run `larder up`"),
         (("parked", "show", "nonsense"), "is no id of a parked message"),

@@ -26,6 +26,8 @@ def test_a_token_says_who_asks(settings: Settings) -> None:
     assert tokens.read(settings, token) == tokens.Claims("customer", "a-1", account="a-1")
     token = tokens.create(settings, "picker", store="s-1")
     assert tokens.read(settings, token) == tokens.Claims("picker", "picker", store="s-1")
+    token = tokens.create(settings, "picker", store="s-1", name="jo")
+    assert tokens.read(settings, token) == tokens.Claims("picker", "jo", store="s-1", name="jo")
 
 
 def test_roles_that_do_not_exist_and_customers_without_account_are_refused(settings: Settings) -> None:
@@ -70,10 +72,12 @@ def test_a_forged_token_is_refused(settings: Settings) -> None:
         {"sub": "x", "role": "customer", "account": 7, "exp": 2**40},
         {"sub": "x", "role": "admin"},
         {"role": "admin", "exp": 2**40},
+        {"sub": "x", "role": "customer", "account": "a-1", "name": "maria", "exp": 2**40},
+        {"sub": "x", "role": "admin", "name": "Maria M.", "exp": 2**40},
     ],
 )
 def test_a_signed_token_without_sense_is_refused(settings: Settings, claims: dict[str, object]) -> None:
-    """Whoever signs with our secret by other means must still name a known role, an end and an account."""
+    """Whoever signs with our secret by other means must still name a known role, an end, an account and a person."""
     with pytest.raises(tokens.TokenError):
         tokens.read(settings, jwt.encode(claims, SECRET, algorithm="HS256"))
 
@@ -105,3 +109,17 @@ def test_a_store_that_is_no_name_gets_no_token(settings: Settings, store: str) -
     """There can be no such store."""
     with pytest.raises(tokens.TokenError, match="is no name"):
         tokens.create(settings, "picker", store=store)
+
+
+@pytest.mark.parametrize("name", ["", " ", "Maria M.", "jo\n", "a" * 65, "\x1b[2J", "-jo", "jo~1", "\ud800"])
+def test_a_person_without_a_proper_name_gets_no_token(settings: Settings, name: str) -> None:
+    """It stands in timelines and documents for good, behind a colon; the sentence can be shown anywhere."""
+    with pytest.raises(tokens.TokenError, match=r"the person .* is no name") as refused:
+        tokens.create(settings, "picker", name=name)
+    assert str(refused.value).isprintable()
+
+
+def test_a_customer_is_nobody_who_works_here(settings: Settings) -> None:
+    """Its account says who it is; a second name could pass for another's."""
+    with pytest.raises(tokens.TokenError, match="names its account, and no person"):
+        tokens.create(settings, "customer", account="a-1", name="maria")

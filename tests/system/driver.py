@@ -99,13 +99,14 @@ class Stack:
     # -- HTTP ------------------------------------------------------------------------------------------------------
 
     def token(self, who: str, *, ttl_s: float = 3600) -> str:
-        """A token as `larder token` prints it."""
+        """A token as `larder token` prints it: `customer:account`, `picker:name@store`, `admin`."""
         kept = self._tokens.get(who)
         if kept and ttl_s == 3600:
             return kept
         role, _, store = who.partition("@")
-        role, _, account = role.partition(":")
-        token = tokens.create(self.settings, role, account or None, store or None, ttl_s)
+        role, _, whose = role.partition(":")
+        person = {"account" if role == "customer" else "name": whose or None}
+        token = tokens.create(self.settings, role, store=store or None, ttl_s=ttl_s, **person)
         return self._tokens.setdefault(who, token) if ttl_s == 3600 else token
 
     def url(self, service: str, path: str) -> str:

@@ -25,6 +25,24 @@ async def test_cancel_before_payment(shop: Shop) -> None:
     await shop.stock_is(shop.apple, 100)
 
 
+async def test_who_did_it_has_a_name(shop: Shop) -> None:
+    """The timeline and the document show the person, and not only what it is for."""
+    order = await shop.payable({shop.apple: 1})
+    good(await shop.cancel(order, wait=10, by="customer_service:maria"))
+    ended = await shop.order(order["order_id"])
+    assert (ended["reason"], ended["timeline"][-2]["actor"]) == (
+        "cancelled_by_customer_service",
+        "customer_service:maria",
+    )
+    body = {"lines": [{"spu": shop.apple, "quantity": 1}]}
+    receipt = good(
+        await shop.stack.post(
+            "inventory", f"/stores/{shop.store}/goods-receipts", body, by=f"storekeeper:jo@{shop.store}"
+        )
+    )
+    assert receipt["actor"] == "storekeeper:jo"
+
+
 async def test_cancel_right_behind_the_basket(shop: Shop) -> None:
     """Whatever step the order is at when the wish comes, it ends as cancelled and holds nothing."""
     slot = await shop.slot(in_s=3600, places=50)

@@ -1,0 +1,332 @@
+"""The simulation as a source of books: what `larder.audit` gathers from PostgreSQL, made of the rows of one evening.
+
+An evening is judged at its end, when all has come to rest and nothing is swept: whatever is due then is late.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from larder.audit.leftovers import answered_once, nothing_is_left
+from larder.audit.life import BOOKS, ENDS, Life
+from larder.audit.links import Kept, Outbox, links_are_even
+from larder.audit.look import Counted, Look, Waiting, links_of
+from larder.audit.owners import Decided, decided_by_its_shard
+from larder.audit.parked import Parked, nothing_of_ours_parked
+from larder.audit.phases import NEWS
+from larder.audit.report import Report
+from larder.audit.rules import judge
+from larder.audit.stock import Movement, Stock, document_moved_once, places_are_reservations
+from larder.simulation.clock import NOON
+from larder.simulation.rows import Row, Rows
+from shared.contracts.topics import SERVICES
+
+END = datetime.max.replace(tzinfo=UTC)
+"""When an evening is judged: after everything."""
+OWNED = {
+    "order": {"order.orders": "order_id"},
+    "inventory": {"inventory.cells": "store", "inventory.holds": "store"},
+    "risk": {"risk.screenings": "account", "risk.cancels": "account"},
+    "payment": {"payment.payments": "order_id", "payment.refunds": "order_id"},
+    "logistics": {
+        "logistics.fulfilments": "store",
+        "logistics.reservations": "store",
+        "logistics.slots": "store",
+        "logistics.returns": "store",
+    },
+    "aftersales": {"aftersales.windows": "order_id", "aftersales.tickets": "order_id"},
+}
+"""Whose things are kept in a table: what the commands of its service are keyed by (DESIGN §2)."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def judge_evening(rows: Rows) -> Report:
+    """Holds the rows of an evening against all rules of the audit."""
+    report = Report()
+    seen = _look(rows)
+    nothing_is_left(seen, 0.0, report)
+    links_are_even(seen, seen, report)
+    report.hold(nothing_of_ours_parked, list(_parked(rows)))
+    report.hold(answered_once, list(Counter(a["id"] for s in SERVICES for a in rows[f"{s}.answers"]).items()))
+    shards = len(rows["order.progress"])
+    for service in SERVICES:
+        outbox = Outbox(service, report, is_swept=False)
+        outbox.take([_kept(row) for row in rows[f"{service}.outbox"]])
+        outbox.compare(seen)
+        report.hold(decided_by_its_shard, list(_decided(rows, service)), service, shards)
+    _judge_stock(rows, report)
+    for life in lives(rows):
+        for rule, wrong in judge(life, report.checked, at_rest=True):
+            report.add(rule, (life.order_id,), wrong)
+    slots = [(slot["store"], slot["start"], slot["reserved"]) for slot in rows["logistics.slots"]]
+    taken = Counter((r["store"], r["start"]) for r in rows["logistics.reservations"] if r["phase"] == "reserved")
+    report.hold(places_are_reservations, slots, taken)
+    return report
+
+
+def lives(rows: Rows) -> list[Life]:
+    """All lives, in order of their ids: their rows are those of `larder.audit.gather`, column by column."""
+    found: dict[str, Life] = {}
+    for name, told in _SOURCES.items():
+        make = BOOKS[name]._make
+        for row in told(rows):
+            order_id = row[0]
+            life = found.get(order_id)
+            if life is None:
+                life = found[order_id] = Life(order_id)
+            setattr(life, name, make(row))
+    return [found[order_id] for order_id in sorted(found)]
+
+
+def _sales_order_of(order_id: str) -> str:
+    return order_id.partition("~")[0]
+
+
+# -- lives -------------------------------------------------------------------------------------------------------------
+
+
+def _text(value: Any) -> str:
+    return _encode(value).decode()
+
+
+def _columns(table: str, *columns: str) -> Callable[[Rows], Iterator[tuple[Any, ...]]]:
+    """A row per order of a table that has one."""
+    return lambda rows: (tuple(row[column] for column in columns) for row in rows[table])
+
+
+def _listed(table: str, *columns: str) -> Callable[[Rows], Iterator[tuple[Any, ...]]]:
+    """A row per order of a table that has many, as a list of lists."""
+    return lambda rows: (
+        (order_id, _text([[row[column] for column in columns] for row in some]))
+        for order_id, some in _by_order(rows[table]).items()
+    )
+
+
+def _by_order(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["order_id"] is not None:
+            found[row["order_id"]].append(row)
+    return found
+
+
+def _timers(rows: Rows, service: str) -> dict[str, str]:
+    """Names of the timers that run, by order."""
+    found: dict[str, str] = {}
+    for name, subject in sorted((timer["name"], timer["subject"]) for timer in rows[f"{service}.timers"]):
+        found[subject] = f"{found[subject]} {name}" if subject in found else name
+    return found
+
+
+def _orders(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    timers = _timers(rows, "order")
+    phases = {o["order_id"]: o["phase"] for o in rows["order.orders"]}
+    compensated: Counter[str] = Counter()
+    for paper in rows["order.papers"]:
+        if paper["kind"] == "compensated":
+            compensated[_sales_order_of(paper["order_id"])] += paper["body"]["amount"]
+    for o in rows["order.orders"]:
+        yield (
+            *(o["order_id"], "replacement" if o["replacement"] else "sales", o["phase"], o["account"], o["store"]),
+            *(o["total"], o["hold_mode"], o["paid"]),
+            *(o["refunded"], _text(o["spus"]), _text(o["quantities"]), o["slot"] and o["slot"].start),
+            *(_text(o["prices"]), o["given_back"], o["reason"], _text(o["lots"]), o["closing_refund"]),
+            *(_text(o["owed"]), o["overdue"], o["payable_until"], o["phase_since"], o["phase"] in ENDS, False),
+            timers.get(o["order_id"], ""),
+            o["replacement"] and _text(o["replacement"]),
+            phases.get(o["replacement"].replaces) if o["replacement"] else None,
+            compensated[o["order_id"]],
+        )
+
+
+def _timelines(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    for order_id, entries in _by_order(rows["order.timeline"]).items():
+        paying = [e["at"] for e in entries if e["phase"] == "paying" and e["message"] not in NEWS]
+        expired = [e["at"] for e in entries if e["message"] == "PaymentExpired"]
+        course = ",".join([f"{e['phase']} {e['message']}" for e in entries])
+        yield order_id, course, max(paying, default=None), min(expired, default=None)
+
+
+def _accepted(rows: Rows) -> Iterator[tuple[str, str]]:
+    commands: dict[str, str] = {}
+    for answer in rows["order.answers"]:
+        if answer["accepted"]:
+            commands[answer["subject"]] = min(answer["id"], commands.get(answer["subject"], answer["id"]))
+    yield from commands.items()
+
+
+def _holds(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    for h in rows["inventory.holds"]:
+        yield h["order_id"], h["store"], h["phase"], h["mode"], _text(h["spus"]), _text(h["quantities"])
+
+
+def _moves(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    for order_id, moves in _by_order(rows["inventory.ledger"]).items():
+        kinds = [move["kind"] for move in moves]
+        issues = kinds.count("sales_issue") + kinds.count("replacement_issue")
+        yield order_id, kinds.count("lock"), kinds.count("unlock"), issues, kinds.count("issue_reversal")
+
+
+def _payments(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    for p in rows["payment.payments"]:
+        yield p["order_id"], p["phase"], _text(p["captures"]), _text(p["attempts"])
+
+
+def _fulfilments(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    lists, timers = {row["order_id"]: row for row in rows["logistics.pick_lists"]}, _timers(rows, "logistics")
+    for f in rows["logistics.fulfilments"]:
+        order_id, picks = f["order_id"], lists.get(f["order_id"])
+        lines = (_text(picks["spus"]), _text(picks["quantities"])) if picks else (None, None)
+        yield (
+            *(order_id, f["store"], f["phase"], *lines, f["slot_start"], f["queued_at"], f["picking_at"]),
+            *(f["picked_at"], f["packed_at"], f["handed_over_at"], f["delivered_at"], f["called_off_at"]),
+            timers.get(order_id, ""),
+        )
+
+
+def _windows(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    timers, replacing = _timers(rows, "aftersales"), Counter[str]()
+    for w in rows["aftersales.windows"]:
+        if "~" in w["order_id"] and w["phase"] in ("open", "passed"):
+            replacing[_sales_order_of(w["order_id"])] += 1
+    for w in rows["aftersales.windows"]:
+        name = w["order_id"]
+        yield (
+            *(name, w["phase"], w["store"], w["account"], w["open_tickets"], w["shuts_at"], timers.get(name, "")),
+            *(_text(w["goods"]), replacing[name]),
+        )
+
+
+def _returns(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    for order_id, some in _by_order(rows["logistics.returns"]).items():
+        told = [
+            [
+                *(r["ticket_id"], r["phase"], r["exchange"], r["collected_at"] is not None),
+                *(r["spus"], r["quantities"], r["found"]),
+            ]
+            for r in sorted(some, key=lambda r: str(r["ticket_id"]))
+        ]
+        yield order_id, _text(told)
+
+
+def _tickets(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    columns = ("ticket_id", "kind", "phase", "note", "opened_by")
+    for order_id, some in _by_order(rows["aftersales.tickets"]).items():
+        in_order = sorted(some, key=lambda ticket: str(ticket["ticket_id"]))
+        told = [
+            [*(t[c] for c in columns), t["ended_at"] is not None, t["claims"], t["settled"], t["refunded"]]
+            for t in in_order
+        ]
+        yield order_id, _text(told)
+
+
+def _screenings(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    timers = _timers(rows, "risk")
+    for s in rows["risk.screenings"]:
+        r = s["review"]
+        review = (r.due_at, r.decided_at, r.verdict, r.decided_by) if r else (None,) * 4
+        yield s["order_id"], s["phase"], s["account"], *review, timers.get(s["order_id"], "")
+
+
+_SOURCES: dict[str, Callable[[Rows], Iterator[tuple[Any, ...]]]] = {
+    "order": _orders,
+    "timeline": _timelines,
+    "papers": _listed("order.papers", "kind", "body"),
+    "accepted": _accepted,
+    "hold": _holds,
+    "moves": _moves,
+    "documents": _listed("inventory.documents", "number", "kind", "store", "reverses", "spus", "quantities", "reason"),
+    "payment": _payments,
+    "refunds": _listed("payment.refunds", "number", "phase", "amount", "capture", "reason", "code", "liable"),
+    "reports": _listed("payment.reports", "reference", "phase"),
+    "journal": _listed("payment.journal", "kind", "reference", "amount"),
+    "captured": _listed("gateway.captures", "reference", "amount", "key"),
+    "given_back": _listed("gateway.refunds", "reference", "amount", "capture"),
+    "fulfilment": _fulfilments,
+    "steps_back": _listed("logistics.steps_back", "entered", "spus", "quantities", "found"),
+    "returns": _returns,
+    "reservation": _columns("logistics.reservations", "order_id", "store", "phase", "start"),
+    "window": _windows,
+    "tickets": _tickets,
+    "screening": _screenings,
+    "cancelled": _columns("risk.cancels", "order_id", "account", "reason"),
+}
+"""Each book of a life, from its tables."""
+
+# -- what is about no single order -------------------------------------------------------------------------------------
+
+
+def _look(rows: Rows) -> Look:
+    """What is still on its way, when nothing should be."""
+    seen = Look(END)
+    for service in SERVICES:
+        for p in rows[f"{service}.progress"]:
+            seen.shards[service, p["shard"]] = Counted(p["sent"], p["received"], p["acked"])
+        for t in rows[f"{service}.timers"]:
+            waiting = Waiting(service, f"{t['subject']}/{t['name']}", t["subject"], t["due_at"], t["name"])
+            seen.timers.append(waiting)
+        seen.effects += [Waiting(service, e["id"], "", NOON, e["kind"]) for e in rows[f"{service}.effects"]]
+    seen.captures_due = [Waiting("gateway", p["key"], "", p["due_at"], "") for p in rows["gateway.pending_captures"]]
+    seen.links = links_of(seen.shards)
+    return seen
+
+
+def _judge_stock(rows: Rows, report: Report) -> None:
+    documents = {document["number"]: document for document in rows["inventory.documents"]}
+    holds = {hold["order_id"]: hold for hold in rows["inventory.holds"]}
+    stock = Stock(report)
+    stock.take([_movement(seq, row, documents, holds) for seq, row in enumerate(rows["inventory.ledger"], 1)])
+    stock.compare((cell["store"], cell["spu"], cell["on_hand"], cell["locked"]) for cell in rows["inventory.cells"])
+    written = Counter(d["number"] for d in rows["inventory.documents"] if d["kind"] != "damage_report")
+    moved = Counter(m["document"] for m in rows["inventory.ledger"] if m["document"])
+    report.hold(document_moved_once, [(number, written[number], moved[number]) for number in {**written, **moved}])
+
+
+def _movement(seq: int, row: Row, documents: dict[str, Row], holds: dict[str, Row]) -> Movement:
+    columns = ("kind", "store", "order_id", "spus", "quantities")
+    lines = ("spus", "on_hand", "locked")
+    document, hold = documents.get(row["document"]), holds.get(row["order_id"])
+    return Movement(
+        *(row["store"], seq, row["kind"], row["order_id"], row["document"], *(_text(row[c]) for c in lines)),
+        *([_column(document, c) for c in columns] if document else [None] * len(columns)),
+        *([_column(hold, c) for c in ("mode", "store", "spus", "quantities")] if hold else ()),
+    )
+
+
+def _column(row: Row, name: str) -> Any:
+    return _text(row[name]) if name in ("spus", "quantities") else row[name]
+
+
+def _kept(row: Row) -> Kept:
+    """A row that says to hold another number of messages than it holds leaves a gap."""
+    first, records = row["first_link"], row["records"]
+    return Kept(row["shard"], row["topic"], row["kafka_partition"], first, first + records - 1)
+
+
+def _decided(rows: Rows, service: str) -> Iterator[Decided]:
+    for table, owner in OWNED[service].items():
+        for row in rows[table]:
+            whose = _sales_order_of(row[owner]) if owner == "order_id" else row[owner]
+            for shard in row["written_by"]:
+                yield shard, row.get("order_id") or row[owner], (whose,)
+
+
+def _parked(rows: Rows) -> Iterator[Parked]:
+    """What is parked now; all that was not planted is taken for one of ours."""
+    planted = {place_of(row["service"], row) for row in rows["people.poison"]}
+    for service in SERVICES:
+        for row in rows[f"{service}.parked"]:
+            if row["state"] == "parked":
+                columns = [row[column] for column in ("subject", "topic", "message_type", "code", "reason")]
+                yield Parked._make((f"{service}:{row['id']}", *columns, place_of(service, row) not in planted))
+
+
+def place_of(service: str, row: Row) -> tuple[str, str, int, int]:
+    """Where a service read what it parked."""
+    return service, row["topic"], row["kafka_partition"], row["kafka_offset"]

@@ -1,0 +1,200 @@
+"""Goods of a ticket that a customer gives back: fetched by a courier, brought to the store, or taken along by the
+courier who brings others for them.
+
+From the day of the announcement they have the return window to come to the store, and once more from the moment at
+which a courier has them. Goods of an exchange wait for the delivery of the new ones instead, however long it takes.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from services.logistics.inspection import fields_of, lines_of, read_inspection, summed
+from services.logistics.state import (
+    AnnouncedAlong,
+    AskedInOtherStore,
+    CalledOff,
+    CollectedAtDelivery,
+    Fulfilment,
+    GoodsSorted,
+    LineUnknown,
+    MoreThanAnnounced,
+    Phase,
+    Return,
+    ReturnDue,
+    ReturnPhase,
+    WaitsForDelivery,
+)
+from shared.contracts.logistics import (
+    AnnounceReturn,
+    BringReturn,
+    CollectReturn,
+    FulfilOrder,
+    InspectReturn,
+    ReturnAnnounced,
+    ReturnBrought,
+    ReturnInspected,
+    ReturnOverdue,
+)
+from shared.runtime.decider import Context
+from shared.runtime.said import CancelTimer, SetTimer
+from shared.runtime.table import IGNORE, Cell, Change, NoCell, Table, refuse, to
+
+RETURN_DUE = "return_due"
+"""The timer of a return."""
+ABOUT_RETURNS = frozenset({AnnounceReturn, CollectReturn, BringReturn, InspectReturn, ReturnDue})
+"""Messages about a return by itself."""
+
+# -- the actions -------------------------------------------------------------------------------------------------------
+
+
+def announce(r: Return, m: AnnounceReturn, c: Context) -> Change:
+    """The customer has a window to give them to a courier, or to bring them."""
+    changes, said = _announced(r, m, exchange=False)
+    return changes, (*said, _timer(r, c))
+
+
+def announce_along(r: Return, m: AnnouncedAlong, c: Context) -> Change:
+    """They wait for the courier with the new goods."""
+    return _announced(r, m, exchange=True)
+
+
+def _announced(r: Return, m: AnnounceReturn | AnnouncedAlong, *, exchange: bool) -> Change:
+    changes = {"spus": m.spus, "quantities": m.quantities, "exchange": exchange, "called_off_at": None}
+    return changes, (ReturnAnnounced(**{**_of(r), "exchange": exchange}),)
+
+
+def collect(r: Return, m: CollectReturn | CollectedAtDelivery, c: Context) -> Change:
+    """A courier has them, and a window to bring them."""
+    return {"courier": m.courier, "collected_at": c.now}, (_timer(r, c),)
+
+
+def bring(r: Return, m: BringReturn, c: Context) -> Change:
+    """They are at the store, for the storekeeper to look at."""
+    return {"returned_at": c.now}, (CancelTimer(r.ticket_id, RETURN_DUE), ReturnBrought(**_of(r)))
+
+
+def tell_inspected(r: Return, m: GoodsSorted, c: Context) -> Change:
+    """Piece by piece: what can be sold again, what cannot, what did not come."""
+    return {"inspected_at": c.now, "found": lines_of(m)}, (ReturnInspected(**_of(r), **fields_of(m)),)
+
+
+def tell_kept(r: Return, m: ReturnDue, c: Context) -> Change:
+    """The customer has kept them."""
+    return {"overdue_at": c.now}, (ReturnOverdue(**_of(r), collected=False, spus=(), quantities=()),)
+
+
+def tell_lost(r: Return, m: ReturnDue, c: Context) -> Change:
+    """The customer has given them to a courier, who did not bring them."""
+    lost = ReturnOverdue(**_of(r), collected=True, spus=r.spus, quantities=r.quantities)
+    return {"overdue_at": c.now}, (lost,)
+
+
+def call_off(r: Return, m: CalledOff, c: Context) -> Change:
+    """The customer keeps them for now; they may be announced again."""
+    return {"called_off_at": c.now}, ()
+
+
+def _of(r: Return) -> dict[str, Any]:
+    return {"order_id": r.order_id, "store": r.store, "ticket_id": r.ticket_id, "exchange": r.exchange}
+
+
+def _timer(r: Return, c: Context) -> SetTimer:
+    return SetTimer(r.ticket_id, RETURN_DUE, c.now + timedelta(seconds=c.windows.return_window_s))
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+_PEOPLES_COMMANDS = (CollectReturn, BringReturn, InspectReturn)
+_AT_THE_WRONG_TIME: dict[type, Cell] = {
+    CollectReturn: refuse("return_not_announced"),
+    BringReturn: refuse("already_returned"),
+    InspectReturn: refuse("return_not_returned"),
+    AskedInOtherStore: refuse("wrong_store"),
+    AnnounceReturn: IGNORE,  # it is announced, or has been
+    AnnouncedAlong: IGNORE,
+}
+# The new goods are there, or are not to be: what happens to their fulfilment is nothing to these.
+_WITHOUT_WAITING: dict[type, Cell] = {CollectedAtDelivery: IGNORE, CalledOff: IGNORE}
+_AT_THE_STORE: dict[type, Cell] = {
+    **_AT_THE_WRONG_TIME,
+    **_WITHOUT_WAITING,
+    ReturnDue: IGNORE,  # it was due when they came
+}
+
+RETURN = Table(
+    "return",
+    {
+        ReturnPhase.NEW: {
+            AnnounceReturn: to(ReturnPhase.ANNOUNCED, announce),
+            AnnouncedAlong: to(ReturnPhase.ANNOUNCED, announce_along),
+            **dict.fromkeys(_PEOPLES_COMMANDS, refuse("return_unknown")),
+        },
+        ReturnPhase.ANNOUNCED: {
+            **_AT_THE_WRONG_TIME,
+            CollectReturn: to(ReturnPhase.COLLECTED, collect),
+            CollectedAtDelivery: to(ReturnPhase.COLLECTED, collect),
+            BringReturn: to(ReturnPhase.RETURNED, bring),
+            WaitsForDelivery: refuse("return_waits_for_delivery"),
+            ReturnDue: to(ReturnPhase.OVERDUE, tell_kept),
+            CalledOff: to(ReturnPhase.CALLED_OFF, call_off),
+        },
+        ReturnPhase.COLLECTED: {
+            **_AT_THE_WRONG_TIME,
+            **_WITHOUT_WAITING,
+            BringReturn: to(ReturnPhase.RETURNED, bring),
+            ReturnDue: to(ReturnPhase.OVERDUE, tell_lost),
+        },
+        ReturnPhase.RETURNED: {
+            **_AT_THE_STORE,
+            GoodsSorted: to(ReturnPhase.INSPECTED, tell_inspected),
+            MoreThanAnnounced: refuse("more_than_announced"),
+            LineUnknown: refuse("line_unknown"),
+        },
+        ReturnPhase.INSPECTED: {
+            **_AT_THE_STORE,
+            InspectReturn: refuse("already_inspected"),
+        },
+        ReturnPhase.OVERDUE: {
+            **_AT_THE_WRONG_TIME,
+            **_WITHOUT_WAITING,
+            **dict.fromkeys(_PEOPLES_COMMANDS, refuse("return_overdue")),
+        },
+        ReturnPhase.CALLED_OFF: {
+            **_AT_THE_WRONG_TIME,
+            **dict.fromkeys(_PEOPLES_COMMANDS, refuse("return_called_off")),
+            AnnounceReturn: to(ReturnPhase.ANNOUNCED, announce),
+            AnnouncedAlong: to(ReturnPhase.ANNOUNCED, announce_along),
+        },
+    },
+)
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_for_return(r: Return, message: Any) -> object:
+    """The message as the table of returns knows it."""
+    if type(message) is ReturnDue:
+        return message
+    if message.store != r.store:
+        if type(message) not in _PEOPLES_COMMANDS:
+            # Another store may be another shard's: only the shard that has the return may write it.
+            raise NoCell("return", f"{r.phase} in store {r.store}", type(message).__name__)
+        return AskedInOtherStore(f"the goods of ticket {r.ticket_id} go to {r.store}, not to {message.store}")
+    if r.exchange and r.phase is ReturnPhase.ANNOUNCED and type(message) in (CollectReturn, BringReturn):
+        return WaitsForDelivery()
+    if type(message) is InspectReturn and r.phase is ReturnPhase.RETURNED:
+        return read_inspection(message, summed(r.spus, r.quantities), MoreThanAnnounced)
+    return message
+
+
+def read_for_exchange(before: Fulfilment, after: Fulfilment, message: Any) -> object | None:
+    """What the old goods hear of a step of the fulfilment that takes them along; None when it is nothing to them."""
+    if type(message) is FulfilOrder and message.take_along:
+        return AnnouncedAlong(message.take_along.spus, message.take_along.quantities)
+    if after.phase is before.phase:
+        return None
+    if after.phase is Phase.DELIVERED:
+        return CollectedAtDelivery(str(after.courier))
+    return CalledOff() if after.phase in (Phase.STOPPED, Phase.RETURNING) else None

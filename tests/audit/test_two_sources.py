@@ -1,0 +1,247 @@
+"""One evening of the simulation, written into real databases by the services' own stores: both sources tell the same
+lives of it, and what is broken in both is found in both."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from larder.audit.books import Books
+from larder.audit.gather import lives as lives_of_postgres
+from larder.audit.life import BOOKS, Life
+from larder.audit.quiet import look
+from larder.audit.report import Report
+from larder.audit.run import judge_lives
+from larder.audit.tables import judge_tables
+from larder.simulation import customers
+from larder.simulation.books import judge_evening, lives
+from larder.simulation.database import Database as InMemory
+from larder.simulation.rows import Rows, rows_of
+from larder.simulation.world import World as Evening
+from shared.contracts.topics import SERVICES
+from shared.runtime.commit import Commit
+from shared.runtime.database import Database
+from tests.audit.controls import World
+
+pytestmark = pytest.mark.parts
+
+SEED, ORDERS = 29, (50, 60)
+"""An evening with one shard, no poison, every way back, refunds that were refused, and lies."""
+IN_ORDER = ("timeline", "steps_back", "tickets")
+"""Books whose entries come in an order; those of the others may come in any."""
+SEQUENCED = "movement_has_paper"
+"""Names rows of the ledger by numbers, which every source gives for itself."""
+
+
+class Played(NamedTuple):
+    """An evening at rest, and the commits that made it."""
+
+    evening: Evening
+    commits: list[tuple[str, Commit]]
+
+
+@pytest.fixture(scope="module")
+def played() -> Played:
+    """Plays it."""
+    commits: list[tuple[str, Commit]] = []
+    save = InMemory.save
+
+    def save_and_tell(self: InMemory, commit: Commit) -> None:
+        save(self, commit)
+        commits.append((self.decider.service, commit))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(customers, "ORDERS", ORDERS)
+        patch.setattr(InMemory, "save", save_and_tell)
+        evening = Evening(SEED)
+        evening.run()
+    return Played(evening, commits)
+
+
+async def write(world: World, played: Played) -> None:
+    """Every commit goes through the gate of its real database, in its turn; the gateway's book is copied."""
+    await world.empty()
+    databases = {}
+    for service in SERVICES:
+        parts = vars(import_module(f"services.{service}.store"))
+        store = parts[f"{service.capitalize()}Store"]()
+        databases[service] = Database(world.of[service], store, 1e9, 1e9)
+    epochs: dict[tuple[str, int], int] = defaultdict(int)
+    for service, commit in played.commits:
+        shard = commit.progress.shard
+        while epochs[service, shard] < commit.epoch:
+            epochs[service, shard] = (await databases[service].claim(shard, "simulated")).epoch
+        await databases[service].save(commit)
+    book = played.evening.gateway.book
+    for c in book.captures.values():
+        await world.add("gateway", "captures", c.reference, c.key, c.order_id, c.amount, c.currency, c.at)
+    for r in book.refunds.values():
+        lines = (r.refund.capture, r.order_id, r.refund.amount, r.currency, r.refund.reason, r.at)
+        await world.add("gateway", "refunds", r.refund.key, r.reference, *lines)
+
+
+@asynccontextmanager
+async def undone(world: World) -> AsyncIterator[Books]:
+    """The books, in transactions that come to nothing."""
+    transactions = [connection.transaction() for connection in world.of.values()]
+    for transaction in transactions:
+        await transaction.start()
+    try:
+        yield Books(world.of)
+    finally:
+        for transaction in transactions:
+            await transaction.rollback()
+
+
+def told(life: Life) -> Iterator[Any]:
+    """What a life says, whatever its JSON looks like."""
+    for book in BOOKS:
+        row = getattr(life, book)
+        for value in row or ():
+            is_json = isinstance(value, str) and value.startswith(("[", "{"))
+            read: Any = msgspec.json.decode(value) if is_json else value or None
+            entries = isinstance(read, list) and read and isinstance(read[0], list)
+            yield book, sorted(read, key=repr) if entries and book not in IN_ORDER else read or None
+
+
+class Spoil(NamedTuple):
+    """One row that is changed, or deleted where nothing is set: a table and which of its rows, in both sources."""
+
+    rule: str
+    table: str
+    row: dict[str, Any]
+    change: dict[str, Any]
+
+    def in_memory(self, rows: Rows) -> None:
+        """Breaks the evening's rows."""
+        hit = [row for row in rows[self.table] if all(row[name] == value for name, value in self.row.items())]
+        assert len(hit) == 1, hit
+        if self.change:
+            hit[0].update(self.change)
+        else:
+            rows[self.table] = [row for row in rows[self.table] if row is not hit[0]]
+
+    async def in_database(self, world: World) -> None:
+        """Breaks the database."""
+        service, table = self.table.split(".")
+        sets = ", ".join(f"{name} = {_quoted(value)}" for name, value in self.change.items())
+        where = " and ".join(f"{name} = {_quoted(value)}" for name, value in self.row.items())
+        what = f"update {table} set {sets}" if self.change else f"delete from {table}"
+        assert (await world.of[service].execute(f"{what} where {where}")).endswith(" 1")
+
+
+def _quoted(value: Any) -> str:
+    return "null" if value is None else f"'{value}'"
+
+
+def spoils(rows: Rows) -> Iterator[Spoil]:
+    """Ways to break the evening."""
+
+    def one(table: str, **row: Any) -> dict[str, Any]:
+        return next(r for r in rows[table] if all(r[name] == value for name, value in row.items()))
+
+    def of(table: str, column: str = "order_id", **row: Any) -> dict[str, Any]:
+        return {column: str(one(table, **row)[column])}
+
+    def only(table: str, order: dict[str, Any], **row: Any) -> bool:
+        rows_ = [r for r in rows[table] if all(r[n] == v for n, v in {**order, **row}.items())]
+        return len(rows_) == 1
+
+    closed, cancelled = of("order.orders", phase="closed", lots=()), of("risk.cancels")
+    back = of("inventory.documents", kind="return_receipt")
+    amended = next({"order_id": o["order_id"]} for o in rows["order.orders"] if o["lots"] and o["phase"] == "closed")
+    issue = {"number": f"SI-{closed['order_id']}"}
+    picked = {**closed, "phase": "picking"}
+    assert only("order.timeline", picked)
+    yield Spoil("life_in_order", "order.timeline", picked, {})
+    yield Spoil("one_end", "order.timeline", {**closed, "phase": "delivered"}, {"phase": "cancelled"})
+    yield Spoil("timeline_is_phase", "order.orders", closed, {"phase": "delivered"})
+    yield Spoil("end_has_reason", "order.orders", of("order.orders", phase="cancelled"), {"reason": ""})
+    yield Spoil("total_is_lines", "order.orders", closed, {"total": 1})
+    yield Spoil("money_of_phase", "order.orders", closed, {"paid": 1_000_000})
+    yield Spoil(
+        "no_hold_outlives_order", "inventory.holds", of("inventory.holds", phase="released"), {"phase": "locked"}
+    )
+    yield Spoil("hold_is_its_moves", "inventory.holds", closed, {"phase": "locked"})
+    yield Spoil("hold_is_fulfilment", "inventory.holds", back, {"phase": "reversed"})
+    yield Spoil("issued_is_wanted", "inventory.documents", issue, {})
+    yield Spoil("papers_show_documents", "inventory.documents", issue, {"kind": "damage_report"})
+    yield Spoil("reversals_fit", "inventory.documents", {**amended, "kind": "adjustment"}, {})
+    yield Spoil("returns_fit", "inventory.documents", {**back, "kind": "return_receipt"}, {})
+    yield Spoil("document_moved_once", "inventory.ledger", {**closed, "kind": "sales_issue"}, {})
+    yield Spoil("movement_has_paper", "inventory.ledger", {**closed, "kind": "sales_issue"}, {"store": "elsewhere"})
+    yield Spoil("journal_is_gateway", "payment.journal", {**closed, "kind": "captured"}, {})
+    yield Spoil("attempts_over", "payment.payments", closed, {"phase": "asking"})
+    yield Spoil("reports_looked_up", "payment.reports", of("payment.reports", "digest"), {"phase": "asked"})
+    yield Spoil("refund_is_end", "payment.refunds", {**amended, "reason": "short"}, {"amount": 1})
+    yield Spoil("gateway_keeps_its_sums", "gateway.refunds", of("gateway.refunds", "reference"), {"amount": 1_000_000})
+    yield Spoil("capture_belongs_to_one_order", "gateway.captures", {**closed}, {"key": "another"})
+    yield Spoil("steps_in_order", "logistics.fulfilments", closed, {"picking_at": None})
+    yield Spoil("steps_back_are_phase", "logistics.steps_back", {**back, "entered": "returned"}, {})
+    yield Spoil(
+        "slot_agrees", "logistics.reservations", of("logistics.reservations", phase="freed"), {"phase": "reserved"}
+    )
+    yield Spoil("window_agrees", "aftersales.windows", closed, {"phase": "open"})
+    yield Spoil("tickets_are_counted", "aftersales.windows", closed, {"open_tickets": 3})
+    yield Spoil("ticket_tells_truth", "aftersales.tickets", of("aftersales.tickets", "ticket_id"), {"note": "caught"})
+    yield Spoil("screening_agrees", "risk.screenings", closed, {"phase": "refused"})
+    yield Spoil("cancel_is_counted", "risk.cancels", cancelled, {})
+    yield Spoil("cells_are_ledger_sums", "inventory.cells", {**one_cell(rows)}, {"on_hand": 999})
+    yield Spoil("outbox_is_whole", "order.outbox", {"topic": "risk.commands", "first_link": 2}, {})
+
+
+def one_cell(rows: Rows) -> dict[str, Any]:
+    """Which cell a row is of."""
+    cell = rows["inventory.cells"][0]
+    return {"store": cell["store"], "spu": cell["spu"]}
+
+
+async def of_postgres(books: Books) -> Report:
+    """The verdict on the real databases."""
+    report = Report()
+    seen = await look(books)
+    for service in SERVICES:
+        await judge_tables(books[service], service, 1, seen, report)
+    suspects = await judge_lives(books, seen, report)
+    for order_id, suspect in suspects.items():
+        for rule, wrong in suspect.found:
+            report.add(rule, (order_id,), wrong)
+    return report
+
+
+def named(report: Report) -> set[tuple[str, tuple[str, ...]]]:
+    """Rules and ids, apart from what only the end of an evening can say."""
+    found = {(v.rule, () if v.rule == SEQUENCED else v.ids) for v in report.violations}
+    return {(rule, ids) for rule, ids in found if rule != "every_order_ends"}
+
+
+async def test_both_sources_tell_the_same_of_an_evening(world: World, played: Played) -> None:
+    """Every life is the same, column by column; nothing is wrong; and whatever is broken in both is told by both, with
+    the same ids."""
+    await write(world, played)
+    rows = rows_of(played.evening)
+    async with undone(world) as books:
+        real = [life async for batch in lives_of_postgres(books) for life in batch]
+        assert (await of_postgres(books)).violations == []
+    simulated = lives(rows)
+    assert [life.order_id for life in real] == [life.order_id for life in simulated]
+    for one, other in zip(real, simulated, strict=True):
+        assert list(told(one)) == list(told(other)), one.order_id
+    assert {book for life in real for book in BOOKS if getattr(life, book)} == set(BOOKS)
+    assert judge_evening(rows).violations == []
+    for spoil in spoils(rows):
+        broken: Any = copy.deepcopy(rows)
+        spoil.in_memory(broken)
+        async with undone(world) as books:
+            await spoil.in_database(world)
+            in_database = named(await of_postgres(books))
+        in_memory = named(judge_evening(broken))
+        assert spoil.rule in {rule for rule, _ in in_memory}, spoil
+        assert in_database == in_memory, spoil
