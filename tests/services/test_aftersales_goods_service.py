@@ -125,7 +125,7 @@ async def test_refund_with_an_amount_and_a_claim(aftersales: Inside) -> None:
     page = await asked(aftersales, f"{path}/approve")
     assert (page["phase"], page["refunded"], page["claimed_by"]) == ("resolved", 100, None)
     again = {"order_id": "o-1", "kind": "return", "lines": MILK}
-    assert (await asked(aftersales, "/tickets", again, 422))["code"] == "line_unknown"
+    assert (await asked(aftersales, "/tickets", again, 422))["code"] == "line_not_delivered"
 
 
 async def test_ticket_that_the_order_turns_down_gives_its_goods_back(aftersales: Inside) -> None:
@@ -141,7 +141,7 @@ async def test_ticket_that_the_order_turns_down_gives_its_goods_back(aftersales:
 async def test_rating_is_kept_once(aftersales: Inside) -> None:
     """With its words; a bad one is a ticket."""
     rating = {"order_id": "o-1", "stars": 1, "text": "sour"}
-    customer = {"role": "customer", "account": "a-1"}
+    customer: dict[str, Any] = {"role": "customer", "account": "a-1"}
     page = await asked(aftersales, "/ratings", rating, **customer)
     assert (page["stars"], page["text"]) == (1, "sour")
     assert (await asked(aftersales, "/ratings", rating, 409, **customer))["code"] == "already_rated"

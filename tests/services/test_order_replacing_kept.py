@@ -101,13 +101,24 @@ async def test_page_shows_the_chain(service: Inside) -> None:
     """The sales order tells of its replacement, what became of its pieces, and of the ticket; the replacement of what
     it replaces, and that it costs nothing."""
     await service.hear(TicketOpened(**TICKET, kind="exchange", by="customer_service:anna"))
-    moved = {"kind": "exchange", "phase": "holding", "step": "ApproveTicket", "by": "customer_service:anna"}
+    moved: dict[str, Any] = {
+        "kind": "exchange",
+        "phase": "holding",
+        "step": "ApproveTicket",
+        "by": "customer_service:anna",
+    }
     await service.hear(TicketMoved(**TICKET, **moved))
     await hears(service, APPROVED, HELD, DEDUCTED, PICKING, PACKED, ON_THE_ROAD, DELIVERED)
-    back = {"resellable_spus": ("milk", "bread"), "resellable": (2, 1)}
+    back: dict[str, Any] = {"resellable_spus": ("milk", "bread"), "resellable": (2, 1)}
     nothing: dict[str, Any] = dict.fromkeys(("damaged_spus", "damaged", "missing_spus", "missing"), ())
     await service.hear(ReturnInspected(**TICKET, store="s-1", exchange=True, **back, **nothing))
-    refund = {"kind": "refund_only", "spus": ("oat",), "quantities": (1,), "amount": 129, "liable": "store"}
+    refund: dict[str, Any] = {
+        "kind": "refund_only",
+        "spus": ("oat",),
+        "quantities": (1,),
+        "amount": 129,
+        "liable": "store",
+    }
     await service.hear(GoodsRefunded(order_id="o-1", ticket_id="t-2", about=FIRST, **refund))
 
     sale = await page(service, role="customer", account="a-1")
