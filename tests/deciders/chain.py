@@ -29,7 +29,6 @@ from shared.contracts.logistics import (
     AmendFulfilment,
     AnnounceReturn,
     DeliveryFailed,
-    Exchange,
     FulfilmentDelivered,
     FulfilmentHandedOver,
     FulfilmentPacked,
@@ -89,7 +88,7 @@ class Chain:
     """A delivered order, its tickets and its replacement orders.
 
     `shelf`: are the new goods `there`? `road`: what becomes of a replacement order, `delivered`, `undeliverable`,
-    `short` of one piece that nobody calls about, or nothing yet. `back`: what comes back of old goods, `all`, `some`
+    `short` of one piece that nobody calls about, `short, undeliverable`, or nothing yet. `back`: what comes back of old goods, `all`, `some`
     (a piece is missing), `none`, `lost` by the courier, or nothing yet.
     """
 
@@ -166,7 +165,7 @@ class Chain:
         if isinstance(m, FulfilOrder):
             return self._fulfil(m, about)
         if isinstance(m, AmendFulfilment):
-            return self._deliver(about, None)
+            return self._deliver(about, m.spus, m.quantities)
         if isinstance(m, StopFulfilment):
             return [FulfilmentStopped(**about)]
         if isinstance(m, ReverseIssue):
@@ -181,25 +180,19 @@ class Chain:
     def _fulfil(self, m: FulfilOrder, about: dict[str, Any]) -> Iterable[Any]:
         if not self.road:
             return []
-        if self.road == "short":
+        if self.road.startswith("short"):
             short = PiecesShort(**about, spus=m.spus[:1], missing=(1,))
             return [PickingStarted(**about), short, ShortageUnanswered(m.order_id)]
-        if self.road == "undeliverable":
-            back = GoodsInspected(
-                **about,
-                resellable_spus=m.spus,
-                resellable=m.quantities,
-                damaged_spus=(),
-                damaged=(),
-                missing_spus=(),
-                missing=(),
-            )
-            failed = DeliveryFailed(**about, reason="nobody at home")
-            return [PickingStarted(**about), FulfilmentPacked(**about), handed_over(**about), failed, back]
-        return [PickingStarted(**about), *self._deliver(about, m.take_along)]
+        return [PickingStarted(**about), *self._deliver(about, m.spus, m.quantities)]
 
-    def _deliver(self, about: dict[str, Any], along: Exchange | None) -> Iterator[Any]:
-        yield from (FulfilmentPacked(**about), handed_over(**about), FulfilmentDelivered(**about))
+    def _deliver(self, about: dict[str, Any], spus: tuple[str, ...], pieces: tuple[int, ...]) -> Iterator[Any]:
+        yield from (FulfilmentPacked(**about), handed_over(**about))
+        if self.road.endswith("undeliverable"):
+            yield DeliveryFailed(**about, reason="nobody at home")
+            nothing: dict[str, Any] = dict.fromkeys(("damaged_spus", "damaged", "missing_spus", "missing"), ())
+            yield GoodsInspected(**about, resellable_spus=spus, resellable=pieces, **nothing)
+            return
+        yield FulfilmentDelivered(**about)
         mine = self.order(about["order_id"]).replacement
         if mine and mine.kind == "exchange":
             yield from self._come_back(mine.ticket_id, mine.about, mine.back_spus, mine.back, exchange=True)

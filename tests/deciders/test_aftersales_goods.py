@@ -298,6 +298,32 @@ def test_undeliverable_replacement_opens_the_ticket_again() -> None:
     assert [m.order_id for m in scene.all(FulfilOrder)] == [FIRST, SECOND]
 
 
+def test_refunded_piece_of_an_undeliverable_replacement_stays_refunded() -> None:
+    """The ticket is open again about the others only."""
+    scene = chain("exchange", ALL_OATS)
+    scene.road = "short, undeliverable"
+    scene.approves()
+    assert scene.stands() == ("open", "not_reachable")
+    assert refunds(scene) == [(129, "exchange", "store")]
+    assert scene.ticket().claims == (Good("oat", 2, 140),)
+    assert scene.approves(kind="refund_only", lines=ALL_OATS) == "more_than_delivered"
+    assert scene.approves(kind="refund_only") == ""
+    assert refunds(scene) == [(129, "exchange", "store"), (280, "refund_only", "store")]
+
+
+def test_every_try_is_an_order_of_its_own() -> None:
+    """Numbered through the whole chain, whichever ticket they go out for."""
+    scene = chain("replenishment", MILK)
+    scene.road = "undeliverable"
+    for _ in range(3):
+        scene.approves()
+    scene.opens("exchange", OATS, "t-2")
+    scene.road = "delivered"
+    scene.approves("t-2")
+    assert [m.order_id for m in scene.all(FulfilOrder)] == [f"o-1~r{number}" for number in (1, 2, 3, 4)]
+    assert scene.stands("t-2") == ("resolved", "exchanged")
+
+
 def test_replacement_of_a_replacement_hangs_on_the_same_sales_order() -> None:
     """Its goods are complained about in turn; the money is the sales order's, and never more than was paid."""
     scene = chain("exchange", MILK, new=(("oat", 1, "milk"),))

@@ -104,7 +104,7 @@ AMOUNT = st.sampled_from([None, None, None, 1, 130, 400])
 NEW = st.sampled_from(["", "", "", "milk", "oat", "soy", "champagne"])
 """The new goods; none: the same again."""
 SHELF = st.sampled_from(["there", "there", "empty"])
-ROAD = st.sampled_from(["delivered", "delivered", "undeliverable", "short"])
+ROAD = st.sampled_from(["delivered", "delivered", "undeliverable", "short", "short, undeliverable"])
 BACK = st.sampled_from(["all", "some", "none", "lost"])
 UNDER_WAY = (TicketPhase.HOLDING, TicketPhase.REPLACING, TicketPhase.RETURNING)
 
