@@ -88,8 +88,8 @@ class Chain:
     """A delivered order, its tickets and its replacement orders.
 
     `shelf`: are the new goods `there`? `road`: what becomes of a replacement order, `delivered`, `undeliverable`,
-    `short` of one piece that nobody calls about, `short, undeliverable`, or nothing yet. `back`: what comes back of old goods, `all`, `some`
-    (a piece is missing), `none`, `lost` by the courier, or nothing yet.
+    `short` of one piece that nobody calls about, `short, undeliverable`, or nothing yet. `back`: what comes back of old
+    goods, `all`, `some` (a piece is missing), `none`, `lost` by the courier, or nothing yet.
     """
 
     def __init__(self) -> None:
