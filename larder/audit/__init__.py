@@ -6,7 +6,7 @@ own words; when a service learns something new, the auditor has to be told.
 
 Theory of operation. Every database is read in one repeatable-read transaction. When in these snapshots every link has
 received all that was sent on it, no message is on its way, and all that they say must fit together, however far apart
-they were taken (`quiet`). A rule is a pure function of books. Most are about one order: each table is a stream sorted by
+they were taken (`quiet`). A rule is a pure function of books. Most are about one order: each table is a stream by
 order, the streams are merged into lives, so that memory does not grow with the orders. The others take rows a portion
 at a time. Whatever a life is suspected of is looked at once more before it is called a violation (`run`): it stays.
 
