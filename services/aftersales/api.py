@@ -87,6 +87,7 @@ SAID_BY_ORDER = frozenset(
         LineUnknown.code,
         MoreThanLeft.code,
         AmountTooLarge.code,
+        ReplacementUnfit.code,
     }
 )
 """Notes of a ticket that say why it cannot be what somebody wanted: told as a refusal."""

@@ -211,7 +211,7 @@ def _read_goods(m: ApproveTicket, ticket: Ticket, window: Window, master: Window
         return claims
     liable = m.liable or ticket.liable
     if kind == "refund_only":
-        money = m.amount or (ticket.amount if not m.spus else None) or worth(claims)
+        money = m.amount or ticket.amount or worth(claims)
         if money > worth(claims):
             return AmountTooLarge(_at_most(claims))
         return RefundWanted(kind, claims, liable, money)

@@ -3,7 +3,7 @@ canned store answers for inventory, logistics and payment."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -96,33 +96,47 @@ class Chain:
     def __init__(self) -> None:
         self.sale, self.desk = delivered_sale(), Scene(AFTERSALES)
         self.shelf, self.road, self.back = "there", "delivered", "all"
+        self.slow = False
         self.heard: list[Message] = []
+        self.under_way: dict[tuple[str, str], deque[Any]] = defaultdict(deque)
         self.hears(DELIVERED)
 
     def hears(self, message: Any, actor: str = "") -> Outcome:
-        """A message comes, and all that comes of it; answers with what was made of the first."""
-        outcome = self._scene(message).when(message, actor)  # type: ignore[union-attr]
-        waiting = deque(self._told(outcome))
-        while waiting:
-            said = waiting.popleft()
-            scene = self._scene(said)
-            if scene is None:
-                waiting.extend(self._store(said))
-                continue
-            made = scene.when(said)
-            assert not isinstance(made, Refused), (said, made)
-            waiting.extend(self._told(made))
+        """A message comes, and, unless everybody is `slow`, all that comes of it; answers with what was made of it."""
+        outcome = self._decides(message, actor)
+        if not self.slow:
+            self.rests()
         return outcome
 
-    def _scene(self, message: Any) -> Scene | None:
-        if type(message) in AFTERSALES.listens or isinstance(message, WindowPassed):
-            return self.desk
-        return self.sale if type(message) in ORDER.listens or isinstance(message, ShortageUnanswered) else None
+    def rests(self) -> None:
+        """Everything that is under way arrives."""
+        while links := self.links():
+            self.arrives(links[0])
 
-    def _told(self, outcome: Outcome) -> list[Message]:
+    def links(self) -> list[tuple[str, str]]:
+        """Who has said something, to whom, that did not arrive yet."""
+        return sorted(link for link, messages in self.under_way.items() if messages)
+
+    def arrives(self, link: tuple[str, str]) -> None:
+        """The next message of a link arrives: each is in order, and none waits for another."""
+        message = self.under_way[link].popleft()
+        if link[1] == "store":
+            self._send("store", self._store(message))
+            return
+        outcome = self._decides(message)
+        assert not isinstance(outcome, Refused), (message, outcome)
+
+    def _decides(self, message: Any, actor: str = "") -> Outcome:
+        service = _listener(message)
+        outcome = (self.desk if service == "desk" else self.sale).when(message, actor)
         said = [m for m in outcome.said if isinstance(m, Message)] if isinstance(outcome, Moved) else []
         self.heard += said
-        return said
+        self._send(service, said)
+        return outcome
+
+    def _send(self, sender: str, said: Iterable[Any]) -> None:
+        for message in said:
+            self.under_way[sender, _listener(message)].append(message)
 
     # -- people --------------------------------------------------------------------------------------------------------
 
@@ -175,7 +189,10 @@ class Chain:
                 **about,
                 resellable_spus=m.spus,
                 resellable=m.quantities,
-                **dict.fromkeys(("damaged_spus", "damaged", "missing_spus", "missing"), ()),
+                damaged_spus=(),
+                damaged=(),
+                missing_spus=(),
+                missing=(),
             )
             failed = DeliveryFailed(**about, reason="nobody at home")
             return [PickingStarted(**about), FulfilmentPacked(**about), handed_over(**about), failed, back]
@@ -279,6 +296,12 @@ def _instead(more: dict[str, Any]) -> dict[str, Any]:
         "replacements": tuple(pieces for _, pieces, _ in new),
         "instead_of": tuple(old for _, _, old in new),
     }
+
+
+def _listener(message: Any) -> str:
+    if type(message) in AFTERSALES.listens or isinstance(message, WindowPassed):
+        return "desk"
+    return "sale" if type(message) in ORDER.listens or isinstance(message, ShortageUnanswered) else "store"
 
 
 def _code(outcome: Outcome) -> str:

@@ -81,6 +81,14 @@ def test_refund_only_pays_the_agreed_amount(when: str) -> None:
     assert scene.ticket().settled == (Good("milk", 1, 129),)
 
 
+def test_agreed_amount_holds_for_other_pieces_as_well() -> None:
+    """What is not said again is as the ticket has it, if it still can be."""
+    scene = chain("refund_only", (("bread", 1), ("milk", 1)), amount=200)
+    assert scene.approves(lines=MILK) == "amount_too_large"
+    assert scene.approves(lines=(("bread", 1),)) == ""
+    assert refunds(scene) == [(200, "refund_only", "store")]
+
+
 def test_refund_of_some_pieces_leaves_the_others() -> None:
     """The decision names fewer than the ticket: what it lets go of may be in another."""
     scene = chain("refund_only", ALL_OATS)
