@@ -8,8 +8,10 @@ fields of the row in `life` that it is read into.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from larder.audit.books import Books, Connection
@@ -146,7 +148,8 @@ class _Stream:
 
     name: str
     make: Callable[[Any], Any]
-    cursor: Any
+    sql: str
+    cursor: Any = None
     rows: list[Any] = field(default_factory=list)
     at: int = 0
     ended: bool = False
@@ -157,24 +160,25 @@ class _Stream:
             self.rows, self.at = await self.cursor.fetch(FETCHED), 0
             self.ended = len(self.rows) < FETCHED
 
-    def up_to(self, bound: str | None) -> Iterator[Any]:
+    def up_to(self, bound: str | None) -> list[Any]:
         """The rows at hand of orders up to this one."""
-        rows, at = self.rows, self.at
-        while at < len(rows) and (bound is None or rows[at][0] <= bound):
-            yield rows[at]
-            at += 1
-        self.at = at
+        at, self.at = self.at, len(self.rows) if bound is None else bisect_right(self.rows, bound, key=itemgetter(0))
+        return self.rows[at : self.at]
 
 
-async def lives(books: Books, only: Sequence[str] | None = None) -> AsyncIterator[list[Life]]:
-    """All lives, or those of some orders, in order of their ids, a batch at a time. Runs inside a snapshot."""
+async def lives(
+    books: Books, only: Sequence[str] | None = None, *, after: Mapping[str, Awaitable[None]] | None = None
+) -> AsyncIterator[list[Life]]:
+    """All lives, or those of some orders, in order of their ids, a batch at a time. Runs inside a snapshot. `after`:
+    what is to be done with a database before its tables are read."""
     streams: dict[str, list[_Stream]] = {}
     for name, (database, sql) in SOURCES.items():
-        cursor = await _cursor(books[database], sql.format(asked=_ALL if only is None else _SOME), only)
-        streams.setdefault(database, []).append(_Stream(name, BOOKS[name]._make, cursor))
+        asked = _ALL if only is None else _SOME
+        streams.setdefault(database, []).append(_Stream(name, BOOKS[name]._make, sql.format(asked=asked)))
     every = [stream for of_one in streams.values() for stream in of_one]
+    # A connection does one thing at a time; different databases do theirs side by side.
+    await asyncio.gather(*(_open(books[d], of_one, only, (after or {}).get(d)) for d, of_one in streams.items()))
     while True:
-        # A connection does one thing at a time; different databases do theirs side by side.
         await asyncio.gather(*(_refill(of_one) for of_one in streams.values()))
         bound = min((stream.rows[-1][0] for stream in every if not stream.ended), default=None)
         found: dict[str, Life] = {}
@@ -192,10 +196,16 @@ async def lives(books: Books, only: Sequence[str] | None = None) -> AsyncIterato
             return
 
 
+async def _open(
+    connection: Connection, streams: Sequence[_Stream], only: Sequence[str] | None, before: Awaitable[None] | None
+) -> None:
+    if before:
+        await before
+    for stream in streams:
+        stream.cursor = await connection.cursor(stream.sql, only)
+    await _refill(streams)
+
+
 async def _refill(streams: Sequence[_Stream]) -> None:
     for stream in streams:
         await stream.refill()
-
-
-async def _cursor(connection: Connection, sql: str, only: Sequence[str] | None) -> Any:
-    return await connection.cursor(sql, only)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 from larder.audit.life import (
@@ -25,6 +26,9 @@ ISSUES = {"sales": "sales_issue", "replacement": "replacement_issue"}
 REVERSAL, RECEIPT, DAMAGE = "issue_reversal", "return_receipt", "damage_report"
 INITIALS = {"sales_issue": "SI", "replacement_issue": "RI"}
 """How the number of an order's first issue begins."""
+STANDS = {"sales_issue": 1, "replacement_issue": 1, REVERSAL: -1}
+"""What an issue puts among the goods that went out, and a reversal takes away again."""
+_line = itemgetter("spu", "quantity")
 NOT_RETURNED = "not_returned"
 """Why goods that nobody brought back are written off."""
 _JUDGED = DEDUCTED | UNPAID | CALLED_OFF
@@ -57,11 +61,9 @@ def issued_is_wanted(life: Life) -> str | None:
     documents = _documents(life)
     if (order and phase not in _JUDGED) or not (order or documents):
         return None
-    stands = _net(documents, {"sales_issue": 1, "replacement_issue": 1, REVERSAL: -1})
-    issues = [document for document in documents if document[1] in ISSUES.values()]
-    first = next((d for d in issues if d[0] == f"{INITIALS[d[1]]}-{life.order_id}"), None)
+    first = next((d for d in documents if d[1] in INITIALS and d[0] == f"{INITIALS[d[1]]}-{life.order_id}"), None)
     if order is None or (phase not in DEDUCTED and not _was_handed_over(life)):
-        if not stands:
+        if not (stands := _net(documents, STANDS)):
             return ""
         return f"{f'the order is {phase}' if order else 'nobody knows the order'}, but {in_words(stands)} are issued"
     if phase == "stopping" and life.fulfilment and life.fulfilment.phase == "stopped":
@@ -71,10 +73,13 @@ def issued_is_wanted(life: Life) -> str | None:
     number, kind, store, _, spus, quantities, _ = first
     if kind != ISSUES.get(order.kind) or any(document[2] != order.store for document in documents):
         return f"{number} is a {kind} of store {store}, the order is a {order.kind} order of store {order.store}"
+    as_ordered = spus == listed(order.spus) and quantities == listed(order.quantities)
+    if as_ordered and len(documents) == 1 and not listed(order.lots):
+        return ""  # most are like that
     issued, ordered = summed(spus, quantities), lines(order.spus, order.quantities)
     if issued is None or issued != ordered:
         return f"{number} issues {in_words(issued)}, the order is for {in_words(ordered)}"
-    if stands != life.wanted:
+    if (stands := _net(documents, STANDS)) != life.wanted:
         return f"the documents leave {in_words(stands)} issued, the order is for {in_words(life.wanted)}"
     return ""
 
@@ -83,12 +88,12 @@ def reversals_fit(life: Life) -> str | None:
     """A reversal or return receipt names an issue of its order; never more goes back than went out; what an order's
     adjustment writes off as short was reversed first, and unless all was, nothing else was; somebody has missed it."""
     documents = _documents(life)
-    known = {d[0] for d in documents if d[1] in ISSUES.values()}
+    if all(document[1] in INITIALS for document in documents):
+        return None
+    known = {d[0] for d in documents if d[1] in INITIALS}
     for number, kind, _, reverses, *_ in documents:
         if kind in (REVERSAL, RECEIPT) and reverses not in known:
             return f"{number} reverses {reverses}, which is no issue of this order"
-    if not any(d[1] not in ISSUES.values() for d in documents):
-        return None
     issued = _net(documents, {"sales_issue": 1, "replacement_issue": 1})
     reversed_ = _net(documents, {REVERSAL: 1})
     adjusted = _net(documents, {"adjustment": -1})
@@ -99,7 +104,7 @@ def reversals_fit(life: Life) -> str | None:
     if life.hold and life.hold.phase != "reversed" and adjusted != reversed_:
         return f"{in_words(reversed_)} reversed, {in_words(adjusted)} written off as short"
     went = course(life)
-    if adjusted and went and not went.messages["PiecesShort"]:
+    if adjusted and went and "PiecesShort" not in went.messages:
         return f"{in_words(adjusted)} written off, and nobody missed any"
     return ""
 
@@ -114,7 +119,7 @@ def returns_fit(life: Life) -> str | None:
     back = _net([d for d in documents if d[6] != NOT_RETURNED], {RECEIPT: 1, DAMAGE: 1})
     missing = _net([d for d in documents if d[6] == NOT_RETURNED], {DAMAGE: 1})
     overdue = life.order is not None and life.order.overdue
-    out = _net(documents, {"sales_issue": 1, "replacement_issue": 1, REVERSAL: -1})
+    out = _net(documents, STANDS)
     if not _was_handed_over(life):
         return f"{in_words(back or missing)} came back of an order whose goods are not on their way back"
     for spu in {**out, **back, **missing}:
@@ -141,9 +146,10 @@ def papers_show_documents(life: Life) -> str | None:
         return f"the page shows {', '.join(numbers) or 'nothing'}, inventory wrote {', '.join(written) or 'nothing'}"
     for body in shown:
         _, kind, _, _, spus, quantities, _ = written[body["number"]]
-        of_page = {line["spu"]: line["quantity"] for line in body["lines"]}
-        if body["kind"] != kind or of_page != summed(spus, quantities):
-            return f"the page shows {body['number']} as a {body['kind']} of {in_words(of_page)}"
+        of_page = list(map(_line, body["lines"]))
+        is_same = of_page == list(zip(spus, quantities, strict=True)) or dict(of_page) == summed(spus, quantities)
+        if body["kind"] != kind or not is_same:
+            return f"the page shows {body['number']} as a {body['kind']} of {in_words(dict(of_page))}"
     return ""
 
 
@@ -243,7 +249,8 @@ def waiting_order_holds(life: Life) -> str | None:
             f"the order is {order.phase} in mode {order.hold_mode} in {order.store}, its hold is {hold.phase} in mode "
             f"{hold.mode} in {hold.store}"
         )
-    if lines(hold.spus, hold.quantities) != lines(order.spus, order.quantities):
+    held, ordered = (hold.spus, hold.quantities), (order.spus, order.quantities)
+    if held != ordered and lines(*held) != lines(*ordered):
         return f"the hold is of {_held(life)}, the order is for {in_words(lines(order.spus, order.quantities))}"
     return ""
 

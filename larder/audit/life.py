@@ -6,27 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from operator import mul
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
 # -- phases of an order, by what must be true in them ------------------------------------------------------------------
 
-UNPAID = frozenset(
-    {
-        "reserving_slot",
-        "screening",
-        "in_review",
-        "holding",
-        "awaiting_payment",
-        "verifying",
-        "paying",
-        "paying_cancel_wanted",
-    }
-)
-"""No money is this order's."""
+_UNSURE = frozenset({"reserving_slot", "screening", "in_review", "holding"})
 HOLDING = frozenset({"awaiting_payment", "verifying", "paying", "paying_cancel_wanted"})
 """The order has a hold on stock that is neither deducted nor given back."""
+UNPAID = _UNSURE | HOLDING
+"""No money is this order's."""
 DEDUCTING = frozenset({"deducting", "deducting_cancel_wanted"})
 """The money is in, the goods are being taken off the stock."""
 IN_THE_STORE = frozenset({"awaiting_picking", "picking", "short", "substituting", "awaiting_shipment", "stopping"})
@@ -286,32 +277,6 @@ class Screening(NamedTuple):
         return self.due_at is not None and self.decided_at is None
 
 
-BOOKS: dict[str, Any] = {
-    "order": Order,
-    "timeline": Timeline,
-    "papers": Papers,
-    "accepted": Accepted,
-    "hold": Hold,
-    "moves": Moves,
-    "documents": Documents,
-    "payment": Payment,
-    "refunds": Refunds,
-    "reports": Reports,
-    "journal": Journal,
-    "captured": Captured,
-    "given_back": GivenBack,
-    "fulfilment": Fulfilment,
-    "steps_back": StepsBack,
-    "returns": Returns,
-    "reservation": Reservation,
-    "window": Window,
-    "tickets": Tickets,
-    "screening": Screening,
-    "cancelled": Cancelled,
-}
-"""What a row of each book becomes, by the field of a life."""
-
-
 @dataclass(slots=True)
 class Life:
     """All that the books say of one order; None where a book does not know it."""
@@ -375,9 +340,12 @@ class Life:
         """What was paid for pieces that are not to be delivered any more (minor units)."""
         if self.order is None or self.is_replacement or not listed(self.order.lots):
             return 0
-        ordered = zip(listed(self.order.quantities), listed(self.order.prices), strict=True)
-        paid: int = sum(quantity * price for quantity, price in ordered)
+        paid: int = sum(map(mul, listed(self.order.quantities), listed(self.order.prices)))
         return paid - sum(quantity * price for _, quantity, price in self.lots)
+
+
+BOOKS: dict[str, Any] = {book: get_args(kind)[0] for book, kind in get_type_hints(Life).items() if get_args(kind)}
+"""What a row of each book becomes, by the field of a life."""
 
 
 # -- lines and lists ---------------------------------------------------------------------------------------------------
@@ -396,7 +364,7 @@ def listed(text: str | None) -> Any:
 @lru_cache(maxsize=REMEMBERED)
 def lines(spus: str | None, quantities: str | None) -> Mapping[str, int] | None:
     """Pieces per SPU of two parallel columns; None where they are missing or do not fit together."""
-    return None if spus is None or quantities is None else summed(_read(spus), _read(quantities))
+    return None if spus is None or quantities is None else summed(listed(spus), listed(quantities))
 
 
 def summed(spus: Sequence[str], quantities: Sequence[int]) -> Mapping[str, int] | None:

@@ -7,6 +7,7 @@ the rules in `WITH_GATEWAY` nothing.
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import mul
 from typing import Any
 
 from larder.audit.life import CALLED_OFF, DEDUCTED, DEDUCTING, ENDS, REMEMBERED, UNPAID, Life, listed
@@ -91,7 +92,7 @@ def total_is_lines(life: Life) -> str | None:
     if order is None:
         return None
     ordered, prices = listed(order.quantities), listed(order.prices)
-    worth = sum(quantity * price for quantity, price in zip(ordered, prices, strict=True))
+    worth = sum(map(mul, ordered, prices))
     if order.kind == "sales" and order.total != worth:
         return f"the total is {order.total}, the lines come to {worth}"
     if (pieces := sum(lot[1] for lot in listed(order.lots))) > sum(ordered):

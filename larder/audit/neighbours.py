@@ -43,6 +43,8 @@ def fulfilment_agrees(life: Life) -> str | None:
         return f"the order is {life.phase or 'known to nobody'}, its fulfilment is {fulfilment.phase}"
     if fulfilment.store != order.store:
         return f"store {fulfilment.store} fulfils an order of store {order.store}"
+    if not order.lots and (fulfilment.spus, fulfilment.quantities) == (order.spus, order.quantities):
+        return ""
     picked = lines(fulfilment.spus, fulfilment.quantities)
     if picked is None or picked != life.wanted:
         return f"the store picks {in_words(picked)}, the order is for {in_words(life.wanted)}"

@@ -3,7 +3,6 @@ time. What DESIGN §3 tells is said here once more, apart from the table that de
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -75,16 +74,16 @@ COURSES = 2_048
 
 
 class Course(NamedTuple):
-    """A timeline, read: where it ends, what is wrong with its steps before and after the first end, how often each
-    message came, and which phases followed which."""
+    """A timeline, read: where it ends, what is wrong with its steps before and after the first end, which messages
+    came, which phases followed which, and how often pieces were short and goods overdue."""
 
     last: str
     wrong_step: str
     wrong_end: str
-    messages: Counter[str]
+    messages: frozenset[str]
     steps: frozenset[tuple[str, str]]
-    calls: int
-    """How often pieces were short, so that somebody had to call."""
+    shortages: int
+    overdue: int
 
 
 @lru_cache(maxsize=COURSES)
@@ -92,13 +91,13 @@ def read_course(entries: str, is_replacement: bool = False) -> Course:
     """Reads `Timeline.entries`."""
     nexts_of = NEXT_OF_REPLACEMENT if is_replacement else NEXT
     before, ended, wrong_step, wrong_end = "new", False, "", ""
-    messages: Counter[str] = Counter()
-    steps, calls = set(), 0
+    messages, steps, shortages, overdue = set(), set(), 0, 0
     for entry in entries.split(","):
         phase, _, message = entry.partition(" ")
-        messages[message] += 1
+        messages.add(message)
         steps.add((before, phase))
-        calls += (phase, message) == ("short", "PiecesShort")
+        shortages += (phase, message) == ("short", "PiecesShort")
+        overdue += message == "GoodsOverdue"
         is_news = phase == before != "new" and (message in NEWS or message in STAYS.get(phase, ()))
         if message == "GoodsInspected" and phase not in SORTED_OUT:
             is_news = False
@@ -108,7 +107,7 @@ def read_course(entries: str, is_replacement: bool = False) -> Course:
         elif not is_news and phase not in nexts_of.get(before, ()):
             wrong_step = wrong_step or told
         before, ended = phase, ended or phase in ENDS
-    return Course(before, wrong_step, wrong_end, messages, frozenset(steps), calls)
+    return Course(before, wrong_step, wrong_end, frozenset(messages), frozenset(steps), shortages, overdue)
 
 
 def course(life: Life) -> Course | None:

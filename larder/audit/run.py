@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,8 +39,8 @@ async def audit(settings: Settings, wait_s: float = WAIT_S) -> Report:
     async with open_books(settings) as books:
         async with quiet_moment(books, wait_s) as (first, seen):
             nothing_is_left(seen, settings.gateway_timeout_s, report)
-            await asyncio.gather(*(judge_tables(books[s], s, settings.shards, seen, report) for s in SERVICES))
-            suspects = await judge_lives(books, seen, report)
+            tables = {str(s): judge_tables(books[s], s, settings.shards, seen, report) for s in SERVICES}
+            suspects = await judge_lives(books, seen, report, after=tables)
         await _settle(books, suspects, report)
         links_are_even(first, await _last_look(books, seen, began), report)
     report.violations.sort(key=lambda v: (v.rule, v.ids))
@@ -59,7 +60,7 @@ async def _last_look(books: Books, seen: Look, began: float) -> Look:
 
 
 @dataclass(frozen=True, slots=True)
-class _Suspect:
+class Suspect:
     """A life that looked wrong, and when."""
 
     life: Life
@@ -67,11 +68,15 @@ class _Suspect:
     found: list[tuple[str, str]]
 
 
-async def judge_lives(books: Books, seen: Look, report: Report) -> dict[str, _Suspect]:
-    suspects: dict[str, _Suspect] = {}
+async def judge_lives(
+    books: Books, seen: Look, report: Report, after: Mapping[str, Awaitable[None]] | None = None
+) -> dict[str, Suspect]:
+    """Holds every order against the rules about orders, and slots against the places that orders have; gives back those
+    that look wrong. `after` as in `lives`."""
+    suspects: dict[str, Suspect] = {}
     places: Counter[tuple[str, datetime | None]] = Counter()
     busy = seen.busy
-    async for batch in lives(books):
+    async for batch in lives(books, after=after):
         for life in batch:
             if life.order:
                 report.orders += 1
@@ -81,7 +86,7 @@ async def judge_lives(books: Books, seen: Look, report: Report) -> dict[str, _Su
                 places[life.reservation.store, life.reservation.starts_at] += 1
             found = judge(life, report.checked, is_busy=life.order_id in busy)
             if found and len(suspects) < KEPT_MAX:
-                suspects[life.order_id] = _Suspect(life, seen, found)
+                suspects[life.order_id] = Suspect(life, seen, found)
             elif found:  # with so many there is no doubt, and no use in looking twice
                 _tell(life, found, report)
     report.hold(places_are_reservations, await books["logistics"].fetch(SLOTS), places)
@@ -93,7 +98,7 @@ def _tell(life: Life, found: list[tuple[str, str]], report: Report) -> None:
         report.add(rule, (life.order_id,), wrong)
 
 
-async def _settle(books: Books, suspects: dict[str, _Suspect], report: Report) -> None:
+async def _settle(books: Books, suspects: dict[str, Suspect], report: Report) -> None:
     """Looks at suspects again. Wrong twice, with nothing changed although all that was on its way has arrived: a
     violation. Right at last: none. Different every time: in flight."""
     for _ in range(SETTLE_LOOKS):
@@ -109,7 +114,7 @@ async def _settle(books: Books, suspects: dict[str, _Suspect], report: Report) -
                 continue
             found = judge(life, Counter())
             if life != suspect.life:
-                suspects[order_id] = _Suspect(life, now, found)
+                suspects[order_id] = Suspect(life, now, found)
             elif now.has_all_of(suspect.seen):
                 _tell(life, found, report)
                 del suspects[order_id]

@@ -5,9 +5,10 @@ The ledger is walked once, in the order in which it was written: its sums must n
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from larder.audit.life import listed
 from larder.audit.report import Found, Report
@@ -24,9 +25,6 @@ _SIGNS = {
     "adjustment": (1, 0),
 }
 _ISSUES = ("sales_issue", "replacement_issue")
-
-Cell = tuple[str, str]
-"""Store and SPU."""
 
 
 class Movement(NamedTuple):
@@ -57,8 +55,8 @@ class Stock:
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._sums: dict[Cell, list[int]] = {}
-        self._below: set[Cell] = set()
+        self._sums: dict[str, dict[str, list[int]]] = defaultdict(dict)
+        self._below: set[tuple[str, str]] = set()
 
     def take(self, movements: Sequence[Movement]) -> None:
         """The next movements of the ledger, in order."""
@@ -66,34 +64,40 @@ class Stock:
         for movement in movements:
             self._add_up(movement)
 
-    def compare(self, cells: Iterable[tuple[str, str, int, int]]) -> None:
-        """Store, SPU, on hand and locked of every cell: they are the sums of the ledger, never below zero, never more
-        locked than there is."""
+    def compare(self, cells: Iterable[Any]) -> None:
+        """The next cells (store, SPU, on hand, locked), after the last movement: they are the sums of the ledger, never
+        below zero, never more locked than there is."""
         report = self._report
-        known = {(store, spu): (on_hand, locked) for store, spu, on_hand, locked in cells}
-        for cell in [*known, *(cell for cell, moved in self._sums.items() if cell not in known and moved != [0, 0])]:
+        for store, spu, on_hand, locked in cells:
             report.checked["cells_are_ledger_sums"] += 1
-            stands, moved = known.get(cell, (0, 0)), tuple(self._sums.get(cell, (0, 0)))
-            if stands != moved:
-                there = f"the cell has {stands[0]} on hand, {stands[1]} locked" if cell in known else "there is no cell"
+            moved = self._sums[store].pop(spu, [0, 0])
+            if [on_hand, locked] != moved:
+                there = f"the cell has {on_hand} on hand, {locked} locked"
                 told = f"{there}; the ledger comes to {moved[0]} and {moved[1]}"
-                report.add("cells_are_ledger_sums", cell, told)
-            if not 0 <= stands[1] <= stands[0] and cell not in self._below:
-                report.add("stock_never_negative", cell, f"{stands[0]} on hand, {stands[1]} locked")
+                report.add("cells_are_ledger_sums", (store, spu), told)
+            if not 0 <= locked <= on_hand and (store, spu) not in self._below:
+                report.add("stock_never_negative", (store, spu), f"{on_hand} on hand, {locked} locked")
+
+    def end(self) -> None:
+        """After the last cell: nothing is left in the ledger."""
+        for store, spu, moved in ((store, *cell) for store, left in self._sums.items() for cell in left.items()):
+            if moved != [0, 0]:
+                told = f"there is no cell; the ledger comes to {moved[0]} on hand, {moved[1]} locked"
+                self._report.add("cells_are_ledger_sums", (store, spu), told)
 
     def _add_up(self, m: Movement) -> None:
+        sums = self._sums[m.store]
         for spu, on_hand, locked in zip(listed(m.spus), listed(m.on_hand), listed(m.locked), strict=False):
-            name = (m.store, spu)
-            cell = self._sums.get(name)
+            cell = sums.get(spu)
             if cell is None:
-                cell = self._sums[name] = [0, 0]
+                cell = sums[spu] = [0, 0]
                 self._report.checked["stock_never_negative"] += 1
             cell[0] += on_hand
             cell[1] += locked
-            if not 0 <= cell[1] <= cell[0] and name not in self._below:
-                self._below.add(name)
+            if not 0 <= cell[1] <= cell[0] and (m.store, spu) not in self._below:
+                self._below.add((m.store, spu))
                 told = f"movement {m.seq} ({m.kind}) left {cell[0]} on hand, {cell[1]} locked"
-                self._report.add("stock_never_negative", name, told)
+                self._report.add("stock_never_negative", (m.store, spu), told)
 
 
 def movement_has_paper(movements: Iterable[Movement]) -> Iterator[Found]:

@@ -85,7 +85,9 @@ async def _judge_stock(connection: Connection, report: Report) -> None:
     stock = Stock(report)
     async for rows in _portions(connection, _LEDGER):
         stock.take([Movement._make(row) for row in rows])
-    stock.compare(tuple(row) for row in await connection.fetch(_CELLS))
+    async for rows in _portions(connection, _CELLS):
+        stock.compare(rows)
+    stock.end()
     async for rows in _portions(connection, _MOVED):
         report.hold(document_moved_once, rows)
 

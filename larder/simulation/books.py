@@ -95,9 +95,21 @@ def _text(value: Any) -> str:
     return _encode(value).decode()
 
 
-def _columns(table: str, *columns: str) -> Callable[[Rows], Iterator[tuple[Any, ...]]]:
-    """A row per order of a table that has one."""
-    return lambda rows: (tuple(row[column] for column in columns) for row in rows[table])
+def _cell(value: Any) -> Any:
+    """As it stands in a column: lists are JSON."""
+    return _text(value) if isinstance(value, tuple) else value
+
+
+def _columns(table: str, *columns: str, timers_of: str = "") -> Callable[[Rows], Iterator[tuple[Any, ...]]]:
+    """A row per order of a table that has one; the timers of a service stand beside it."""
+
+    def told(rows: Rows) -> Iterator[tuple[Any, ...]]:
+        timers = _timers(rows, timers_of) if timers_of else {}
+        for row in rows[table]:
+            beside = (timers.get(row["order_id"], ""),) if timers_of else ()
+            yield *[_cell(row[column]) for column in columns], *beside
+
+    return told
 
 
 def _listed(table: str, *columns: str) -> Callable[[Rows], Iterator[tuple[Any, ...]]]:
@@ -161,11 +173,6 @@ def _accepted(rows: Rows) -> Iterator[tuple[str, str]]:
     yield from commands.items()
 
 
-def _holds(rows: Rows) -> Iterator[tuple[Any, ...]]:
-    for h in rows["inventory.holds"]:
-        yield h["order_id"], h["store"], h["phase"], h["mode"], _text(h["spus"]), _text(h["quantities"])
-
-
 def _moves(rows: Rows) -> Iterator[tuple[Any, ...]]:
     for order_id, moves in _by_order(rows["inventory.ledger"]).items():
         kinds = [move["kind"] for move in moves]
@@ -173,21 +180,12 @@ def _moves(rows: Rows) -> Iterator[tuple[Any, ...]]:
         yield order_id, kinds.count("lock"), kinds.count("unlock"), issues, kinds.count("issue_reversal")
 
 
-def _payments(rows: Rows) -> Iterator[tuple[Any, ...]]:
-    for p in rows["payment.payments"]:
-        yield p["order_id"], p["phase"], _text(p["captures"]), _text(p["attempts"])
-
-
 def _fulfilments(rows: Rows) -> Iterator[tuple[Any, ...]]:
-    lists, timers = {row["order_id"]: row for row in rows["logistics.pick_lists"]}, _timers(rows, "logistics")
-    for f in rows["logistics.fulfilments"]:
-        order_id, picks = f["order_id"], lists.get(f["order_id"])
-        lines = (_text(picks["spus"]), _text(picks["quantities"])) if picks else (None, None)
-        yield (
-            *(order_id, f["store"], f["phase"], *lines, f["slot_start"], f["queued_at"], f["picking_at"]),
-            *(f["picked_at"], f["packed_at"], f["handed_over_at"], f["delivered_at"], f["called_off_at"]),
-            timers.get(order_id, ""),
-        )
+    lists = {row["order_id"]: (_text(row["spus"]), _text(row["quantities"])) for row in rows["logistics.pick_lists"]}
+    steps = ("queued_at", "picking_at", "picked_at", "packed_at", "handed_over_at", "delivered_at", "called_off_at")
+    told = _columns("logistics.fulfilments", "order_id", "store", "phase", "slot_start", *steps, timers_of="logistics")
+    for order_id, store, phase, *rest in told(rows):
+        yield order_id, store, phase, *lists.get(order_id, (None, None)), *rest
 
 
 def _windows(rows: Rows) -> Iterator[tuple[Any, ...]]:
@@ -239,10 +237,10 @@ _SOURCES: dict[str, Callable[[Rows], Iterator[tuple[Any, ...]]]] = {
     "timeline": _timelines,
     "papers": _listed("order.papers", "kind", "body"),
     "accepted": _accepted,
-    "hold": _holds,
+    "hold": _columns("inventory.holds", "order_id", "store", "phase", "mode", "spus", "quantities"),
     "moves": _moves,
     "documents": _listed("inventory.documents", "number", "kind", "store", "reverses", "spus", "quantities", "reason"),
-    "payment": _payments,
+    "payment": _columns("payment.payments", "order_id", "phase", "captures", "attempts"),
     "refunds": _listed("payment.refunds", "number", "phase", "amount", "capture", "reason", "code", "liable"),
     "reports": _listed("payment.reports", "reference", "phase"),
     "journal": _listed("payment.journal", "kind", "reference", "amount"),
@@ -283,24 +281,20 @@ def _judge_stock(rows: Rows, report: Report) -> None:
     stock = Stock(report)
     stock.take([_movement(seq, row, documents, holds) for seq, row in enumerate(rows["inventory.ledger"], 1)])
     stock.compare((cell["store"], cell["spu"], cell["on_hand"], cell["locked"]) for cell in rows["inventory.cells"])
+    stock.end()
     written = Counter(d["number"] for d in rows["inventory.documents"] if d["kind"] != "damage_report")
     moved = Counter(m["document"] for m in rows["inventory.ledger"] if m["document"])
     report.hold(document_moved_once, [(number, written[number], moved[number]) for number in {**written, **moved}])
 
 
 def _movement(seq: int, row: Row, documents: dict[str, Row], holds: dict[str, Row]) -> Movement:
-    columns = ("kind", "store", "order_id", "spus", "quantities")
-    lines = ("spus", "on_hand", "locked")
     document, hold = documents.get(row["document"]), holds.get(row["order_id"])
     return Movement(
-        *(row["store"], seq, row["kind"], row["order_id"], row["document"], *(_text(row[c]) for c in lines)),
-        *([_column(document, c) for c in columns] if document else [None] * len(columns)),
-        *([_column(hold, c) for c in ("mode", "store", "spus", "quantities")] if hold else ()),
+        *(row["store"], seq, row["kind"], row["order_id"], row["document"]),
+        *(_cell(row[column]) for column in ("spus", "on_hand", "locked")),
+        *(_cell(document and document[column]) for column in ("kind", "store", "order_id", "spus", "quantities")),
+        *(_cell(hold and hold[column]) for column in ("mode", "store", "spus", "quantities")),
     )
-
-
-def _column(row: Row, name: str) -> Any:
-    return _text(row[name]) if name in ("spus", "quantities") else row[name]
 
 
 def _kept(row: Row) -> Kept:

@@ -207,9 +207,8 @@ async def of_postgres(books: Books) -> Report:
     """The verdict on the real databases."""
     report = Report()
     seen = await look(books)
-    for service in SERVICES:
-        await judge_tables(books[service], service, 1, seen, report)
-    suspects = await judge_lives(books, seen, report)
+    tables = {str(service): judge_tables(books[service], service, 1, seen, report) for service in SERVICES}
+    suspects = await judge_lives(books, seen, report, after=tables)
     for order_id, suspect in suspects.items():
         for rule, wrong in suspect.found:
             report.add(rule, (order_id,), wrong)
