@@ -71,7 +71,7 @@ from shared.contracts.aftersales import (
     SettleTicket,
     TicketCommand,
 )
-from shared.contracts.base import sales_order_of
+from shared.contracts.base import LINES_MAX, sales_order_of
 from shared.runtime.decider import Context
 
 APPROVED_BY_PEOPLE = frozenset({"missing_goods", "refund_failed"})
@@ -141,7 +141,7 @@ def _read_opening(m: OpenTicket, ticket: Ticket, window: Window) -> Any:
 
 def _read_admission(ticket: Ticket, window: Window) -> Any:
     if ticket.claims or ticket.phase is not TicketPhase.CHECKING:
-        return Admitted(ticket.claims, ticket.replacing)
+        return Admitted(window.account, window.store, ticket.claims, ticket.replacing)
     if window.phase is Phase.NEW:
         raise TicketMistake(f"ticket {ticket.ticket_id} is admitted, and {ticket.order_id} was not delivered")
     # What is to replace them was not kept with a ticket that could not be looked at: whoever approves it names it.
@@ -150,7 +150,7 @@ def _read_admission(ticket: Ticket, window: Window) -> Any:
         return claims
     if ticket.amount is not None and ticket.amount > worth(claims):
         return AmountTooLarge(_at_most(claims))
-    return Admitted(claims, same_again(claims) if ticket.kind in REPLACES else ())
+    return Admitted(window.account, window.store, claims, same_again(claims) if ticket.kind in REPLACES else ())
 
 
 # -- deciding ----------------------------------------------------------------------------------------------------------
@@ -257,7 +257,9 @@ def _take(goods: Sequence[Good], wanted: Mapping[str, int]) -> tuple[Good, ...] 
 
 def _replacing(m: GoodsDecision, claims: Sequence[Good], before: Sequence[Replacing]) -> tuple[Replacing, ...] | None:
     if m.replacement_spus:
-        return matched(claims, list(zip(m.replacement_spus, m.replacements, m.instead_of, strict=True)))
+        lines = matched(claims, list(zip(m.replacement_spus, m.replacements, m.instead_of, strict=True)))
+        # Lines over many lots are cut into more; no message takes any number of them.
+        return lines if lines and len(lines) <= 2 * LINES_MAX else None
     # Once more what was chosen before, if it still comes out even.
     again = matched(claims, [(line.spu, line.quantity, line.instead_of) for line in before]) if before else None
     return again or same_again(claims)

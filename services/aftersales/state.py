@@ -294,8 +294,10 @@ class GoodsAsked(GoodsOpened, frozen=True):
 
 
 class Admitted(Struct, frozen=True):
-    """AdmitTicket: the order has nothing against it."""
+    """AdmitTicket: the order has nothing against it; by now it is known whose it is."""
 
+    account: str
+    store: str
     claims: tuple[Good, ...]
     replacing: tuple[Replacing, ...]
 

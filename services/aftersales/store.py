@@ -51,11 +51,12 @@ select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
                      $15::text[], $16::bigint[], $17::text[], $18::text[], $19::bigint[], $20::text[], $21::text[],
                      $22::timestamptz[], $23::text[], $24::timestamptz[], $25::text[])
 on conflict (ticket_id) do update
-set phase = excluded.phase, kind = excluded.kind, spus = excluded.spus, quantities = excluded.quantities,
-    note = excluded.note, ended_at = excluded.ended_at, call = excluded.call, liable = excluded.liable,
-    amount = excluded.amount, claims = excluded.claims, settled = excluded.settled, refunded = excluded.refunded,
-    replacing = excluded.replacing, replacement = excluded.replacement, claimed_by = excluded.claimed_by,
-    claimed_until = excluded.claimed_until, notes = excluded.notes
+set phase = excluded.phase, kind = excluded.kind, account = excluded.account, store = excluded.store,
+    spus = excluded.spus, quantities = excluded.quantities, note = excluded.note, ended_at = excluded.ended_at,
+    call = excluded.call, liable = excluded.liable, amount = excluded.amount, claims = excluded.claims,
+    settled = excluded.settled, refunded = excluded.refunded, replacing = excluded.replacing,
+    replacement = excluded.replacement, claimed_by = excluded.claimed_by, claimed_until = excluded.claimed_until,
+    notes = excluded.notes
 """
 APPEND_STEPS = """
 insert into ticket_steps (ticket_id, at, phase, step, actor, note)

@@ -158,7 +158,7 @@ def _opened(state: Ticket, kind: Any, reason: str, context: Context) -> tuple[di
 
 def admit(state: Ticket, m: Admitted, context: Context) -> Change:
     """The order has nothing against it: a person decides."""
-    return {"claims": m.claims, "replacing": m.replacing}, ()
+    return {"account": m.account, "store": m.store, "claims": m.claims, "replacing": m.replacing}, ()
 
 
 def turn_down_unfit(state: Ticket, m: Unfit, context: Context) -> Change:
