@@ -119,11 +119,12 @@ class World:
         for owner in self.everybody:
             owner.lose_power()
         lose_ends(self.log, self.databases, self.power_dice)
+        # Looked at when the power is back; but people here write to the log meanwhile, and nobody can to a dark broker.
+        adopt_what_is_shorter(self.log, self.databases)
         self.clock.after(self.power_dice.uniform(*DARK_S), self._power_comes)
 
     def _power_comes(self) -> None:
         self._dark = False
-        adopt_what_is_shorter(self.log, self.databases)
         self._claim_all()
 
     def run(self) -> None:
