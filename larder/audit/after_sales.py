@@ -80,9 +80,47 @@ def replacement_has_master(life: Life) -> str | None:
     """A replacement order hangs on a sales order, which is delivered, and does not close before it."""
     if not life.is_replacement or life.order is None:
         return None
-    master = life.order.master_phase
+    master, since, ended = life.order.master_phase, life.order.master_since, life.order.phase_since
     if master != "delivered" and not (master == "closed" and life.phase in ENDS):
         return f"it is {life.phase}, its sales order is {master or 'missing'}"
+    if master == "closed" and since and ended and since < ended:
+        return f"it ended at {ended}, and its sales order had closed at {since}"
+    return ""
+
+
+def replaced_or_refunded(life: Life) -> str | None:
+    """For every piece that a replacement order was to bring and did not, the customer got money, and for no other that
+    was to be replaced."""
+    order = life.order
+    if order is None or not (order.pieces_dropped or order.pieces_compensated):
+        return None
+    dropped, paid = order.pieces_dropped, order.pieces_compensated
+    return "" if dropped == paid else f"{dropped} pieces were not brought, money was given for {paid}"
+
+
+def return_is_ticket(life: Life) -> str | None:
+    """The store looked at every piece that was announced, and a return's ticket paid for those that came, or that a
+    courier lost, and for no other."""
+    returns, tickets = returns_of(life), {t[0]: t for t in tickets_of(life)}
+    if not returns:
+        return None
+    for ticket_id, phase, exchange, collected, spus, quantities, found in returns:
+        announced = Counter(dict(zip(spus, quantities, strict=True)))
+        seen, came = Counter[str](), Counter[str]()
+        for spu, pieces, state in found:
+            seen[spu] += pieces
+            came[spu] += pieces if state != "missing" else 0
+        if phase == "inspected" and seen != announced:
+            return f"{ticket_id}: {dict(announced)} announced, the store looked at {dict(seen)}"
+        ticket = tickets.get(ticket_id)
+        if ticket is None or ticket[2] not in TICKET_ENDS or exchange or ticket[1] != "return":
+            continue
+        due = came if phase == "inspected" else announced if phase == "overdue" and collected else Counter[str]()
+        paid = Counter[str]()
+        for spu, pieces, _ in ticket[7]:
+            paid[spu] += pieces
+        if +paid != +due:
+            return f"{ticket_id} paid for {dict(paid)}, {dict(due)} came or was lost by us"
     return ""
 
 

@@ -30,12 +30,21 @@ select o.order_id, o.kind, o.phase, o.account, o.store, o.total, o.hold_mode, o.
     b.spus, b.quantities, (b.slot::json ->> 'start')::timestamptz, b.prices, o.given_back, o.reason, a.lots,
     o.closing_refund, a.owed, coalesce(a.overdue, false), o.payable_until, o.phase_since, o.ended,
     o.ended and o.placed_at <= coalesce((select at from sweeps where name = 'timelines'), '-infinity'),
-    coalesce(t.names, ''), a.replacement, m.phase, coalesce(c.amount, 0)
+    coalesce(t.names, ''), a.replacement, m.phase, m.phase_since, coalesce(c.amount, 0), coalesce(c.pieces, 0),
+    coalesce(d.pieces, 0)
 from orders o left join baskets b using (order_id) left join amendments a using (order_id) {_TIMERS}
 left join orders m on m.order_id = a.replaces
 left join (
-    select split_part(order_id, '~', 1) as order_id, sum((body::json ->> 'amount')::bigint)::bigint as amount
+    select split_part(order_id, '~', 1) as order_id, sum((body::json ->> 'amount')::bigint)::bigint as amount,
+        sum((select sum((line ->> 'quantity')::int) from json_array_elements(body::json -> 'lines') line))
+            filter (where body::json ->> 'kind' in ('exchange', 'replenishment'))::int as pieces
     from papers where kind = 'compensated' group by 1) c on c.order_id = o.order_id
+left join (
+    select r.replaces as order_id,
+        sum((select sum(pieces::int) from json_array_elements_text(n.quantities::json) pieces)
+            - (select sum((lot ->> 1)::int) from json_array_elements(r.lots::json) lot))::int as pieces
+    from amendments r join baskets n using (order_id) where r.replaces is not null group by 1) d
+    on d.order_id = o.order_id
 where {{asked}} order by o.order_id collate "C\""""
 _TIMELINES = f"""
 select order_id, string_agg(phase || ' ' || message, ',' order by seq),

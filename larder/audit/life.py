@@ -55,7 +55,9 @@ class Order(NamedTuple):
     [[number, ticket, amount, capture, reason, liable], ...]. `swept`: it is over, and so old that its timeline may be
     gone. `timers` are the names of those that run for it, with spaces between, here and in other books. Of a
     replacement order, `replacement` is [sales order, about, ticket, kind, ...], and `master_phase` the phase of the
-    sales order. `compensated` is what the pages of a sales order and its replacements say was given for goods.
+    sales order since `master_since`. Of a sales order, `compensated` is what its page and those of its replacements say
+    was given for goods, `pieces_compensated` for how many that were to be replaced, and `pieces_dropped` how many its
+    replacements were to bring and did not.
     """
 
     order_id: str
@@ -84,7 +86,10 @@ class Order(NamedTuple):
     timers: str = ""
     replacement: str | None = None
     master_phase: str | None = None
+    master_since: datetime | None = None
     compensated: int = 0
+    pieces_compensated: int = 0
+    pieces_dropped: int = 0
 
 
 class Timeline(NamedTuple):

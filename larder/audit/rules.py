@@ -65,7 +65,9 @@ LIFE_RULES: tuple[Rule, ...] = (
     after_sales.pieces_claimed_once,
     after_sales.tickets_pay_what_was_paid,
     after_sales.returns_are_documents,
+    after_sales.return_is_ticket,
     after_sales.replacement_has_master,
+    after_sales.replaced_or_refunded,
     after_sales.closed_has_nothing_open,
     leftovers.waits_have_timers,
 )

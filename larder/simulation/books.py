@@ -138,11 +138,17 @@ def _timers(rows: Rows, service: str) -> dict[str, str]:
 
 def _orders(rows: Rows) -> Iterator[tuple[Any, ...]]:
     timers = _timers(rows, "order")
-    phases = {o["order_id"]: o["phase"] for o in rows["order.orders"]}
-    compensated: Counter[str] = Counter()
+    masters = {o["order_id"]: (o["phase"], o["phase_since"]) for o in rows["order.orders"]}
+    compensated, replaced, dropped = Counter[str](), Counter[str](), Counter[str]()
     for paper in rows["order.papers"]:
         if paper["kind"] == "compensated":
-            compensated[_sales_order_of(paper["order_id"])] += paper["body"]["amount"]
+            name, body = _sales_order_of(paper["order_id"]), paper["body"]
+            compensated[name] += body["amount"]
+            if body["kind"] in ("exchange", "replenishment"):
+                replaced[name] += sum(line["quantity"] for line in body["lines"])
+    for o in rows["order.orders"]:
+        if o["replacement"]:
+            dropped[o["replacement"].replaces] += sum(o["quantities"]) - sum(lot.quantity for lot in o["lots"])
     for o in rows["order.orders"]:
         yield (
             *(o["order_id"], "replacement" if o["replacement"] else "sales", o["phase"], o["account"], o["store"]),
@@ -152,8 +158,8 @@ def _orders(rows: Rows) -> Iterator[tuple[Any, ...]]:
             *(_text(o["owed"]), o["overdue"], o["payable_until"], o["phase_since"], o["phase"] in ENDS, False),
             timers.get(o["order_id"], ""),
             o["replacement"] and _text(o["replacement"]),
-            phases.get(o["replacement"].replaces) if o["replacement"] else None,
-            compensated[o["order_id"]],
+            *(masters.get(o["replacement"].replaces, (None, None)) if o["replacement"] else (None, None)),
+            *(compensated[o["order_id"]], replaced[o["order_id"]], dropped[o["order_id"]]),
         )
 
 
