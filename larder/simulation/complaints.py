@@ -40,7 +40,7 @@ from shared.contracts.logistics import (
 from shared.contracts.order import CancelOrder
 from shared.runtime.envelope import Delivery as Record
 
-EVENINGS = (0.0, 0.0, 0.3, 0.8)
+EVENINGS = (0.0, 0.3, 0.9)
 """How often a delivered order is complained about, by evening."""
 KINDS: tuple[GoodsKind, ...] = ("refund_only", "return", "exchange", "replenishment")
 PEOPLE = ("customer_service:ada", "customer_service:bo")
@@ -236,7 +236,7 @@ class Complaints:
             self._send(inspect(**found_of(odd, dice)), after_s + 0.1 * dice.random(), f"storekeeper:{store}")
         looked_s = after_s + dice.choice((0.2, 5.0, 1_000.0)) * dice.random() + 1.0
         for _ in range(dice.choice((1, 1, 1, 2))):
-            found = pieces if dice.random() < 0.6 else dict(some_of(pieces, dice)) if dice.random() < 0.8 else {}
+            found = dice.choice((pieces, pieces, dict(some_of(pieces, dice)), dict(some_of(pieces, dice)), {}))
             self._send(inspect(**found_of(found, dice)), looked_s + dice.random(), f"storekeeper:{store}")
 
     # -- replacement orders ----------------------------------------------------------------------------------------
