@@ -91,7 +91,8 @@ def refund_of_goods_sent_twice(patch: pytest.MonkeyPatch) -> None:
     refund = goods_back.refund
 
     def twice(order: Any, m: Any, c: Any) -> Any:
-        changes, (command, *rest) = refund(order, m, c)
+        changes, said = refund(order, m, c)
+        command, *rest = list[Any](said)
         again = command.model_copy(update={"refund": command.refund + 1})
         return {**changes, "refunds": again.refund}, (command, again, *rest)
 
