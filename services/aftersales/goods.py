@@ -46,8 +46,9 @@ def taken(goods: Iterable[Good], wanted: Mapping[str, int]) -> tuple[tuple[Good,
 
 
 def exchanged(goods: Iterable[Good], back: Iterable[Good], away: Iterable[Good]) -> tuple[Good, ...]:
-    """The goods with some given back and others taken away: those of a ticket as it was, and as it is now. Raises
-    ValueError when that takes more than there is."""
+    """The goods with some given back and others taken away: those of a ticket as it was, and as it is now. A lot of
+    which nothing is left stays, so that it is known to have been delivered. Raises ValueError when that takes more than
+    there is."""
     lots: dict[tuple[str, int], int] = {}
     for sign, some in ((1, goods), (1, back), (-1, away)):
         for good in some:
@@ -55,7 +56,12 @@ def exchanged(goods: Iterable[Good], back: Iterable[Good], away: Iterable[Good])
             lots[lot] = lots.get(lot, 0) + sign * good.quantity
     if below := [lot for lot, pieces in lots.items() if pieces < 0]:
         raise ValueError(f"more is claimed than was delivered: {below}")
-    return tuple(Good(spu, pieces, price) for (spu, price), pieces in lots.items() if pieces)
+    return tuple(Good(spu, pieces, price) for (spu, price), pieces in lots.items())
+
+
+def some(goods: Iterable[Good]) -> tuple[Good, ...]:
+    """The lots of which something is left."""
+    return tuple(good for good in goods if good.quantity)
 
 
 def same_again(claims: Iterable[Good]) -> tuple[Replacing, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.aftersales.goods import matched, pieces_of, same_again, summed, taken, worth
+from services.aftersales.goods import matched, pieces_of, same_again, some, summed, taken, worth
 from services.aftersales.state import (
     Admitted,
     AmountTooLarge,
@@ -204,7 +204,7 @@ def _read_goods(m: ApproveTicket, ticket: Ticket, window: Window, master: Window
     elif ticket.claims:
         claims = ticket.claims
     elif ticket.kind == "intercept":
-        claims = window.goods or LinesNeeded("nothing of the order is left")
+        claims = some(window.goods) or LinesNeeded("nothing of the order is left")
     else:
         claims = LinesNeeded("name the goods that it is about")
     if isinstance(claims, Unfit):

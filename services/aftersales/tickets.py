@@ -13,7 +13,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from services.aftersales.goods import exchanged, pieces_of, worth
+from services.aftersales.goods import exchanged, pieces_of, some, worth
 from services.aftersales.state import (
     Admitted,
     AmountTooLarge,
@@ -242,7 +242,7 @@ def refund_dropped(state: Ticket, m: NotReplaced, context: Context) -> Change:
     money = worth(m.dropped)
     said = _refunded(state, state.kind, m.dropped, money, state.liable)
     return {
-        "claims": exchanged(state.claims, (), m.dropped),
+        "claims": some(exchanged(state.claims, (), m.dropped)),
         "settled": state.settled + m.dropped,
         "refunded": state.refunded + money,
     }, said

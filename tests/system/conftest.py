@@ -16,7 +16,7 @@ from tests.system.shop import Shop
 
 WINDOWS = {
     "payment_window_s": 12,
-    "after_sales_window_s": 2,
+    "after_sales_window_s": 4,
     "review_window_s": 5,
     "gateway_timeout_s": 2.5,
     "shortage_window_s": 10,
