@@ -281,16 +281,19 @@ class World:
         if t.phase in ("delivered", "closed"):
             is_open = t.phase == "delivered"
             window = (t.order_id, "open" if is_open else "shut", "a-1", STORE, LATER if is_open else NOON, 0)
-            self._rows["aftersales", "windows"].append(window)
+            goods = [[spu, quantity, PRICES[spu]] for spu, quantity in t.wanted.items() if quantity]
+            self._rows["aftersales", "windows"].append((*window, json.dumps(goods)))
             if is_open:
                 self._rows["aftersales", "timers"].append((t.order_id, "window", 0, LATER))
 
         if t.phase == "short":
-            self._rows["aftersales", "windows"].append((t.order_id, "new", "", "", None, 1))
+            self._rows["aftersales", "windows"].append((t.order_id, "new", "", "", None, 1, "[]"))
         if t.phase == "short" or t.dropped:
             phase, note = ("open", "") if t.phase == "short" else ("resolved", "dropped")
             ticket = (f"t-{t.order_id}-1", t.order_id, phase, "shortage", "a-1", STORE, "[]", "[]", "short", note)
-            self._rows["aftersales", "tickets"].append((*ticket, NOON, "", None if phase == "open" else NOON, None))
+            about = ("store", None, "[]", "[]", 0, "[]", "", LATER)
+            times = (NOON, "", None if phase == "open" else NOON)
+            self._rows["aftersales", "tickets"].append((*ticket, *times, None, *about))
         if t.way == "not_reachable":
             self._rows["risk", "cancels"].append((t.order_id, "a-1", "counted", t.way, NOON))
 

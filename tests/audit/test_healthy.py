@@ -27,6 +27,9 @@ async def test_every_rule_looked_at_something(world: World):
     report = await world.audit()
     asked = {rule.__name__ for rule in LIFE_RULES}
     asked -= {"somebody_answers", "refused_refund_has_ticket", "reports_looked_up"}
+    # Nobody complains here; the evening of test_two_sources, in which people do, has something for each of these.
+    asked -= {"replacement_has_master", "replacement_moves_no_money", "replaced_or_refunded", "return_is_ticket"}
+    asked -= {"tickets_pay_what_was_paid", "refunds_are_compensations"}
     asked |= {"cells_are_ledger_sums", "stock_never_negative", "movement_has_paper", "document_moved_once"}
     asked |= {"places_are_reservations", "links_are_even", "outbox_is_whole", "answered_once"}
     assert asked <= {rule for rule, count in report.checked.items() if count}

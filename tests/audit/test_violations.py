@@ -287,7 +287,11 @@ async def a_ticket_that_the_window_does_not_count(w: World) -> None:
     await w.break_("aftersales", "update windows set open_tickets = 0 where order_id = 'o-calling'")
 
 
-@breaks(("tickets_are_counted", "o-dropped"), ("ticket_is_on_page", "o-dropped"))
+@breaks(
+    ("tickets_are_counted", "o-dropped"),
+    ("ticket_is_on_page", "o-dropped"),
+    ("closed_has_nothing_open", "o-dropped"),
+)
 async def a_ticket_that_waits_for_nothing(w: World) -> None:
     await w.break_("aftersales", "update tickets set phase = 'deciding' where order_id = 'o-dropped'")
     await w.break_("aftersales", "update windows set open_tickets = 1 where order_id = 'o-dropped'")

@@ -55,7 +55,7 @@ def exchanged(number: int = 1) -> FulfilOrder:
 
 async def test_goods_are_fetched_and_inspected(logistics: Inside) -> None:
     """Step by step, each answered with the return as it is then, and with the next one open."""
-    assert await logistics.hear(announced()) == []
+    assert await logistics.hear(announced()) == ["ReturnAnnounced"]
     page = ok(await ask(logistics, "GET", "/returns/o-1-t1"))
     assert (page["order_id"], page["store"], page["exchange"], page["lines"]) == ("o-1", "s-1", False, LINES)
     assert page["delivery"] == {**DOOR.model_dump(), "phone": None}
@@ -107,7 +107,7 @@ async def test_goods_are_overdue(logistics: Inside) -> None:
 
 async def test_old_goods_are_taken_along(logistics: Inside) -> None:
     """The courier sees them on the order's page, has them from the delivery on, and brings them in time or not."""
-    assert await logistics.hear(exchanged()) == ["FulfilmentQueued"]
+    assert await logistics.hear(exchanged()) == ["FulfilmentQueued", "ReturnAnnounced"]
     along = {"ticket_id": "o-1-t1", "lines": LINES}
     for step, body, role in STEPS:
         page = ok(await ask(logistics, "POST", f"/fulfilments/o-1~r1/{step}", body, role), 202)
