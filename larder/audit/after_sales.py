@@ -39,7 +39,7 @@ def tickets_pay_what_was_paid(life: Life) -> str | None:
             shown[body["ticket_id"]] += body["amount"]
     if not tickets and not shown:
         return None
-    for ticket_id, *_, settled, refunded in tickets:
+    for ticket_id, *_, settled, refunded, _, _ in tickets:
         worth = sum(pieces * price for _, pieces, price in settled)
         if refunded > worth:
             return f"{ticket_id} gave {refunded} for pieces that were paid {worth}"
@@ -60,10 +60,10 @@ def returns_are_documents(life: Life) -> str | None:
         for spu, pieces, state in found:
             if state != "missing" or exchange:
                 expected["restocked" if state == "resellable" else state][spu] += pieces
-    for _, kind, _, note, _, _, _, settled, _ in tickets_of(life):
+    for _, kind, _, note, *_, spus, quantities in tickets_of(life):
+        # Not all that it settled: of goods that were to be replaced, some may have been paid for before.
         if kind == "refund_only" and note == "refunded":
-            for spu, pieces, _ in settled:
-                expected["damaged"][spu] += pieces
+            expected["damaged"].update(dict(zip(spus, quantities, strict=True)))
     written: dict[str, Counter[str]] = {"restocked": Counter(), "damaged": Counter(), "missing": Counter()}
     for _, kind, _, _, spus, quantities, reason in listed(life.documents.documents) if life.documents else []:
         if kind in (RECEIPT, DAMAGE):

@@ -115,7 +115,7 @@ where {{asked}} order by o.order_id collate "C\""""
 _TICKETS = """
 select order_id, '[' || string_agg('[' || to_json(ticket_id) || ',"' || kind || '","' || phase || '",' || to_json(note)
     || ',' || to_json(opened_by) || ',' || (ended_at is not null) || ',' || claims || ',' || settled || ','
-    || refunded || ']', ',' order by ticket_id) || ']'
+    || refunded || ',' || spus || ',' || quantities || ']', ',' order by ticket_id) || ']'
 from tickets o where {asked} group by order_id order by order_id collate "C\""""
 _CANCELS = 'select order_id, account, reason from cancels o where {asked} order by order_id collate "C"'
 _SCREENINGS = f"""

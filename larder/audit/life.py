@@ -248,8 +248,8 @@ class Window(NamedTuple):
 
 
 class Tickets(NamedTuple):
-    """Aftersales: [[ticket, kind, phase, note, opened by, has an end, claims, settled, refunded], ...]; claims and
-    settled are goods as in `Window`."""
+    """Aftersales: [[ticket, kind, phase, note, opened by, has an end, claims, settled, refunded, spus, quantities],
+    ...]; claims and settled are goods as in `Window`, spus and quantities what was decided about last."""
 
     order_id: str
     tickets: str

@@ -221,12 +221,10 @@ def _returns(rows: Rows) -> Iterator[tuple[Any, ...]]:
 
 def _tickets(rows: Rows) -> Iterator[tuple[Any, ...]]:
     columns = ("ticket_id", "kind", "phase", "note", "opened_by")
+    about = ("claims", "settled", "refunded", "spus", "quantities")
     for order_id, some in _by_order(rows["aftersales.tickets"]).items():
         in_order = sorted(some, key=lambda ticket: str(ticket["ticket_id"]))
-        told = [
-            [*(t[c] for c in columns), t["ended_at"] is not None, t["claims"], t["settled"], t["refunded"]]
-            for t in in_order
-        ]
+        told = [[*(t[c] for c in columns), t["ended_at"] is not None, *(t[c] for c in about)] for t in in_order]
         yield order_id, _text(told)
 
 
