@@ -125,7 +125,7 @@ async def test_refund_with_an_amount_and_a_claim(aftersales: Inside) -> None:
     page = await asked(aftersales, f"{path}/approve")
     assert (page["phase"], page["refunded"], page["claimed_by"]) == ("resolved", 100, None)
     again = {"order_id": "o-1", "kind": "return", "lines": MILK}
-    assert (await asked(aftersales, "/tickets", again, 422))["code"] == "line_not_delivered"
+    assert (await asked(aftersales, "/tickets", again, 409))["code"] == "more_than_delivered"
 
 
 async def test_ticket_that_the_order_turns_down_gives_its_goods_back(aftersales: Inside) -> None:
