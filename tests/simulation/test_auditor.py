@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from larder.audit.rules import AT_REST
-from larder.simulation import customers
+from larder.simulation import complaints, customers
 from larder.simulation.clock import NOON
 from larder.simulation.rows import rows_of
 from larder.simulation.simulate import audit_evening
@@ -28,7 +28,7 @@ Spoil = Callable[[Rows], object]
 def clean() -> Rows:
     """The rows of the first evening with orders at every end, refunds, slots, holds, ways back and poison."""
     for seed in range(170, 270):
-        rows = busy_evening(seed)
+        rows = busy_evening(seed, (0.0, 0.0, 0.3, 0.8))
         wanted = (
             ("order.orders", {"closed", "cancelled", "rejected"}),
             ("inventory.holds", {"deducted", "released", "reversed", "taken_back"}),
@@ -66,9 +66,10 @@ def complained() -> Rows:
     raise AssertionError("no evening has every complaint")
 
 
-def busy_evening(seed: int) -> Rows:
-    """The rows of an evening of many orders: it has all of it sooner."""
+def busy_evening(seed: int, complained: tuple[float, ...] = complaints.EVENINGS) -> Rows:
+    """The rows of an evening of many orders, of which so many are complained about: it has all of it sooner."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(complaints, "EVENINGS", complained)
         patch.setattr(customers, "ORDERS", (200, 240))
         world = World(seed)
         world.run()
@@ -224,7 +225,10 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("hold_is_fulfilment", lambda rows: some(rows, "logistics.fulfilments", phase="stopped").update(phase="packed")),
     ("returns_fit", lambda rows: rows["inventory.documents"].remove(back_document(rows))),
     ("inspected_is_taken_back", lambda rows: back_document(rows).update(kind="goods_receipt", order_id=None)),
-    ("steps_back_are_phase", lambda rows: rows["logistics.steps_back"].pop()),
+    (
+        "steps_back_are_phase",
+        lambda rows: rows["logistics.steps_back"].remove(some(rows, "logistics.steps_back", entered="inspected")),
+    ),
     ("steps_back_are_phase", inspected_more),
     ("refunds_fit_lines", part_of_another_amount),
     ("refund_is_end", lambda rows: a_refund(rows).update(amount=1)),
@@ -359,6 +363,13 @@ def wrong_way(rows: Rows) -> None:
     entry["phase"] = "awaiting_payment"
 
 
+def one_piece_more(rows: Rows) -> None:
+    """A replacement order was to bring more than it brought, and nobody got money for that."""
+    brought = replacement(rows)
+    first, *rest = brought["quantities"]
+    brought["quantities"] = (first + 1, *rest)
+
+
 COMPLAINTS: list[tuple[str, Spoil]] = [
     ("pieces_claimed_once", kept_at_the_window),
     ("pieces_claimed_once", lambda rows: resolved(rows, "return").update(claims=resolved(rows, "return")["settled"])),
@@ -370,6 +381,8 @@ COMPLAINTS: list[tuple[str, Spoil]] = [
         lambda rows: some(rows, "payment.refunds", reason="return", phase="refunded").update(reason="short"),
     ),
     ("returns_are_documents", lambda rows: returned_good(rows, -1)),
+    ("return_is_ticket", lambda rows: returned_good(rows, -1)),
+    ("replaced_or_refunded", one_piece_more),
     ("returns_are_documents", lambda rows: rows["logistics.returns"].remove(found_return(rows))),
     ("replacement_moves_no_money", lambda rows: replacement(rows).update(paid=1)),
     ("replacement_has_master", lambda rows: master(rows).update(phase="cancelled")),
