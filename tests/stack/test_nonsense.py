@@ -41,6 +41,7 @@ def _is_account(text: str) -> bool:
 MAY: dict[tuple[str, str], Callable[[str], object]] = {
     ("token", "--account"): lambda text: not text or _is_account(text),
     ("token", "--store"): NAMES.fullmatch,
+    ("token", "--name"): NAMES.fullmatch,
 }
 """What makes sense after all, by command and option."""
 NEEDED = {

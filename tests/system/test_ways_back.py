@@ -247,7 +247,7 @@ async def test_a_ticket_for_no_order_and_for_one_in_the_store(shop: Shop) -> Non
     assert (await shop.ticket(f"no-{order_id}", "intercept", "rejected"))["note"] == "order_unknown"
     body = {"order_id": order_id, "kind": "return", "lines": []}
     answer = await shop.stack.post("aftersales", "/tickets", body, by="customer_service")
-    refused(answer, 422, "ticket_kind_not_open_yet")
+    refused(answer, 422, "lines_needed")
     assert (await shop.order(order_id))["phase"] == "awaiting_picking"
 
 
