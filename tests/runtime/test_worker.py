@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 
 import asyncpg
@@ -65,11 +66,11 @@ async def test_a_log_that_is_shorter_than_it_was_read_ends_the_worker(
 ) -> None:
     """The cluster is the same, and its records are gone: a topic made again, a restored backup, a lost volume."""
     monkeypatch.setattr("shared.runtime.worker.HOUSEKEEPING_S", 0.5)
-    offsets = '{"aftersales.commands": 10000000}'
-    await books.execute("insert into progress values (0, 1, 0, '', $1, '{}', '{}', '{}')", offsets)
+    offsets = {"aftersales.commands": 10_000_000}
+    await books.execute("insert into progress values (0, 1, 0, '', $1, '{}', '{}', '{}')", json.dumps(offsets))
     with pytest.raises(WrongBroker, match=r"aftersales.commands/0 ends at offset \d+, but .* up to 10000000.*--adopt"):
         await asyncio.wait_for(worker(migrated).run(), PATIENCE_S)
-    assert await books.fetchval("select offsets from progress") == offsets
+    assert json.loads(await books.fetchval("select offsets from progress")) == offsets
 
 
 async def test_a_worker_that_is_told_to_stop_ends_without_an_error(migrated: Settings, books) -> None:
