@@ -25,7 +25,7 @@ from services.order.state import Phase
 from services.payment.decider import DECIDER as MONEY
 from services.payment.decider import PAYMENT, REFUND
 from services.payment.reports import REPORT
-from services.risk.decider import CANCEL, SCREENING
+from services.risk.decider import ENDING, SCREENING
 from services.risk.decider import DECIDER as RISK
 from shared.contracts import asyncapi
 from shared.runtime.table import Refuse, Table, To
@@ -45,7 +45,7 @@ TABLES = (
     RESERVATION,
     AFTER_SALES,
     TICKET,
-    CANCEL,
+    ENDING,
 )
 LISTENS = {d.service: d.listens for d in (ORDER, INVENTORY, RISK, MONEY, LOGISTICS, AFTERSALES)}
 """What each service receives, for the AsyncAPI document."""

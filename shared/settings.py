@@ -121,6 +121,8 @@ class Settings(BaseSettings):
     """How long sent messages stay in the outbox, for a broker that lost its log."""
     personal_data_s: Seconds = 90 * 86_400
     """How long addresses, devices and people's own words are kept once an order is placed; longer while it is open."""
+    risk_memory_s: Seconds = 90 * 86_400
+    """How long it is kept what a screening saw, and how accounts, devices and addresses conduct themselves."""
     timeline_s: Seconds = 400 * 86_400
     """How long the timeline of an order is kept once it is placed; longer while the order is open."""
     parked_s: Seconds = 30 * 86_400

@@ -117,7 +117,7 @@ select order_id, '[' || string_agg('[' || to_json(ticket_id) || ',"' || kind || 
     || ',' || to_json(opened_by) || ',' || (ended_at is not null) || ',' || claims || ',' || settled || ','
     || refunded || ',' || spus || ',' || quantities || ']', ',' order by ticket_id) || ']'
 from tickets o where {asked} group by order_id order by order_id collate "C\""""
-_CANCELS = 'select order_id, account, reason from cancels o where {asked} order by order_id collate "C"'
+_ENDINGS = 'select order_id, account, deed from endings o where {asked} order by order_id collate "C"'
 _SCREENINGS = f"""
 select o.order_id, o.phase, o.account, r.due_at, r.decided_at, r.verdict, r.decided_by, coalesce(t.names, '')
 from screenings o left join reviews r using (order_id) {_TIMERS} where {{asked}} order by o.order_id collate "C\""""
@@ -147,7 +147,7 @@ SOURCES: dict[str, tuple[str, str]] = {
     "window": ("aftersales", _WINDOWS),
     "tickets": ("aftersales", _TICKETS),
     "screening": ("risk", _SCREENINGS),
-    "cancelled": ("risk", _CANCELS),
+    "ending": ("risk", _ENDINGS),
 }
 
 

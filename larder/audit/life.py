@@ -255,12 +255,12 @@ class Tickets(NamedTuple):
     tickets: str
 
 
-class Cancelled(NamedTuple):
-    """Risk: the order counts as a customer's cancel."""
+class Ending(NamedTuple):
+    """Risk: what became of the order, as a deed of its account's."""
 
     order_id: str
     account: str
-    reason: str
+    deed: str
 
 
 class Screening(NamedTuple):
@@ -307,7 +307,7 @@ class Life:
     window: Window | None = None
     tickets: Tickets | None = None
     screening: Screening | None = None
-    cancelled: Cancelled | None = None
+    ending: Ending | None = None
 
     @property
     def phase(self) -> str:

@@ -23,8 +23,18 @@ CALLED_OFF_WORK = ("stopped", *sorted(BROUGHT_BACK))
 """How far it may have come with an order that goes back; in every other phase the store does not know the order."""
 WINDOW_OF = {"delivered": ("open", "passed"), "closed": ("shut",)}
 """Where the after-sales window stands; in every other phase there is none, or one in `new`, for its tickets only."""
-CUSTOMERS_DOING = ("cancelled_by_customer", "not_reachable")
-"""Reasons of a cancelled order that risk is told of."""
+DEED_OF = {
+    "delivered": ("delivered",),
+    "closed": ("delivered",),
+    "rejected": ("ended",),
+    "cancelled": ("ended",),
+    "payment_expired": ("expired",),
+    "not_reachable": ("unreachable",),
+    "cancelled_by_customer": ("cancelled", "cancelled_after_payment"),
+}
+"""What risk knows of an order in this phase; of a cancelled one, by its reason where that names the customer."""
+COUNTED = ("payment_expired", "not_reachable", "cancelled_by_customer")
+"""Reasons of a cancelled order that speak against its account."""
 VERDICT_OF = {"lock": "cleared", "on_payment": "restricted"}
 """What risk must have said for a hold of this mode."""
 
@@ -119,18 +129,20 @@ def window_agrees(life: Life) -> str | None:
     return ""
 
 
-def cancel_is_counted(life: Life) -> str | None:
-    """Risk counts an order that its customer ended, by cancelling or by not being there, and no other."""
-    order, counted = life.order, life.cancelled
-    is_customers = order is not None and order.phase == "cancelled" and order.reason in CUSTOMERS_DOING
-    is_customers = is_customers and not life.is_replacement
-    if counted is None and not is_customers:
-        return None
-    if counted is None or order is None or not is_customers:
-        counts = "counts it" if counted else "does not count it"
-        return f"the order is {life.phase or 'known to nobody'} ({order.reason if order else '-'}), and risk {counts}"
-    if (counted.account, counted.reason) != (order.account, order.reason):
-        return f"risk counts {counted.reason} of {counted.account}, the order {order.reason} of {order.account}"
+def ending_is_known(life: Life) -> str | None:
+    """Risk knows what became of an order that is over or delivered, and counts against the account what was its
+    customer's own doing: an order that nobody paid, or cancelled, or was at home for. It need not know of what counts
+    for nobody."""
+    order, ending = life.order, life.ending
+    if order is None or life.is_replacement or life.phase not in DEED_OF:
+        return None if ending is None else f"the order is {life.phase or 'known to nobody'}, and risk knows its end"
+    is_counted = life.phase == "cancelled" and order.reason in COUNTED
+    if ending is None:
+        return f"{life.phase} ({order.reason}), and risk does not know it" if is_counted else None
+    expected = DEED_OF[order.reason if is_counted else life.phase]
+    if ending.account != order.account or ending.deed not in expected:
+        told = f"{ending.deed} of {ending.account}"
+        return f"risk knows {told}, the order is {life.phase} ({order.reason}) of {order.account}"
     return ""
 
 

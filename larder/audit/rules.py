@@ -56,7 +56,7 @@ LIFE_RULES: tuple[Rule, ...] = (
     neighbours.slot_agrees,
     neighbours.window_agrees,
     neighbours.screening_agrees,
-    neighbours.cancel_is_counted,
+    neighbours.ending_is_known,
     neighbours.short_is_our_fault,
     tickets.tickets_are_counted,
     tickets.ticket_tells_truth,

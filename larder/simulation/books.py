@@ -31,7 +31,7 @@ END = datetime.max.replace(tzinfo=UTC)
 OWNED = {
     "order": {"order.orders": "order_id"},
     "inventory": {"inventory.cells": "store", "inventory.holds": "store"},
-    "risk": {"risk.screenings": "account", "risk.cancels": "account"},
+    "risk": {"risk.screenings": "account", "risk.endings": "account", "risk.conducts": "subject"},
     "payment": {"payment.payments": "order_id", "payment.refunds": "order_id"},
     "logistics": {
         "logistics.fulfilments": "store",
@@ -257,7 +257,7 @@ _SOURCES: dict[str, Callable[[Rows], Iterator[tuple[Any, ...]]]] = {
     "window": _windows,
     "tickets": _tickets,
     "screening": _screenings,
-    "cancelled": _columns("risk.cancels", "order_id", "account", "reason"),
+    "ending": _columns("risk.endings", "order_id", "account", "deed"),
 }
 """Each book of a life, from its tables."""
 

@@ -13,7 +13,7 @@ from larder.simulation.clock import NOON
 from larder.simulation.database import Database
 from larder.simulation.people import Desk
 from larder.simulation.shop import Shop
-from shared.contracts.base import Message
+from shared.contracts.base import Message, Pack
 from shared.contracts.inventory import (
     AdjustStock,
     DropShort,
@@ -26,7 +26,7 @@ from shared.contracts.inventory import (
 from shared.contracts.logistics import FulfilOrder
 from shared.contracts.order import CancelOrder
 from shared.contracts.payment import RefundPayment, TakePayment
-from shared.contracts.risk import CustomerCancelled, OrderRefused, ScreenOrder
+from shared.contracts.risk import AccountsActed, Activity, OrderRefused, ScreenOrder
 from shared.contracts.topics import SERVICES, events_of, partition_for
 from shared.runtime.envelope import Delivery, Headers, from_outside
 
@@ -128,7 +128,7 @@ class Poisoner:
         dice, around = self.dice, self.desk.around
         shards = around.weather.shards
         message = self._sensible()
-        home, partition = partition_for(message.key, shards), dice.randrange(shards)
+        home, partition = self._home(message), dice.randrange(shards)
         key: bytes | None = message.key.encode()
         code = "wrong_partition"
         if partition == home:
@@ -138,6 +138,11 @@ class Poisoner:
         for service, database in self.databases.items():
             if type(message) in database.decider.listens:
                 self.desk.expect_parked(delivery, service, code)
+
+    def _home(self, message: Message) -> int:
+        return (
+            message.shard if isinstance(message, Pack) else partition_for(message.key, self.desk.around.weather.shards)
+        )
 
     def _sensible(self) -> Message:
         """About stores, accounts and orders that there are: each would change something, sooner or later."""
@@ -152,7 +157,10 @@ class Poisoner:
                 HoldStock(order_id=order_id, store=store, mode="lock", spus=spus[:1], quantities=(1,)),
                 FulfilOrder(order_id=order_id, store=store, spus=spus, quantities=some),
                 ScreenOrder(order_id=order_id, account=account, total=100),
-                CustomerCancelled(order_id=order_id, account=account, reason="mischief", at=NOON),
+                AccountsActed(
+                    shard=partition_for(account, self.desk.around.weather.shards),
+                    entries=(Activity(account=account, order_id=order_id, deed="cancelled", at=NOON),),
+                ),
                 TakePayment(order_id=order_id, attempt=1, amount=1, currency="EUR", method="tok_ok"),
                 CancelOrder(order_id=order_id, reason="mischief"),
                 OrderRefused(order_id=order_id, reason="mischief"),

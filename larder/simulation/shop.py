@@ -58,10 +58,6 @@ class Shop:
         inside = [(store in self.not_accepting, store) for store, area in self.areas.items() if area.holds(lat, lon)]
         return min(inside)[1] if inside else None
 
-    def risk_fact(self, key: Key, now: datetime) -> Any:
-        """A fact of the risk service."""
-        return self.risk_is_on if key[0] == "switch" else self.blocklist.get((key[1], key[2]))
-
 
 def holders(inventory: Database, key: Key, now: datetime) -> tuple[str, ...]:
     """Who has pieces of a cell locked, the newest first: what inventory's store reads from the ledger."""
@@ -76,6 +72,19 @@ def holders(inventory: Database, key: Key, now: datetime) -> tuple[str, ...]:
         and spu in move.spus
         and inventory.states["hold", move.order_id].phase is Phase.LOCKED
     )
+
+
+def risk_fact(shop: Shop, risk: Database, key: Key, now: datetime) -> Any:
+    """What analysts wrote, and how people conduct themselves: the latter is in the service's own database."""
+    match key[0]:
+        case "switch":
+            return shop.risk_is_on
+        case "blocked":
+            return shop.blocklist.get((key[1], key[2]))
+        case "conduct":
+            return risk.states.get(key)
+        case _:
+            return None  # the delivered rules, and pseudonyms without a key
 
 
 def no_facts(key: Key, now: datetime) -> Any:

@@ -21,7 +21,7 @@ from larder.simulation.people import Desk
 from larder.simulation.poison import Poisoner
 from larder.simulation.power import DARK_S, OUTAGES, adopt_what_is_shorter, lose_ends
 from larder.simulation.road import Road
-from larder.simulation.shop import Area, Shop, holders, no_facts
+from larder.simulation.shop import Area, Shop, holders, no_facts, risk_fact
 from larder.simulation.staff import EVENING_S, Staff
 from larder.simulation.weather import OUTAGE_S, Weather
 from services.aftersales.decider import DECIDER as AFTERSALES
@@ -61,9 +61,10 @@ class World:
         for number in range(dice.randint(2, 4)):
             self.shop.set_price(f"spu-{number}", dice.choice((100, 100, 110, 250, 999)), self.clock.now)
         self.desk = Desk(self.around, dice)
-        facts = {"order": self.shop.order_fact, "risk": self.shop.risk_fact}
+        facts = {"order": self.shop.order_fact}
         self.databases = {s: Database(DECIDERS[s], facts.get(s, no_facts), lambda: self.shop.version) for s in SERVICES}
         self.databases["inventory"].answer_facts(partial(holders, self.databases["inventory"]))
+        self.databases["risk"].answer_facts(partial(risk_fact, self.shop, self.databases["risk"]))
         self.gateway = Gateway(self.around, self.desk.report_money)
         self.owners: dict[tuple[str, int], Owner] = {}
         self.everybody: list[Owner] = []

@@ -33,6 +33,8 @@ from shared.contracts.aftersales import (
     RateOrder,
     WindowShut,
 )
+from shared.contracts.base import sales_order_of
+from shared.contracts.risk import Activity
 from shared.runtime.decider import Context
 from shared.runtime.said import SetTimer
 from shared.runtime.table import IGNORE, Cell, Change, Table, refuse, to
@@ -71,9 +73,16 @@ def tell_shut_at_last(state: Window, m: LastTicketWent, context: Context) -> Cha
     return {"open_tickets": 0}, (WindowShut(order_id=state.order_id),)
 
 
-def keep_rating(state: Window, m: RatedWell, context: Context) -> Change:
+def keep_rating(state: Window, m: RatedWell | RatedBadly, context: Context) -> Change:
     """The customer's word, once."""
     return {"stars": m.stars}, (Rating(state.order_id, state.account, context.now, m.stars, m.text),)
+
+
+def keep_complaint(state: Window, m: RatedBadly, context: Context) -> Change:
+    """As above; and risk hears of it."""
+    changes, said = keep_rating(state, m, context)
+    order_id = sales_order_of(state.order_id)
+    return changes, (*said, Activity(account=state.account, order_id=order_id, deed="rated_low", at=context.now))
 
 
 def _counting(phase: Phase) -> dict[type, Cell]:
@@ -89,7 +98,7 @@ def _heard(phase: Phase) -> dict[type, Cell]:
     return {
         **_counting(phase),
         RatedWell: to(phase, keep_rating),
-        RatedBadly: to(phase, keep_rating),
+        RatedBadly: to(phase, keep_complaint),
         RatedAgain: refuse("already_rated"),
         OpenWindow: IGNORE,  # an order is delivered once; telling it again prolongs nothing
     }

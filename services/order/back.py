@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from services.order import forward
-from services.order.forward import PAYMENT_WINDOW, book_payment
+from services.order.forward import PAYMENT_WINDOW, acted, book_payment
 from services.order.goods import list_of, lots_of
 from services.order.papers import document_papers, issue_paper, short_paper, ticket_paper
 from services.order.short import amendment, shortage_of
@@ -78,7 +78,7 @@ from shared.contracts.payment import (
     PaymentTaken,
     RefundPayment,
 )
-from shared.contracts.risk import CustomerCancelled, OrderRefused, WithdrawScreening
+from shared.contracts.risk import Deed, OrderRefused, WithdrawScreening
 from shared.runtime.decider import Context
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import Action, Change
@@ -89,8 +89,9 @@ RETURN_WINDOW = "return_window"
 CANCELLED_BY_CUSTOMER, NOT_REACHABLE = "cancelled_by_customer", "not_reachable"
 CANCELLED_BY_SERVICE = "cancelled_by_customer_service"
 GOODS_OVERDUE, UNASKED = "goods_overdue", "unasked_money"
-CUSTOMERS_DOING = frozenset({CANCELLED_BY_CUSTOMER, NOT_REACHABLE})
-"""Reasons that risk hears of; never what was our own fault."""
+PAYMENT_EXPIRED = "payment_expired"
+DEEDS: dict[str, Deed] = {NOT_REACHABLE: "unreachable", PAYMENT_EXPIRED: "expired"}
+"""Reasons that are the customer's own doing, besides a cancel; whatever else ended an order counts for nobody."""
 LIABLE: dict[str, Liable] = {
     CANCELLED_BY_CUSTOMER: "customer",
     NOT_REACHABLE: "customer",
@@ -111,32 +112,32 @@ def give_slot_back(order: Order) -> tuple[object, ...]:
 
 def reject(order: Order, m: OrderRefused, c: Context) -> Change:
     """Risk says no."""
-    return _reject(order, "refused_by_risk")
+    return _reject(order, c, "refused_by_risk")
 
 
 def reject_missed(order: Order, m: SlotMissed, c: Context) -> Change:
     """Looking at it took longer than the slot can be kept; nobody needs to look any more."""
-    changes, said = _reject(order, SLOT_OVER)
+    changes, said = _reject(order, c, SLOT_OVER)
     return changes, (WithdrawScreening(order_id=order.order_id, account=order.account), *said)
 
 
 def reject_without_slot(order: Order, m: SlotRefused, c: Context) -> Change:
     """No place in the slot; nothing to give back."""
     rejected = OrderRejected(order_id=order.order_id, store=order.store, account=order.account, reason=m.code)
-    return {"reason": m.code}, (rejected,)
+    return {"reason": m.code}, (rejected, acted(order, "ended", c))
 
 
 def reject_short(order: Order, m: StockShort, c: Context) -> Change:
     """Not enough stock: the short lines are named."""
-    changes, said = _reject(order, "out_of_stock", m.spus, m.missing)
+    changes, said = _reject(order, c, "out_of_stock", m.spus, m.missing)
     return changes, (*said, short_paper(order, m, c))
 
 
-def _reject(order: Order, reason: str, spus: tuple[str, ...] = (), missing: tuple[int, ...] = ()) -> Change:
+def _reject(order: Order, c: Context, reason: str, spus: tuple[str, ...] = (), missing: tuple[int, ...] = ()) -> Change:
     rejected = OrderRejected(
         order_id=order.order_id, store=order.store, account=order.account, reason=reason, spus=spus, missing=missing
     )
-    return {"reason": reason}, (*give_slot_back(order), rejected)
+    return {"reason": reason}, (*give_slot_back(order), rejected, acted(order, "ended", c))
 
 
 def cancel_unheld(order: Order, m: CancelWanted, c: Context) -> Change:
@@ -165,7 +166,7 @@ def release(order: Order, m: CancelWanted, c: Context) -> Change:
 
 def expire(order: Order, m: PaymentExpired, c: Context) -> Change:
     """Nobody paid in time."""
-    return _release(order, "payment_expired")
+    return _release(order, PAYMENT_EXPIRED)
 
 
 def release_missed(order: Order, m: SlotMissed, c: Context) -> Change:
@@ -328,6 +329,12 @@ def deliver_too_late(order: Order, m: FulfilmentDelivered, c: Context) -> Change
     return {"ticket_id": ""}, (*said, settle(order, order.ticket_id, "resolved", TOO_LATE))
 
 
+def deliver_after_all(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
+    """As above; and it counts for the account."""
+    changes, said = deliver_too_late(order, m, c)
+    return changes, (*said, acted(order, "delivered", c))
+
+
 def await_intercepted(order: Order, m: FulfilmentIntercepted, c: Context) -> Change:
     """Caught: the goods come back."""
     settled = settle(order, order.ticket_id, "resolved", "caught")
@@ -418,9 +425,14 @@ def tell_refund_failed(order: Order, m: PaymentRefundRefused, c: Context) -> Cha
 
 def _told_cancelled(order: Order, reason: str, c: Context) -> tuple[object, ...]:
     told = OrderCancelled(order_id=order.order_id, store=order.store, account=order.account, reason=reason)
-    if reason not in CUSTOMERS_DOING:
-        return (told,)
-    return told, CustomerCancelled(account=order.account, order_id=order.order_id, reason=reason, at=c.now)
+    return told, acted(order, _deed(order, reason), c)
+
+
+def _deed(order: Order, reason: str) -> Deed:
+    """What risk hears of an order that ended so."""
+    if reason == CANCELLED_BY_CUSTOMER:
+        return "cancelled_after_payment" if order.paid else "cancelled"
+    return DEEDS.get(reason, "ended")
 
 
 def give_back(order: Order, m: MoneyUnasked, c: Context) -> Change:

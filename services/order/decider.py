@@ -272,7 +272,7 @@ SALES_ORDER = Table(
             },
             Phase.PAYING: {
                 PaymentTaken: to(Phase.DEDUCTING, forward.deduct),
-                PaymentDeclined: to(Phase.AWAITING_PAYMENT, forward.offer_again),
+                PaymentDeclined: to(Phase.AWAITING_PAYMENT, forward.offer_after_decline),
                 PaymentGivenUp: to(Phase.AWAITING_PAYMENT, forward.offer_again),
                 CancelWanted: to(Phase.PAYING_CANCEL_WANTED, back.keep_wish),
                 **_UNDER_WAY,
@@ -332,7 +332,7 @@ SALES_ORDER = Table(
                 **_PAID,
             },
             Phase.IN_DELIVERY: {
-                FulfilmentDelivered: to(Phase.DELIVERED, forward.open_window),
+                FulfilmentDelivered: to(Phase.DELIVERED, forward.deliver),
                 InterceptAsked: to(Phase.INTERCEPTING, back.intercept),
                 DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
                 StopMissed: IGNORE,
@@ -357,7 +357,7 @@ SALES_ORDER = Table(
             },
             Phase.INTERCEPTING: {
                 FulfilmentIntercepted: to(Phase.RETURNING, back.await_intercepted),
-                FulfilmentDelivered: to(Phase.DELIVERED, back.deliver_too_late),
+                FulfilmentDelivered: to(Phase.DELIVERED, back.deliver_after_all),
                 DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
                 InterceptAsked: to(Phase.INTERCEPTING, back.decline_second_intercept),
                 StopMissed: IGNORE,

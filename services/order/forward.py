@@ -20,13 +20,19 @@ from shared.contracts.inventory import (
 from shared.contracts.logistics import FulfilmentDelivered, FulfilOrder, ReserveSlot, SlotReserved
 from shared.contracts.order import OrderClosed, OrderDelivered, OrderPaid, OrderPayable, PayOrder
 from shared.contracts.payment import PaymentDeclined, PaymentGivenUp, PaymentTaken, TakePayment
-from shared.contracts.risk import OrderCleared, OrderReferred, OrderRestricted, ScreenOrder
+from shared.contracts.risk import Activity, Deed, OrderCleared, OrderReferred, OrderRestricted, ScreenOrder
 from shared.runtime.decider import Context
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import Change
 
 PAYMENT_WINDOW = "payment_window"
 """The timer of an order that waits for its money."""
+
+
+def acted(order: Order, deed: Deed, c: Context) -> Activity:
+    """What risk hears of an order's account."""
+    return Activity(account=order.account, order_id=order.order_id, deed=deed, at=c.now)
+
 
 # -- placing -----------------------------------------------------------------------------------------------------------
 
@@ -140,6 +146,12 @@ def offer_again(order: Order, m: PaymentDeclined | PaymentGivenUp, c: Context) -
     return {}, _payable(order, order.total, order.payable_until)
 
 
+def offer_after_decline(order: Order, m: PaymentDeclined, c: Context) -> Change:
+    """As above; and risk hears of the card."""
+    changes, said = offer_again(order, m, c)
+    return changes, (*said, acted(order, "declined", c))
+
+
 def deduct(order: Order, m: PaymentTaken, c: Context) -> Change:
     """The money is in: take the goods off the stock."""
     changes, said = book_payment(order, m)
@@ -186,6 +198,12 @@ def open_window(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
     )
     delivered = OrderDelivered(order_id=order.order_id, store=order.store, account=order.account)
     return {}, (window, delivered)
+
+
+def deliver(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
+    """As above; and it counts for the account."""
+    changes, said = open_window(order, m, c)
+    return changes, (*said, acted(order, "delivered", c))
 
 
 def tell_closed(order: Order, m: WindowShut, c: Context) -> Change:

@@ -1,51 +1,70 @@
-"""Risk's look at an order, and at how it ended, as two tables.
+"""Risk's look at an order, and at what became of it, as tables.
 
-Theory of operation. `ScreenOrder` is held against the switch and the blocklist, which are facts, loaded for each
-batch: what is found (nothing, a restriction, a referral, a refusal) is the message that the table decides. Only a
-referral waits, for a person (`DecideReview`, read into one message per verdict) or for the deadline, after which the
-order is restricted. The reason of a verdict is a code, such as `address_restricted`: why somebody is on the blocklist
-is told to nobody outside.
+Theory of operation. `ScreenOrder` is held against the switch, the blocklist and the rules, which are facts, loaded for
+each batch, as is the conduct of its account, device and address. What is found (nothing, a restriction, a referral, a
+refusal) is the message that the table decides: the strongest treatment wins, whoever names it. Only a referral waits,
+for a person (who may claim it for a while, and whose `DecideReview` is read into one message per verdict) or for the
+deadline, after which the order is restricted. The reason of a verdict is a code, such as `address_restricted`: why
+somebody is on the blocklist is told to nobody outside. What the verdict saw is kept with it.
 
-An order that its customer cancelled, or could not be reached for, counts against the account, once. Nothing follows
-of it by itself: analysts see it.
+Each screening is told to risk's stream application, once for each subject that sees it (`Sighting`). What accounts did
+is heard from the services (`AccountsActed`), so that it is known what became of each order; how their conduct is to be
+counted is heard from the stream application (`SignalsTold`), and a conduct is only replaced by a later one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from hashlib import blake2b
 from typing import Any
 
 from msgspec.structs import replace
 
+from services.risk.counting import milliseconds
+from services.risk.rules import DELIVERED, RuleSet, judge
 from services.risk.state import (
     STRENGTH,
+    Age,
     Blocked,
-    Cancel,
-    CancelPhase,
+    EarlierOrder,
+    Ending,
+    EndingPhase,
+    EndingTold,
+    Entered,
+    Facts,
+    Found,
     FoundNothing,
     FoundReferral,
     FoundRefusal,
     FoundRestriction,
     Kind,
+    Known,
+    NobodysReview,
     Phase,
     Review,
+    ReviewClaimedByOther,
     ReviewCleared,
     ReviewDecision,
     ReviewOverdue,
     ReviewRefused,
     ReviewRestricted,
     Screening,
+    Seen,
     Treatment,
 )
 from shared.contracts.risk import (
-    CustomerCancelled,
+    AccountsActed,
+    ClaimReview,
     DecideReview,
     OrderCleared,
     OrderReferred,
     OrderRefused,
     OrderRestricted,
+    ReleaseReview,
     ScreenOrder,
+    Sighting,
+    SignalsTold,
     Verdict,
     WithdrawScreening,
 )
@@ -58,37 +77,62 @@ REVIEW = "review"
 """The timer that ends a review."""
 SWITCH: Key = ("switch",)
 """The fact that is False while risk is switched off by its operator."""
+RULES: Key = ("rules",)
+"""The fact that is the newest RuleSet; None while nobody changed the delivered one."""
+PSEUDONYMS: Key = ("pseudonyms",)
+"""The fact that is the key of the hashes of devices and addresses: it leaves risk's database only for its worker."""
 SWITCHED_OFF = "risk_switched_off"
 WORDS = {Treatment.REFUSE: "blocked", Treatment.REFER: "referred", Treatment.RESTRICT: "restricted"}
 """The second half of a reason, as in `account_blocked`."""
-
-Found = FoundNothing | FoundRestriction | FoundReferral | FoundRefusal
-
 
 # What is said on the way. ---------------------------------------------------------------------------------------------
 
 
 def clear(state: Screening, found: FoundNothing, context: Context) -> Change:
     """Nothing speaks against the order."""
-    return {}, (OrderCleared(order_id=state.order_id),)
+    return {"seen": found.seen}, (OrderCleared(order_id=state.order_id), *_sightings(state, found.seen))
 
 
 def restrict(state: Screening, found: FoundRestriction, context: Context) -> Change:
     """It may go on, but first paid is first served."""
-    return {"reason": found.reason}, (OrderRestricted(order_id=state.order_id, reason=found.reason),)
+    return _found(state, found, OrderRestricted)
 
 
 def turn_away(state: Screening, found: FoundRefusal, context: Context) -> Change:
     """It may not go on."""
-    return {"reason": found.reason}, (OrderRefused(order_id=state.order_id, reason=found.reason),)
+    return _found(state, found, OrderRefused)
 
 
 def ask_a_person(state: Screening, found: FoundReferral, context: Context) -> Change:
     """A person looks, until the deadline."""
     due_at = context.now + timedelta(seconds=context.windows.review_window_s)
-    review = Review(found.total, found.device, found.address, found.reason, context.now, due_at)
-    said = (OrderReferred(order_id=state.order_id, reason=found.reason), SetTimer(state.order_id, REVIEW, due_at))
-    return {"reason": found.reason, "review": review}, said
+    total = found.seen.facts.total
+    review = Review(total, found.device, found.address, found.reason, context.now, due_at)
+    changes, said = _found(state, found, OrderReferred)
+    return {**changes, "review": review}, (*said, SetTimer(state.order_id, REVIEW, due_at))
+
+
+def _found(state: Screening, found: Found, verdict: type[Verdict]) -> Change:
+    rules = tuple(spoke.name for spoke in found.seen.spoke)
+    said = verdict(order_id=state.order_id, reason=found.reason, rules=rules)
+    return {"reason": found.reason, "seen": found.seen}, (said, *_sightings(state, found.seen))
+
+
+def _sightings(state: Screening, seen: Seen) -> Iterator[Sighting]:
+    """The order as its account, its device and its address see it."""
+    device, address = seen.facts.device, seen.facts.address
+    for about, subject in (("account", state.account), ("device", device), ("address", address)):
+        if subject is not None:
+            yield Sighting(
+                about=about,  # type: ignore[arg-type]
+                subject=subject,
+                account=state.account,
+                order_id=state.order_id,
+                at=seen.at,
+                total=seen.facts.total,
+                device=device,
+                address=address,
+            )
 
 
 def clear_reviewed(state: Screening, decision: ReviewCleared, context: Context) -> Change:
@@ -108,28 +152,55 @@ def refuse_reviewed(state: Screening, decision: ReviewRefused, context: Context)
 
 
 def _decided(state: Screening, verdict: str, said: Verdict, decision: ReviewDecision, context: Context) -> Change:
+    before = _review(state)
     review = replace(
-        _review(state), verdict=verdict, note=decision.note, decided_by=context.actor, decided_at=context.now
+        before,
+        verdict=verdict,
+        note=decision.note,
+        decided_by=context.actor,
+        decided_at=context.now,
+        claimed_by="",
+        claimed_until=None,
     )
-    return {"reason": said.reason, "review": review}, (said, CancelTimer(state.order_id, REVIEW))
+    entries = _entries(state, before, decision, context)
+    return {"reason": said.reason, "review": review}, (said, CancelTimer(state.order_id, REVIEW), *entries)
+
+
+def _entries(state: Screening, review: Review, decision: ReviewDecision, context: Context) -> Iterator[Entered]:
+    values = {Kind.ACCOUNT: state.account, Kind.DEVICE: review.device, Kind.ADDRESS: review.address}
+    reason = decision.note or f"review of order {state.order_id}"
+    for kind in decision.block:
+        if form := normal_form(values[kind] or ""):
+            yield Entered(kind, form, decision.treatment, reason, decision.until, context.actor)
+
+
+def claim_review(state: Screening, m: ClaimReview, context: Context) -> Change:
+    """For a while it is this person's; claiming again prolongs it."""
+    until = context.now + timedelta(seconds=context.windows.claim_s)
+    return {"review": replace(_review(state), claimed_by=context.actor, claimed_until=until)}, ()
+
+
+def release_review(state: Screening, m: ReleaseReview, context: Context) -> Change:
+    """Anybody may take it."""
+    return {"review": replace(_review(state), claimed_by="", claimed_until=None)}, ()
 
 
 def restrict_overdue(state: Screening, overdue: ReviewOverdue, context: Context) -> Change:
     """Nobody decided: the order must neither wait for ever nor pass as if it had been cleared."""
     said = OrderRestricted(order_id=state.order_id, reason="review_overdue")
-    review = replace(_review(state), verdict="restrict", decided_at=context.now)
+    review = replace(_review(state), verdict="restrict", decided_at=context.now, claimed_by="", claimed_until=None)
     return {"reason": said.reason, "review": review}, (said,)
 
 
 def withdraw(state: Screening, message: WithdrawScreening, context: Context) -> Change:
     """The order ended: nobody needs to look any more, and nobody waits for a verdict."""
-    review = replace(_review(state), verdict="withdrawn", decided_at=context.now)
+    review = replace(_review(state), verdict="withdrawn", decided_at=context.now, claimed_by="", claimed_until=None)
     return {"review": review}, (CancelTimer(state.order_id, REVIEW),)
 
 
-def count(state: Cancel, m: CustomerCancelled, context: Context) -> Change:
-    """One more of the account's."""
-    return {"reason": m.reason, "at": m.at}, ()
+def note_ending(state: Ending, m: EndingTold, context: Context) -> Change:
+    """The order is over, or delivered."""
+    return {"deed": m.deed, "at": m.at}, ()
 
 
 def _review(state: Screening) -> Review:
@@ -140,11 +211,9 @@ def _review(state: Screening) -> Review:
 
 # The table. -----------------------------------------------------------------------------------------------------------
 
-NOT_OPEN: dict[type, Cell] = {
-    ReviewCleared: refuse("review_not_open"),
-    ReviewRestricted: refuse("review_not_open"),
-    ReviewRefused: refuse("review_not_open"),
-}
+WORK = (ReviewCleared, ReviewRestricted, ReviewRefused, ClaimReview, ReleaseReview, ReviewClaimedByOther, NobodysReview)
+"""What a person's command about a review may be read as."""
+NOT_OPEN: dict[type, Cell] = dict.fromkeys(WORK, refuse("review_not_open"))
 SCREENED: dict[type, Cell] = {
     # asked again about an order that has its answer (or waits for it): one screening, one verdict
     FoundNothing: IGNORE,
@@ -167,9 +236,7 @@ SCREENING = Table(
             FoundRestriction: to(Phase.RESTRICTED, restrict),
             FoundReferral: to(Phase.IN_REVIEW, ask_a_person),
             FoundRefusal: to(Phase.REFUSED, turn_away),
-            ReviewCleared: refuse("review_unknown"),
-            ReviewRestricted: refuse("review_unknown"),
-            ReviewRefused: refuse("review_unknown"),
+            **dict.fromkeys(WORK, refuse("review_unknown")),
         },
         Phase.IN_REVIEW: {
             **SCREENED,
@@ -178,6 +245,10 @@ SCREENING = Table(
             ReviewRefused: to(Phase.REFUSED, refuse_reviewed),
             ReviewOverdue: to(Phase.RESTRICTED, restrict_overdue),
             WithdrawScreening: to(Phase.WITHDRAWN, withdraw),
+            ClaimReview: to(Phase.IN_REVIEW, claim_review),
+            ReleaseReview: to(Phase.IN_REVIEW, release_review),
+            ReviewClaimedByOther: refuse("review_claimed"),
+            NobodysReview: refuse("review_not_claimed"),
         },
         Phase.CLEARED: SETTLED,
         Phase.RESTRICTED: SETTLED,
@@ -187,13 +258,15 @@ SCREENING = Table(
 )
 
 
-CANCEL = Table(
-    "customer's cancel",
+ENDING = Table(
+    "ending",
     {
-        CancelPhase.NEW: {CustomerCancelled: to(CancelPhase.COUNTED, count)},
-        CancelPhase.COUNTED: {CustomerCancelled: IGNORE},  # one order, one cancel
+        EndingPhase.NEW: {EndingTold: to(EndingPhase.KNOWN, note_ending)},
+        EndingPhase.KNOWN: {EndingTold: IGNORE},  # one order, one outcome
     },
 )
+ENDINGS = frozenset({"delivered", "cancelled", "cancelled_after_payment", "expired", "unreachable", "ended"})
+"""The deeds that an order ends with."""
 
 
 # Reading: which of the table's messages is it? ------------------------------------------------------------------------
@@ -207,25 +280,57 @@ def suspects(message: ScreenOrder) -> Iterator[tuple[Kind, Key]]:
             yield kind, ("blocked", kind, form)
 
 
+def pseudonym(kind: Kind, value: str | None, key: bytes | None) -> str | None:
+    """The keyed hash of a device or an address, the same for all of its spellings; None for nothing."""
+    form = normal_form(value) if value else ""
+    return blake2b(form.encode(), digest_size=12, key=key or b"", person=kind.encode()).hexdigest() if form else None
+
+
+def subjects(message: ScreenOrder, key: bytes | None) -> Iterator[Key]:
+    """Whose conduct speaks for or against this order, as facts."""
+    yield "conduct", "account", message.account
+    for kind, value in ((Kind.DEVICE, message.device), (Kind.ADDRESS, message.address)):
+        if hashed := pseudonym(kind, value, key):
+            yield "conduct", kind, hashed
+
+
 def find(message: ScreenOrder, look: Look, context: Context) -> Found:
-    """Holds an order against the switch and the blocklist."""
-    order_id = message.order_id
+    """Holds an order against the switch, the blocklist and the rules."""
+    facts = gather(message, look)
+    rules: RuleSet = look(RULES) or DELIVERED
     if look(SWITCH) is False:
-        return FoundRestriction(order_id, SWITCHED_OFF)
+        seen = Seen(context.now, "restrict", facts, rules.version)
+        return FoundRestriction(message.order_id, seen, SWITCHED_OFF)
     strongest, reason = -1, ""
-    treatment = None
     for kind, key in suspects(message):
         entry: Blocked | None = look(key)
         if entry is not None and entry.counts(context.now) and STRENGTH[entry.treatment] > strongest:
-            strongest, treatment = STRENGTH[entry.treatment], entry.treatment
-            reason = f"{kind}_{WORDS[treatment]}"
-    if treatment is None:
-        return FoundNothing(order_id)
-    if treatment is Treatment.REFUSE:
-        return FoundRefusal(order_id, reason)
-    if treatment is Treatment.REFER:
-        return FoundReferral(order_id, reason, message.total, message.device, message.address)
-    return FoundRestriction(order_id, reason)
+            strongest, reason = STRENGTH[entry.treatment], f"{kind}_{WORDS[entry.treatment]}"
+    judged = judge(rules, facts, context.now)
+    if judged.treatment is not None and STRENGTH[judged.treatment] > strongest:
+        strongest, reason = STRENGTH[judged.treatment], f"rules_{WORDS[judged.treatment]}"
+    verdict = tuple(Treatment)[strongest] if strongest >= 0 else "clear"
+    seen = Seen(context.now, verdict, facts, rules.version, judged.score, judged.spoke)
+    if verdict == Treatment.REFER:
+        return FoundReferral(message.order_id, seen, reason, message.device, message.address)
+    return FOUND[verdict](message.order_id, seen, reason)
+
+
+FOUND = {"clear": FoundNothing, Treatment.RESTRICT: FoundRestriction, Treatment.REFUSE: FoundRefusal}
+
+
+def gather(message: ScreenOrder, look: Look) -> Facts:
+    """What is known of an order's account, device and address."""
+    counts: dict[str, tuple[int, ...]] = {}
+    earlier: tuple[EarlierOrder, ...] = ()
+    named: dict[str, str] = {}
+    for key in subjects(message, look(PSEUDONYMS)):
+        named[key[1]] = key[2]
+        known: Known | None = look(key)
+        if known is not None:
+            counts.update(known.counts)
+            earlier = earlier or known.earlier
+    return Facts(message.total, named.get(Kind.DEVICE), named.get(Kind.ADDRESS), counts, earlier)
 
 
 DECISIONS: dict[str, type[ReviewCleared] | type[ReviewRestricted] | type[ReviewRefused]] = {
@@ -235,23 +340,51 @@ DECISIONS: dict[str, type[ReviewCleared] | type[ReviewRestricted] | type[ReviewR
 }
 
 
+ReviewWork = DecideReview | ClaimReview | ReleaseReview
+
+
+def _read_work(m: ReviewWork, state: Screening, context: Context) -> Any:
+    """A person's command about a review: somebody else may be at work on it."""
+    review = state.review
+    claimed = review is not None and review.claimed_until is not None and review.claimed_until > context.now
+    if claimed and review is not None and review.claimed_by != context.actor:
+        return ReviewClaimedByOther(
+            m.order_id, f"{review.claimed_by} has it until {review.claimed_until:%Y-%m-%dT%H:%M:%SZ}"
+        )
+    if type(m) is DecideReview:
+        block = tuple(Kind(about) for about in m.block)
+        return DECISIONS[m.verdict](m.order_id, m.note, block, Treatment(m.treatment), m.until)
+    return NobodysReview(m.order_id) if type(m) is ReleaseReview and not claimed else m
+
+
 def needs(message: Any, look: Look) -> Iterator[Key]:
-    """The screening; for a new one also the switch and what the blocklist says of account, device and address. Of an
-    order that was cancelled, the cancel."""
-    if type(message) is CustomerCancelled:
-        yield ("cancel", message.order_id)
+    """The screening; for a new one also the switch, the rules, and what blocklist and signals say of its account,
+    device and address. Of what accounts did, what became of their orders; of signals, the conducts as they were."""
+    if type(message) is AccountsActed:
+        for activity in message.entries:
+            if activity.deed in ENDINGS:
+                yield "ending", activity.order_id
+        return
+    if type(message) is SignalsTold:
+        yield "age", str(message.shard)
+        for one in message.entries:
+            yield "conduct", one.about, one.subject
         return
     yield ("screening", message.order_id)
     if type(message) is ScreenOrder:
         yield SWITCH
+        yield RULES
         for _, key in suspects(message):
             yield key
+        yield from subjects(message, look(PSEUDONYMS))
 
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
-    """Decides one message about one order."""
-    if type(message) is CustomerCancelled:
-        return _decide_cancel(message, look, context)
+    """Decides one message: about one order, or what many accounts did."""
+    if type(message) is AccountsActed:
+        return _note_endings(message, look, context)
+    if type(message) is SignalsTold:
+        return _take_signals(message, look)
     key: Key = ("screening", message.order_id)
     state: Screening | None = look(key)
     if type(message) is ScreenOrder:
@@ -260,8 +393,8 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     elif state is None or (type(message) is not ReviewOverdue and message.account != state.account):
         # Another account's name on it means that another shard's writer would touch this screening: nobody may.
         state = Screening(message.order_id, getattr(message, "account", ""))
-    if type(message) is DecideReview:
-        message = DECISIONS[message.verdict](message.order_id, message.note)
+    if isinstance(message, ReviewWork):
+        message = _read_work(message, state, context)
     outcome = SCREENING.move(state, message, context)
     if isinstance(outcome, Refused | Ignored):
         return outcome
@@ -269,21 +402,59 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     return Moved(((key, moved),), said)
 
 
-def _decide_cancel(m: CustomerCancelled, look: Look, context: Context) -> Outcome:
-    key: Key = ("cancel", m.order_id)
-    outcome = CANCEL.move(look(key) or Cancel(m.order_id, m.account), m, context)
-    if isinstance(outcome, Refused | Ignored):
-        return outcome
-    moved, said = outcome
-    return Moved(((key, moved),), said)
+def _note_endings(m: AccountsActed, look: Look, context: Context) -> Outcome:
+    states: dict[Key, Any] = {}
+    for activity in m.entries:
+        if activity.deed not in ENDINGS:
+            continue
+        key: Key = ("ending", activity.order_id)
+        state = states.get(key) or look(key) or Ending(activity.order_id, activity.account)
+        outcome = ENDING.move(state, EndingTold(activity.order_id, activity.deed, activity.at), context)
+        if not isinstance(outcome, Refused | Ignored):
+            states[key], _ = outcome
+    return Moved(tuple(states.items()), ())
+
+
+def _take_signals(m: SignalsTold, look: Look) -> Outcome:
+    """A conduct is told whole, so a later one replaces an earlier one, and one that is late or told twice changes
+    nothing."""
+    states: dict[Key, Any] = {}
+    for one in m.entries:
+        key: Key = ("conduct", one.about, one.subject)
+        before: Known | None = states.get(key) or look(key)
+        at = milliseconds(one.at)
+        if before is None or at >= before.at:
+            states[key] = Known(
+                one.about,
+                one.subject,
+                at,
+                {count.signal: count.happenings for count in one.counts},
+                tuple(
+                    EarlierOrder(o.order_id, milliseconds(o.at), o.total, o.device, o.address, o.delivered)
+                    for o in one.earlier
+                ),
+            )
+    shard = str(m.shard)
+    age: Age | None = look(("age", shard))
+    if age is None or m.as_of > age.as_of:
+        states["age", shard] = Age(shard, m.as_of)
+    return Moved(tuple(states.items()), ())
 
 
 DECIDER = Decider(
     service="risk",
-    listens=(ScreenOrder, WithdrawScreening, DecideReview, CustomerCancelled),
+    listens=(
+        ScreenOrder,
+        WithdrawScreening,
+        DecideReview,
+        ClaimReview,
+        ReleaseReview,
+        AccountsActed,
+        SignalsTold,
+    ),
     needs=needs,
     decide=decide,
     timers={REVIEW: ReviewOverdue},
-    facts=frozenset({"switch", "blocked"}),
-    master_data=frozenset({"switch", "blocked"}),
+    facts=frozenset({"switch", "blocked", "rules", "pseudonyms", "conduct"}),
+    master_data=frozenset({"switch", "blocked", "rules", "pseudonyms"}),
 )

@@ -1,13 +1,17 @@
-"""What risk knows: the screening of an order, the review of one that a person looks at, who is on the blocklist, and
-which orders a customer cancelled."""
+"""What risk knows: the screening of an order and what it saw, the review of one that a person looks at, who is on the
+blocklist, how accounts, devices and addresses conduct themselves, and what became of the orders."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec import Struct
+
+from shared.runtime.said import Record
 
 
 class Phase(StrEnum):
@@ -21,11 +25,11 @@ class Phase(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-class CancelPhase(StrEnum):
-    """Whether a customer's cancel is counted."""
+class EndingPhase(StrEnum):
+    """Whether it is known what became of an order."""
 
     NEW = "new"
-    COUNTED = "counted"
+    KNOWN = "known"
 
 
 class Kind(StrEnum):
@@ -76,26 +80,105 @@ class Review(Struct, frozen=True):
     note: str = ""
     decided_by: str = ""
     decided_at: datetime | None = None
+    claimed_by: str = ""
+    claimed_until: datetime | None = None
+
+
+class EarlierOrder(NamedTuple):
+    """An order of an account's: when (milliseconds since 1970), for how much (minor units), on which device and to
+    which address (pseudonyms), and whether it was delivered."""
+
+    order_id: str
+    at: int
+    total: int
+    device: str | None
+    address: str | None
+    delivered: bool
+
+
+class Known(Struct, frozen=True, gc=False):
+    """How an account, a device or an address conducted itself until `at` (milliseconds since 1970): happenings by
+    signal (numbers, see the contract `Happening`), and an account's earlier orders."""
+
+    about: str
+    subject: str
+    at: int
+    counts: Mapping[str, tuple[int, ...]]
+    earlier: tuple[EarlierOrder, ...] = ()
+
+
+class Facts(Struct, frozen=True, gc=False):
+    """What a screening saw: the order itself (`total` in minor units, device and address as pseudonyms), and what was
+    known then of its account, device and address."""
+
+    total: int
+    device: str | None = None
+    address: str | None = None
+    counts: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    earlier: tuple[EarlierOrder, ...] = ()
+
+
+class Spoke(NamedTuple):
+    """A rule that spoke: what it saw, from which threshold on it speaks, and how much it added to the sum."""
+
+    name: str
+    value: float
+    threshold: float
+    points: float
+
+
+class Seen(Struct, frozen=True, gc=False):
+    """How a verdict came about: kept with it, and never changed. `score` is the sum of the rules' weights."""
+
+    at: datetime
+    verdict: str
+    facts: Facts
+    rules_version: int = 0
+    score: float = 0.0
+    spoke: tuple[Spoke, ...] = ()
 
 
 class Screening(Struct, frozen=True, gc=False):
-    """Risk's look at one order. `reason` is the code that was said with the verdict, empty when it was clear."""
+    """Risk's look at one order. `reason` is the code that was said with the verdict, empty when it was clear. `seen` is
+    there when the verdict was made just now."""
 
     order_id: str
     account: str
     phase: Phase = Phase.NEW
     reason: str = ""
     review: Review | None = None
+    seen: Seen | None = None
 
 
-class Cancel(Struct, frozen=True):
-    """An order that ended by a customer's own doing; `reason` is the order's. An account's cancels are these."""
+class Ending(Struct, frozen=True, gc=False):
+    """What became of an order, as a deed of its account's (`ended`: no doing of the account's)."""
 
     order_id: str
     account: str
-    phase: CancelPhase = CancelPhase.NEW
-    reason: str = ""
+    phase: EndingPhase = EndingPhase.NEW
+    deed: str = ""
     at: datetime | None = None
+
+
+class Age(Struct, frozen=True, gc=False):
+    """Everything that accounts of this shard did until `as_of` is in their signals."""
+
+    shard: str
+    as_of: datetime
+
+
+# Kept as it is. -----------------------------------------------------------------------------------------------------
+
+
+class Entered(Record, frozen=True, gc=False):
+    """What a review puts on the blocklist."""
+
+    kind: Kind
+    value: str
+    treatment: Treatment
+    reason: str
+    until: datetime | None
+    by: str
 
 
 # Messages that never leave the service. ------------------------------------------------------------------------------
@@ -112,35 +195,46 @@ class OfOrder(Struct, frozen=True):
         return self.order_id
 
 
-class FoundNothing(OfOrder, frozen=True):
+class Found(OfOrder, frozen=True):
+    """What a look at the order came to."""
+
+    seen: Seen
+    reason: str = ""
+
+
+class FoundNothing(Found, frozen=True):
     """Nothing speaks against the order."""
 
 
-class FoundRestriction(OfOrder, frozen=True):
-    """The switch is off, or an entry restricts."""
-
-    reason: str
+class FoundRestriction(Found, frozen=True):
+    """The switch is off, or an entry or the rules restrict."""
 
 
-class FoundReferral(OfOrder, frozen=True):
-    """An entry wants a person to look."""
+class FoundReferral(Found, frozen=True):
+    """An entry or the rules want a person to look."""
 
-    reason: str
-    total: int
-    device: str | None
-    address: str | None
+    device: str | None = None
+    address: str | None = None
 
 
-class FoundRefusal(OfOrder, frozen=True):
-    """An entry refuses."""
+class FoundRefusal(Found, frozen=True):
+    """An entry or the rules refuse."""
 
-    reason: str
+
+class EndingTold(OfOrder, frozen=True):
+    """What became of the order."""
+
+    deed: str
+    at: datetime
 
 
 class ReviewDecision(OfOrder, frozen=True):
-    """What a person decided."""
+    """What a person decided, and which of the order's account, device and address go on the blocklist by it."""
 
     note: str
+    block: tuple[Kind, ...] = ()
+    treatment: Treatment = Treatment.REFUSE
+    until: datetime | None = None
 
 
 class ReviewCleared(ReviewDecision, frozen=True):
@@ -157,3 +251,13 @@ class ReviewRefused(ReviewDecision, frozen=True):
 
 class ReviewOverdue(OfOrder, frozen=True):
     """The timer: nobody decided in time."""
+
+
+class ReviewClaimedByOther(OfOrder, frozen=True):
+    """Somebody else works on it."""
+
+    detail: str
+
+
+class NobodysReview(OfOrder, frozen=True):
+    """There is no claim to let go of."""

@@ -1,12 +1,31 @@
-"""Risk's tables: screenings, reviews and cancels are the worker's, people write the facts."""
+"""Risk's tables: screenings, reviews, endings and conducts are the worker's, people write the master data."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from services.risk.state import Blocked, Cancel, CancelPhase, Phase, Review, Screening, Treatment
+import msgspec
+from msgspec import Struct
+
+from services.risk.rules import rules_of
+from services.risk.state import (
+    Age,
+    Blocked,
+    EarlierOrder,
+    Ending,
+    EndingPhase,
+    Entered,
+    Facts,
+    Known,
+    Phase,
+    Review,
+    Screening,
+    Spoke,
+    Treatment,
+)
 from shared.runtime.commit import Commit
 from shared.runtime.statement import Connection, Write
 from shared.runtime.sweep import Sweep
@@ -14,37 +33,72 @@ from shared.runtime.table import Key
 
 LOAD_SCREENINGS = """
 select s.order_id, s.account, s.phase, s.reason, r.order_id as reviewed, r.total, r.device, r.address,
-       r.reason as review_reason, r.asked_at, r.due_at, r.verdict, r.note, r.decided_by, r.decided_at
+       r.reason as review_reason, r.asked_at, r.due_at, r.verdict, r.note, r.decided_by, r.decided_at, r.claimed_by,
+       r.claimed_until
 from screenings s left join reviews r using (order_id)
 where s.order_id = any($1::text[])
 """
-LOAD_CANCELS = "select order_id, account, phase, reason, at from cancels where order_id = any($1::text[])"
-# Both facts in one round trip: it is made for every batch.
+LOAD_ENDINGS = "select order_id, account, phase, deed, at from endings where order_id = any($1::text[])"
+LOAD_CONDUCTS = """
+select about, subject, at, known
+from unnest($1::text[], $2::text[]) as asked (about, subject) join conducts using (about, subject)
+"""
+LOAD_AGES = "select shard, as_of from ages where shard = any($1::text[])"
+# Master data in one round trip.
 LOAD_FACTS = """
 select kind, value, treatment, reason, until
 from unnest($1::text[], $2::text[]) as asked (kind, value) join blocklist using (kind, value)
 union all
 select 'switch', is_on::text, null, null, null from switch
+union all
+select 'pseudonyms', encode(key, 'hex'), null, null, null from pseudonyms
+union all
+(select 'rules', version::text, null, rules, null from rule_sets order by version desc limit 1)
 """
+# What a screening saw is written with it, once.
 SAVE_SCREENINGS = """
-insert into screenings (order_id, account, phase, reason)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])
+insert into screenings (order_id, account, phase, reason, at, total, device, address, verdict, score, rules_version,
+                        spoke, facts)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::text[],
+                     $8::text[], $9::text[], $10::real[], $11::integer[], $12::text[], $13::text[])
 on conflict (order_id) do update set phase = excluded.phase, reason = excluded.reason
 """
 SAVE_REVIEWS = """
 insert into reviews (order_id, account, total, device, address, reason, asked_at, due_at, verdict, note, decided_by,
-                     decided_at)
+                     decided_at, claimed_by, claimed_until)
 select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
-                     $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::timestamptz[])
+                     $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[],
+                     $14::timestamptz[])
 on conflict (order_id) do update
-set verdict = excluded.verdict, note = excluded.note, decided_by = excluded.decided_by, decided_at = excluded.decided_at
+set verdict = excluded.verdict, note = excluded.note, decided_by = excluded.decided_by,
+    decided_at = excluded.decided_at, claimed_by = excluded.claimed_by,
+    claimed_until = excluded.claimed_until
 """
-SAVE_CANCELS = """
-insert into cancels (order_id, account, phase, reason, at)
+SAVE_ENDINGS = """
+insert into endings (order_id, account, phase, deed, at)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+"""
+SAVE_CONDUCTS = """
+insert into conducts (about, subject, at, known)
+select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
+on conflict (about, subject) do update set at = excluded.at, known = excluded.known
+"""
+SAVE_AGES = """
+insert into ages (shard, as_of) select * from unnest($1::text[], $2::timestamptz[])
+on conflict (shard) do update set as_of = excluded.as_of
+"""
+SAVE_ENTRIES = """
+insert into blocklist (kind, value, treatment, reason, until, changed_by)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+on conflict (kind, value) do update
+set treatment = excluded.treatment, reason = excluded.reason, until = excluded.until, changed_at = now(),
+    changed_by = excluded.changed_by
 """
 
 _NO_SUSPICION = "update reviews set device = null, address = null, note = '' where order_id = any($1::text[])"
+_NO_FACTS = """
+update screenings set device = null, address = null, spoke = null, facts = null where order_id = any($1::text[])
+"""
 SWEEPS = (
     Sweep(
         "personal data",
@@ -55,56 +109,123 @@ SWEEPS = (
         "o.decided_at is not null",
         (_NO_SUSPICION,),
     ),
+    Sweep("facts of screenings", "risk_memory_s", "screenings", "at", "order_id", "true", (_NO_FACTS,)),
 )
-"""What is not kept of a review that is decided."""
+"""What is not kept of a review that is decided, and of what a screening saw."""
+
+
+class _Kept(Struct):
+    """What is kept as JSON of a conduct, and of the facts that a screening saw."""
+
+    counts: dict[str, tuple[int, ...]]
+    earlier: tuple[EarlierOrder, ...] = ()
+
+
+write_json = msgspec.json.Encoder().encode
+_read_kept = msgspec.json.Decoder(_Kept).decode
+_read_spoke = msgspec.json.Decoder(tuple[Spoke, ...]).decode
 
 
 class RiskStore:
     """Loads and saves for the worker."""
 
     async def load_many(self, connection: Connection, keys: Collection[Key], now: datetime) -> Mapping[Key, Any]:
-        """Screenings (None for an order that nobody has looked at), cancels, the switch, entries of the blocklist."""
+        """Screenings (None for an order that nobody has looked at), endings, conducts, and the facts."""
         loaded: dict[Key, Any] = dict.fromkeys(keys)
-        orders = [key[1] for key in keys if key[0] == "screening"]
-        if orders:
-            for row in await connection.fetch(LOAD_SCREENINGS, orders):
+        by_kind: dict[str, list[Key]] = defaultdict(list)
+        for key in keys:
+            by_kind[key[0]].append(key)
+        if orders := by_kind["screening"]:
+            for row in await connection.fetch(LOAD_SCREENINGS, [key[1] for key in orders]):
                 loaded["screening", row["order_id"]] = _screening(row)
-        cancelled = [key[1] for key in keys if key[0] == "cancel"]
-        if cancelled:
-            for row in await connection.fetch(LOAD_CANCELS, cancelled):
-                loaded["cancel", row["order_id"]] = _cancel(row)
-        blocked = [key for key in keys if key[0] == "blocked"]
-        if blocked or ("switch",) in loaded:
+        if orders := by_kind["ending"]:
+            for row in await connection.fetch(LOAD_ENDINGS, [key[1] for key in orders]):
+                loaded["ending", row["order_id"]] = Ending(
+                    row["order_id"], row["account"], EndingPhase(row["phase"]), row["deed"], row["at"]
+                )
+        if subjects := by_kind["conduct"]:
+            asked = [key[1] for key in subjects], [key[2] for key in subjects]
+            for about, subject, at, known in await connection.fetch(LOAD_CONDUCTS, *asked):
+                kept = _read_kept(known)
+                loaded["conduct", about, subject] = Known(about, subject, at, kept.counts, kept.earlier)
+        if shards := by_kind["age"]:
+            for shard, as_of in await connection.fetch(LOAD_AGES, [key[1] for key in shards]):
+                loaded["age", shard] = Age(shard, as_of)
+        blocked = by_kind["blocked"]
+        if blocked or any(by_kind[kind] for kind in ("switch", "rules", "pseudonyms")):
             rows = await connection.fetch(LOAD_FACTS, [key[1] for key in blocked], [key[2] for key in blocked])
             for kind, value, treatment, reason, until in rows:
-                if kind == "switch":
-                    loaded["switch",] = value == "true"
-                else:
-                    loaded["blocked", kind, value] = Blocked(Treatment(treatment), reason, until)
+                match kind:
+                    case "switch":
+                        loaded["switch",] = value == "true"
+                    case "pseudonyms":
+                        loaded["pseudonyms",] = bytes.fromhex(value)
+                    case "rules":
+                        loaded["rules",] = rules_of(msgspec.json.decode(reason), int(value))
+                    case _:
+                        loaded["blocked", kind, value] = Blocked(Treatment(treatment), reason, until)
         return loaded
 
     def save_many(self, commit: Commit) -> list[Write]:
-        """A row per screening, one per review, and one per cancel."""
+        """A row per screening, review, ending and conduct; what a review puts on the blocklist."""
         writes = []
-        screenings: list[Screening] = [s for key, s in commit.states.items() if key[0] == "screening"]
+        by_kind: dict[str, list[Any]] = defaultdict(list)
+        for key, state in commit.states.items():
+            by_kind[key[0]].append(state)
+        screenings: list[Screening] = by_kind["screening"]
         if screenings:
+            seen = [s.seen for s in screenings]
+            facts = [one and one.facts for one in seen]
             arguments: tuple[list[Any], ...] = (
                 [s.order_id for s in screenings],
                 [s.account for s in screenings],
                 [s.phase for s in screenings],
                 [s.reason or None for s in screenings],
+                [one and one.at for one in seen],
+                [one and one.total for one in facts],
+                [one and one.device for one in facts],
+                [one and one.address for one in facts],
+                [one and one.verdict for one in seen],
+                [one and one.score for one in seen],
+                [one and one.rules_version for one in seen],
+                [write_json(one.spoke).decode() if one and one.spoke else None for one in seen],
+                [_kept(one.counts, one.earlier) if one and (one.counts or one.earlier) else None for one in facts],
             )
             writes.append(Write("screenings", SAVE_SCREENINGS, arguments))
-        cancels: list[Cancel] = [s for key, s in commit.states.items() if key[0] == "cancel"]
-        if cancels:
+        endings: list[Ending] = by_kind["ending"]
+        if endings:
             arguments = (
-                [c.order_id for c in cancels],
-                [c.account for c in cancels],
-                [c.phase for c in cancels],
-                [c.reason for c in cancels],
-                [c.at for c in cancels],
+                [e.order_id for e in endings],
+                [e.account for e in endings],
+                [e.phase for e in endings],
+                [e.deed for e in endings],
+                [e.at for e in endings],
             )
-            writes.append(Write("cancels", SAVE_CANCELS, arguments))
+            writes.append(Write("endings", SAVE_ENDINGS, arguments))
+        conducts: list[Known] = by_kind["conduct"]
+        if conducts:
+            arguments = (
+                [k.about for k in conducts],
+                [k.subject for k in conducts],
+                [k.at for k in conducts],
+                [_kept(k.counts, k.earlier) for k in conducts],
+            )
+            writes.append(Write("conducts", SAVE_CONDUCTS, arguments))
+        ages: list[Age] = by_kind["age"]
+        if ages:
+            writes.append(Write("ages", SAVE_AGES, ([a.shard for a in ages], [a.as_of for a in ages])))
+        # Of two reviews in one batch that enter the same, the last word counts.
+        entered = {(e.kind, e.value): e for e in commit.records.get(Entered, ())}.values()
+        if entered:
+            arguments = (
+                [e.kind for e in entered],
+                [e.value for e in entered],
+                [e.treatment for e in entered],
+                [e.reason for e in entered],
+                [e.until for e in entered],
+                [e.by for e in entered],
+            )
+            writes.append(Write("blocklist", SAVE_ENTRIES, arguments))
         reviewed = [(s, s.review) for s in screenings if s.review is not None]
         if reviewed:
             writes.append(
@@ -124,14 +245,27 @@ class RiskStore:
                         [r.note for _, r in reviewed],
                         [r.decided_by for _, r in reviewed],
                         [r.decided_at for _, r in reviewed],
+                        [r.claimed_by for _, r in reviewed],
+                        [r.claimed_until for _, r in reviewed],
                     ),
                 )
             )
         return writes
 
 
-def _cancel(row: Any) -> Cancel:
-    return Cancel(row["order_id"], row["account"], CancelPhase(row["phase"]), row["reason"], row["at"])
+def _kept(counts: Mapping[str, tuple[int, ...]], earlier: tuple[EarlierOrder, ...]) -> str:
+    return write_json({"counts": counts, "earlier": earlier}).decode()
+
+
+def read_facts(row: Any) -> Facts:
+    """The facts of a screening's row, with its columns total, device, address and facts."""
+    kept = _read_kept(row["facts"]) if row["facts"] else _Kept({})
+    return Facts(row["total"], row["device"], row["address"], kept.counts, kept.earlier)
+
+
+def read_spoke(text: str | None) -> tuple[Spoke, ...]:
+    """The rules that spoke, of a screening's row."""
+    return _read_spoke(text) if text else ()
 
 
 def _screening(row: Any) -> Screening:
@@ -148,5 +282,7 @@ def _screening(row: Any) -> Screening:
             note=row["note"],
             decided_by=row["decided_by"],
             decided_at=row["decided_at"],
+            claimed_by=row["claimed_by"],
+            claimed_until=row["claimed_until"],
         )
     return Screening(row["order_id"], row["account"], Phase(row["phase"]), row["reason"] or "", review)

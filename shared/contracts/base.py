@@ -35,6 +35,8 @@ MONEY_MAX = 10**12
 NUMBER_MAX = 2**31 - 1
 """Largest number that counts something: attempts, refunds, partitions."""
 OFFSET_MAX = 2**63 - 1
+PACKED_MAX = 1_000
+"""Most entries of one pack."""
 ACCOUNT_MAX = 128
 """Most characters of an account or a device: other systems made it up."""
 
@@ -136,7 +138,7 @@ class Message(Part):
         cls.TYPE = cls.__name__
         # Read several times for every message: without a function of Python's in between.
         for name, field in (("key", cls.KEY), ("subject", cls.SUBJECT)):
-            if field != name and not (name == "key" and field == "order_id"):
+            if field not in (name, "shard") and not (name == "key" and field == "order_id"):
                 setattr(cls, name, property(attrgetter(field)))
 
     @classmethod
@@ -163,6 +165,34 @@ class Message(Part):
         """Reads a body; raises pydantic.ValidationError when it is not this message."""
         message: Self = cls.__pydantic_validator__.validate_json(body)
         return message
+
+
+class Entry(Part):
+    """One of many small facts that travel together: whoever says them says them one by one, and the runtime puts all
+    that a batch says to one shard into one record, a message of the contract `PACK`. `KEY` names the field that chooses
+    the shard."""
+
+    PACK: ClassVar[type[Pack]]
+    KEY: ClassVar[str]
+
+    @property
+    def key(self) -> str:
+        """The value that chooses the shard."""
+        return str(getattr(self, self.KEY))
+
+
+class Pack(Message):
+    """Entries for one shard, in the order in which they were said. Subclasses name `entries`."""
+
+    KEY = "shard"
+    SUBJECT = "shard"
+    shard: Number
+    entries: tuple[Any, ...]
+
+    @property
+    def key(self) -> str:
+        """Its shard: what is in it has its own keys."""
+        return str(self.shard)
 
 
 class Slot(Part):

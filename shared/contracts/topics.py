@@ -33,9 +33,15 @@ def parked_of(service: str) -> str:
 
 
 ACTIVITY = "risk.activity"
-"""What accounts did, told by the order service, keyed by account: what risk learns from."""
+"""What accounts did, told by the services, many in one record: what risk learns from."""
+SIGNALS = "risk.signals"
+"""How accounts, devices and addresses conduct themselves, as risk's stream application counts it."""
 
-ALL_TOPICS = (*(topic(s) for s in SERVICES for topic in (commands_of, events_of, answers_of, parked_of)), ACTIVITY)
+ALL_TOPICS = (
+    *(topic(s) for s in SERVICES for topic in (commands_of, events_of, answers_of, parked_of)),
+    ACTIVITY,
+    SIGNALS,
+)
 
 
 def partition_for(key: str, shards: int) -> int:

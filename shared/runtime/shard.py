@@ -22,7 +22,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
+from shared.contracts.base import (
+    PACKED_MAX,
+    CommandAccepted,
+    CommandRefused,
+    Entry,
+    Message,
+    MessageParked,
+    Pack,
+)
 from shared.contracts.topics import answers_of, commands_of, parked_of, partition_for
 from shared.runtime.commit import Answer, Commit, OutboxRow, Parked
 from shared.runtime.decider import Context, Decider, Inner, Look, NotLoaded, Windows
@@ -111,6 +119,8 @@ class Shard:
         self._cache: dict[Key, Any] = {}
         self._older: dict[Key, Any] = {}
         self._facts: dict[Key, Any] = {}
+        self._fleeting: list[Key] = []
+        """Facts of this batch that are no master data."""
         self._master_data_version: int | None = None
         self._master_data_is_sure = False
         self._asks_master_data = False
@@ -156,8 +166,11 @@ class Shard:
         # Asked of every message, so the second question is only asked where there is another shard.
         if d.key != key.encode():
             return Work(item, None, "wrong_key", _wrong_key(contract, key, d.key))
-        if self._shards > 1 and (home := partition_for(key, self._shards)) != self.progress.shard:
-            return Work(item, None, "wrong_partition", self._wrong_partition(key, home))
+        if self._shards > 1:
+            keys = [entry.key for entry in message.entries] if isinstance(message, Pack) else [key]
+            for key in keys:
+                if (home := partition_for(key, self._shards)) != self.progress.shard:
+                    return Work(item, None, "wrong_partition", self._wrong_partition(key, home))
         return Work(item, message)
 
     def _wrong_partition(self, key: str, home: int) -> str:
@@ -217,8 +230,14 @@ class Shard:
 
     def learn(self, loaded: Mapping[Key, Any]) -> None:
         """What the store found: a state for each key that was missing, None where there is none."""
+        facts, master_data = self.decider.facts, self.decider.master_data
         for key, state in loaded.items():
-            (self._facts if key[0] in self.decider.facts else self._cache)[key] = state
+            if key[0] not in facts:
+                self._cache[key] = state
+                continue
+            self._facts[key] = state
+            if key[0] not in master_data:
+                self._fleeting.append(key)
 
     def _look(self, key: Key) -> Any:
         found = self._cache.get(key, _ABSENT)
@@ -251,9 +270,10 @@ class Shard:
         master_data = self.decider.master_data
         if self.doubts_master_data or len(self._facts) > MASTER_DATA_MAX or not master_data:
             self._facts.clear()
-        elif self.decider.facts != master_data:
-            for key in [key for key in self._facts if key[0] not in master_data]:
-                del self._facts[key]
+        else:
+            for key in self._fleeting:
+                self._facts.pop(key, None)
+        self._fleeting.clear()
         self._asks_master_data = self._master_data_is_sure = False
 
     @property
@@ -313,6 +333,7 @@ class _Step:
         self.blocked = set(shard.blocked)
         self.stuck: set[str] = set()
         self.rows: dict[tuple[str, int], OutboxRow] = {}
+        self.entries: dict[tuple[type[Pack], int], list[Entry]] = {}
         self.look = _overlaid(self.states, shard._cache, shard._look)
         self.source = f"{self.decider.service}/{p.shard}"
         self.time = now.isoformat()
@@ -341,6 +362,7 @@ class _Step:
             self.commit.decided += 1
         for parked in self.commit.parked:
             self._tell_parked(parked)
+        self._pack()
         for row in self.rows.values():
             self.progress.sent[row.link] = row.last_link
         self.commit.outbox = list(self.rows.values())
@@ -387,7 +409,7 @@ class _Step:
         """Decides a message from the log and answers it; parks it when that fails."""
         context = replace(self.context, actor=d.actor) if d.actor else self.context
         outcome = self._try(message, d, subject, context, d.traceparent)
-        if outcome is not None and not d.link:
+        if outcome is not None and not d.link and not isinstance(message, Pack):
             self._answer(d, subject, outcome if isinstance(outcome, Refused) else None)
 
     def _try(self, message: Any, d: Delivery, subject: str, context: Context, trace: bytes = b"") -> Outcome | None:
@@ -455,11 +477,14 @@ class _Step:
         # What can fail (writing a body) comes first, so that a message that fails leaves nothing behind.
         commit, wires = self.commit, []
         others: list[Any] = []
+        entries: list[Entry] = []
         for item in outcome.said:
             if isinstance(item, Struct):  # first: on a model this question costs more, and it is asked of everything
                 others.append(item)
             elif isinstance(item, Message):
                 wires.append((item, item.to_json()))
+            elif isinstance(item, Entry):
+                entries.append(item)
         for item in others:
             if isinstance(item, Record):
                 kept = commit.records.get(type(item))
@@ -477,8 +502,21 @@ class _Step:
         for message, body in wires:
             self._send(message.TOPIC, message.TYPE, message.key, message.subject, body, trace)
 
+        for entry in entries:
+            home = partition_for(entry.key, self.shard._shards)
+            self.entries.setdefault((entry.PACK, home), []).append(entry)
+
+    def _pack(self) -> None:
+        """What was said in entries, in one message for each shard."""
+        for (contract, shard), entries in self.entries.items():
+            for first in range(0, len(entries), PACKED_MAX):
+                pack = contract(shard=shard, entries=tuple(entries[first : first + PACKED_MAX]))
+                self._put(pack.TOPIC, shard, pack.TYPE, pack.key, pack.subject, pack.to_json(), b"")
+
     def _send(self, topic: str, type_: str, key: str, subject: str, body: bytes, trace: bytes) -> None:
-        partition = partition_for(key, self.shard._shards)
+        self._put(topic, partition_for(key, self.shard._shards), type_, key, subject, body, trace)
+
+    def _put(self, topic: str, partition: int, type_: str, key: str, subject: str, body: bytes, trace: bytes) -> None:
         row = self.rows.get((topic, partition))
         if row is None:
             first = self.progress.sent.get(f"{topic}/{partition}", 0) + 1

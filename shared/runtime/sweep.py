@@ -42,7 +42,7 @@ class Sweep:
     """
 
     name: str
-    keep: Literal["personal_data_s", "timeline_s"]
+    keep: Literal["personal_data_s", "timeline_s", "risk_memory_s"]
     table: str
     at: str
     key: str
