@@ -44,7 +44,10 @@ insert into cancels (order_id, account, phase, reason, at)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
 """
 
-_NO_SUSPICION = "update reviews set device = null, address = null, note = '' where order_id = any($1::text[])"
+_NO_SUSPICION = """
+update reviews set device = null, address = null, note = ''
+where order_id = any($1::text[]) and (device is not null or address is not null or note <> '')
+"""
 SWEEPS = (
     Sweep(
         "personal data",
