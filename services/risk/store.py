@@ -60,6 +60,9 @@ SWEEPS = (
     ),
 )
 """What is not kept of a review that is decided."""
+ERASE: tuple[str, ...] = ()
+"""What goes besides, of an account that wants its personal data gone: statements (update, delete) with the account as
+$1, for what belongs to no one order. Nothing does yet."""
 
 
 class RiskStore:
