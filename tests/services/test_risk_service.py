@@ -329,7 +329,7 @@ async def test_a_review_puts_what_it_is_about_on_the_blocklist(risk: Inside) -> 
     assert (entry["value"], entry["reason"], entry["changed_by"]) == ("d-1", "the third phone", "risk_analyst:kim")
     assert entry["until"] is not None
     assert (await risk.ask("GET", "/blocklist?kind=address")).json()["items"] == []
-    assert await risk.hear(order(2, account="a-2", device="d-1 ")) == ["OrderRefused"]
+    assert await risk.hear(order(2, account="a-2", device="d-1")) == ["OrderRefused"]
 
 
 async def test_signals_make_rules_speak_about_the_next_order(risk: Inside) -> None:
