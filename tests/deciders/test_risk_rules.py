@@ -299,6 +299,15 @@ def test_a_treatment_is_the_least_that_follows(treatment: Treatment, score: floa
     assert judge(healed, Facts(0, counts=counts), NOON).treatment is treatment
 
 
+@pytest.mark.parametrize(
+    "treatments", [("refuse", "restrict", "refer"), ("restrict", "refuse", None), (None, "refuse")]
+)
+def test_of_several_treatments_the_strongest_follows(treatments: tuple[str | None, ...]) -> None:
+    """In whatever order the rules stand."""
+    rules = rule_set(*(Rule("cancels", 1, 60, 1, one and Treatment(one)) for one in treatments))  # type: ignore[arg-type]
+    assert judge(rules, Facts(0, counts={"cancels": ago(0, 1)}), NOON).treatment is Treatment.REFUSE
+
+
 def test_a_disabled_rule_is_silent() -> None:
     """Whatever it would say; the others speak."""
     rules = rule_set(Rule("cancels", 1, 60, 500, Treatment.REFUSE, enabled=False), Rule("expiries", 1, 60, 40))
