@@ -47,6 +47,8 @@ KEY_SHOWN_MAX = 200
 """Most bytes of a wrong key that the reason shows: anybody may send a megabyte of it."""
 BLOCKING = frozenset({"decider_raised", "behind"})
 """Codes of parked messages that hold back later ones of their subject."""
+PACK_BYTES_MAX = 900_000
+"""Most bytes of a pack: by its defaults, Kafka takes a million a record, and one that it refuses stops the stream."""
 TIMERS = "timers"
 """Stands for the topic of a timer that was parked."""
 MASTER_DATA_MAX = 60_000
@@ -514,8 +516,16 @@ class _Step:
         """What was said in entries, in one message for each shard."""
         for (contract, shard), entries in self.entries.items():
             for first in range(0, len(entries), PACKED_MAX):
-                pack = contract(shard=shard, entries=tuple(entries[first : first + PACKED_MAX]))
-                self._put(pack.TOPIC, shard, pack.TYPE, pack.key, pack.subject, pack.to_json(), b"")
+                self._put_pack(contract, shard, entries[first : first + PACKED_MAX])
+
+    def _put_pack(self, contract: type[Pack], shard: int, entries: Sequence[Entry]) -> None:
+        pack = contract(shard=shard, entries=tuple(entries))
+        body, half = pack.to_json(), len(entries) // 2
+        if len(body) > PACK_BYTES_MAX and half:
+            self._put_pack(contract, shard, entries[:half])
+            self._put_pack(contract, shard, entries[half:])
+        else:
+            self._put(pack.TOPIC, shard, pack.TYPE, pack.key, pack.subject, body, b"")
 
     def _send(self, topic: str, type_: str, key: str, subject: str, body: bytes, trace: bytes) -> None:
         self._put(topic, partition_for(key, self.shard._shards), type_, key, subject, body, trace)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from shared.contracts.base import PACKED_MAX
 from shared.contracts.topics import partition_for
+from shared.runtime import shard as shard_module
 from shared.runtime.shard import BLOCKING
 from tests.runtime.stand import Stand
 from tests.runtime.test_shard_astray import ALSO_OWN, ANOTHERS, OWN, SHARDS
@@ -63,6 +64,22 @@ def test_a_full_pack_is_followed_by_another() -> None:
     assert said(stand, 0) == [pack(*jars), pack(OWN)]
     stand.ask(Spill(jar=OWN, over=jars))
     assert said(stand, 0)[2:] == [pack(*jars)]
+
+
+def test_no_pack_is_larger_than_a_broker_takes() -> None:
+    """A record that is refused would stop the stream for good. Nothing is left out, and the order stays."""
+    stand = Stand()
+    jars = tuple(f"{n:04}-{'x' * 59}" for n in range(PACKED_MAX))
+    whole = pack(*jars).to_json()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shard_module, "PACK_BYTES_MAX", len(whole) - 1)
+        stand.ask(Spill(jar=OWN, over=jars))
+        patch.setattr(shard_module, "PACK_BYTES_MAX", 10)  # less than one entry has
+        stand.ask(Spill(jar=OWN, over=(OWN, ALSO_OWN)))
+    *large, one, other = said(stand, 0)
+    assert [drop.jar for one in large for drop in one.entries] == list(jars)
+    assert len(large) == 2
+    assert (one, other) == (pack(OWN), pack(ALSO_OWN))
 
 
 def test_nothing_is_packed_of_a_message_that_fails() -> None:
