@@ -58,12 +58,6 @@ def check_time(at_ms: int, now_ms: int, memory_ms: int) -> None:
         raise Unusable("too_old")
 
 
-def window_start(at_ms: int, memory_ms: int) -> int:
-    """The beginning of the tumbling window that a moment falls into. One window is as long as the memory, so that this
-    one and the one before it hold all that is to be known."""
-    return at_ms - at_ms % memory_ms
-
-
 def packs(shard: int, as_of_ms: int, conducts: Iterable[Conduct]) -> Iterator[SignalsTold]:
     """The conducts in as few records as may be; without any, one that is a sign of life."""
     as_of = datetime.fromtimestamp(as_of_ms / 1000, UTC)
