@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import signal
@@ -28,11 +29,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import faust
 import uvloop
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsistencyError
 from prometheus_client import Counter, Gauge
 
@@ -45,6 +47,7 @@ from shared.contracts.topics import ACTIVITY, MADE_TOPICS, SIGNALS, SIGNALS_GROU
 from shared.http.app import make_app
 from shared.http.server import bounded_server
 from shared.runtime.broker import check_partitions, cluster_id
+from shared.runtime.database import NameTaken
 from shared.runtime.envelope import from_outside, read
 from shared.runtime.publisher import BATCH_BYTES, make_producer
 from shared.runtime.worker import HEARTBEAT_MS, METADATA_MS, SESSION_MS
@@ -66,6 +69,8 @@ COMMIT_S = 1.0
 """So often it is written down how far the records are told: a crash repeats so much."""
 EXPIRE_S = 600.0
 """So often windows that are over are looked for."""
+SILENT_S = 30.0
+"""A broker that has not answered for so long is away: an empty answer takes it 1.5 s."""
 SKIPPED_LOG_S = 10.0
 """What is skipped is logged at most so often."""
 QUEUE_MAX = 32
@@ -110,9 +115,12 @@ class Signals:
         self._name = f"{NAME}/{settings.worker}"
         self._shards: dict[int, Shard] = {}
         self._skipped: Tallied[str] = Tallied()
-        self._skipped_logged_at = 0.0
+        self._skipped_logged_at = -SKIPPED_LOG_S
+        self._answered_ms = 0
+        """When the broker answered last, for any partition."""
         self._failure: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._name_lock: TextIO | None = None
         self._producer = make_producer(
             settings.bootstrap(), self._name.replace("/", "-"), idempotent=settings.kafka_idempotence
         )
@@ -147,6 +155,7 @@ class Signals:
     async def start(self) -> None:
         """Begins to count; returns when Faust has joined its group, or is about to."""
         self._failure = asyncio.get_running_loop().create_future()
+        self._take_name()
         await asyncio.to_thread(self._go_with, await cluster_id(self.settings.bootstrap()))
         await self._producer.start()
         await self.app.start()
@@ -180,20 +189,37 @@ class Signals:
             consumer._coordinator._group_instance_id = None  # as a worker does: who was told to stop leaves its group
         await self.app.stop()
         await self._producer.stop()
+        if self._name_lock is not None:
+            self._name_lock.close()
 
     def why_not_ready(self) -> str | None:
         """Why it counts nothing; None when it does."""
-        if not self.app.tables.recovery.completed.is_set():
-            return "the tables are not read yet"
-        return "partitions are being shared out anew" if self.app.rebalancing else None
+        if not self._has_share():
+            return "the partitions are not shared out, or their tables are not read yet"
+        if self._shards and (silent_s := time.time() - self._answered_ms / 1000) > SILENT_S:
+            return f"the broker has not answered for {silent_s:.0f} s"
+        return None
+
+    def _has_share(self) -> bool:
+        return self.app.tables.recovery.completed.is_set() and not self.app.rebalancing
 
     @property
     def _cluster_file(self) -> Path:
         return self.folder / "cluster"
 
+    def _take_name(self) -> None:
+        """Two processes of one name would take the partitions, and the files, from each other for ever."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._name_lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(self._name_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise NameTaken(
+                f"another process is worker {self.settings.worker} of {NAME} already: give each its own LARDER_WORKER"
+            ) from None
+
     def _go_with(self, cluster: str) -> None:
         """A store remembers how far it read its changelogs. In another cluster those are others."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         known = self._cluster_file.read_text() if self._cluster_file.exists() else ""
         if known != cluster:
             if known:
@@ -259,8 +285,14 @@ class Signals:
             if (found := touched.get(place)) is None:
                 found = touched[place] = self.tallies.load(*place), []
             tally, news = found
-            count = count_activity(tally, entry) if isinstance(entry, Activity) else count_sighting(tally, entry)
-            news.append(count)
+            try:
+                news.append(
+                    count_activity(tally, entry) if isinstance(entry, Activity) else count_sighting(tally, entry)
+                )
+            except Exception:  # it would raise in each life anew, and nothing after it would ever be counted
+                log.exception("a bug: an entry of record %d on %s/%d cannot be counted", m.offset, m.topic, m.partition)
+                self._skip("raised")
+                continue
             shard.newest_ms = max(shard.newest_ms, min(at_ms, now_ms))
             COUNTED.inc()
         for (subject, window), (tally, news) in touched.items():
@@ -280,7 +312,7 @@ class Signals:
     # Telling. --------------------------------------------------------------------------------------------------------
 
     async def _tell_all(self) -> None:
-        if self.why_not_ready() is not None:
+        if not self._has_share():
             return
         for tp in self.app.consumer.assignment():
             if tp.topic == self._source:
@@ -291,18 +323,13 @@ class Signals:
         async with shard.telling:
             as_of_ms = max(shard.as_of_ms, await self._counted_until(partition, shard))
             is_due = time.monotonic() - shard.said_at >= LIFE_S
-            if as_of_ms == 0 or not (shard.changed or shard.records or is_due):
+            if not (shard.changed or shard.records or is_due):
                 return
             changed, shard.changed = shard.changed, {}
             records, shard.records = shard.records, []
             shard.size = 0
-            told: list[Conduct] = []
-            now_ms = _now_ms()
-            for subject in changed:
-                tally = self.tallies.known(subject, now_ms)
-                if tally is not None:
-                    told.append(conduct(*subject, tally))
-            if told or is_due:
+            told = [conduct for subject in changed if (conduct := self._conduct(subject))]
+            if told or (is_due and as_of_ms):
                 await asyncio.gather(*[await self._send(partition, pack) for pack in packs(partition, as_of_ms, told)])
                 shard.said_at = time.monotonic()
                 TOLD.inc(len(told))
@@ -310,6 +337,17 @@ class Signals:
             AS_OF.labels(partition).set(as_of_ms / 1000)
             for event in records:
                 event.ack()
+
+    def _conduct(self, subject: Subject) -> Conduct | None:
+        tally = self.tallies.known(subject, _now_ms())
+        if tally is None:
+            return None
+        try:
+            return conduct(*subject, tally)
+        except Exception:
+            log.exception("a bug: the conduct of one %s cannot be told", subject[0])
+            self._skip("raised")
+            return None
 
     async def _send(self, partition: int, pack: SignalsTold) -> Awaitable[Any]:
         headers = from_outside(
@@ -330,19 +368,22 @@ class Signals:
         newest that is."""
         tp = TopicPartition(self._source, partition)
         client = self.app.consumer._thread._consumer
-        if shard.next_offset is None:
-            # A beat long the client had handed everything out, and nothing of it came: then there was nothing.
-            position = await self.app.consumer.position(tp)
-            if position is not None and position == shard.seen_at:
-                shard.next_offset = position
-            shard.seen_at = position
-        answered_ms: int | None = client.last_poll_timestamp(tp)
-        if answered_ms is not None and shard.next_offset is not None and shard.next_offset == client.highwater(tp):
-            return answered_ms
-        return shard.newest_ms
+        try:
+            if shard.next_offset is None:
+                # A beat long the client had handed everything out, and nothing of it came: then there was nothing.
+                position = await self.app.consumer.position(tp)
+                if position is not None and position == shard.seen_at:
+                    shard.next_offset = position
+                shard.seen_at = position
+            answered_ms: int = client.last_poll_timestamp(tp) or 0
+            end = client.highwater(tp)
+        except (IllegalStateError, AssertionError):  # the client's words for a partition that was ours a moment ago
+            return shard.newest_ms
+        self._answered_ms = max(self._answered_ms, answered_ms)
+        return answered_ms if shard.next_offset is not None and shard.next_offset == end else shard.newest_ms
 
     async def _expire(self) -> None:
-        if self.why_not_ready() is None and (gone := await self.tallies.expire(_now_ms())):
+        if self._has_share() and (gone := await self.tallies.expire(_now_ms())):
             log.info("let go of %d tallies whose windows are over", gone)
 
 
