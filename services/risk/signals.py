@@ -137,6 +137,7 @@ class Signals:
             producer_max_batch_size=BATCH_BYTES,
             stream_buffer_maxsize=QUEUE_MAX,
             stream_recovery_delay=0,
+            stream_wait_empty=False,  # it would wait for what is acknowledged on a beat
             store=f"{settings.signals_store}://",
             datadir=str(self.folder),
             table_standby_replicas=0,  # a changelog is read where it is needed: it is small

@@ -95,7 +95,7 @@ async def test_the_told_database_can_be_used_and_syncs(up: Larder) -> None:
 async def test_what_is_killed_is_started_again(up: Larder) -> None:
     """A service, the broker and the database, killed at once, must all be back under new pids, with their data."""
     before = processes(up)
-    killed = ("order", "kafka", "postgres")
+    killed = ("order", "signals", "kafka", "postgres")
     for name in killed:
         os.kill(before[name].pid, signal.SIGKILL)
     await until_all_ready(up)
