@@ -8,7 +8,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from larder.commands import audit, demo, docs, doctor, lifecycle, load, migrate, parked, simulate, token, topics
+from larder.commands import (
+    adversaries,
+    audit,
+    demo,
+    docs,
+    doctor,
+    lifecycle,
+    load,
+    migrate,
+    parked,
+    simulate,
+    token,
+    topics,
+)
 from larder.errors import tell
 from shared.printable import printable_lines
 
@@ -52,6 +65,7 @@ token.add_to(app)
 topics.add_to(app)
 parked.add_to(app)
 load.add_to(app)
+adversaries.add_to(app)
 simulate.add_to(app)
 audit.add_to(app)
 demo.add_to(app)
