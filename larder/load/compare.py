@@ -68,7 +68,7 @@ class Desk:
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Afterwards rules and switch are as they were before."""
-        before = Screening("before", self.rules(), self._call("GET", "/switch")["on"])
+        before = Screening("as before", self.rules(), self._call("GET", "/switch")["on"])
         try:
             yield
         finally:
@@ -77,13 +77,14 @@ class Desk:
     def set(self, screening: Screening) -> None:
         """Screens like this from the next order on; only what differs is written."""
         now, wanted = self.rules(), screening.rules
+        why = {"reason": f"a comparison (larder adversaries): {screening.name}"}
         for name in now.rules.keys() - wanted.rules.keys():
-            self._call("DELETE", f"/rules/{name}")
+            self._call("DELETE", f"/rules/{name}", query=why)
         for name, rule in wanted.rules.items():
             if now.rules.get(name) != rule:
-                self._call("PUT", f"/rules/{name}", msgspec.to_builtins(rule))
+                self._call("PUT", f"/rules/{name}", msgspec.to_builtins(rule) | why)
         if now.levels != wanted.levels:
-            self._call("PUT", "/levels", msgspec.to_builtins(wanted.levels))
+            self._call("PUT", "/levels", msgspec.to_builtins(wanted.levels) | why)
         self._call("PUT", "/switch", {"on": screening.on})
         now = self.rules()
         if (now.rules, now.levels) != (wanted.rules, wanted.levels):
@@ -100,9 +101,11 @@ class Desk:
         except BadRules as wrong:
             raise LoadError(f"risk has rules that make no sense here: {wrong}") from None
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
+    ) -> Any:
         try:
-            answer = self._client.request(method, path, json=body)
+            answer = self._client.request(method, path, json=body, params=query)
         except httpx.TransportError as error:
             told = f"{error or type(error).__name__}"
         else:

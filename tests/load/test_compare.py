@@ -44,12 +44,15 @@ class Risk:
         if self.deaf:
             return httpx.Response(204)
         if request.method == "DELETE":
+            assert request.url.params["reason"].startswith("a comparison")
             del self.rules[path.removeprefix("/rules/")]
             return httpx.Response(204)
         body = json.loads(request.content)
         if path == "/switch":
             self.on = body["on"]
-        elif path == "/levels":
+            return httpx.Response(200, json=body)
+        assert body.pop("reason").startswith("a comparison")
+        if path == "/levels":
             self.levels = body
         else:
             self.rules[path.removeprefix("/rules/")] = body
