@@ -211,7 +211,7 @@ class Robots:
         """Whose goods have lain long enough cancels."""
         while self.alarms and self.alarms[0][0] <= now:
             order = self.orders.get(heappop(self.alarms)[1])
-            if order is not None and order.step is Step.AWAITING_PAYMENT:
+            if order is not None:
                 self.move(order, Step.CANCELLING, now)
                 self.want_out(order)
 

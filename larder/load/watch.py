@@ -97,7 +97,7 @@ class Watch:
             type_ = type_of(record.headers)
             if type_ in VERDICTS:
                 self._judged(order, VERDICTS[type_])
-            elif type_ == b"StockHeld" and order.locked_at is None and not order.settled:
+            elif type_ == b"StockHeld" and order.locked_at is None:
                 if _held_of(record.value).mode == "lock":
                     order.locked_at = record.timestamp
                     self.locks += 1

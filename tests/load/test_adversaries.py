@@ -114,11 +114,12 @@ def test_a_device_has_many_accounts_and_a_flooded_address_too(play: Play):
     assert len({address(o) for o in flood}) == len({o.store for o in flood}) == 1
 
 
-def test_a_stolen_account_has_small_orders_of_its_own_customer_before(play: Play):
+@pytest.mark.parametrize("seed", range(8))
+def test_a_stolen_account_has_small_orders_of_its_own_customer_before(play: Play, seed: int):
     """Three on one device and to one address, then one for four times as much and more, with neither."""
     own: dict[str, list[PlaceOrder]] = defaultdict(list)
     thefts = []
-    for role in roles(play):
+    for role in roles(play, seed=seed):
         order = placed(role)
         if role.kind == "stolen":
             thefts.append(order)
