@@ -24,6 +24,7 @@ from shared.tokens import create
 STRICTER = read_rules((Path(__file__).parent / "data" / "stricter_rules.toml").read_text())
 PATIENCE_S = 30
 KINDS = tuple(kind.name for kind in fields(Adversaries))
+DOUBTS = ("restricted", "referred", "refused")
 COLOURS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377")
 """Paul Tol's bright scheme: told apart by colour-blind readers, too."""
 
@@ -131,20 +132,21 @@ def table(outcomes: Sequence[Outcome]) -> str:
     most = max((_locked(outcome.told["screening"]["adversaries"]) for outcome in outcomes), default=0)
     lines = [
         "| screening | adversaries' orders | cleared | restricted | referred | refused | stock-time they took, piece-s "
-        "| customers' orders | not cleared, though honest | accounts |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| customers' orders | restricted | referred | refused | customers not cleared, though honest |",
+        f"|{' --- |' * 12}",
     ]
     for name, told in outcomes:
         hostile, honest = told["screening"]["adversaries"], told["screening"]["honest"]
-        mistaken = honest["mistaken"]
+        mistaken, accounts = honest["mistaken"]["accounts"], honest["accounts"]
         cells = (
             name,
             _counted(hostile["orders"]),
-            *(_counted(hostile[verdict]) for verdict in ("cleared", "restricted", "referred", "refused")),
+            _counted(hostile["cleared"]),
+            *(_counted(hostile[verdict]) for verdict in DOUBTS),
             f"{_locked(hostile):,.0f} ({_share(_locked(hostile), most)})",
             _counted(honest["orders"]),
-            f"{mistaken['orders']:,} ({_share(mistaken['orders'], honest['orders'])})",
-            f"{mistaken['accounts']:,} of {honest['accounts']:,}",
+            *(f"{honest[verdict]:,} ({_share(honest[verdict], honest['orders'])})" for verdict in DOUBTS),
+            f"{mistaken:,} of {accounts:,} ({_share(mistaken, accounts)})",
         )
         lines.append(f"| {' | '.join(cells)} |")
     names = " | ".join(outcome.screening for outcome in outcomes)
@@ -173,25 +175,36 @@ def draw(outcomes: Sequence[Outcome], file: Path) -> None:
     with rc_context({"svg.hashsalt": "larder", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure = Figure(figsize=(10, 4.2), layout="constrained")
         taken, honest = figure.subplots(1, 2)
-        below = [0.0] * len(outcomes)
-        for kind, colour in zip(KINDS, COLOURS, strict=False):
-            heights = [_locked(one["adversaries"]["kinds"].get(kind, {})) for one in screened]
-            if any(one["adversaries"]["kinds"].get(kind) for one in screened):
-                taken.bar(names, heights, bottom=below, color=colour, label=kind)
-            below = [low + height for low, height in zip(below, heights, strict=True)]
-        for number, height in enumerate(below):
-            taken.annotate(f"{height:,.0f}", (number, height), ha="center", va="bottom")
+        kinds = {
+            kind: [_locked(one["adversaries"]["kinds"].get(kind, {})) for one in screened]
+            for kind in KINDS
+            if any(kind in one["adversaries"]["kinds"] for one in screened)
+        }
+        _stack(taken, names, kinds, COLOURS, "{:,.0f}")
         taken.set_title("stock that adversaries locked, piece-seconds")
-        taken.legend(frameon=False)
-        shares = [100 * one["honest"]["mistaken"]["orders"] / max(1, one["honest"]["orders"]) for one in screened]
-        honest.bar(names, shares, color=COLOURS[-1])
-        for number, share in enumerate(shares):
-            honest.annotate(f"{share:.1f}%", (number, share), ha="center", va="bottom")
+        doubts = {
+            verdict: [100 * one["honest"][verdict] / max(1, one["honest"]["orders"]) for one in screened]
+            for verdict in DOUBTS
+        }
+        _stack(honest, names, doubts, COLOURS[3:], "{:.1f}%")
         honest.set_title("customers' orders that were not cleared, %")
         for axes in (taken, honest):
             axes.spines[["top", "right"]].set_visible(False)
             axes.margins(y=0.1)
+            axes.legend(frameon=False)
         figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def _stack(
+    axes: Any, names: Sequence[str], parts: Mapping[str, Sequence[float]], colours: Sequence[str], form: str
+) -> None:
+    """Bars of several parts, with the sum of each written on top."""
+    below = [0.0] * len(names)
+    for (part, heights), colour in zip(parts.items(), colours, strict=False):
+        axes.bar(names, heights, bottom=below, color=colour, label=part)
+        below = [low + height for low, height in zip(below, heights, strict=True)]
+    for number, height in enumerate(below):
+        axes.annotate(form.format(height), (number, height), ha="center", va="bottom")
 
 
 def _locked(one: Mapping[str, Any]) -> float:

@@ -157,8 +157,13 @@ def outcome(name: str, verdict: type[OrderCleared] | type[OrderRestricted], seco
 def test_the_table_has_a_row_for_each_screening():
     """Stock-time also as a share of the most, mistakes of all customers' orders; kinds in a table of their own."""
     lines = table([outcome("none", OrderCleared, 500), outcome("some", OrderRestricted, 100)]).splitlines()
-    assert lines[2] == "| none | 1 | 1 | 0 | 0 | 0 | 1,000 (100.0%) | 2 | 0 (0.0%) | 0 of 2 |"
-    assert lines[3] == "| some | 1 | 1 | 0 | 0 | 0 | 200 (20.0%) | 2 | 1 (50.0%) | 1 of 2 |"
+    assert {line.count("|") for line in lines[:4]} == {13}
+    assert (
+        lines[2] == "| none | 1 | 1 | 0 | 0 | 0 | 1,000 (100.0%) | 2 | 0 (0.0%) | 0 (0.0%) | 0 (0.0%) | 0 of 2 (0.0%) |"
+    )
+    assert (
+        lines[3] == "| some | 1 | 1 | 0 | 0 | 0 | 200 (20.0%) | 2 | 1 (50.0%) | 0 (0.0%) | 0 (0.0%) | 1 of 2 (50.0%) |"
+    )
     assert "| unpaid | 0.0%; 1,000 | 0.0%; 200 |" in lines
     assert "| flood | none | none |" in lines
     assert len(lines) == 4 + 3 + len(KINDS)
@@ -172,5 +177,5 @@ def test_the_picture_shows_both_sides_and_is_the_same_each_time(tmp_path: Path):
     svg = (tmp_path / "a.svg").read_bytes()
     assert svg == (tmp_path / "b.svg").read_bytes()
     texts = {element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}
-    assert {"1,000", "200", "0.0%", "50.0%", "unpaid"} <= texts
+    assert {"1,000", "200", "0.0%", "50.0%", "unpaid", "referred"} <= texts
     assert "flood" not in texts
