@@ -9,10 +9,9 @@ import typer
 from typer.core import TyperGroup
 
 from larder.commands import (
-    audit,
-    customer,
     adversaries,
     audit,
+    customer,
     demo,
     docs,
     doctor,
