@@ -430,6 +430,11 @@ def _note_endings(m: AccountsActed, look: Look, context: Context) -> Outcome:
     return Moved(tuple(states.items()), ())
 
 
+def _how_new(known: Known) -> tuple[int, int]:
+    """A happening that came late does not change until when a conduct is told, and is one more."""
+    return known.at, sum(map(len, known.counts.values()))
+
+
 def _take_signals(m: SignalsTold, look: Look, context: Context) -> Outcome:
     """A conduct is told whole, so a later one replaces an earlier one, and one that is late or told twice changes
     nothing."""
@@ -438,18 +443,18 @@ def _take_signals(m: SignalsTold, look: Look, context: Context) -> Outcome:
     for one in m.entries:
         key: Key = ("conduct", one.about, one.subject)
         before: Known | None = states.get(key) or look(key)
-        at = milliseconds(one.at)
-        if before is None or at >= before.at:
-            states[key] = Known(
-                one.about,
-                one.subject,
-                at,
-                {count.signal: count.happenings for count in one.counts},
-                tuple(
-                    EarlierOrder(o.order_id, milliseconds(o.at), o.total, o.device, o.address, o.delivered)
-                    for o in one.earlier
-                ),
-            )
+        told = Known(
+            one.about,
+            one.subject,
+            milliseconds(one.at),
+            {count.signal: count.happenings for count in one.counts},
+            tuple(
+                EarlierOrder(o.order_id, milliseconds(o.at), o.total, o.device, o.address, o.delivered)
+                for o in one.earlier
+            ),
+        )
+        if before is None or _how_new(told) >= _how_new(before):
+            states[key] = told
     shard = str(m.shard)
     age: Age | None = look(("age", shard))
     if age is None or m.as_of > age.as_of:
