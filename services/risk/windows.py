@@ -9,7 +9,6 @@ lies first.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,14 @@ import faust
 import msgspec
 import rocksdict
 from faust.serializers.codecs import Codec
-from faust.types.windows import WindowRange, WindowRange_from_start
-from faust.windows import TumblingWindow
+from faust.types.windows import WindowRange
+from faust.types.windows import WindowRange_from_start as _window
 
 from services.risk.counting import Tally, forget, merged
 from services.risk.telling import AHEAD_MS, Subject
 from shared.contracts.risk import About
 from shared.contracts.topics import partition_for
 from shared.settings import Settings
-
-log = logging.getLogger(__name__)
 
 ABOUTS: tuple[About, ...] = ("account", "device", "address")
 PORTION = 200
@@ -48,7 +45,7 @@ class _Key(Codec):
 
     def _loads(self, key: bytes) -> tuple[str, WindowRange]:
         start = int.from_bytes(key[:8], "big") / 1000
-        return key[8:].decode(), WindowRange_from_start(start, self.kwargs["size"])
+        return key[8:].decode(), _window(start, self.kwargs["size"])
 
 
 class Tallies:
@@ -56,8 +53,7 @@ class Tallies:
 
     def __init__(self, app: faust.App, settings: Settings) -> None:
         self._shards = settings.shards
-        self._memory_s = settings.risk_memory_s
-        self._window = TumblingWindow(settings.risk_memory_s)
+        self._memory_ms = round(settings.risk_memory_s * 1000)
         self._tables: dict[str, Any] = {}
         self._windowed: dict[str, Any] = {}
         for about in ABOUTS:
@@ -68,13 +64,13 @@ class Tallies:
                 partitions=settings.shards,
                 options=dict(ROCKSDB) if settings.signals_store == "rocksdb" else None,
             )
-            table.key_serializer = _Key(size=settings.risk_memory_s)
+            table.key_serializer = _Key(size=self._memory_ms / 1000)
             self._tables[about] = table
-            self._windowed[about] = table.tumbling(settings.risk_memory_s)
+            self._windowed[about] = table.tumbling(self._memory_ms / 1000)
 
     def window(self, at_ms: int) -> WindowRange:
-        """The window that a moment falls into."""
-        return self._window.current(at_ms / 1000)
+        """The window that a moment falls into; as Faust has them, in whole milliseconds."""
+        return _window((at_ms - at_ms % self._memory_ms) / 1000, self._memory_ms / 1000)
 
     def load(self, subject: Subject, window: WindowRange) -> Tally:
         """What was counted of a subject in a window."""
@@ -89,16 +85,16 @@ class Tallies:
 
     def known(self, subject: Subject, now_ms: int) -> Tally | None:
         """All that is to be known of a subject now; None for nothing."""
-        memory_ms = int(self._memory_s * 1000)
+        begin_ms = now_ms - self._memory_ms
         whole = Tally()
-        for window in sorted({self.window(at_ms) for at_ms in (now_ms - memory_ms, now_ms, now_ms + AHEAD_MS)}):
+        for window in sorted({self.window(at_ms) for at_ms in (begin_ms, now_ms, now_ms + AHEAD_MS)}):
             whole = merged(whole, self.load(subject, window))
-        return whole if forget(whole, now_ms - memory_ms) else None
+        return whole if forget(whole, begin_ms) else None
 
     async def expire(self, now_ms: int) -> int:
         """Lets go of windows that nothing is to be known of any more, here and in the changelogs; returns how many
         tallies went."""
-        begin, _ = self.window(now_ms - int(self._memory_s * 1000))
+        begin, _ = self.window(now_ms - self._memory_ms)
         gone = 0
         for table in self._tables.values():
             for key in self._over(table, begin):

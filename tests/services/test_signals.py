@@ -76,7 +76,7 @@ class Stand:
         """A record of any kind."""
         producer = make_producer(self.settings.bootstrap(), "test")
         await producer.start()
-        await producer.send_and_wait(self.source, body, partition=partition, headers=list(headers))
+        await producer.send_and_wait(self.source, body, key=b"0", partition=partition, headers=list(headers))
         await producer.stop()
 
     async def until(self, is_so: Callable[[], bool], what: str) -> None:
