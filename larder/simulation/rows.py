@@ -10,6 +10,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from larder.simulation.clock import NOON
 from larder.simulation.database import Database
 from larder.simulation.owner import topics_of
@@ -19,6 +21,8 @@ from services.inventory.state import Document, Movement
 from services.logistics.state import StepBack
 from services.order.state import Amendment, Basket, Paper, TimelineEntry
 from services.payment.state import Contradiction, JournalEntry
+from services.risk.state import Entered
+from shared.contracts.topics import ACTIVITY
 from shared.runtime.table import Key
 
 Row = dict[str, Any]
@@ -58,6 +62,7 @@ RECORDS: dict[type, str] = {
     StepBack: "logistics.steps_back",
     TicketStep: "aftersales.ticket_steps",
     Rating: "aftersales.ratings",
+    Entered: "risk.entered",
 }
 """The table of each kind of record."""
 
@@ -72,6 +77,10 @@ def rows_of(world: World) -> Rows:
             rows[RECORDS[kind]] += [_plain(record) for record in records]
         rows |= _runtime_rows(service, database)
     rows["risk.reviews"] = [row for row in rows["risk.screenings"] if row["review"]]
+    rows["risk.rule_sets"] = [
+        {"version": r.version, "rules": msgspec.json.encode({"rules": r.rules, "levels": r.levels}).decode()}
+        for r in world.shop.rule_sets
+    ]
     rows |= _gateway_rows(world)
     rows |= _log_rows(world)
     rows["people.sent"] = [
@@ -192,6 +201,17 @@ def _log_rows(world: World) -> Rows:
             for _, records in places
             for d in records
             if d.type in ("CommandAccepted", "CommandRefused")
+        ],
+        "log.activity": [
+            entry | {"type": type_}
+            for type_, body in {
+                d.id: (d.type, d.value)
+                for (topic, _), records in places
+                if topic == ACTIVITY
+                for d in records
+                if d.link
+            }.values()
+            for entry in msgspec.json.decode(body or b"")["entries"]
         ],
         "log.parked": [
             {"id": d.id, "service": topic.split(".")[0], "body": d.value}
