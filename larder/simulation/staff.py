@@ -41,8 +41,10 @@ EVENING_S = 900.0
 PLACING_TIME_S = 15.0
 """Changes are most trying while baskets are placed."""
 ANALYSTS = ("risk_analyst:ra-1", "risk_analyst:ra-2")
-STRICT = 0.6
+STRICT = 0.7
 """The share of evenings that begin with rules of their own."""
+SOON = ("orders", "cancels", "expiries", "device_orders", "device_accounts", "address_orders")
+"""Signals that every evening has something of."""
 LEVELS = (Levels(30, 100, 200), Levels(20, 45, 70), Levels(restrict=5), Levels(refer=20), Levels())
 VERDICTS: tuple[Literal["clear", "restrict", "refuse"], ...] = ("clear", "restrict", "refuse")
 STEPS: dict[type[Message], tuple[str, Callable[..., Message]]] = {
@@ -162,7 +164,7 @@ class Staff:
         for _ in range(dice.choice((0, 1, 1, 2))):
             person = dice.choice(ANALYSTS)
             after_s = dice.choice((1.0, 60.0, 1000.0)) * dice.random()
-            if dice.random() < 0.4:
+            if dice.random() < 0.6:
                 self.desk.send(ClaimReview(**about), person, after_s=after_s * dice.random())
             if dice.random() < 0.2:
                 self.desk.send(ReleaseReview(**about), dice.choice(ANALYSTS), after_s=after_s * dice.random())
@@ -210,13 +212,13 @@ class Staff:
             self.shop.set_rules(replace(DELIVERED, version=version))
             return
         rules: dict[str, Rule] = {}
-        for signal in dice.sample(SIGNALS, dice.randint(1, 5)):
+        for signal in sorted({*dice.sample(SIGNALS, 3), *dice.sample(SOON, 2)}):
             rules[signal] = Rule(
                 signal,
-                threshold=dice.choice((1, 1, 2, 3)),
-                window_s=dice.choice((10, 300, 86_400)),
-                weight=dice.choice((10, 25, 40, 80, -20)),
-                treatment=dice.choice((None, None, *Treatment)),
+                threshold=dice.choice((1, 1, 1, 2, 3)),
+                window_s=dice.choice((30, 2_000, 86_400)),
+                weight=dice.choice((10, 25, 40, 80, -15)),
+                treatment=dice.choice((None, *Treatment)),
                 enabled=dice.random() < 0.85,
             )
         self.shop.set_rules(RuleSet(version, rules, dice.choice(LEVELS)))

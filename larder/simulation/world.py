@@ -59,7 +59,7 @@ class World:
         self.around = Around(self.clock, self.log, weather, self.weather_dice)
         self.shop = Shop(
             areas={f"s-{n}": Area(n, n + 0.9) for n in range(dice.randint(1, 3))},
-            risk_is_on=dice.random() < 0.7,
+            risk_is_on=dice.random() < 0.85,
         )
         for number in range(dice.randint(2, 4)):
             self.shop.set_price(f"spu-{number}", dice.choice((100, 100, 110, 250, 999)), self.clock.now)
