@@ -7,6 +7,7 @@ databases can say the same; lines are lists instead of JSON. What only the simul
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -89,12 +90,17 @@ def rows_of(world: World) -> Rows:
             "type": sent.message.TYPE,
             "subject": sent.message.subject,
             "body": sent.message,
+            "actor": sent.actor,
             "at": None if sent.at_us is None else NOON + timedelta(microseconds=sent.at_us),
         }
         for sent in world.desk.sent.values()
     ]
     # Of money for an order that never was, the gateway's word is as wrong as any lie.
     rows["people.untrue"] = [_plain(told) for told in (*world.liar.lies, *world.liar.nobodys)]
+    told = sum((counter.told for counter in world.counters), Counter[str]())
+    # A log that has lost its end may have kept something from whoever counts it.
+    are_whole = not (told["lost"] or told["ahead"] or world.power_went)
+    rows["people.signals"] = [{"are_whole": are_whole, "in_order": not told["late"]}]
     rows["people.prices"] = [{"at": at, "spu": spu, "price": price} for at, spu, price in world.shop.changes]
     rows["people.poison"] = [
         {"service": service, "topic": topic, "kafka_partition": partition, "kafka_offset": offset, "codes": codes}

@@ -73,6 +73,7 @@ class World:
         self.owners: dict[tuple[str, int], Owner] = {}
         self.everybody: list[Owner] = []
         self._dark = False
+        self.power_went = False
         self.liar = Liar(self.desk, self.gateway, [])
         self.slots = _slots(dice)
         for topic in ALL_TOPICS:
@@ -125,7 +126,7 @@ class World:
         self.owners[service, number].stand_still(seconds)
 
     def _power_goes(self) -> None:
-        self._dark = True
+        self._dark = self.power_went = True
         for owner in self.everybody:
             owner.lose_power()
         lose_ends(self.log, self.databases, self.power_dice)
