@@ -166,11 +166,6 @@ class Shard:
         # Asked of every message, so the second question is only asked where there is another shard.
         if d.key != key.encode():
             return Work(item, None, "wrong_key", _wrong_key(contract, key, d.key))
-        if isinstance(message, Pack) and message.shard != self.progress.shard:
-            here = self.progress.shard
-            return Work(
-                item, None, "wrong_partition", f"it is for partition {message.shard}, and this is partition {here}"
-            )
         if self._shards > 1:
             keys = [entry.key for entry in message.entries] if isinstance(message, Pack) else [key]
             for key in keys:

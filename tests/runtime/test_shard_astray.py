@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from msgspec.structs import replace
 
-from services.risk.decider import DECIDER as RISK
-from shared.contracts.risk import Conduct, SignalsTold
 from shared.contracts.topics import partition_for
 from shared.runtime.envelope import Delivery
-from shared.runtime.progress import Progress
-from shared.runtime.shard import BLOCKING, REASON_MAX, Shard
+from shared.runtime.shard import BLOCKING, REASON_MAX
 from tests.runtime.stand import Stand
 from tests.runtime.toy import Put, Rained, Smash
 
 SHARDS = 3
 OWN, ALSO_OWN, ANOTHERS = "f", "g", "a"
 """Jars of shard 0 of three, and one of another shard's."""
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MEGABYTE = 1 << 20
 
 
@@ -138,16 +132,3 @@ def test_each_message_is_one_shard_s_own() -> None:
         for jar in jars:
             decided[jar] += [number] * stand.pieces(jar)
     assert decided == {jar: [partition_for(jar, SHARDS)] for jar in jars}
-
-
-@pytest.mark.parametrize("shards", [1, SHARDS])
-def test_a_pack_is_its_shard_s_own(shards: int) -> None:
-    """Whatever is in it: under another shard's number it says something of that shard (seed 8 of the simulation)."""
-    shard = Shard(RISK, Progress(0), shards=shards)
-    own, anothers = (
-        SignalsTold(shard=number, as_of=NOON, entries=(Conduct(about="account", subject=OWN, at=NOON),))
-        for number in (0, 1)
-    )
-    read = shard.read(Delivery(p.TOPIC, 0, 0, p.key.encode(), p.to_json(), type=p.TYPE) for p in (own, anothers))
-    assert [work.code for work in read] == ["", "wrong_partition"]
-    assert read[1].reason == "it is for partition 1, and this is partition 0"
