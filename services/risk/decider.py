@@ -95,12 +95,12 @@ def clear(state: Screening, found: FoundNothing, context: Context) -> Change:
 
 def restrict(state: Screening, found: FoundRestriction, context: Context) -> Change:
     """It may go on, but first paid is first served."""
-    return _found(state, found, OrderRestricted)
+    return _found(state, found, OrderRestricted(**_why(found)))
 
 
 def turn_away(state: Screening, found: FoundRefusal, context: Context) -> Change:
     """It may not go on."""
-    return _found(state, found, OrderRefused)
+    return _found(state, found, OrderRefused(**_why(found)))
 
 
 def ask_a_person(state: Screening, found: FoundReferral, context: Context) -> Change:
@@ -108,13 +108,19 @@ def ask_a_person(state: Screening, found: FoundReferral, context: Context) -> Ch
     due_at = context.now + timedelta(seconds=context.windows.review_window_s)
     total = found.seen.facts.total
     review = Review(total, found.device, found.address, found.reason, context.now, due_at)
-    changes, said = _found(state, found, OrderReferred)
+    changes, said = _found(state, found, OrderReferred(**_why(found)))
     return {**changes, "review": review}, (*said, SetTimer(state.order_id, REVIEW, due_at))
 
 
-def _found(state: Screening, found: Found, verdict: type[Verdict]) -> Change:
-    rules = tuple(spoke.name for spoke in found.seen.spoke)
-    said = verdict(order_id=state.order_id, reason=found.reason, rules=rules)
+def _why(found: Found) -> dict[str, Any]:
+    return {
+        "order_id": found.order_id,
+        "reason": found.reason,
+        "rules": tuple(spoke.name for spoke in found.seen.spoke),
+    }
+
+
+def _found(state: Screening, found: Found, said: Verdict) -> Change:
     return {"reason": found.reason, "seen": found.seen}, (said, *_sightings(state, found.seen))
 
 

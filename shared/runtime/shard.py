@@ -166,16 +166,20 @@ class Shard:
         # Asked of every message, so the second question is only asked where there is another shard.
         if d.key != key.encode():
             return Work(item, None, "wrong_key", _wrong_key(contract, key, d.key))
+        keys: Iterable[str] = (key,)
+        if isinstance(message, Pack):
+            if message.shard != self.progress.shard:
+                return Work(item, None, "wrong_partition", self._wrong_partition("a pack of its shard", message.shard))
+            keys = [entry.key for entry in message.entries]
         if self._shards > 1:
-            keys = [entry.key for entry in message.entries] if isinstance(message, Pack) else [key]
             for key in keys:
                 if (home := partition_for(key, self._shards)) != self.progress.shard:
-                    return Work(item, None, "wrong_partition", self._wrong_partition(key, home))
+                    return Work(item, None, "wrong_partition", self._wrong_partition(repr(key), home, " (by murmur2)"))
         return Work(item, message)
 
-    def _wrong_partition(self, key: str, home: int) -> str:
+    def _wrong_partition(self, what: str, home: int, why: str = "") -> str:
         here = self.progress.shard
-        return f"{key!r} belongs to partition {home} of {self._shards} (by murmur2), and this is partition {here}"
+        return f"{what} belongs to partition {home} of {self._shards}{why}, and this is partition {here}"
 
     def _read_timer(self, item: Item, name: str, subject: str) -> Work:
         if make := self.decider.timers.get(name):
