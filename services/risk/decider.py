@@ -15,7 +15,7 @@ counted is heard from the stream application (`SignalsTold`), and a conduct is o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
@@ -71,7 +71,7 @@ from shared.contracts.risk import (
 from shared.contracts.texts import normal_form
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.said import CancelTimer, SetTimer
-from shared.runtime.table import IGNORE, Cell, Change, Ignored, Key, Moved, Outcome, Refused, Table, refuse, to
+from shared.runtime.table import IGNORE, Cell, Change, Ignored, Key, Moved, NoCell, Outcome, Refused, Table, refuse, to
 
 REVIEW = "review"
 """The timer that ends a review."""
@@ -82,6 +82,8 @@ RULES: Key = ("rules",)
 PSEUDONYMS: Key = ("pseudonyms",)
 """The fact that is the key of the hashes of devices and addresses: it leaves risk's database only for its worker."""
 SWITCHED_OFF = "risk_switched_off"
+AHEAD_MAX_S = 300
+"""So far may another's clock be ahead of ours."""
 WORDS = {Treatment.REFUSE: "blocked", Treatment.REFER: "referred", Treatment.RESTRICT: "restricted"}
 """The second half of a reason, as in `account_blocked`."""
 
@@ -390,7 +392,7 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     if type(message) is AccountsActed:
         return _note_endings(message, look, context)
     if type(message) is SignalsTold:
-        return _take_signals(message, look)
+        return _take_signals(message, look, context)
     key: Key = ("screening", message.order_id)
     state: Screening | None = look(key)
     if type(message) is ScreenOrder:
@@ -408,7 +410,14 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     return Moved(((key, moved),), said)
 
 
+def _refuse_future(latest: datetime, what: str, context: Context) -> None:
+    """What comes from the future would be newer than anything that comes for years, so it parks, alone."""
+    if latest > context.now + timedelta(seconds=AHEAD_MAX_S):
+        raise NoCell(what, "future", f"{latest:%Y-%m-%dT%H:%M:%SZ}")
+
+
 def _note_endings(m: AccountsActed, look: Look, context: Context) -> Outcome:
+    _refuse_future(max((one.at for one in m.entries), default=context.now), "endings", context)
     states: dict[Key, Any] = {}
     for activity in m.entries:
         if activity.deed not in ENDINGS:
@@ -421,9 +430,10 @@ def _note_endings(m: AccountsActed, look: Look, context: Context) -> Outcome:
     return Moved(tuple(states.items()), ())
 
 
-def _take_signals(m: SignalsTold, look: Look) -> Outcome:
+def _take_signals(m: SignalsTold, look: Look, context: Context) -> Outcome:
     """A conduct is told whole, so a later one replaces an earlier one, and one that is late or told twice changes
     nothing."""
+    _refuse_future(max((m.as_of, *(one.at for one in m.entries))), "signals", context)
     states: dict[Key, Any] = {}
     for one in m.entries:
         key: Key = ("conduct", one.about, one.subject)

@@ -55,8 +55,10 @@ MOVED_BY = {"screening": "PlaceOrder", "short": "PiecesShort", "releasing": "Pay
 """The message that brings an order into a phase, where it matters."""
 STEPS = ("queued", "picking", "picked", "packed", "on_the_road", "delivered")
 """The store's, each with a time of its own; what comes back was on the road."""
-REASONS = {"refused": "refused_by_risk"}
+REASONS = {"refused": "refused_by_risk", "released": "payment_expired"}
 """Why an order came to nothing, where that is not the way it ended."""
+DEEDS = {"not_reachable": "unreachable", "released": "expired"}
+"""What risk knows of an order that its customer ended; of any other that came to nothing, that it ended."""
 
 
 @dataclass(frozen=True)
@@ -294,8 +296,9 @@ class World:
             about = ("store", None, "[]", "[]", 0, "[]", "", LATER)
             times = (NOON, "", None if phase == "open" else NOON)
             self._rows["aftersales", "tickets"].append((*ticket, *times, None, *about))
-        if t.way == "not_reachable":
-            self._rows["risk", "cancels"].append((t.order_id, "a-1", "counted", t.way, NOON))
+        if t.phase in ("delivered", "closed") or t.way:
+            deed = DEEDS.get(t.way, "ended") if t.way else "delivered"
+            self._rows["risk", "endings"].append((t.order_id, "a-1", "known", deed, NOON))
 
     def captures(self, t: Tale) -> list[tuple[str, int]]:
         """References and amounts of what was captured."""

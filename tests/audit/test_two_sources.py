@@ -157,13 +157,13 @@ def spoils(rows: Rows) -> Iterator[Spoil]:
         return len(rows_) == 1
 
     with_tickets = {ticket["order_id"] for ticket in rows["aftersales.tickets"]}
-    closed, cancelled = (
+    closed, unreachable = (
         next(
             {"order_id": o["order_id"]}
             for o in rows["order.orders"]
             if o["phase"] == "closed" and not o["lots"] and o["order_id"] not in with_tickets
         ),
-        of("risk.cancels"),
+        next(of("order.orders", order_id=e["order_id"]) for e in rows["risk.endings"] if e["deed"] == "unreachable"),
     )
     taken_back = {hold["order_id"] for hold in rows["inventory.holds"] if hold["phase"] == "taken_back"}
     receipts = (d["order_id"] for d in rows["inventory.documents"] if d["kind"] == "return_receipt")
@@ -213,7 +213,7 @@ def spoils(rows: Rows) -> Iterator[Spoil]:
     yield Spoil("tickets_are_counted", "aftersales.windows", closed, {"open_tickets": 3})
     yield Spoil("ticket_tells_truth", "aftersales.tickets", of("aftersales.tickets", "ticket_id"), {"note": "caught"})
     yield Spoil("screening_agrees", "risk.screenings", closed, {"phase": "refused"})
-    yield Spoil("cancel_is_counted", "risk.cancels", cancelled, {})
+    yield Spoil("ending_is_known", "risk.endings", unreachable, {})
     yield Spoil("tickets_pay_what_was_paid", "aftersales.tickets", returned, {"refunded": 1_000_000})
     yield Spoil("closed_has_nothing_open", "logistics.returns", returned, {"phase": "collected"})
     yield Spoil("return_is_ticket", "logistics.returns", returned, {"phase": "overdue"})

@@ -297,9 +297,35 @@ async def a_ticket_that_waits_for_nothing(w: World) -> None:
     await w.break_("aftersales", "update windows set open_tickets = 1 where order_id = 'o-dropped'")
 
 
-@breaks(("cancel_is_counted", "o-returned"))
-async def a_cancel_that_risk_never_heard_of(w: World) -> None:
-    await w.break_("risk", "delete from cancels")
+@breaks(("ending_is_known", "o-expired"), ("ending_is_known", "o-returned"))
+async def ends_that_risk_never_heard_of(w: World) -> None:
+    await w.break_("risk", "delete from endings")  # of those that count for nobody it need not know
+
+
+@breaks(("ending_is_known", "o-expired"))
+async def an_end_that_risk_knows_otherwise(w: World) -> None:
+    await w.break_("risk", "update endings set deed = 'cancelled' where order_id = 'o-expired'")
+
+
+@breaks(("ending_is_known", "o-sold-out"))
+async def our_fault_held_against_a_customer(w: World) -> None:
+    await w.break_("risk", "update endings set deed = 'cancelled' where order_id = 'o-sold-out'")
+
+
+@breaks(("ending_is_known", "o-short"))
+async def an_order_that_never_was_counted_as_delivered(w: World) -> None:
+    await w.break_("risk", "update endings set deed = 'delivered' where order_id = 'o-short'")
+
+
+@breaks(("ending_is_known", "o-returned"))
+async def an_end_held_against_somebody_else(w: World) -> None:
+    await w.break_("risk", "update endings set account = 'a-2' where order_id = 'o-returned'")
+
+
+@breaks(("ending_is_known", "o-payable"), ("ending_is_known", "o-nobodys"))
+async def the_end_of_an_order_that_goes_on_and_of_none(w: World) -> None:
+    await w.break_("risk", "update endings set order_id = 'o-payable' where order_id = 'o-closed'")
+    await w.break_("risk", "update endings set order_id = 'o-nobodys' where order_id = 'o-short'")
 
 
 # -- phases --------------------------------------------------------------------------------------------------------

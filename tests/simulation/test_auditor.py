@@ -43,7 +43,7 @@ def clean() -> Rows:
             and rows["payment.contradictions"]
             and any(r["phase"] == "confirmed" for r in rows["payment.reports"])
             and any(is_amended(o) for o in rows["order.orders"])
-            and rows["risk.cancels"]
+            and any(e["deed"] == "unreachable" for e in rows["risk.endings"])
             and back_documents(rows)
         ):
             return rows
@@ -184,8 +184,10 @@ def part_of_another_amount(rows: Rows) -> None:
 
 
 def a_refund(rows: Rows) -> Row:
-    """A refund of an order's own money."""
-    return next(refund for refund in rows["payment.refunds"] if refund["reason"] != "unasked_money")
+    """The refund of an order that was called off; of one that the gateway refuses, nothing stands."""
+    called_off = {o["order_id"] for o in rows["order.orders"] if o["phase"] == "cancelled"}
+    refunds = (r for r in rows["payment.refunds"] if r["phase"] == "refunded" and r["reason"] != "unasked_money")
+    return next(r for r in refunds if r["order_id"] in called_off)
 
 
 def without_ticket_paper(rows: Rows) -> None:
@@ -244,7 +246,9 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("ticket_for_each", lambda rows: a_call(rows, kind="intercept")),
     ("ticket_is_on_page", without_ticket_paper),
     ("short_is_our_fault", lambda rows: order(rows, "cancelled").update(reason="short")),
-    ("cancel_is_counted", lambda rows: rows["risk.cancels"].pop()),
+    ("ending_is_known", lambda rows: rows["risk.endings"].remove(some(rows, "risk.endings", deed="unreachable"))),
+    ("ending_is_known", lambda rows: some(rows, "risk.endings", deed="ended").update(deed="cancelled")),
+    ("ending_is_known", lambda rows: some(rows, "risk.endings", deed="delivered").update(account="a-nobody")),
     ("cells_are_ledger_sums", lambda rows: rows["inventory.cells"][0].update(on_hand=999)),
     ("stock_never_negative", lambda rows: rows["inventory.ledger"].sort(key=lambda m: min(m["on_hand"]))),
     ("document_moved_once", without_movement),
@@ -279,7 +283,7 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("answered_once", lambda rows: rows["risk.answers"].append(rows["order.answers"][0])),
     ("journal_is_gateway", lambda rows: rows["payment.journal"].pop()),
     ("gateway_keeps_its_sums", lambda rows: rows["gateway.refunds"].extend(rows["gateway.refunds"] * 99)),
-    ("refunds_done", lambda rows: rows["payment.refunds"][0].update(phase="refused")),
+    ("refunds_done", lambda rows: some(rows, "payment.refunds", phase="refunded").update(phase="refused")),
     ("capture_belongs_to_one_order", lambda rows: rows["gateway.captures"][0].update(order_id="o-nobody")),
     ("capture_belongs_to_one_order", lambda rows: rows["gateway.captures"][0].update(key="another")),
     ("capture_belongs_to_one_order", lambda rows: rows["payment.payments"].append(
