@@ -12,7 +12,7 @@ VERDICT_OF = {"restricted": "restrict", "referred": "refer", "blocked": "refuse"
 """What the second half of a reason says, as in `account_blocked`."""
 SWITCHED_OFF = "risk_switched_off"
 ROUNDED = 0.01
-"""What is kept of a sum and of what rules added to it is rounded to hundredths."""
+"""What is kept of a sum, and of what rules saw and added to it, is rounded to hundredths."""
 
 
 def screening_is_verdict(life: Life) -> str | None:
@@ -59,7 +59,7 @@ def verdict_has_cause(life: Life) -> str | None:
 def _rules_lead_to(s: Screening, *, is_exact: bool) -> str:
     spoke, score = listed(s.spoke), s.score or 0.0
     doubt = ROUNDED * (1 + len(spoke)) + abs(score) * 1e-5  # the column has six digits
-    if any(value < threshold for _, value, threshold, _ in spoke) or (
+    if any(value + ROUNDED < threshold for _, value, threshold, _ in spoke) or (
         abs(sum(points for *_, points in spoke) - score) > doubt
     ):
         return f"a sum of {score}, and of the rules {s.spoke}"

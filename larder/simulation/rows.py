@@ -99,7 +99,7 @@ def rows_of(world: World) -> Rows:
     rows["people.untrue"] = [_plain(told) for told in (*world.liar.lies, *world.liar.nobodys)]
     told = sum((counter.told for counter in world.counters), Counter[str]())
     # A log that has lost its end may have kept something from whoever counts it.
-    are_whole = not (told["lost"] or told["ahead"] or world.power_went)
+    are_whole = not (told["lost"] or world.power_went)
     rows["people.signals"] = [{"are_whole": are_whole, "in_order": not told["late"]}]
     rows["people.prices"] = [{"at": at, "spu": spu, "price": price} for at, spu, price in world.shop.changes]
     rows["people.poison"] = [

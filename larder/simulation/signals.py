@@ -157,7 +157,7 @@ class Counter:
     # -- what makes no sense ---------------------------------------------------------------------------------------
 
     def _garble(self, conducts: list[Conduct]) -> None:
-        """What risk parks, and a conduct that it believes: from the future, so that no true word replaces it."""
+        """What risk parks: of a conduct from the future, which no true word would ever replace, it believes nothing."""
         one = conducts[0] if conducts else Conduct(about="account", subject="a-0", at=NOON)
         now, dice = self._around.clock.now, self._dice
         pack = SignalsTold(shard=self._shard, as_of=now, entries=(one,))
@@ -175,5 +175,4 @@ class Counter:
                 self._put(pack.model_copy(update={"entries": (one, astray)}), "wrong_partition")
         elif partition_for(one.subject, self._around.weather.shards) == self._shard:
             ahead = one.model_copy(update={"at": now + AHEAD})
-            self._put(pack.model_copy(update={"entries": (ahead,)}))
-            self.told[kind] += 1
+            self._put(pack.model_copy(update={"entries": (ahead,)}), "no_cell")

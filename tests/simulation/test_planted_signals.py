@@ -51,8 +51,9 @@ def nobody_spoke(patch: pytest.MonkeyPatch) -> None:
 def disabled_rules_speak(patch: pytest.MonkeyPatch) -> None:
     """A rule that is switched off goes on speaking."""
 
-    def careless(rules: RuleSet, *about: Any) -> Judged:
-        return judge(replace(rules, rules={n: replace(r, enabled=True) for n, r in rules.rules.items()}), *about)
+    def careless(rules: RuleSet, facts: Any, now: Any) -> Judged:
+        all_on = {name: replace(rule, enabled=True) for name, rule in rules.rules.items()}
+        return judge(replace(rules, rules=all_on), facts, now)
 
     patch.setattr(risk, "judge", careless)
 
@@ -115,9 +116,17 @@ def orders_seen_twice(patch: pytest.MonkeyPatch) -> None:
 def late_conduct_believed(patch: pytest.MonkeyPatch) -> None:
     """What is told last is taken for the newest."""
     take = risk._take_signals
-    patch.setattr(
-        risk, "_take_signals", lambda m, look: take(m, lambda key: None if key[0] == "conduct" else look(key))
-    )
+
+    def credulous(m: Any, look: Any, context: Any) -> Any:
+        return take(m, lambda key: None if key[0] == "conduct" else look(key), context)
+
+    patch.setattr(risk, "_take_signals", credulous)
+
+
+@found_by("poison_parks_once")
+def futures_believed(patch: pytest.MonkeyPatch) -> None:
+    """A conduct from next month is kept, and nothing true is newer."""
+    patch.setattr(risk, "AHEAD_MAX_S", 10_000_000)
 
 
 class _Found(Exception):
