@@ -171,7 +171,8 @@ def screening_agrees(life: Life) -> str | None:
     if life.is_replacement:
         return f"a replacement order was screened: {screening.phase}" if screening else ""
     if screening is None:
-        return f"the order holds stock in mode {order.hold_mode}, but was never screened" if order.hold_mode else ""
+        passed = order.hold_mode or order.reason == "refused_by_risk"
+        return f"{order.hold_mode or order.reason}, and risk never screened the order" if passed else ""
     if screening.account != order.account:
         return f"risk screened account {screening.account}, the order is of {order.account}"
     if order.hold_mode and screening.phase != VERDICT_OF.get(order.hold_mode):

@@ -416,14 +416,77 @@ async def a_window_shut_unheard(w: World) -> None:
     await w.break_("aftersales", "update windows set phase = 'shut' where order_id = 'o-delivered'")
 
 
-@breaks(("screening_agrees", "o-payable"))
+@breaks(("screening_agrees", "o-payable"), ("screening_is_verdict", "o-payable"))
 async def a_lock_for_a_restricted_order(w: World) -> None:
     await w.break_("risk", "update screenings set phase = 'restricted' where order_id = 'o-payable'")
 
 
-@breaks(("screening_agrees", "o-refused"), ("waits_have_timers", "o-refused"))
+@breaks(("screening_agrees", "o-refused"), ("screening_is_verdict", "o-refused"), ("waits_have_timers", "o-refused"))
 async def a_review_that_outlives_its_order(w: World) -> None:
     await w.break_("risk", "update screenings set phase = 'in_review' where order_id = 'o-refused'")
+
+
+@breaks(("screening_agrees", "o-refused"))
+async def refused_by_nobody(w: World) -> None:
+    await w.break_("risk", "delete from screenings where order_id = 'o-refused'")
+
+
+@breaks(("screening_is_verdict", "o-payable"))
+async def a_lock_for_an_order_that_was_refused(w: World) -> None:
+    row = "verdict = 'refuse', reason = 'account_blocked'"
+    await w.break_("risk", f"update screenings set {row} where order_id = 'o-payable'")
+
+
+@breaks(("screening_is_verdict", "o-review"), ("verdict_has_cause", "o-review"))
+async def a_review_that_nobody_asked_for(w: World) -> None:
+    await w.break_("risk", "update screenings set verdict = 'restrict' where order_id = 'o-review'")
+
+
+@breaks(("claim_ends_with_review", "o-review"))
+async def a_claim_without_an_end(w: World) -> None:
+    await w.break_("risk", "update reviews set claimed_by = 'ra-1'")
+
+
+@breaks(("verdict_has_cause", "o-checked"))
+async def restricted_by_rules_of_which_none_spoke(w: World) -> None:
+    await w.break_("risk", "update screenings set spoke = null, score = 0 where order_id = 'o-checked'")
+
+
+@breaks(("verdict_has_cause", "o-checked"))
+async def a_sum_that_is_none(w: World) -> None:
+    await w.break_("risk", "update screenings set score = 41 where order_id = 'o-checked'")
+
+
+@breaks(("verdict_has_cause", "o-checked"))
+async def a_rule_that_spoke_too_early(w: World) -> None:
+    await w.break_("risk", "update screenings set spoke = replace(spoke, '2, 1', '1, 2') where order_id = 'o-checked'")
+
+
+@breaks(("verdict_has_cause", "o-payable"))
+async def cleared_although_a_rule_spoke(w: World) -> None:
+    row = """score = 40, spoke = '[["many_orders", 2, 1, 40]]'"""
+    await w.break_("risk", f"update screenings set {row} where order_id = 'o-payable'")
+
+
+@breaks(("screening_agrees", "o-refused"), ("verdict_has_cause", "o-refused"))
+async def blocked_for_less_than_the_rules_say(w: World) -> None:
+    row = """score = 100, spoke = '[["many_orders", 2, 1, 100]]', verdict = 'restrict', reason = 'account_restricted'"""
+    await w.break_("risk", f"update screenings set {row}, phase = 'restricted' where order_id = 'o-refused'")
+
+
+@breaks(*(("verdict_has_cause", order_id) for order_id in ("o-checked", "o-delivered", "o-sold-out")))
+async def a_rule_that_spoke_although_it_is_off(w: World) -> None:
+    await w.break_("risk", """update rule_sets set rules = replace(rules, 'true', 'false')""")
+
+
+@breaks(("verdict_has_cause", "o-payable"))
+async def a_reason_for_nothing(w: World) -> None:
+    await w.break_("risk", "update screenings set reason = 'device_restricted' where order_id = 'o-payable'")
+
+
+@breaks(("verdict_has_cause", "o-payable"))
+async def switched_off_and_cleared(w: World) -> None:
+    await w.break_("risk", "update screenings set reason = 'risk_switched_off' where order_id = 'o-payable'")
 
 
 # -- messages ------------------------------------------------------------------------------------------------------

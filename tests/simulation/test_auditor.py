@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from larder.audit.rules import AT_REST
 from larder.simulation import complaints, customers
@@ -27,7 +28,7 @@ Spoil = Callable[[Rows], object]
 @pytest.fixture(scope="module")
 def clean() -> Rows:
     """The rows of the first evening with orders at every end, refunds, slots, holds, ways back and poison."""
-    for seed in range(170, 270):
+    for seed in range(255, 355):
         rows = busy_evening(seed, (0.0, 0.0, 0.3, 0.8))
         wanted = (
             ("order.orders", {"closed", "cancelled", "rejected"}),
@@ -45,6 +46,10 @@ def clean() -> Rows:
             and any(is_amended(o) for o in rows["order.orders"])
             and any(e["deed"] == "unreachable" for e in rows["risk.endings"])
             and back_documents(rows)
+            and claims(rows)
+            and rows["risk.entered"]
+            and by_the_newest_rules(rows)
+            and rows["people.signals"] == [{"are_whole": True, "in_order": True}]
         ):
             return rows
     raise AssertionError("no evening has everything")
@@ -157,6 +162,12 @@ def back_documents(rows: Rows) -> list[Row]:
     return [receipt for receipt in receipts if receipt["order_id"] not in overdue]
 
 
+def by_the_newest_rules(rows: Rows) -> bool:
+    """Some of them spoke."""
+    versions = {s["seen"].rules_version for s in rows["risk.screenings"] if s["seen"].spoke}
+    return bool(rows["risk.rule_sets"]) and rows["risk.rule_sets"][-1]["version"] in versions
+
+
 def back_document(rows: Rows) -> Row:
     """One of them."""
     return back_documents(rows)[0]
@@ -214,6 +225,34 @@ def inspected_more(rows: Rows) -> None:
     step = some(rows, "logistics.steps_back", entered="inspected")
     more = {"spus": "x", "quantities": 1, "found": "missing"}
     step.update({column: (*step[column], value) for column, value in more.items()})
+
+
+def reviewed(rows: Rows, **changes: object) -> None:
+    """A review is changed."""
+    row = rows["risk.reviews"][0]
+    row["review"] = replace(row["review"], **changes)
+
+
+def claims(rows: Rows) -> list[Row]:
+    """The claims of reviews that were decided by whoever had them."""
+    decided = {a["subject"] for a in rows["risk.answers"] if a["accepted"] and sent(rows, a)["type"] == "DecideReview"}
+    answers = [a for a in rows["risk.answers"] if a["accepted"] and a["subject"] in decided]
+    return [sent(rows, a) for a in answers if sent(rows, a)["type"] == "ClaimReview"]
+
+
+def a_claim(rows: Rows) -> Row:
+    """One of them."""
+    return claims(rows)[0]
+
+
+def sent(rows: Rows, answer: Row) -> Row:
+    """The command that was answered so."""
+    return some(rows, "people.sent", id=answer["id"])
+
+
+def seen_first(rows: Rows) -> list[Row]:
+    """What was told of a first order."""
+    return [some(rows, "log.activity", type="OrdersSeen")]
 
 
 SPOILS: list[tuple[str, Spoil]] = [
@@ -299,6 +338,15 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("steps_in_order", lambda rows: some(rows, "logistics.fulfilments", phase="delivered").update(picking_at=None)),
     ("screening_agrees", lambda rows: rows["risk.screenings"][0].update(phase="in_review")),
     ("screening_agrees", lambda rows: order(rows, "closed").update(hold_mode="x")),
+    ("screening_is_verdict", lambda rows: some(rows, "risk.screenings", phase="refused").update(phase="cleared")),
+    ("verdict_has_cause", lambda rows: some(rows, "risk.screenings", phase="cleared").update(reason="account_blocked")),
+    ("verdict_has_cause", lambda rows: rows["risk.rule_sets"][-1].update(rules='{"rules": {}, "levels": {}}')),
+    ("claim_ends_with_review", lambda rows: reviewed(rows, claimed_by="ra-3")),
+    ("claims_are_kept", lambda rows: a_claim(rows).update(actor="risk_analyst:ra-3")),
+    ("blocks_are_entered", lambda rows: rows["risk.entered"].pop()),
+    ("orders_are_seen_once", lambda rows: rows["log.activity"].extend(seen_first(rows))),
+    ("conducts_are_counted", lambda rows: rows["risk.conducts"][0].update(at=1)),
+    ("conducts_are_counted", lambda rows: rows["risk.conducts"][0].update(counts={})),
     ("window_agrees", lambda rows: some(rows, "aftersales.windows", phase="shut").update(phase="open")),
     ("links_are_even", lambda rows: rows["order.progress"][0]["received"].popitem()),
     ("outbox_is_whole", lambda rows: rows["order.outbox"].pop()),
