@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import Field
 
 from services.risk.lists import EntryPage, Lists, ReviewPage, StandingPage, SwitchPage
+from services.risk.rules_api import rules_routes
 from services.risk.state import Kind, Treatment
 from shared.contracts.base import Account, Filled, Moment, Name, Text
 from shared.contracts.risk import DecideReview
@@ -69,7 +70,7 @@ class VerdictIn(Body):
 def routes(parts: Parts) -> list[APIRouter]:
     """The risk service's routes."""
     lists = Lists(parts.pool)
-    return [_master_data(lists), _reviews(parts, lists)]
+    return [_master_data(lists), _reviews(parts, lists), *rules_routes(parts)]
 
 
 def _master_data(lists: Lists) -> APIRouter:
