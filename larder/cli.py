@@ -8,7 +8,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from larder.commands import audit, demo, docs, doctor, lifecycle, load, migrate, parked, simulate, token, topics
+from larder.commands import (
+    audit,
+    customer,
+    demo,
+    docs,
+    doctor,
+    lifecycle,
+    load,
+    migrate,
+    parked,
+    simulate,
+    token,
+    topics,
+)
 from larder.errors import tell
 from shared.printable import printable_lines
 
@@ -54,6 +67,7 @@ parked.add_to(app)
 load.add_to(app)
 simulate.add_to(app)
 audit.add_to(app)
+customer.add_to(app)
 demo.add_to(app)
 doctor.add_to(app)
 docs.add_to(app)

@@ -25,8 +25,8 @@ from services.order.state import Phase
 from services.payment.decider import DECIDER as MONEY
 from services.payment.decider import PAYMENT, REFUND
 from services.payment.reports import REPORT
-from services.risk.decider import ENDING, SCREENING
 from services.risk.decider import DECIDER as RISK
+from services.risk.decider import ENDING, SCREENING
 from shared.contracts import asyncapi
 from shared.runtime.table import Refuse, Table, To
 

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -24,6 +25,7 @@ from pydantic import ValidationError
 from shared import logs
 from shared.http.app import make_app, refuse_when_behind
 from shared.http.commands import CommandDesk
+from shared.http.health import nothing_more
 from shared.http.server import Server, bounded_server
 from shared.http.sse import stop_streams
 from shared.http.waiting import Bell, RestWatcher
@@ -83,7 +85,7 @@ Background = Callable[[Parts], contextlib.AbstractAsyncContextManager[None]]
 class Service:
     """What a service is made of. `beat_ms` is the least time between two batches: services off the way to payment take
     a slower one, so that batches are larger and the others faster. `resting` is SQL for `Prefer: wait`: ids as $1,
-    rows (id, resting). `sweeps` say what of it does not stay for ever."""
+    rows (id, resting). `sweeps` say what of it does not stay for ever. `told` is what /healthz says besides."""
 
     title: str
     description: str
@@ -95,6 +97,7 @@ class Service:
     effects: Callable[[Settings], Awaitable[Run]] | None = None
     background: Sequence[Background] = field(default_factory=tuple)
     sweeps: Sequence[Sweep] = ()
+    told: Callable[[asyncpg.Pool], Awaitable[dict[str, Any]]] | None = None
 
 
 def serve(service: Service) -> None:
@@ -184,6 +187,7 @@ async def _run(service: Service, settings: Settings) -> None:
             service.description,
             routers=service.routes(parts),
             ready=lambda: why_not_ready(worker, pool, settings.lag_bound),
+            told=partial(service.told, pool) if service.told else nothing_more,
             settings=settings,
         )
         server = bounded_server(app, settings.host, settings.port(name), settings.connections_max)

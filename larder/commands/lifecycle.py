@@ -77,3 +77,9 @@ def _tell(told: dict[str, Any]) -> None:
     say(f"{'kafka':<11} {kafka['kind'] or 'down':<10} {kafka['bootstrap'] or ''}  pid {kafka['pid'] or '-'}")
     state = "up" if database["pid"] else "down" if database["dsn"] is None else "elsewhere"
     say(f"{'database':<11} {state:<10} pid {database['pid'] or '-'}")
+    switch = told["risk"]["switch"]
+    if switch and not switch["on"]:
+        say(
+            f"risk is switched off since {switch['changed_at']} by {switch['changed_by']}: every order's stock is "
+            "deducted on payment"
+        )

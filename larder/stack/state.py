@@ -62,20 +62,34 @@ def supervisor_of(home: Home) -> Identity | None:
 
 
 async def http_status(host: str, port: int, path: str) -> int | None:
-    """The status of a GET; None if nobody answers in time. One line of HTTP needs no client library."""
+    """The status of a GET; None if nobody answers in time."""
+    try:
+        return int((await _get(host, port, path)).split(None, 2)[1])
+    except (OSError, TimeoutError, ValueError, IndexError):
+        return None
 
-    async def ask() -> int:
+
+async def http_json(host: str, port: int, path: str) -> dict[str, Any]:
+    """The object that a GET answers with; empty if nobody answers in time, or with anything else."""
+    try:
+        told = json.loads((await _get(host, port, path)).partition(b"\r\n\r\n")[2])
+    except (OSError, TimeoutError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+async def _get(host: str, port: int, path: str) -> bytes:
+    """One line of HTTP needs no client library."""
+
+    async def ask() -> bytes:
         reader, writer = await asyncio.open_connection(host, port)
         try:
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            return int((await reader.readline()).split()[1])
+            writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            return await reader.read()
         finally:
             writer.close()
 
-    try:
-        return await asyncio.wait_for(ask(), PROBE_PATIENCE_S)
-    except (OSError, TimeoutError, ValueError, IndexError):
-        return None
+    return await asyncio.wait_for(ask(), PROBE_PATIENCE_S)
 
 
 async def status(home: Home, settings: Settings) -> dict[str, Any]:
@@ -93,6 +107,7 @@ async def status(home: Home, settings: Settings) -> dict[str, Any]:
     codes = await asyncio.gather(
         *(http_status(settings.host, port, "/readyz") for name, port in ports.items() if pid(name))
     )
+    risk = await http_json(settings.host, settings.port("risk"), "/healthz") if pid("risk") else {}
     database = stack.settings.get("database")
     ready = dict(zip((name for name in ports if pid(name)), codes, strict=True))
     disk = disk_of(home)
@@ -111,5 +126,6 @@ async def status(home: Home, settings: Settings) -> dict[str, Any]:
             "template": database,
             "pid": pid("postgres"),
         },
+        "risk": {name: risk.get(name) for name in ("switch", "signals")},
         "disk": {"free_bytes": disk.free_bytes, "full": disk.is_full},
     }

@@ -68,16 +68,19 @@ select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::int[], $5::t
 """
 
 # The words of people; what larder itself says are codes.
-_NO_WORDS = """
+_PERSON_REJECTED = """(phase = 'rejected' and exists (
+    select from ticket_steps s where s.ticket_id = tickets.ticket_id and s.step = 'RejectTicket'))"""
+_NO_WORDS = f"""
 update tickets
 set reason = case when opened_by = '' then reason else '' end, notes = '[]',
-    note = case when phase = 'rejected' and exists (
-        select from ticket_steps s where s.ticket_id = tickets.ticket_id and s.step = 'RejectTicket') then ''
-        else note end
+    note = case when {_PERSON_REJECTED} then '' else note end
 where ticket_id = any($1::text[])
+    and ((opened_by <> '' and reason <> '') or notes <> '[]' or (note <> '' and {_PERSON_REJECTED}))
 """
 _NO_WORDS_OF_RATINGS = "update ratings set text = '' where order_id = any($1::text[]) and text <> ''"
-_NO_WORDS_OF_STEPS = "update ticket_steps set note = '' where ticket_id = any($1::text[]) and step = 'RejectTicket'"
+_NO_WORDS_OF_STEPS = """
+update ticket_steps set note = '' where ticket_id = any($1::text[]) and step = 'RejectTicket' and note <> ''
+"""
 
 SWEEPS = (
     Sweep(

@@ -12,7 +12,7 @@ from typing import Any
 from services.order import forward
 from services.order.forward import PAYMENT_WINDOW, acted, book_payment
 from services.order.goods import list_of, lots_of
-from services.order.papers import document_papers, issue_paper, short_paper, ticket_paper
+from services.order.papers import document_papers, issue_paper, screening_papers, short_paper, ticket_paper
 from services.order.short import amendment, shortage_of
 from services.order.slots import SLOT_MISSED, SLOT_OVER
 from services.order.state import (
@@ -111,8 +111,9 @@ def give_slot_back(order: Order) -> tuple[object, ...]:
 
 
 def reject(order: Order, m: OrderRefused, c: Context) -> Change:
-    """Risk says no."""
-    return _reject(order, c, "refused_by_risk")
+    """Risk says no; the customer is not told why."""
+    changes, said = _reject(order, c, "refused_by_risk")
+    return changes, (*said, *screening_papers(order, m, c))
 
 
 def reject_missed(order: Order, m: SlotMissed, c: Context) -> Change:

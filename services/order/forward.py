@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from services.order.goods import lots_of
-from services.order.papers import issue_paper
+from services.order.papers import issue_paper, screening_papers
 from services.order.slots import SLOT_MISSED, latest_for
 from services.order.state import Basket, BasketPriced, Order, Paper, TotalChanged, TotalHolds
 from shared.contracts.aftersales import OpenWindow, WindowShut
@@ -81,25 +81,26 @@ def screen(order: Order, m: SlotReserved, c: Context) -> Change:
 
 def hold_locked(order: Order, m: OrderCleared, c: Context) -> Change:
     """Nothing speaks against the order: lock its stock now."""
-    return _hold(order, "lock")
+    return _hold(order, m, "lock", c)
 
 
 def hold_on_payment(order: Order, m: OrderRestricted, c: Context) -> Change:
     """Restricted: only check the stock now, deduct it first paid, first served."""
-    return _hold(order, "on_payment")
+    return _hold(order, m, "on_payment", c)
 
 
 def await_review(order: Order, m: OrderReferred, c: Context) -> Change:
     """A person looks at it, no longer than the slot can be kept."""
-    return {}, (SetTimer(order.order_id, SLOT_MISSED, latest_for(order.slot, c)),) if order.slot else ()
+    ends = (SetTimer(order.order_id, SLOT_MISSED, latest_for(order.slot, c)),) if order.slot else ()
+    return {}, (*ends, *screening_papers(order, m, c))
 
 
-def _hold(order: Order, mode: HoldMode) -> Change:
+def _hold(order: Order, m: OrderCleared | OrderRestricted, mode: HoldMode, c: Context) -> Change:
     command = HoldStock(
         order_id=order.order_id, store=order.store, mode=mode, spus=order.spus, quantities=order.quantities
     )
     waits_no_more = (CancelTimer(order.order_id, SLOT_MISSED),) if order.slot else ()
-    return {"hold_mode": mode}, (*waits_no_more, command)
+    return {"hold_mode": mode}, (*waits_no_more, command, *screening_papers(order, m, c))
 
 
 # -- paying ------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import asyncpg
 from pydantic import BaseModel
 
 from services.order.decider import table_of, ticket_leads_back
+from services.order.papers import VERDICTS
 from services.order.policy import Policy, actor_of, policy_of
 from services.order.state import CancelWanted, Phase, TicketFits
 from shared.contracts.base import sales_order_of
@@ -33,6 +34,7 @@ order by placed_at desc, order_id desc limit $6"""
 _PHASE = "select phase, account, kind from orders where order_id = $1"
 
 
+SAID_BY_RISK = tuple(verdict.TYPE for verdict in VERDICTS)
 GIVEN_UP = frozenset({Phase.CANCELLED, Phase.REJECTED})
 """Replacement orders that replaced nothing."""
 
@@ -58,7 +60,7 @@ class OrderPage(BaseModel):
     A line tells what became of its pieces: `returned` (given back), `refunded`, `exchanged` and `replenished` (others
     went out for them), and what is `left`. A replacement order names what it `replaces`: its sales order, whose page
     tells of the replacements, their tickets, documents and timeline too. An entry's `source` is the order or the ticket
-    that it happened to.
+    that it happened to. `screening` is what risk said last and the rules that spoke, for people who work here.
     """
 
     order_id: str
@@ -77,6 +79,7 @@ class OrderPage(BaseModel):
     hold_mode: str | None
     payable_until: datetime | None
     reason: str | None
+    screening: dict[str, Any] | None
     short: list[dict[str, Any]]
     substitutes: list[dict[str, Any]]
     replaces: str | None
@@ -136,6 +139,7 @@ class Orders:
             hold_mode=row["hold_mode"],
             payable_until=row["payable_until"],
             reason=row["reason"] or None,
+            screening=None if caller.role is Role.CUSTOMER else _screening(row, own["screening"]),
             short=[line for paper in own["short"][-1:] for line in paper["lines"]],
             substitutes=[] if row["replaces"] else _substitutes(row["lots"]),
             replaces=row["replaces"],
@@ -144,7 +148,7 @@ class Orders:
             documents=papers["document"],
             payments=own["payment"],
             refunds=own["refund"],
-            timeline=_merged(timeline, papers["ticket"]),
+            timeline=_merged(timeline, papers["ticket"], caller),
             allowed=allowed(Phase(row["phase"]), caller, order_id),
         )
 
@@ -164,6 +168,13 @@ class Orders:
         """Orders, the newest first, behind the sort values of the page before."""
         rows = await self._pool.fetch(_LIST, phase, account, store, *after, limit)
         return [OrderRow(**{**row, "reason": row["reason"] or None}) for row in rows]
+
+
+def _screening(row: Any, papers: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """What risk said last; a verdict without a paper was clear."""
+    if papers:
+        return papers[-1]
+    return {"verdict": "clear", "reason": "", "rules": []} if row["hold_mode"] and not row["replaces"] else None
 
 
 def _substitutes(lots: str | None) -> list[dict[str, Any]]:
@@ -244,8 +255,10 @@ def _ticket(paper: dict[str, Any], now: datetime) -> dict[str, Any]:
     }
 
 
-def _merged(timeline: Sequence[Any], tickets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What happened to the order, to its replacements and to their tickets, in order of time."""
+def _merged(timeline: Sequence[Any], tickets: Sequence[dict[str, Any]], caller: Caller) -> list[dict[str, Any]]:
+    """What happened to the order, to its replacements and to their tickets, in order of time. A customer does not see
+    what risk said."""
+    hidden = dict.fromkeys(SAID_BY_RISK, "OrderScreened") if caller.role is Role.CUSTOMER else {}
     entries = [
         *({"source": e["order_id"], **{k: e[k] for k in ("at", "phase", "message", "actor")}} for e in timeline),
         *(
@@ -254,7 +267,8 @@ def _merged(timeline: Sequence[Any], tickets: Sequence[dict[str, Any]]) -> list[
             if "step" in t  # one of an earlier version stands in the order's own timeline
         ),
     ]
-    return sorted(entries, key=lambda entry: entry["at"])
+    told = ({**entry, "message": hidden.get(entry["message"], entry["message"])} for entry in entries)
+    return sorted(told, key=lambda entry: entry["at"])
 
 
 def allowed(phase: Phase, caller: Caller, order_id: str = "") -> list[str]:

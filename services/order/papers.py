@@ -10,6 +10,7 @@ from shared.contracts import inventory
 from shared.contracts.aftersales import GoodsRefunded, TicketEnded, TicketMoved, TicketOpened
 from shared.contracts.inventory import ShortStock, StockDeducted
 from shared.contracts.logistics import PiecesShort
+from shared.contracts.risk import OrderCleared, OrderReferred, OrderRefused, OrderRestricted, Verdict
 from shared.runtime.decider import Context
 
 
@@ -27,6 +28,22 @@ def document_papers(order: Order, documents: Iterable[inventory.Paper], c: Conte
 def _document(order: Order, document: inventory.Paper, c: Context) -> Paper:
     lines = [{"spu": s, "quantity": q} for s, q in zip(document.spus, document.quantities, strict=True)]
     return Paper(order.order_id, "document", c.now, {"number": document.number, "kind": document.kind, "lines": lines})
+
+
+def screening_papers(order: Order, m: Verdict, c: Context) -> tuple[Paper, ...]:
+    """What risk said of the order, for people who work here; that nothing spoke against it needs no paper."""
+    if not m.reason:
+        return ()
+    body = {"verdict": VERDICTS[type(m)], "reason": m.reason, "rules": m.rules}
+    return (Paper(order.order_id, "screening", c.now, body),)
+
+
+VERDICTS: dict[type[Verdict], str] = {
+    OrderCleared: "clear",
+    OrderRestricted: "restrict",
+    OrderReferred: "refer",
+    OrderRefused: "refuse",
+}
 
 
 def short_paper(order: Order, m: ShortStock | PiecesShort, c: Context) -> Paper:

@@ -99,7 +99,7 @@ where order_id = any($1::text[]) and (delivery is not null or device is not null
 # Who rejects a ticket says why in words of his own; the other notes are codes.
 _NO_WORDS = """update papers set body = (body::jsonb || '{"note": ""}')::text
 where order_id = any($1::text[]) and kind = 'ticket' and body::jsonb ->> 'phase' = 'rejected'
-    and body::jsonb ->> 'kind' not in ('intercept', 'shortage')"""
+    and body::jsonb ->> 'kind' not in ('intercept', 'shortage') and body::jsonb ->> 'note' <> ''"""
 _NO_TIMELINE = "delete from timeline where order_id = any($1::text[])"
 SWEEPS = (
     Sweep("personal data", "personal_data_s", *_AGED, (_NO_DELIVERY, _NO_WORDS)),

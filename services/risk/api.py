@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Response
@@ -12,12 +14,12 @@ from services.risk.lists import EntryPage, Lists, ReviewPage, StandingPage, Swit
 from services.risk.rules_api import rules_routes
 from services.risk.state import Kind, Treatment
 from shared.contracts.base import Account, Filled, Moment, Name, Text
-from shared.contracts.risk import DecideReview
+from shared.contracts.risk import ClaimReview, DecideReview, ReleaseReview, RiskCommand
 from shared.contracts.texts import normal_form
 from shared.http.any_text import ANY_TEXT
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require
-from shared.http.body import Body
+from shared.http.body import Body, Nothing
 from shared.http.paging import Page, Paged
 from shared.http.problems import invalid, refusal, register
 from shared.service import Parts
@@ -26,6 +28,8 @@ register(
     {
         "review_unknown": (404, "No review of this order"),
         "review_not_open": (409, "The review is not open any more"),
+        "review_claimed": (409, "Somebody else works on the review"),
+        "review_not_claimed": (409, "Nobody works on the review"),
         "entry_unknown": (404, "Not on the blocklist"),
     }
 )
@@ -60,11 +64,20 @@ class EntryIn(Kept):
     value: Text | None = None
 
 
+class BlockIn(Body):
+    """What of the order goes on the blocklist, how it is treated from now on, and until when (left out: for good)."""
+
+    kinds: Annotated[list[Annotated[Kind, Field(strict=False)]], Field(min_length=1, max_length=len(Kind))]
+    treatment: Annotated[Treatment, Field(strict=False)] = Treatment.REFUSE
+    until: Moment | None = None
+
+
 class VerdictIn(Body):
-    """A person's verdict, and why."""
+    """A person's verdict, and why; `block` puts something of the order on the blocklist with it."""
 
     verdict: Literal["clear", "restrict", "refuse"]
     note: Text = ""
+    block: BlockIn | None = None
 
 
 def routes(parts: Parts) -> list[APIRouter]:
@@ -136,12 +149,29 @@ def _reviews(parts: Parts, lists: Lists) -> APIRouter:
     async def review(order_id: Name, caller: Analyst) -> ReviewPage:
         return await found(order_id)
 
-    @router.post("/reviews/{order_id}", status_code=202)
-    async def decide(order_id: Name, body: VerdictIn, asked: Decider, response: Response) -> ReviewPage:
+    async def send(command: Callable[..., RiskCommand], order_id: str, asked: Asked, response: Response) -> ReviewPage:
         account = (await found(order_id)).account  # the command is keyed by it
-        command = DecideReview(order_id=order_id, account=account, verdict=body.verdict, note=body.note)
-        await parts.desk.send(command, asked)
+        await parts.desk.send(command(order_id=order_id, account=account), asked)
         response.headers["Location"] = f"/reviews/{order_id}"
         return await found(order_id)
+
+    @router.post("/reviews/{order_id}", status_code=202)
+    async def decide(order_id: Name, body: VerdictIn, asked: Decider, response: Response) -> ReviewPage:
+        """Decides it. Whoever claimed it has it for himself; nobody needs to claim it."""
+        command = partial(DecideReview, verdict=body.verdict, note=body.note)
+        if block := body.block:
+            kinds = tuple(kind.value for kind in block.kinds)
+            command = partial(command, block=kinds, treatment=block.treatment.value, until=block.until)
+        return await send(command, order_id, asked, response)
+
+    @router.post("/reviews/{order_id}/claim", status_code=202)
+    async def claim(order_id: Name, asked: Decider, response: Response, body: Nothing | None = None) -> ReviewPage:
+        """Has it for himself for `LARDER_CLAIM_S`; claiming again prolongs it."""
+        return await send(ClaimReview, order_id, asked, response)
+
+    @router.post("/reviews/{order_id}/release", status_code=202)
+    async def release(order_id: Name, asked: Decider, response: Response, body: Nothing | None = None) -> ReviewPage:
+        """Lets go of it."""
+        return await send(ReleaseReview, order_id, asked, response)
 
     return router

@@ -15,6 +15,7 @@ import asyncpg
 from pydantic import BaseModel
 
 from services.risk.state import Kind, Treatment
+from services.risk.store import read_spoke
 from shared.contracts.texts import normal_form
 
 _SWITCH = "select is_on, changed_at, changed_by from switch"
@@ -42,15 +43,18 @@ order by kind, value limit $4
 _ENTRY = """
 select kind, value, treatment, reason, until, changed_at, changed_by from blocklist where kind = $1 and value = $2
 """
-_REVIEW_COLUMNS = """
-order_id, account, total, device, address, reason, asked_at, due_at, verdict, note, decided_by, decided_at
+_REVIEWS = """
+select r.order_id, r.account, r.total, r.device, r.address, r.reason, r.asked_at, r.due_at, r.verdict, r.note,
+       r.decided_by, r.decided_at, s.score, s.spoke,
+       case when r.claimed_until > now() then r.claimed_by end as claimed_by,
+       case when r.claimed_until > now() then r.claimed_until end as claimed_until
+from reviews r join screenings s using (order_id)
 """
 _OPEN_REVIEWS = f"""
-select {_REVIEW_COLUMNS} from reviews
-where decided_at is null and ($1::timestamptz is null or (due_at, order_id) > ($1, $2::text))
-order by due_at, order_id limit $3
+{_REVIEWS} where r.decided_at is null and ($1::timestamptz is null or (r.due_at, r.order_id) > ($1, $2::text))
+order by r.due_at, r.order_id limit $3
 """
-_REVIEW = f"select {_REVIEW_COLUMNS} from reviews where order_id = $1"
+_REVIEW = f"{_REVIEWS} where r.order_id = $1"
 _SCREENINGS = "select phase, count(*) as screenings from screenings where account = $1 group by phase order by phase"
 _CANCELS = """
 select reason, count(*) as cancels, max(at) as last_at from cancels where account = $1 group by reason order by reason
@@ -77,9 +81,19 @@ class EntryPage(BaseModel):
     changed_by: str
 
 
+class RulePage(BaseModel):
+    """A rule that spoke about an order: what it saw, from which threshold on it speaks, and what it added."""
+
+    name: str
+    value: float
+    threshold: float
+    points: float
+
+
 class ReviewPage(BaseModel):
-    """An order that a person looks at (`total` in minor units). `verdict` is null while it is open; `decided_by` is
-    empty when nobody decided in time, or the order ended first."""
+    """An order that a person looks at (`total` in minor units), and the rules that spoke about it. `verdict` is null
+    while it is open; `claimed_by` works on it until `claimed_until`; `decided_by` is empty when nobody decided in time,
+    or the order ended first."""
 
     order_id: str
     account: str
@@ -93,6 +107,10 @@ class ReviewPage(BaseModel):
     note: str
     decided_by: str
     decided_at: datetime | None
+    claimed_by: str | None
+    claimed_until: datetime | None
+    score: float | None
+    rules: list[RulePage]
 
 
 class StandingPage(BaseModel):
@@ -138,12 +156,12 @@ class Lists:
 
     async def open_reviews(self, after: Sequence[Any], limit: int) -> list[ReviewPage]:
         """Open reviews behind (due_at, order_id), the one with the next deadline first."""
-        return [ReviewPage(**dict(row)) for row in await self._pool.fetch(_OPEN_REVIEWS, *after, limit)]
+        return [_review(row) for row in await self._pool.fetch(_OPEN_REVIEWS, *after, limit)]
 
     async def review(self, order_id: str) -> ReviewPage | None:
         """An order's review, open or decided."""
         row = await self._pool.fetchrow(_REVIEW, order_id)
-        return ReviewPage(**dict(row)) if row else None
+        return _review(row) if row else None
 
     async def standing(self, account: str) -> StandingPage:
         """What is known of an account; of an unknown one, nothing."""
@@ -158,6 +176,17 @@ class Lists:
             last_cancelled_at=max((row["last_at"] for row in cancels), default=None),
             blocklist=[EntryPage(**dict(row)) for row in entries],
         )
+
+
+def rules_that_spoke(text: str | None) -> list[RulePage]:
+    """Of a screening's column `spoke`."""
+    return [RulePage(**spoke._asdict()) for spoke in read_spoke(text)]
+
+
+def _review(row: asyncpg.Record) -> ReviewPage:
+    told = dict(row)
+    rules = rules_that_spoke(told.pop("spoke"))
+    return ReviewPage(**told, rules=rules)
 
 
 def _switch(row: asyncpg.Record | None) -> SwitchPage:

@@ -2,6 +2,7 @@
 
 from services.risk.api import routes
 from services.risk.decider import DECIDER
+from services.risk.standing import forget_conducts, health, watch_risk
 from services.risk.store import SWEEPS, RiskStore
 from shared.service import Service, serve
 
@@ -13,6 +14,8 @@ SERVICE = Service(
     routes=routes,
     sweeps=SWEEPS,
     beat_ms=4,
+    background=(watch_risk, forget_conducts),
+    told=health,
 )
 
 if __name__ == "__main__":

@@ -95,9 +95,13 @@ set treatment = excluded.treatment, reason = excluded.reason, until = excluded.u
     changed_by = excluded.changed_by
 """
 
-_NO_SUSPICION = "update reviews set device = null, address = null, note = '' where order_id = any($1::text[])"
+_NO_SUSPICION = """
+update reviews set device = null, address = null, note = ''
+where order_id = any($1::text[]) and (device is not null or address is not null or note <> '')
+"""
 _NO_FACTS = """
-update screenings set device = null, address = null, spoke = null, facts = null where order_id = any($1::text[])
+update screenings set device = null, address = null, spoke = null, facts = null
+where order_id = any($1::text[]) and num_nonnulls(device, address, spoke, facts) > 0
 """
 SWEEPS = (
     Sweep(
@@ -112,6 +116,9 @@ SWEEPS = (
     Sweep("facts of screenings", "risk_memory_s", "screenings", "at", "order_id", "true", (_NO_FACTS,)),
 )
 """What is not kept of a review that is decided, and of what a screening saw."""
+ERASE = ("delete from conducts where about = 'account' and subject = $1",)
+"""What goes besides, of an account that wants its personal data gone: statements (update, delete) with the account as
+$1, for what belongs to no one order."""
 
 
 class _Kept(Struct):

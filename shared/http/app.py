@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from shared.http import problems
 from shared.http.body import Door
 from shared.http.head import Head
-from shared.http.health import Ready, health_routes, problem_codes
+from shared.http.health import Ready, Told, health_routes, nothing_more, problem_codes
 from shared.http.problems import LastResort, add_handlers, try_again
 from shared.http.trace import Trace
 from shared.settings import Settings, get_settings
@@ -50,10 +50,12 @@ def make_app(
     *,
     routers: Iterable[APIRouter],
     ready: Ready,
+    told: Told = nothing_more,
     lifespan: Lifespan | None = None,
     settings: Settings | None = None,
 ) -> FastAPI:
-    """The app of one service. `ready` says None when the service can work, else why not."""
+    """The app of one service. `ready` says None when the service can work, else why not;
+    `told` what /healthz says besides."""
     app = FastAPI(
         title=title,
         description=description,
@@ -67,7 +69,7 @@ def make_app(
         responses={"default": {"description": "A problem", "content": {problems.MEDIA_TYPE: {"schema": _PROBLEM_REF}}}},
     )
     app.state.settings = settings or get_settings()
-    app.include_router(health_routes(service, ready))
+    app.include_router(health_routes(service, ready, told))
     for router in routers:
         app.include_router(router)
     add_handlers(app)

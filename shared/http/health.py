@@ -16,6 +16,8 @@ from starlette.responses import Response
 
 from shared.http.problems import CODES, try_again
 
+Told = Callable[[], Awaitable[dict[str, Any]]]
+"""What /healthz tells of a service besides that it is alive."""
 Ready = Callable[[], str | Awaitable[str | None] | None]
 """Says None when the service can work, else why it cannot."""
 
@@ -23,15 +25,20 @@ READY_WAIT_S = 2
 _DOCS_PAGE = Path(__file__).with_name("docs.html")
 
 
-def health_routes(service: str, ready: Ready) -> APIRouter:
+async def nothing_more() -> dict[str, Any]:
+    """Most services are alive, and that is it."""
+    return {}
+
+
+def health_routes(service: str, ready: Ready, told: Told = nothing_more) -> APIRouter:
     """The routes /healthz, /readyz and /metrics, open to everybody, and the page /docs."""
     router = APIRouter(tags=["health"])
     docs_page = _DOCS_PAGE.read_text(encoding="utf-8")
 
     @router.get("/healthz")
-    async def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, Any]:
         """The process is alive and its loop turns."""
-        return {"service": service, "status": "alive"}
+        return {"service": service, "status": "alive", **await told()}
 
     @router.get("/readyz")
     async def readyz() -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -99,6 +99,13 @@ def _read_payloads(records: bytes) -> tuple[str, str, list[Payload]]:
             first["ce_time"].decode(),
             [(k, h["ce_type"].decode(), h["ce_subject"], body, h.get("traceparent", b"")) for k, body, h in wires],
         )
+
+
+def rewritten(records: bytes, change: Callable[[Payload], Payload]) -> bytes | None:
+    """The records of an outbox row with each payload changed; None when no change changes anything."""
+    source, time, payloads = _read_payloads(records)
+    changed = [change(payload) for payload in payloads]
+    return None if changed == payloads else _pack((source, time, changed))
 
 
 class Known(NamedTuple):

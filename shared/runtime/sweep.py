@@ -37,8 +37,8 @@ class Sweep:
     """What goes when rows of `table` are older than the setting `keep` says, and over.
 
     `at` and `key` are columns with an index (at, key) that never change; `over` is SQL over the row `o`: nothing will
-    be done with it any more. `clear` is SQL with the keys as $1::text[], to be carried out in order; whoever wants the
-    same gone earlier can run it by itself.
+    be done with it any more. `clear` is SQL with the keys as $1::text[], to be carried out in order, which touches only
+    rows that something goes of; whoever wants the same gone earlier can run it by itself (larder/erasing.py does).
     """
 
     name: str
@@ -66,6 +66,11 @@ again as (
         select key from sweeps_later where name = $1 and look_at <= $4 order by look_at limit $5) l
     left join lateral (select ({self.over}) as over from {self.table} o where o.{self.key} = l.key) o on true)
 select key, over, true from new union all select *, false from again"""
+
+    @property
+    def standing(self) -> str:
+        """The rows of some orders: (key, over). $1 order ids; the table has an index by them."""
+        return f"select o.{self.key}, ({self.over}) from {self.table} o where o.order_id = any($1::text[])"
 
     @property
     def passed(self) -> str:

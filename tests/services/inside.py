@@ -19,6 +19,7 @@ from fastapi import APIRouter
 from larder.stack.migrate import migrate_database
 from shared import tokens
 from shared.contracts.base import Message
+from shared.contracts.topics import ACTIVITY
 from shared.http.app import make_app
 from shared.http.commands import CommandDesk
 from shared.http.waiting import Bell, RestWatcher
@@ -161,8 +162,8 @@ class Inside:
 
 
 def types_said(commit: Commit) -> list[str]:
-    """The types of the messages of a commit, without the answers to people's commands."""
-    headers = [dict(headers) for row in commit.outbox for _, _, headers in row.records]
+    """The types of the messages of a commit, without the answers to people's commands, and what risk learns from."""
+    headers = [dict(headers) for row in commit.outbox if row.topic != ACTIVITY for _, _, headers in row.records]
     types = [attributes["ce_type"].decode() for attributes in headers]
     return [type_ for type_ in types if type_ not in ("CommandAccepted", "CommandRefused")]
 

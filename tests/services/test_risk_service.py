@@ -18,7 +18,16 @@ from services.risk.api import routes
 from services.risk.decider import DECIDER, suspects
 from services.risk.state import Blocked, Kind
 from services.risk.store import RiskStore
-from shared.contracts.risk import CustomerCancelled, ScreenOrder, WithdrawScreening
+from shared.contracts.risk import (
+    AccountsActed,
+    Activity,
+    Conduct,
+    Count,
+    Deed,
+    ScreenOrder,
+    SignalsTold,
+    WithdrawScreening,
+)
 from shared.contracts.texts import normal_form, shows_something
 from tests.parts import RealParts
 from tests.services.inside import Inside, inside
@@ -288,15 +297,67 @@ async def test_standing_of_an_account(risk: Inside) -> None:
     }
 
 
+async def test_a_review_is_one_person_s_as_long_as_he_claims_it(risk: Inside) -> None:
+    """Claimed, it is nobody else's to claim or decide; let go, anybody's; decided, nobody's."""
+    await referred(risk)
+    kim, lee = {"role": "risk_analyst", "name": "kim"}, {"role": "risk_analyst", "name": "lee"}
+    nobodys = await risk.ask("POST", "/reviews/o-1/release", **kim)
+    assert (nobodys.status_code, nobodys.json()["code"]) == (409, "review_not_claimed")
+    claimed = await risk.ask("POST", "/reviews/o-1/claim", **kim)
+    assert (claimed.status_code, claimed.json()["claimed_by"]) == (202, "risk_analyst:kim")
+    for path, body in (("/claim", None), ("/release", None), ("", {"verdict": "refuse"})):
+        other = await risk.ask("POST", f"/reviews/o-1{path}", body, **lee)
+        assert (other.status_code, other.json()["code"]) == (409, "review_claimed")
+        assert "kim" in other.json()["detail"]
+    released = await risk.ask("POST", "/reviews/o-1/release", **kim)
+    assert (released.status_code, released.json()["claimed_by"]) == (202, None)
+    assert (await risk.ask("POST", "/reviews/o-1", {"verdict": "clear"}, **lee)).json()["decided_by"].endswith("lee")
+    for path, body in (("/claim", None), ("/release", None), ("", {"verdict": "refuse"})):
+        late = await risk.ask("POST", f"/reviews/o-1{path}", body, **kim)
+        assert (late.status_code, late.json()["code"]) == (409, "review_not_open")
+
+
+async def test_a_review_puts_what_it_is_about_on_the_blocklist(risk: Inside) -> None:
+    """In one step, with the analyst as its author; it counts for the next order. What the order does not name is not
+    on the list."""
+    await referred(risk, device="D-1")
+    block = {"kinds": ["device", "address"], "treatment": "refuse", "until": "2199-01-01T00:00:00Z"}
+    body = {"verdict": "refuse", "note": "the third phone", "block": block}
+    answer = await risk.ask("POST", "/reviews/o-1", body, role="risk_analyst", name="kim")
+    assert answer.status_code == 202, answer.text
+    (entry,) = (await risk.ask("GET", "/blocklist?kind=device")).json()["items"]
+    assert (entry["value"], entry["reason"], entry["changed_by"]) == ("d-1", "the third phone", "risk_analyst:kim")
+    assert entry["until"] is not None
+    assert (await risk.ask("GET", "/blocklist?kind=address")).json()["items"] == []
+    assert await risk.hear(order(2, account="a-2", device="d-1")) == ["OrderRefused"]
+
+
+async def test_signals_make_rules_speak_about_the_next_order(risk: Inside) -> None:
+    """What was told of the account last counts, also after a restart; the review says which rules spoke."""
+    now = datetime.now(UTC)
+    numbers = tuple((int(now.timestamp() * 1000) - 1000 + n << 20) + n for n in range(20))
+    counts = (Count(signal="declines", happenings=numbers), Count(signal="expiries", happenings=numbers))
+    conduct = Conduct(about="account", subject="a-1", at=now, counts=counts)
+    assert await risk.hear(SignalsTold(shard=0, as_of=now, entries=(conduct,))) == []
+    await risk.forget()
+    assert await risk.hear(order(1)) == ["OrderReferred"]
+    assert await risk.hear(order(2, account="a-2")) == ["OrderCleared"]
+    (review,) = (await risk.ask("GET", "/reviews")).json()["items"]
+    assert {rule["name"]: rule["value"] for rule in review["rules"]} == {"declined_cards": 20, "unpaid_orders": 20}
+    assert review["reason"] == "rules_referred"
+
+
 async def test_customers_cancels_are_counted(risk: Inside) -> None:
     """By reason, each order once, also when it is told again after a restart; other accounts' are not in there."""
     at = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
-    def cancelled(number: int, reason: str = "cancelled_by_customer", account: str = "a-1") -> CustomerCancelled:
+    def cancelled(number: int, deed: Deed = "cancelled", account: str = "a-1") -> AccountsActed:
         moment = at + timedelta(minutes=number)
-        return CustomerCancelled(account=account, order_id=f"o-{number}", reason=reason, at=moment)
+        entry = Activity(account=account, order_id=f"o-{number}", deed=deed, at=moment)
+        return AccountsActed(shard=0, entries=(entry,))
 
-    for activity in (cancelled(1), cancelled(2), cancelled(3, "not_reachable"), cancelled(4, account="a-2")):
+    some = (cancelled(1), cancelled(2, "cancelled_after_payment"), cancelled(3, "unreachable"))
+    for activity in (*some, cancelled(4, account="a-2"), cancelled(5, "ended"), cancelled(6, "delivered")):
         assert await risk.hear(activity) == []
     await risk.forget()
     await risk.hear(cancelled(1))
@@ -325,6 +386,10 @@ async def test_customers_cancels_are_counted(risk: Inside) -> None:
         ("GET", "/accounts/a%0Ab", None, 422, "invalid_request"),
         ("GET", "/accounts/%E3%85%A4", None, 422, "invalid_request"),
         ("POST", "/reviews/o-1", {"verdict": "refer"}, 422, "invalid_request"),
+        ("POST", "/reviews/o-1", {"verdict": "refuse", "block": {"kinds": []}}, 422, "invalid_request"),
+        ("POST", "/reviews/o-1", {"verdict": "refuse", "block": {"kinds": ["phone"]}}, 422, "invalid_request"),
+        ("POST", "/reviews/o-1/claim", {"verdict": "refuse"}, 422, "invalid_request"),
+        ("POST", "/reviews/o-9/claim", None, 404, "review_unknown"),
         ("GET", "/blocklist?cursor=nonsense", None, 422, "bad_cursor"),
     ],
 )

@@ -47,6 +47,8 @@ def test_a_token_is_the_last_line(tmp_path: Path) -> None:
         (("parked", "list"), "no database is known: run `larder up`"),
         (("parked", "show", "nonsense"), "is no id of a parked message"),
         (("migrate",), "no database is known"),
+        (("customer", "erase", "a-1"), "no database is known"),
+        (("customer", "erase", " \n"), "' \\n' is none that can order"),
     ],
 )
 def test_what_goes_wrong_is_told_in_a_line(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
