@@ -18,6 +18,7 @@ from larder.commands import (
     load,
     migrate,
     parked,
+    risk,
     simulate,
     token,
     topics,
@@ -68,6 +69,7 @@ load.add_to(app)
 simulate.add_to(app)
 audit.add_to(app)
 customer.add_to(app)
+risk.add_to(app)
 demo.add_to(app)
 doctor.add_to(app)
 docs.add_to(app)

@@ -62,7 +62,7 @@ class SignalPage(BaseModel):
     meaning: str
 
 
-class RulePage(BaseModel):
+class ScreeningRule(BaseModel):
     """A rule: from `threshold` happenings of its signal within `window_s` (seconds) on, it adds its weight to the sum
     on which the levels decide; `treatment` is what it leads to by itself."""
 
@@ -94,7 +94,7 @@ class LevelsNow(LevelsPage):
 class RulesPage(BaseModel):
     """The rules as they are, with the version that they are of and its author; version 0 is what larder comes with."""
 
-    items: list[RulePage]
+    items: list[ScreeningRule]
     next: None = None
     version: int
     levels: LevelsPage
@@ -112,7 +112,7 @@ class VersionPage(BaseModel):
     reason: str
     changed_at: datetime | None
     changed_by: str
-    rules: list[RulePage]
+    rules: list[ScreeningRule]
     levels: LevelsPage
 
 
@@ -183,7 +183,7 @@ class Rulebook:
 
     async def newest(self) -> Version:
         """The rules that the next order is held against."""
-        return await _newest(self._pool)
+        return await newest_of(self._pool)
 
     async def history(self, before: Any, limit: int) -> list[Version]:
         """Versions below `before` (None: all), the newest first; the last of all is what is delivered."""
@@ -234,7 +234,8 @@ class Rulebook:
             return await _write(connection, newest, rules, newest.rules.levels, kind, name, reason, actor)
 
 
-async def _newest(connection: Any) -> Version:
+async def newest_of(connection: Any) -> Version:
+    """The newest version of the rules; what is delivered while nobody changed it."""
     row = await connection.fetchrow(_NEWEST)
     return _version(row) if row else AS_DELIVERED
 
@@ -242,7 +243,7 @@ async def _newest(connection: Any) -> Version:
 async def _locked(connection: Any) -> Version:
     """The newest version, and nobody writes another until the end of the transaction."""
     await connection.execute(_LOCK)
-    return await _newest(connection)
+    return await newest_of(connection)
 
 
 async def _write(
@@ -267,12 +268,12 @@ def _version(row: Any) -> Version:
     return Version(rules_of(msgspec.json.decode(rules), version), change, name, reason, changed_at, changed_by)
 
 
-def rule_page(name: str, rule: Rule) -> RulePage:
+def rule_page(name: str, rule: Rule) -> ScreeningRule:
     """A rule as people see it."""
-    return RulePage(name=name, **msgspec.structs.asdict(rule))
+    return ScreeningRule(name=name, **msgspec.structs.asdict(rule))
 
 
-def rule_pages(rules: RuleSet) -> list[RulePage]:
+def rule_pages(rules: RuleSet) -> list[ScreeningRule]:
     """Rules as people see them, by name."""
     return [rule_page(name, rule) for name, rule in sorted(rules.rules.items())]
 

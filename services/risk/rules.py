@@ -21,9 +21,11 @@ from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
+from pydantic import TypeAdapter, ValidationError
 
 from services.risk.counting import TAG_BITS, milliseconds
 from services.risk.state import STRENGTH, Facts, Spoke, Treatment
+from shared.contracts.base import Name
 from shared.contracts.risk import HAPPENINGS_MAX, RULES_MAX, Signal
 
 UNFAMILIAR = "unfamiliar_order"
@@ -35,6 +37,7 @@ USUAL_MIN = 3
 WINDOW_MAX_S = 90 * 86_400
 WEIGHT_MAX = 1_000
 NAME_MAX = 64
+_read_name = TypeAdapter(Name).validate_python
 
 
 class Levels(Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,6 +139,10 @@ class BadRules(ValueError):
 
 def check_rule(name: str, rule: Rule) -> Rule:
     """The rule, if it makes sense; raises BadRules."""
+    try:
+        _read_name(name)
+    except ValidationError:
+        raise BadRules("rules_malformed", f"{name[:NAME_MAX]!a} is no name: it goes with every verdict") from None
     if rule.signal not in SIGNALS:
         raise BadRules(
             "signal_unknown", f"{name}: there is no signal {rule.signal[:NAME_MAX]!r}; there are {', '.join(SIGNALS)}"

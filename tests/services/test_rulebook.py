@@ -5,21 +5,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from services.risk.api import routes
-from services.risk.counting import happening, milliseconds
 from services.risk.decider import DECIDER
 from services.risk.rulebook import MEANINGS
 from services.risk.rules import DELIVERED, SIGNALS
 from services.risk.store import RiskStore
-from shared.contracts.risk import RULES_MAX, Conduct, Count, ScreenOrder, SignalsTold
+from shared.contracts.risk import RULES_MAX
 from tests.parts import RealParts
 from tests.services.inside import Inside, inside
+from tests.services.signals import tell, verdict
 
 pytestmark = pytest.mark.parts
 
@@ -31,22 +31,6 @@ async def risk(parts: RealParts) -> AsyncIterator[Inside]:
     """A risk service with an empty database."""
     async with inside(DECIDER, RiskStore(), routes, parts.fresh_database) as service:
         yield service
-
-
-async def verdict(risk: Inside, number: int) -> str:
-    """What is said of an order."""
-    said, seen = await risk.hear(ScreenOrder(order_id=f"o-{number}", account="a-1", total=649))
-    assert seen == "OrdersSeen"
-    return said
-
-
-async def tell(risk: Inside, signal: str, times: int, account: str = "a-1", ago: float = 0) -> None:
-    """The stream application says that something happened so many times, the newest so many seconds ago."""
-    at = datetime.now(UTC) - timedelta(seconds=ago)
-    moments = tuple(happening(milliseconds(at) - number, f"o-{number}") for number in reversed(range(times)))
-    count = Count(signal=signal, happenings=moments)  # type: ignore[arg-type]
-    conduct = Conduct(about="account", subject=account, at=at, counts=(count,))
-    await risk.hear(SignalsTold(shard=0, as_of=at, entries=(conduct,)))
 
 
 async def rules(risk: Inside) -> dict[str, Any]:
@@ -93,23 +77,23 @@ async def test_every_signal_has_a_meaning(risk: Inside) -> None:
 
 async def test_rule_counts_for_the_next_order(risk: Inside) -> None:
     """A PUT that was answered is seen by the next order, and so is a DELETE."""
-    await tell(risk, "expiries", 2)
-    assert await verdict(risk, 1) == "OrderCleared"
+    await tell(risk, {"expiries": 2})
+    assert await verdict(risk, "o-1") == "OrderCleared"
     assert await put(risk, "expiries", reason="a bad week") == {
         "name": "expiries",
         **EXPIRIES,
         "treatment": None,
         "enabled": True,
     }
-    assert await verdict(risk, 2) == "OrderRestricted"
+    assert await verdict(risk, "o-2") == "OrderRestricted"
     await put(risk, "expiries", treatment="refuse")
-    assert await verdict(risk, 3) == "OrderRefused"
+    assert await verdict(risk, "o-3") == "OrderRefused"
     await put(risk, "expiries", treatment="refuse", enabled=False)
-    assert await verdict(risk, 4) == "OrderCleared"
+    assert await verdict(risk, "o-4") == "OrderCleared"
     await put(risk, "expiries", weight=150)
-    assert await verdict(risk, 5) == "OrderReferred"
+    assert await verdict(risk, "o-5") == "OrderReferred"
     assert (await risk.ask("DELETE", "/rules/expiries?reason=enough")).status_code == 204
-    assert await verdict(risk, 6) == "OrderCleared"
+    assert await verdict(risk, "o-6") == "OrderCleared"
     gone = await risk.ask("DELETE", "/rules/expiries")
     assert (gone.status_code, gone.json()["code"]) == (404, "rule_unknown")
     assert (await rules(risk))["version"] == 5  # the delete that was refused wrote nothing
@@ -117,11 +101,11 @@ async def test_rule_counts_for_the_next_order(risk: Inside) -> None:
 
 async def test_levels_count_for_the_next_order(risk: Inside) -> None:
     """Null is a level that no sum reaches."""
-    await tell(risk, "expiries", 2)
+    await tell(risk, {"expiries": 2})
     await put(risk, "expiries")
     levels = await risk.ask("PUT", "/levels", {"restrict": None, "refer": 30.5, "refuse": None, "reason": "why"})
     assert levels.status_code == 200, levels.text
-    assert await verdict(risk, 1) == "OrderReferred"
+    assert await verdict(risk, "o-1") == "OrderReferred"
     told = (await risk.ask("GET", "/levels")).json()
     assert told == levels.json()
     assert (told["restrict"], told["refer"], told["refuse"], told["version"]) == (None, 30.5, None, 2)
