@@ -114,7 +114,7 @@ async def test_only_analysts_may(risk: Inside, role: str) -> None:
 async def test_account_in_one_answer(risk: Inside) -> None:
     """Orders with what became of them and what people decided, devices and addresses, signals, and the rules now."""
     await verdict(risk, "o-1", device="d-1", address="12 Mill Lane")
-    await verdict(risk, "o-2", device="D-1 ", address="1 High Street")
+    await verdict(risk, "o-2", device="D-1", address="1 High Street")
     newest = await tell(risk, {"expiries": 5, "cancels": 8})
     assert await verdict(risk, "o-3", device="d-2", total=900) == "OrderReferred"
     await risk.ask("POST", "/reviews/o-3", {"verdict": "restrict"})

@@ -16,11 +16,12 @@ import pytest
 from larder.commands.risk import FILE_MAX_BYTES, lines_of, read_file, replayed
 from larder.stack.errors import StackError
 from services.risk import rules as rules_module
+from services.risk import rules_api
 from services.risk.api import routes
 from services.risk.decider import DECIDER
 from services.risk.rules import DELIVERED
 from services.risk.store import _NO_FACTS, RiskStore
-from services.risk.trial import SHOWN_MAX
+from services.risk.trial import PORTION, SHOWN_MAX, Place, go_on
 from tests.parts import RealParts
 from tests.services.inside import Inside, inside
 from tests.services.signals import ended, tell, verdict
@@ -204,28 +205,54 @@ async def test_trial_goes_on_where_it_stopped(risk: Inside) -> None:
         assert dict(sum((Counter(after(part)) for part in parts), Counter())) == after(whole)
 
 
-async def test_only_the_first_changed_orders_are_named(risk: Inside) -> None:
-    """All are counted."""
+async def many(risk: Inside, orders: int) -> None:
+    """Screenings that were refused for nothing, all of one moment."""
     await risk.pool.execute(
         """
         insert into screenings (order_id, account, phase, at, total, verdict, score, rules_version, facts)
         select 'o-' || lpad(n::text, 4, '0'), 'a-1', 'refused', now(), 1, 'refuse', 0, 0, '{"counts":{},"earlier":[]}'
-        from generate_series(1, 2500) n
-        """
+        from generate_series(1, $1::int) n
+        """,
+        orders,
     )
+
+
+async def test_only_the_first_changed_orders_are_named(risk: Inside) -> None:
+    """All are counted, over all portions."""
+    await many(risk, 2 * PORTION + 500)
     told = await trial(risk)
     assert (told["screenings"], told["changed"], len(told["orders"])) == (2_500, 2_500, SHOWN_MAX)
     assert told["orders"][0]["order_id"] == "o-0001"
     assert told["endings"] == [{"before": "refuse", "after": "clear", "ending": "open", "orders": 2_500}]
 
 
-async def test_one_trial_at_a_time(risk: Inside) -> None:
+async def test_request_answers_in_time(risk: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When its time is over it begins no other portion, and says where it stopped."""
+    monkeypatch.setattr(rules_api, "TRIAL_S", 0)
+    await many(risk, PORTION + 1)
+    told = await trial(risk)
+    assert (told["screenings"], told["complete"], told["next"]["after"]) == (PORTION, False, f"o-{PORTION}")
+    rest = await trial(risk, **told["next"], until=told["until"])
+    assert (rest["screenings"], rest["complete"]) == (1, True)
+
+
+async def test_one_trial_at_a_time(risk: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other is told to try again: screening orders comes first."""
-    await an_evening(risk, 1, orders=5)
-    since = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
-    answers = await asyncio.gather(*(risk.ask("POST", "/rules/trial", {"since": since}) for _ in range(3)))
-    assert sorted(answer.status_code for answer in answers)[:2] == [200, 503]
-    assert {answer.json().get("code") for answer in answers} == {None, "overloaded"}
+    began, go = asyncio.Event(), asyncio.Event()
+
+    async def held(*arguments: Any, **more: Any) -> Place | None:
+        began.set()
+        await go.wait()
+        return await go_on(*arguments, **more)
+
+    monkeypatch.setattr(rules_api, "go_on", held)
+    first = asyncio.create_task(trial(risk))
+    await began.wait()
+    second = await risk.ask("POST", "/rules/trial", {"since": datetime.now(UTC).isoformat()})
+    assert (second.status_code, second.json()["code"]) == (503, "overloaded")
+    go.set()
+    assert (await first)["complete"]
+    assert (await trial(risk))["complete"]
 
 
 RULE = FIVE | {"name": "r"}
