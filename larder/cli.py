@@ -19,6 +19,7 @@ from larder.commands import (
     load,
     migrate,
     parked,
+    risk,
     simulate,
     token,
     topics,
@@ -70,6 +71,7 @@ adversaries.add_to(app)
 simulate.add_to(app)
 audit.add_to(app)
 customer.add_to(app)
+risk.add_to(app)
 demo.add_to(app)
 doctor.add_to(app)
 docs.add_to(app)

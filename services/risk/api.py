@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import Field
 
-from services.risk.lists import EntryPage, Lists, ReviewPage, StandingPage, SwitchPage
+from services.risk.lists import EntryPage, Lists, ReviewPage, SwitchPage
+from services.risk.rules_api import rules_routes
 from services.risk.state import Kind, Treatment
-from shared.contracts.base import Account, Filled, Moment, Name, Text
+from shared.contracts.base import Filled, Moment, Name, Text
 from shared.contracts.risk import ClaimReview, DecideReview, ReleaseReview, RiskCommand
 from shared.contracts.texts import normal_form
 from shared.http.any_text import ANY_TEXT
@@ -82,7 +83,7 @@ class VerdictIn(Body):
 def routes(parts: Parts) -> list[APIRouter]:
     """The risk service's routes."""
     lists = Lists(parts.pool)
-    return [_master_data(lists), _reviews(parts, lists)]
+    return [_master_data(lists), _reviews(parts, lists), *rules_routes(parts)]
 
 
 def _master_data(lists: Lists) -> APIRouter:
@@ -110,10 +111,6 @@ def _master_data(lists: Lists) -> APIRouter:
     async def delete_entry(kind: Kind, value: Value, caller: Analyst) -> None:
         if not await lists.delete_entry(kind, value):
             raise refusal("entry_unknown", f"no {kind} {value} on the blocklist")
-
-    @router.get(f"/accounts/{{account:{ANY_TEXT}}}")
-    async def standing(account: Account, caller: Analyst) -> StandingPage:
-        return await lists.standing(account)
 
     return router
 

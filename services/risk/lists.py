@@ -1,4 +1,4 @@
-"""What analysts read and write straight in the tables: the switch, the blocklist, the reviews, an account's standing.
+"""What analysts read and write straight in the tables: the switch, the blocklist, the reviews.
 
 Switch and blocklist are master data: rows that the last writer wins, in force for every batch of orders that comes
 after, so that a PUT that was answered is seen by the next order. Reviews are only read here; they are decided through
@@ -55,10 +55,6 @@ _OPEN_REVIEWS = f"""
 order by r.due_at, r.order_id limit $3
 """
 _REVIEW = f"{_REVIEWS} where r.order_id = $1"
-_SCREENINGS = "select phase, count(*) as screenings from screenings where account = $1 group by phase order by phase"
-_CANCELS = """
-select reason, count(*) as cancels, max(at) as last_at from cancels where account = $1 group by reason order by reason
-"""
 
 
 class SwitchPage(BaseModel):
@@ -113,18 +109,6 @@ class ReviewPage(BaseModel):
     rules: list[RulePage]
 
 
-class StandingPage(BaseModel):
-    """What is known of an account: its orders by the phase of their screening, those that its customer cancelled or was
-    not reached for (`cancels` by reason, and when the last one was), and its entry on the blocklist."""
-
-    account: str
-    screenings: dict[str, int]
-    cancelled: int
-    cancels: dict[str, int]
-    last_cancelled_at: datetime | None
-    blocklist: list[EntryPage]
-
-
 class Lists:
     """Reads and writes for people, one statement each."""
 
@@ -163,19 +147,9 @@ class Lists:
         row = await self._pool.fetchrow(_REVIEW, order_id)
         return _review(row) if row else None
 
-    async def standing(self, account: str) -> StandingPage:
-        """What is known of an account; of an unknown one, nothing."""
-        screenings = await self._pool.fetch(_SCREENINGS, account)
-        cancels = await self._pool.fetch(_CANCELS, account)
-        entries = await self._pool.fetch(_ENTRY, Kind.ACCOUNT, normal_form(account))
-        return StandingPage(
-            account=account,
-            screenings={row["phase"]: row["screenings"] for row in screenings},
-            cancelled=sum(row["cancels"] for row in cancels),
-            cancels={row["reason"]: row["cancels"] for row in cancels},
-            last_cancelled_at=max((row["last_at"] for row in cancels), default=None),
-            blocklist=[EntryPage(**dict(row)) for row in entries],
-        )
+    async def entries_of(self, account: str) -> list[EntryPage]:
+        """What the blocklist says of an account."""
+        return [EntryPage(**dict(row)) for row in await self._pool.fetch(_ENTRY, Kind.ACCOUNT, normal_form(account))]
 
 
 def rules_that_spoke(text: str | None) -> list[RulePage]:

@@ -151,10 +151,8 @@ class RiskStore:
                     row["order_id"], row["account"], EndingPhase(row["phase"]), row["deed"], row["at"]
                 )
         if subjects := by_kind["conduct"]:
-            asked = [key[1] for key in subjects], [key[2] for key in subjects]
-            for about, subject, at, known in await connection.fetch(LOAD_CONDUCTS, *asked):
-                kept = _read_kept(known)
-                loaded["conduct", about, subject] = Known(about, subject, at, kept.counts, kept.earlier)
+            for known in await load_conducts(connection, [(key[1], key[2]) for key in subjects]):
+                loaded["conduct", known.about, known.subject] = known
         if shards := by_kind["age"]:
             for shard, as_of in await connection.fetch(LOAD_AGES, [key[1] for key in shards]):
                 loaded["age", shard] = Age(shard, as_of)
@@ -196,7 +194,7 @@ class RiskStore:
                 [one and one.score for one in seen],
                 [one and one.rules_version for one in seen],
                 [write_json(one.spoke).decode() if one and one.spoke else None for one in seen],
-                [_kept(one.counts, one.earlier) if one and (one.counts or one.earlier) else None for one in facts],
+                [one and _kept(one.counts, one.earlier) for one in facts],
             )
             writes.append(Write("screenings", SAVE_SCREENINGS, arguments))
         endings: list[Ending] = by_kind["ending"]
@@ -262,6 +260,13 @@ class RiskStore:
 
 def _kept(counts: Mapping[str, tuple[int, ...]], earlier: tuple[EarlierOrder, ...]) -> str:
     return write_json({"counts": counts, "earlier": earlier}).decode()
+
+
+async def load_conducts(connection: Connection, subjects: Collection[tuple[str, str]]) -> list[Known]:
+    """The conducts that are known of these subjects (about, subject)."""
+    rows = await connection.fetch(LOAD_CONDUCTS, [about for about, _ in subjects], [subject for _, subject in subjects])
+    read = [(about, subject, at, _read_kept(known)) for about, subject, at, known in rows]
+    return [Known(about, subject, at, kept.counts, kept.earlier) for about, subject, at, kept in read]
 
 
 def read_facts(row: Any) -> Facts:

@@ -8,7 +8,7 @@ alter table screenings
     add column score         real,
     add column rules_version integer,
     add column spoke         text,              -- JSON: [[rule, value, threshold, points]]; null when none did
-    add column facts         text;              -- JSON: {counts, earlier}; null when nothing was known, or it is purged
+    add column facts         text;              -- JSON: {counts, earlier}; null when it is purged
 create index screenings_by_age on screenings (at, order_id);
 
 alter table reviews
