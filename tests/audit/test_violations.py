@@ -470,7 +470,7 @@ async def cleared_although_a_rule_spoke(w: World) -> None:
 
 @breaks(("screening_agrees", "o-refused"), ("verdict_has_cause", "o-refused"))
 async def blocked_for_less_than_the_rules_say(w: World) -> None:
-    row = """score = 100, spoke = '[["many_orders", 2, 1, 100]]', verdict = 'restrict', reason = 'account_restricted'"""
+    row = """score = 150, spoke = '[["many_orders", 2, 1, 150]]', verdict = 'restrict', reason = 'account_restricted'"""
     await w.break_("risk", f"update screenings set {row}, phase = 'restricted' where order_id = 'o-refused'")
 
 
