@@ -109,6 +109,8 @@ class Shard:
 class _Tables(TableManager):
     """Faust's tables, without its second of waiting for modules that declare some late: here they are all declared."""
 
+    logger = logging.getLogger("faust.tables.manager")
+
     async def on_start(self) -> None:
         """Makes the tables known."""
         await self._update_channels()
@@ -161,7 +163,10 @@ class Signals:
             autodiscover=False,
         )
         self.tallies = Tallies(self.app, settings)
-        topic = self.app.topic(source, key_type=bytes, value_type=bytes, allow_empty=True, internal=False)
+        # Raw, or Faust reads each body as JSON, and ends the agent over one that is none.
+        topic = self.app.topic(
+            source, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes, allow_empty=True
+        )
         self.app.agent(topic, name="count")(self._count)
         self.app.on_partitions_revoked.connect(self._begin_anew)
 
@@ -262,7 +267,7 @@ class Signals:
 
     def _fail(self, error: Exception) -> None:
         assert self._failure is not None
-        if not self._failure.done():
+        if not self._failure.done() and not self.app.should_stop:
             self._failure.set_exception(error)
 
     # Counting. -------------------------------------------------------------------------------------------------------
@@ -278,6 +283,7 @@ class Signals:
                 self._count_record(shard, event.message)
                 shard.records.append(event)
                 shard.next_offset = event.message.offset + 1
+                await self.app.producer.buffer.flush()  # or the changelogs' queue grows, and no commit sees its end
                 if len(shard.changed) >= CHANGED_MAX or shard.size >= UNTOLD_MAX_BYTES:
                     await self._tell(event.message.partition, shard)
             except Exception as error:
