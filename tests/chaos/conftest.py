@@ -22,6 +22,7 @@ WINDOWS = {
     "gateway_timeout_s": 2,
     "shortage_window_s": 6,
     "return_window_s": 6,
+    "review_window_s": 4,
 }
 LONG = os.environ.get("LARDER_TEST_CHAOS") == "long"
 
