@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from larder.commands import (
+    adversaries,
     audit,
     customer,
     demo,
@@ -66,6 +67,7 @@ token.add_to(app)
 topics.add_to(app)
 parked.add_to(app)
 load.add_to(app)
+adversaries.add_to(app)
 simulate.add_to(app)
 audit.add_to(app)
 customer.add_to(app)

@@ -246,7 +246,8 @@ class _Eraser:
     async def _clear(self, book: Connection, sql: str, argument: object, erased: Counter[str]) -> None:
         table = _TABLE.match(sql)
         assert table, f"neither an update nor a delete: {sql}"
-        erased[table[1]] += int((await book.execute(sql, argument)).rpartition(" ")[2])
+        if rows := int((await book.execute(sql, argument)).rpartition(" ")[2]):
+            erased[table[1]] += rows
 
     async def _record(self, book: Connection, erased: Counter[str]) -> None:
         await book.execute(_RECORD, self._account, self._at, self._done_by, json.dumps(+erased))

@@ -18,6 +18,12 @@ ServiceName = Literal["order", "inventory", "risk", "payment", "logistics", "aft
 SERVICES: tuple[ServiceName, ...] = get_args(ServiceName)
 """The six services, in the order in which they are started and listed."""
 
+SIGNALS = "signals"
+"""Risk's stream application: a process beside the services, without a database."""
+
+PROCESSES: tuple[str, ...] = (*SERVICES, SIGNALS)
+"""All that has a port of its own, in the order in which it is started and listed."""
+
 GATEWAY_BOOK = "gateway"
 """The database of the payment gateway simulator: no service but the simulator itself writes there."""
 
@@ -85,6 +91,14 @@ class Settings(BaseSettings):
     payment_port: Port = 8104
     logistics_port: Port = 8105
     aftersales_port: Port = 8106
+    signals_port: Port = 8107
+
+    signals_store: Literal["rocksdb", "memory"] = "rocksdb"
+    """Where risk's stream application keeps what it counted: on the disk, so that a restart reads only what is new of
+    its changelogs, or in memory, so that it reads all of them."""
+    signals_nice: int = Field(10, ge=0, le=19)
+    """How far risk's stream application steps back for others that want the processor (see nice(2)): no order waits
+    for it."""
 
     token_secret: str = ""
     token_secret_file: Path | None = None
@@ -142,9 +156,9 @@ class Settings(BaseSettings):
         return init_settings, env_settings, _StackFile(settings_cls, init_settings, env_settings)
 
     def port(self, service: str) -> int:
-        """The HTTP port of a service."""
-        if service not in SERVICES:
-            raise ValueError(f"there is no service {service!r}; the services are {', '.join(SERVICES)}")
+        """The HTTP port of a service, or of risk's stream application."""
+        if service not in PROCESSES:
+            raise ValueError(f"there is no service {service!r}; the services are {', '.join(PROCESSES)}")
         port: int = getattr(self, f"{service}_port")
         return port
 

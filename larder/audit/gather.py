@@ -119,8 +119,12 @@ select order_id, '[' || string_agg('[' || to_json(ticket_id) || ',"' || kind || 
 from tickets o where {asked} group by order_id order by order_id collate "C\""""
 _ENDINGS = 'select order_id, account, deed from endings o where {asked} order by order_id collate "C"'
 _SCREENINGS = f"""
-select o.order_id, o.phase, o.account, r.due_at, r.decided_at, r.verdict, r.decided_by, coalesce(t.names, '')
-from screenings o left join reviews r using (order_id) {_TIMERS} where {{asked}} order by o.order_id collate "C\""""
+select o.order_id, o.phase, o.account, r.due_at, r.decided_at, r.verdict, r.decided_by, coalesce(t.names, ''),
+    r.claimed_by, r.claimed_until, o.verdict, coalesce(r.reason, o.reason, ''), o.score::numeric::float8, o.spoke,
+    v.rules, coalesce(o.at <= (select at from sweeps where name = 'facts of screenings'), false)
+from screenings o left join reviews r using (order_id) {_TIMERS}
+left join rule_sets v on v.version = o.rules_version and o.spoke is not null
+where {{asked}} order by o.order_id collate "C\""""
 
 _ALL = "$1::text[] is null"
 _SOME = "o.order_id = any($1::text[])"

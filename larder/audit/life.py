@@ -265,7 +265,13 @@ class Ending(NamedTuple):
 
 class Screening(NamedTuple):
     """Risk: what it said of the order. Of one that a person had to look at: by when, when it was decided (None: not
-    yet), as what, and by whom (nobody: the time was over)."""
+    yet), as what, by whom (nobody: the time was over), and who has claimed it, until when.
+
+    `said` is the verdict that was made first, for `reason`, and by a sum (`score`) of what rules that spoke added:
+    `spoke` is [[rule, value, threshold, points], ...], None when none did or when it is purged, as of `swept` ones.
+    `rules` are those of that version, {rules: {name: {treatment, enabled, ...}}, levels: {treatment: sum}}; None where
+    no rule spoke, and of the ones that a larder comes with: those are in no table. An earlier version said nothing.
+    """
 
     order_id: str
     phase: str
@@ -275,6 +281,14 @@ class Screening(NamedTuple):
     verdict: str | None = None
     decided_by: str | None = None
     timers: str = ""
+    claimed_by: str | None = None
+    claimed_until: datetime | None = None
+    said: str | None = None
+    reason: str = ""
+    score: float | None = None
+    spoke: str | None = None
+    rules: str | None = None
+    swept: bool = False
 
     @property
     def review_open(self) -> bool:

@@ -17,6 +17,7 @@ LISTENERS: Mapping[str, tuple[str, ...]] = {
     **{f"{service}.events": ("order",) for service in SERVICES if service != "order"},
     "order.events": (),
     "risk.activity": ("risk",),
+    "risk.signals": ("risk",),
 }
 
 

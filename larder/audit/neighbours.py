@@ -29,6 +29,7 @@ DEED_OF = {
     "rejected": ("ended",),
     "cancelled": ("ended",),
     "payment_expired": ("expired",),
+    "slot_over": ("expired", "ended"),
     "not_reachable": ("unreachable",),
     "cancelled_by_customer": ("cancelled", "cancelled_after_payment"),
 }
@@ -138,8 +139,10 @@ def ending_is_known(life: Life) -> str | None:
         return None if ending is None else f"the order is {life.phase or 'known to nobody'}, and risk knows its end"
     is_counted = life.phase == "cancelled" and order.reason in COUNTED
     if ending is None:
-        return f"{life.phase} ({order.reason}), and risk does not know it" if is_counted else None
-    expected = DEED_OF[order.reason if is_counted else life.phase]
+        # An earlier version did not hear of orders that nobody paid; its screenings did not say what they saw.
+        is_old = order.reason == "payment_expired" and (life.screening is None or life.screening.said is None)
+        return f"{life.phase} ({order.reason}), and risk does not know it" if is_counted and not is_old else None
+    expected = DEED_OF[order.reason if life.phase == "cancelled" and order.reason in DEED_OF else life.phase]
     if ending.account != order.account or ending.deed not in expected:
         told = f"{ending.deed} of {ending.account}"
         return f"risk knows {told}, the order is {life.phase} ({order.reason}) of {order.account}"
@@ -171,7 +174,8 @@ def screening_agrees(life: Life) -> str | None:
     if life.is_replacement:
         return f"a replacement order was screened: {screening.phase}" if screening else ""
     if screening is None:
-        return f"the order holds stock in mode {order.hold_mode}, but was never screened" if order.hold_mode else ""
+        passed = order.hold_mode or order.reason == "refused_by_risk"
+        return f"{order.hold_mode or order.reason}, and risk never screened the order" if passed else ""
     if screening.account != order.account:
         return f"risk screened account {screening.account}, the order is of {order.account}"
     if order.hold_mode and screening.phase != VERDICT_OF.get(order.hold_mode):

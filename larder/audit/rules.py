@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from larder.audit import after_sales, issues, leftovers, money, neighbours, phases, tickets
+from larder.audit import after_sales, issues, leftovers, money, neighbours, phases, tickets, verdicts
 from larder.audit.life import Life
 
 Rule = Callable[[Life], str | None]
@@ -58,6 +58,9 @@ LIFE_RULES: tuple[Rule, ...] = (
     neighbours.screening_agrees,
     neighbours.ending_is_known,
     neighbours.short_is_our_fault,
+    verdicts.screening_is_verdict,
+    verdicts.claim_ends_with_review,
+    verdicts.verdict_has_cause,
     tickets.tickets_are_counted,
     tickets.ticket_tells_truth,
     tickets.ticket_for_each,

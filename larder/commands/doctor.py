@@ -19,8 +19,8 @@ from larder.stack.migrate import applied_files, connect, schema_files
 from larder.stack.postgres import programs
 from larder.stack.state import http_status, supervisor_of
 from larder.stack.topics import admin, cluster_id, partition_counts
-from shared.contracts.topics import ALL_TOPICS
-from shared.settings import DATABASES, SERVICES, NotConfiguredError, Settings, settings_without_stack
+from shared.contracts.topics import MADE_TOPICS
+from shared.settings import DATABASES, PROCESSES, NotConfiguredError, Settings, settings_without_stack
 
 FREE_DISK_GIB = 5
 
@@ -91,7 +91,7 @@ def _machine(visit: Visit, home: Home) -> None:
 
 
 def _ports(visit: Visit, settings: Settings) -> None:
-    for service in SERVICES:
+    for service in PROCESSES:
         port = settings.port(service)
         if not port_is_free(port, settings.host):
             told = f"{port} is taken: stop who listens there, or set LARDER_{service.upper()}_PORT"
@@ -113,7 +113,7 @@ async def _stack(visit: Visit, settings: Settings) -> None:
             visit.say(True, name, await _database(settings, name, cluster))
         except (StackError, NotConfiguredError) as error:
             visit.say(False, name, str(error))
-    for service in SERVICES:
+    for service in PROCESSES:
         port = settings.port(service)
         code = await http_status(settings.host, port, "/readyz")
         told = "ready" if code == 200 else "does not answer" if code is None else f"is not ready ({code})"
@@ -123,7 +123,7 @@ async def _stack(visit: Visit, settings: Settings) -> None:
 async def _topics(settings: Settings) -> str:
     async with admin(settings.bootstrap()) as client:
         counts = await partition_counts(client)
-    missing = [name for name in ALL_TOPICS if name not in counts]
+    missing = [name for name in MADE_TOPICS if name not in counts]
     if missing:
         raise StackError(f"topics are missing: {', '.join(missing)} (`larder migrate` makes them)")
     if set(counts.values()) != {settings.shards}:

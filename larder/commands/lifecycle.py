@@ -28,7 +28,7 @@ def up(
         bool, typer.Option("--detach", "-d", help="Return when all is ready; it goes on behind.")
     ] = False,
 ) -> None:
-    """Run the stack of LARDER_HOME. PostgreSQL, a broker, six services; what dies is started again."""
+    """Run the stack of LARDER_HOME. PostgreSQL, a broker, six services, risk's signals; what dies is started again."""
     home = Home.at(settings_without_stack().home)
     running = supervisor_of(home)
     if running:

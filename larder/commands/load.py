@@ -3,6 +3,7 @@
 import json
 import logging
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from larder.load.baskets import read_baskets
 from larder.load.display import Display, display_here
 from larder.load.errors import FileError, LoadError
 from larder.load.figures import Figures
-from larder.load.mix import After, Back, Mix
+from larder.load.mix import Adversaries, After, Back, Mix
 from larder.load.own_parked import own_parked
 from larder.load.parts import broker_name, database_name
 from larder.load.play import Play
@@ -30,6 +31,7 @@ _WINDOWS = f"{WINDOW_MIN} to {WINDOW_MAX:,}; {WINDOW_AT_A_RATE:,}"
 _MIX = Mix()
 _BACK = _MIX.back
 _AFTER = _MIX.after
+_ADVERSARIES = ",".join(f"{share.name}={share.default:g}" for share in fields(Adversaries))
 
 
 def add_to(app: typer.Typer) -> None:
@@ -119,6 +121,20 @@ def load(
         float | None,
         typer.Option(min=0, max=1, help="Scales the five shares above, so that together they are this share."),
     ] = None,
+    adversaries: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND=SHARE,...",
+            help="Shares of all orders that adversaries place: cancelling (few accounts order and cancel again and "
+            "again), unpaid (few accounts never pay), device (many accounts on one device), stolen (accounts of "
+            "customers, on another device and to another address), flood (many accounts at one address). "
+            f"With --adversary-share alone {_ADVERSARIES}.",
+        ),
+    ] = None,
+    adversary_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Scales these shares, so that together they are this share."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace stores and products that are there and differ.")
     ] = False,
@@ -142,7 +158,15 @@ def load(
     after = After(refund_share, return_share, exchange_share, replenish_share, rating_share)
     if after_share is not None:
         after = after.scaled(after_share)
-    mix = Mix(unpaid_share, cancel_share, declined_share, late_share, twice_share, short_share, back, after)
+    hostile = Adversaries.of(adversaries) if adversaries is not None else Adversaries.none()
+    if adversary_share is not None:
+        hostile = (hostile if adversaries is not None else Adversaries()).scaled(adversary_share)
+    mix = Mix(
+        *(unpaid_share, cancel_share, declined_share, late_share, twice_share, short_share),
+        back=back,
+        after=after,
+        adversaries=hostile,
+    )
     settings = get_settings()
     refuse_far_hosts(settings.bootstrap())
     options = Options(orders, seed, rate, window, mix, overwrite)
@@ -150,7 +174,10 @@ def load(
     with display_here() as display, open_play(baskets or BASKETS, orders, display) as play:
         load = Load(settings, options, play, names, display)
         code, told = play_and_audit(load, display, with_audit=audit)
-    say_lines(json.dumps(told) if as_json else in_words(told, load.figures, settings.currency))
+    words = in_words(told, load.figures, settings.currency)
+    if load.watch:
+        words += f"\n{load.watch.in_words()}"
+    say_lines(json.dumps(told) if as_json else words)
     raise typer.Exit(code)
 
 
@@ -189,7 +216,8 @@ def play_and_audit(load: Load, display: Display, *, with_audit: bool) -> tuple[i
         )
         code = INTERRUPTED
     tell_refusals(load, display)
-    return code, load.figures.summary(load.robots.placed, violations, broker_name(settings), database, parked)
+    told = load.figures.summary(load.robots.placed, violations, broker_name(settings), database, parked)
+    return code, told | ({"screening": load.watch.summary()} if load.watch else {})
 
 
 def quiet_clients() -> None:

@@ -1,7 +1,8 @@
 """The load generator: real baskets become orders; robots pay, pick, pack and deliver them; the audit judges.
 
 Reading order: `baskets` (the file), `play` (what is to be played, ready to be sent), `mix` (who pays, who does not),
-`shelves` (stores, products, stock), `order`, `robots` and `back` (what is done at which event; no I/O), `lines`
-(Kafka), `figures` (what is measured), `display` and `evening` (progress), `run` (all of it together).
+`adversaries` (who orders, when not all are customers), `shelves` (stores, products, stock), `order`, `robots` and
+`back` (what is done at which event; no I/O), `lines` (Kafka), `figures` and `watch` (what is measured), `display` and
+`evening` (progress), `run` (all of it together), `compare` (the same under other rules).
 `sample` is the data that travels along, `cut_sample` how it was cut.
 """

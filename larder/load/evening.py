@@ -40,6 +40,7 @@ SHOWN_AS = {
     Step.NEVER_BACK: Step.CANCELLING,
     Step.STOPPING: Step.CANCELLING,
     Step.COMPLAINING: Step.DELIVERED,
+    Step.IN_REVIEW: Step.PLACING,
 }
 """Steps that are counted with another one: all of them fit no terminal."""
 WORDS = {

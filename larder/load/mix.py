@@ -89,6 +89,8 @@ class Tail(IntEnum):
     """Gets a piece that was missing."""
     RATES_BADLY = 30
     """Gives one star, and gets the money for a piece."""
+    CANCELS_LATE = 31
+    """Lets the goods lie for half of the payment window, and cancels: an adversary."""
 
 
 DECLINED_LEAVE = 0.1
@@ -142,6 +144,54 @@ class After(Shares):
 
 
 @dataclass(frozen=True)
+class Adversaries(Shares):
+    """Shares of all orders that adversaries place, by kind. What is left is for customers, in the shares of the mix."""
+
+    cancelling: float = 0.05
+    """Few accounts that order and cancel, again and again."""
+    unpaid: float = 0.05
+    """Few accounts that never pay, again and again."""
+    device: float = 0.03
+    """Many accounts on few devices, each of which orders once and does not pay."""
+    stolen: float = 0.01
+    """An account that small orders were delivered to orders much, on another device and to another address."""
+    flood: float = 0.03
+    """Many accounts that order the same to one address, and do not pay."""
+
+    def __post_init__(self) -> None:
+        for share in fields(self):
+            if not 0 <= getattr(self, share.name) <= 1:
+                raise BadMix(f"the share of {share.name} adversaries {getattr(self, share.name):g} is not from 0 to 1")
+        # Thefts are in the second half; in the first, each stolen account is the customer's who orders before.
+        if self.together + (2 * HISTORY - 1) * self.stolen > 1 + 1e-9:
+            raise BadMix(
+                f"adversaries have {self.together:g} of all orders, and the customers whose accounts are stolen "
+                f"{HISTORY * self.stolen:g} before that: more than all orders"
+            )
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Reads `kind=share,...`; kinds that are not named have none."""
+        kinds = [share.name for share in fields(cls)]
+        shares: dict[str, float] = {}
+        for said in text.split(","):
+            kind, _, share = (part.strip() for part in said.partition("="))
+            if kind not in kinds:
+                raise BadMix(f"there are no adversaries of the kind {kind[:80]!r}; there are {', '.join(kinds)}")
+            if kind in shares:
+                raise BadMix(f"the share of {kind} adversaries is said twice")
+            try:
+                shares[kind] = float(share)
+            except ValueError:
+                raise BadMix(f"the share of {kind} adversaries is a number from 0 to 1, not {share[:80]!r}") from None
+        return replace(cls.none(), **shares)
+
+
+HISTORY = 3
+"""So many orders an account got delivered before it is stolen."""
+
+
+@dataclass(frozen=True)
 class Mix:
     """Shares of all orders, each from 0 to 1, together at most 1; the rest simply pays."""
 
@@ -157,6 +207,7 @@ class Mix:
     """Whether some customers of short orders are not called."""
     never_back: bool = True
     """Whether some goods that could not be delivered never come back."""
+    adversaries: Adversaries = field(default_factory=Adversaries.none)
 
     def __post_init__(self) -> None:
         shares = {name: getattr(self, name) for name in ("unpaid", "cancel", "declined", "late", "twice", "short")}
@@ -169,8 +220,19 @@ class Mix:
             raise BadMix(f"the shares add up to {sum(shares.values()):g}, more than all orders")
 
     def fitted(self, settings: Settings) -> tuple[Self, list[str]]:
-        """The mix without what would take too long with these settings, and what was left out and why."""
+        """The mix without what would take too long with these settings, and what was left out and why.
+
+        Adversaries are never left out: BadMix says which window is too long for them.
+        """
         fitted, said = self, []
+        if self.adversaries.together:
+            for window in ("payment_window_s", "review_window_s"):
+                if getattr(settings, window) > WAIT_MAX_S:
+                    raise BadMix(
+                        f"adversaries wait for the end of the {window[:-2].replace('_', ' ')}: it is "
+                        f"{getattr(settings, window):g} s, and a load waits for at most {WAIT_MAX_S:g} s "
+                        f"(LARDER_{window.upper()}, for `larder up` and the load)"
+                    )
         if fitted.unpaid and settings.payment_window_s > WAIT_MAX_S:
             fitted = replace(fitted, unpaid=0)
             said.append(

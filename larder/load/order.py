@@ -41,6 +41,7 @@ class Step(IntEnum):
     NEVER_BACK = 16
     STOPPING = 17
     COMPLAINING = 18
+    IN_REVIEW = 19
 
 
 AWAITED = {
@@ -63,9 +64,19 @@ AWAITED = {
     Step.NEVER_BACK: "OrderCancelled or TicketEnded, at the end of the return window",
     Step.STOPPING: "OrderCancelled",
     Step.COMPLAINING: "TicketEnded",
+    Step.IN_REVIEW: "a verdict, at the end of the review window",
 }
 """What an order at this step waits for."""
-RESTING = frozenset({Step.AWAITING_PAYMENT, Step.PAYING_LATE, Step.DELIVERED, Step.SHORT_UNCALLED, Step.NEVER_BACK})
+RESTING = frozenset(
+    {
+        Step.AWAITING_PAYMENT,
+        Step.PAYING_LATE,
+        Step.DELIVERED,
+        Step.SHORT_UNCALLED,
+        Step.NEVER_BACK,
+        Step.IN_REVIEW,
+    }
+)
 """Steps that only wait for a clock: such orders take no room in the window."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
 
 import msgspec
 
@@ -78,6 +79,7 @@ class Robots:
         *,
         shards: int,
         gateway_timeout_s: float = 10,
+        lies_s: float = 300,
         closes: bool = True,
         tell: Tell | None = None,
         similar: Similar | None = None,
@@ -94,6 +96,9 @@ class Robots:
         """Until when late money may come."""
         self.time = b""
         """The envelopes' time; the caller sets it once a batch."""
+        self.alarms: list[tuple[float, bytes]] = []
+        """When who lets goods lie cancels, and which order: a heap."""
+        self._lies_s = lies_s
         self._prefix = prefix_of(run).encode()
         self._figures = figures
         self._send = send
@@ -113,6 +118,7 @@ class Robots:
             b"OrderClosed": self._closed,
             b"OrderCancelled": self._cancelled,
             b"OrderRejected": self._rejected,
+            b"OrderReferred": self._referred,
             b"CommandRefused": self.refused_command,
         }
         self._stencils: dict[str, Stencil] = {}
@@ -126,8 +132,8 @@ class Robots:
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
-    def place(self, basket: Ready, tail: Tail, now: float) -> None:
-        """A customer orders."""
+    def place(self, basket: Ready, tail: Tail, now: float) -> bytes:
+        """A customer orders. The order's id."""
         self.placed += 1
         id_ = b"%b%d" % (self._prefix, self.placed)
         order = Order(id_, basket, tail, now)
@@ -141,6 +147,7 @@ class Robots:
         self._say(order, self._place, b"-place", b'{"order_id":"%b"%b' % (id_, rest))
         if tail is Tail.CANCELS_AT_ONCE:
             self.want_out(order)
+        return id_
 
     def hear(self, records: Iterable[Heard], now: float) -> int:
         """Reacts to events; those about other orders are passed over. Says how many moved an order."""
@@ -200,6 +207,14 @@ class Robots:
         self.resends += again
         return again
 
+    def wake(self, now: float) -> None:
+        """Whose goods have lain long enough cancels."""
+        while self.alarms and self.alarms[0][0] <= now:
+            order = self.orders.get(heappop(self.alarms)[1])
+            if order is not None:
+                self.move(order, Step.CANCELLING, now)
+                self.want_out(order)
+
     # -- the customer ----------------------------------------------------------------------------------------------
 
     def _payable(self, order: Order, event: Heard, now: float) -> None:
@@ -214,11 +229,14 @@ class Robots:
             if tail is Tail.CANCELS_AT_ONCE:
                 self.want_out(order)  # the first wish was refused, or comes late and settles it anyway
             return
-        elif step not in (Step.PAYING, Step.PAYING_LATE):
+        elif step not in (Step.PAYING, Step.PAYING_LATE, Step.IN_REVIEW):
             return
         order.total = _total_of(event.value or b"").total
         if tail is Tail.UNPAID:
             self.move(order, Step.AWAITING_PAYMENT, now)
+        elif tail is Tail.CANCELS_LATE:
+            self.move(order, Step.AWAITING_PAYMENT, now)
+            heappush(self.alarms, (now + self._lies_s, order.id))
         elif tail is Tail.CANCELS_PAYABLE or (tail is Tail.DECLINED_LEAVES and order.attempt):
             self.move(order, Step.CANCELLING, now)
             self.want_out(order)
@@ -272,6 +290,11 @@ class Robots:
             and refusal.code != "order_exists"
         ):
             self._end(order, End.REJECTED, now)
+
+    def _referred(self, order: Order, event: Heard, now: float) -> None:
+        """A person decides, and no robot is one: the end of the review window does."""
+        if order.step is Step.PLACING:
+            self.move(order, Step.IN_REVIEW, now)
 
     # -- the ends --------------------------------------------------------------------------------------------------
 

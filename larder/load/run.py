@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 from itertools import islice
 
+from larder.load.adversaries import Cast
 from larder.load.catalogue import Names
 from larder.load.display import Display
 from larder.load.errors import LoadError
@@ -24,6 +25,7 @@ from larder.load.order import AWAITED, Step
 from larder.load.play import Play
 from larder.load.robots import Robots, Tell
 from larder.load.shelves import MARGIN, Substitutes, fill, tell_catalogue
+from larder.load.watch import Watch
 from larder.load.wire import time_now
 from shared.contracts.base import STOCK_QUANTITY_MAX
 from shared.settings import Settings
@@ -44,6 +46,8 @@ LATE_GRACE_S = 2.0
 """Late money comes by webhook, and goes back, within so long after its time."""
 IDS_TOLD = 5
 HEARD = ("order.events", "logistics.events", "order.answers", "logistics.answers")
+LAST_WORDS_S = 5.0
+"""So long, at most, is listened for verdicts and stock of orders that have ended."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,16 @@ class Load:
             self._sender.send,
             shards=settings.shards,
             gateway_timeout_s=settings.gateway_timeout_s,
+            lies_s=settings.payment_window_s / 2,
             closes=self.closes,
             tell=tell,
             similar=Substitutes(play, settings.similar_price_percent).find,
         )
         self._chooser = Chooser(self.mix, options.seed)
         self._baskets = play.endless()
+        self.watch = Watch() if self.mix.adversaries.together else None
+        """Tells adversaries and customers apart; None in a load without adversaries."""
+        self._cast = Cast(self.mix, options.seed, options.orders, self.run_id, play) if self.watch else None
         self._progress_at = 0.0
 
     async def run(self) -> None:
@@ -131,7 +139,8 @@ class Load:
         mix = self.mix
         tickets = ("aftersales.events",) if mix.back.shortage or mix.back.intercept or mix.after.together else ()
         answers = ("aftersales.answers",) if mix.after.rating else ()
-        return (*HEARD, *tickets, *answers)
+        watched = ("risk.events", "inventory.events") if self.watch else ()
+        return (*HEARD, *tickets, *answers, *watched)
 
     def _say_remarks(self) -> None:
         for remark in self._remarks:
@@ -179,6 +188,8 @@ class Load:
         while True:
             robots.time = time_now()
             self._place(now)
+            if robots.alarms:
+                robots.wake(now)
             sender.flush()
             if now >= next_watch:
                 next_watch = now + WATCH_EVERY_S
@@ -187,7 +198,7 @@ class Load:
                 self.stuck = self._look_for_stuck(now)
             self._display.tick(now, robots, self.figures, self.options.orders)
             if self.stuck or (not robots.orders and robots.placed >= self.options.orders):
-                return
+                break
             if many and self.options.rate is None:
                 await asyncio.sleep(BEAT_S)
             records = await listener.hear(self._wait_ms(now))
@@ -196,16 +207,31 @@ class Load:
             robots.time = time_now()
             if records and robots.hear(records, now):
                 self._progress_at = now
+            if self.watch:
+                self.watch.hear(records)
+        if self.watch:
+            await self._hear_last_words(listener, self.watch)
+
+    async def _hear_last_words(self, listener: Listener, watch: Watch) -> None:
+        """An order's end may be heard before what other services said of it earlier."""
+        end = time.monotonic() + LAST_WORDS_S
+        while (records := await listener.hear(WAIT_MS)) and time.monotonic() < end:
+            watch.hear(records)
 
     def _place(self, now: float) -> None:
         robots, options = self.robots, self.options
         room = min(options.most_under_way - robots.busy, options.orders - robots.placed)
         if options.rate is not None:
             room = min(room, int((now - self.figures.began_at) * options.rate) + 1 - robots.placed)
-        if room > 0:
+        if room <= 0:
+            return
+        if self._cast and self.watch:
+            for kind, basket, tail in islice(self._cast, room):
+                self.watch.placed(robots.place(basket, tail, now), kind, basket.account, basket.pieces)
+        else:
             for basket in islice(self._baskets, room):
                 robots.place(basket, self._chooser.next(), now)
-            self._progress_at = now
+        self._progress_at = now
 
     def _wait_ms(self, now: float) -> int:
         rate = self.options.rate
@@ -219,6 +245,8 @@ class Load:
         patience_s = PATIENCE_S
         if steps[Step.AWAITING_PAYMENT]:
             patience_s += settings.payment_window_s
+        if steps[Step.IN_REVIEW]:
+            patience_s += settings.review_window_s
         if steps[Step.DELIVERED]:
             patience_s += settings.after_sales_window_s
         if steps[Step.SHORT_UNCALLED]:

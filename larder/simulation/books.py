@@ -230,10 +230,17 @@ def _tickets(rows: Rows) -> Iterator[tuple[Any, ...]]:
 
 def _screenings(rows: Rows) -> Iterator[tuple[Any, ...]]:
     timers = _timers(rows, "risk")
+    rules = {row["version"]: row["rules"] for row in rows["risk.rule_sets"]}
     for s in rows["risk.screenings"]:
-        r = s["review"]
+        r, seen = s["review"], s["seen"]
         review = (r.due_at, r.decided_at, r.verdict, r.decided_by) if r else (None,) * 4
-        yield s["order_id"], s["phase"], s["account"], *review, timers.get(s["order_id"], "")
+        claim = (r.claimed_by, r.claimed_until) if r else (None, None)
+        spoke = (_text(seen.spoke), rules.get(seen.rules_version)) if seen.spoke else (None, None)
+        about = (seen.verdict, r.reason if r else s["reason"], seen.score)
+        yield (
+            *(s["order_id"], s["phase"], s["account"], *review, timers.get(s["order_id"], ""), *claim, *about, *spoke),
+            False,
+        )
 
 
 _SOURCES: dict[str, Callable[[Rows], Iterator[tuple[Any, ...]]]] = {

@@ -24,10 +24,16 @@ from shared.contracts.logistics import (
 from shared.contracts.order import CancelOrder, Delivery, OrderPaid, OrderPayable, PayOrder, PlaceOrder
 from shared.runtime.envelope import Delivery as Record
 
-ORDERS = (8, 15)
+ORDERS = (9, 17)
 """Least and most orders of an evening."""
+ACCOUNTS = (2, 5, 5)
+"""How many people they are of, by evening."""
 PLACING_S = 15.0
-"""All baskets are placed within this time: they meet at the shelf."""
+"""Most baskets are placed within this time: they meet at the shelf."""
+LATER = (0.0, 0.15, 0.4)
+"""How many are not, by evening."""
+LATER_S = 2_000.0
+"""They are placed within this time: what became of others is known by then."""
 OTHER_METHODS = (
     "tok_declined",
     "tok_declined",
@@ -90,6 +96,8 @@ class Customers:
         self.plans: dict[str, Plan] = {}
         desk.around.log.watch(OrderPayable.TYPE, self._pay)
         self.regret = desk.dice.choice(REGRETS)
+        self.accounts = desk.dice.choice(ACCOUNTS)
+        self.later = desk.dice.choice(LATER)
         self.usual = desk.dice.choice(USUAL_METHODS)
         for event in NEWS if self.regret else ():
             desk.around.log.watch(event.TYPE, self._maybe_regret)
@@ -101,9 +109,9 @@ class Customers:
 
     def _plan(self, order_id: str) -> None:
         dice, desk = self.dice, self.desk
-        account = f"a-{dice.randint(0, 4)}"
+        account = f"a-{dice.randrange(self.accounts)}"
         actor = f"customer:{account}"
-        placed_s = dice.random() * PLACING_S
+        placed_s = dice.random() * (PLACING_S if dice.random() >= self.later else LATER_S)
         order = PlaceOrder(order_id=order_id, account=account, **self._basket(), **self._place(), **self._extras())
         desk.send(order, actor, after_s=placed_s)
         if dice.random() < 0.08:
@@ -161,7 +169,7 @@ class Customers:
             extras["slot"] = dice.choice(self.slots)
         elif dice.random() < 0.03:
             extras["slot"] = _odd_slot(dice)
-        if dice.random() < 0.3:
+        if dice.random() < 0.5:
             extras["device"] = f"d-{dice.randint(0, 3)}"
         if dice.random() < 0.05:
             extras["expected_total"] = 1

@@ -65,6 +65,8 @@ class Database:
         self._fact_kinds = decider.facts
         self.master_data = master_data
         """How often what people write has changed."""
+        self.listed: dict[type, Callable[[Any], None]] = {}
+        """Records that go where people write, too."""
 
     def answer_facts(self, facts: Facts) -> None:
         """Facts that are made of what this very database holds."""
@@ -92,6 +94,9 @@ class Database:
             self.writers.setdefault(key, set()).add(shard)
         for kind, records in commit.records.items():
             self.records.setdefault(kind, []).extend(records)
+            if put := self.listed.get(kind):
+                for record in records:
+                    put(record)
         for timer, due in commit.timers.items():
             if due is None:
                 self.timers.pop(timer, None)

@@ -7,8 +7,11 @@ databases can say the same; lines are lists instead of JSON. What only the simul
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
+
+import msgspec
 
 from larder.simulation.clock import NOON
 from larder.simulation.database import Database
@@ -19,6 +22,8 @@ from services.inventory.state import Document, Movement
 from services.logistics.state import StepBack
 from services.order.state import Amendment, Basket, Paper, TimelineEntry
 from services.payment.state import Contradiction, JournalEntry
+from services.risk.state import Entered
+from shared.contracts.topics import ACTIVITY
 from shared.runtime.table import Key
 
 Row = dict[str, Any]
@@ -58,6 +63,7 @@ RECORDS: dict[type, str] = {
     StepBack: "logistics.steps_back",
     TicketStep: "aftersales.ticket_steps",
     Rating: "aftersales.ratings",
+    Entered: "risk.entered",
 }
 """The table of each kind of record."""
 
@@ -72,6 +78,10 @@ def rows_of(world: World) -> Rows:
             rows[RECORDS[kind]] += [_plain(record) for record in records]
         rows |= _runtime_rows(service, database)
     rows["risk.reviews"] = [row for row in rows["risk.screenings"] if row["review"]]
+    rows["risk.rule_sets"] = [
+        {"version": r.version, "rules": msgspec.json.encode({"rules": r.rules, "levels": r.levels}).decode()}
+        for r in world.shop.rule_sets
+    ]
     rows |= _gateway_rows(world)
     rows |= _log_rows(world)
     rows["people.sent"] = [
@@ -80,12 +90,17 @@ def rows_of(world: World) -> Rows:
             "type": sent.message.TYPE,
             "subject": sent.message.subject,
             "body": sent.message,
+            "actor": sent.actor,
             "at": None if sent.at_us is None else NOON + timedelta(microseconds=sent.at_us),
         }
         for sent in world.desk.sent.values()
     ]
     # Of money for an order that never was, the gateway's word is as wrong as any lie.
     rows["people.untrue"] = [_plain(told) for told in (*world.liar.lies, *world.liar.nobodys)]
+    told = sum((counter.told for counter in world.counters), Counter[str]())
+    # A log that has lost its end may have kept something from whoever counts it.
+    are_whole = not (told["lost"] or world.power_went)
+    rows["people.signals"] = [{"are_whole": are_whole, "in_order": not told["late"]}]
     rows["people.prices"] = [{"at": at, "spu": spu, "price": price} for at, spu, price in world.shop.changes]
     rows["people.poison"] = [
         {"service": service, "topic": topic, "kafka_partition": partition, "kafka_offset": offset, "codes": codes}
@@ -192,6 +207,17 @@ def _log_rows(world: World) -> Rows:
             for _, records in places
             for d in records
             if d.type in ("CommandAccepted", "CommandRefused")
+        ],
+        "log.activity": [
+            entry | {"type": type_}
+            for type_, body in {
+                d.id: (d.type, d.value)
+                for (topic, _), records in places
+                if topic == ACTIVITY
+                for d in records
+                if d.link
+            }.values()
+            for entry in msgspec.json.decode(body or b"")["entries"]
         ],
         "log.parked": [
             {"id": d.id, "service": topic.split(".")[0], "body": d.value}

@@ -1,4 +1,4 @@
-"""What people have written straight into the tables: products, stores, the blocklist, the switch."""
+"""What people have written straight into the tables: products, stores, the blocklist, the switch, the rules."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Any, NamedTuple
 from larder.simulation.database import Database
 from services.inventory.state import LOCK, Movement, Phase
 from services.order.state import Product, StoreFact
-from services.risk.state import Blocked
+from services.risk.rules import RuleSet
+from services.risk.state import Blocked, Entered
 from shared.runtime.table import Key
+
+PSEUDONYMS = b"of an evening"
+"""The key of the hashes of devices and addresses."""
 
 
 class Area(NamedTuple):
@@ -33,6 +37,8 @@ class Shop:
     not_accepting: set[str] = field(default_factory=set)
     blocklist: dict[tuple[str, str], Blocked] = field(default_factory=dict)
     risk_is_on: bool = True
+    rule_sets: list[RuleSet] = field(default_factory=list)
+    """Every version of the rules that people wrote, the one in force last."""
     version: int = 0
     """How often any of it has changed."""
     changes: list[tuple[datetime, str, int]] = field(default_factory=list)
@@ -43,6 +49,16 @@ class Shop:
         self.version += 1
         self.prices[spu] = price
         self.changes.append((now, spu, price))
+
+    def enter(self, entry: Entered) -> None:
+        """A review puts something on the blocklist."""
+        self.version += 1
+        self.blocklist[entry.kind.value, entry.value] = Blocked(entry.treatment, entry.reason, entry.until)
+
+    def set_rules(self, rules: RuleSet) -> None:
+        """From now on orders are screened by these."""
+        self.version += 1
+        self.rule_sets.append(rules)
 
     def order_fact(self, key: Key, now: datetime) -> Any:
         """A fact of the order service."""
@@ -83,8 +99,12 @@ def risk_fact(shop: Shop, risk: Database, key: Key, now: datetime) -> Any:
             return shop.blocklist.get((key[1], key[2]))
         case "conduct":
             return risk.states.get(key)
+        case "rules":
+            return shop.rule_sets[-1] if shop.rule_sets else None
+        case "pseudonyms":
+            return PSEUDONYMS
         case _:
-            return None  # the delivered rules, and pseudonyms without a key
+            raise LookupError(f"nobody writes {key}")
 
 
 def no_facts(key: Key, now: datetime) -> Any:

@@ -7,10 +7,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from larder.simulation.clock import NOON
 from larder.simulation.people import Desk
 from larder.simulation.road import Road
 from larder.simulation.shop import Shop
+from services.risk.rules import DELIVERED, SIGNALS, Levels, Rule, RuleSet
 from services.risk.state import Blocked, Kind, Treatment
 from shared.contracts.base import Message, Slot
 from shared.contracts.inventory import AdjustStock, ReceiveGoods
@@ -29,7 +32,7 @@ from shared.contracts.logistics import (
     StartPicking,
 )
 from shared.contracts.order import OrderPaid
-from shared.contracts.risk import DecideReview, OrderReferred
+from shared.contracts.risk import ClaimReview, DecideReview, OrderReferred, ReleaseReview
 from shared.contracts.texts import normal_form
 from shared.runtime.envelope import Delivery as Record
 
@@ -37,6 +40,12 @@ EVENING_S = 900.0
 """Prices, shelves and lists change within this time."""
 PLACING_TIME_S = 15.0
 """Changes are most trying while baskets are placed."""
+ANALYSTS = ("risk_analyst:ra-1", "risk_analyst:ra-2")
+STRICT = 0.7
+"""The share of evenings that begin with rules of their own."""
+SOON = ("orders", "cancels", "expiries", "device_orders", "device_accounts", "address_orders")
+"""Signals that every evening has something of."""
+LEVELS = (Levels(30, 100, 200), Levels(20, 45, 70), Levels(restrict=5), Levels(refer=20), Levels())
 VERDICTS: tuple[Literal["clear", "restrict", "refuse"], ...] = ("clear", "restrict", "refuse")
 STEPS: dict[type[Message], tuple[str, Callable[..., Message]]] = {
     FulfilmentQueued: ("picker:", StartPicking),
@@ -77,7 +86,15 @@ class Staff:
                 self._adjust(store, dice.random() * dice.choice((4 * PLACING_TIME_S, EVENING_S)))
             if self.slots and dice.random() < 0.3:
                 self._set_slots(store, dice.random() * EVENING_S, (0, 1, 3))
-        for change in (self._change_price, self._change_blocklist, self._turn_switch, self._open_or_shut):
+        if dice.random() < STRICT:
+            self._change_rules()
+        for change in (
+            self._change_price,
+            self._change_blocklist,
+            self._turn_switch,
+            self._change_rules,
+            self._open_or_shut,
+        ):
             for _ in range(dice.choice((0, 0, 1, 2))):
                 self.desk.after(dice.random() * dice.choice((PLACING_TIME_S, EVENING_S)), change)
         for _ in range(dice.choice((0, 1, 3))):
@@ -141,12 +158,27 @@ class Staff:
     # -- risk ------------------------------------------------------------------------------------------------------
 
     def _review(self, record: Record) -> None:
+        """Up to two analysts at once: they claim it or forget to, let go of it, and decide it, whoever has it."""
         dice = self.dice
+        about: dict[str, Any] = {"order_id": record.subject, "account": self._accounts.get(record.subject, "a-0")}
         for _ in range(dice.choice((0, 1, 1, 2))):
-            verdict = dice.choice(VERDICTS)
-            account = self._accounts.get(record.subject, "a-0")
-            review = DecideReview(order_id=record.subject, account=account, verdict=verdict)
-            self.desk.send(review, "risk_analyst:", after_s=dice.choice((1.0, 60.0, 1000.0)) * dice.random())
+            person = dice.choice(ANALYSTS)
+            after_s = dice.choice((1.0, 60.0, 1000.0)) * dice.random()
+            if dice.random() < 0.6:
+                self.desk.send(ClaimReview(**about), person, after_s=after_s * dice.random())
+            if dice.random() < 0.2:
+                self.desk.send(ReleaseReview(**about), dice.choice(ANALYSTS), after_s=after_s * dice.random())
+            decision = DecideReview(**about, verdict=dice.choice(VERDICTS), **self._block())
+            self.desk.send(decision, person, after_s=after_s)
+
+    def _block(self) -> dict[str, Any]:
+        """What of the order goes on the blocklist."""
+        dice = self.dice
+        if dice.random() < 0.6:
+            return {}
+        until = NOON + timedelta(seconds=dice.random() * 2 * EVENING_S) if dice.random() < 0.4 else None
+        block = tuple(dice.sample(tuple(Kind), dice.randint(1, 3)))
+        return {"block": block, "treatment": dice.choice(tuple(Treatment)), "until": until}
 
     def know_account(self, order_id: str, account: str) -> None:
         """The analyst's page shows whose order it is."""
@@ -172,6 +204,24 @@ class Staff:
     def _turn_switch(self) -> None:
         self.shop.version += 1
         self.shop.risk_is_on = not self.shop.risk_is_on
+
+    def _change_rules(self) -> None:
+        """Rules that speak before an evening is over, some of them switched off; or those that larder comes with."""
+        dice, version = self.dice, len(self.shop.rule_sets) + 1
+        if version > 1 and dice.random() < 0.3:
+            self.shop.set_rules(replace(DELIVERED, version=version))
+            return
+        rules: dict[str, Rule] = {}
+        for signal in sorted({*dice.sample(SIGNALS, 3), *dice.sample(SOON, 2)}):
+            rules[signal] = Rule(
+                signal,
+                threshold=dice.choice((1, 1, 1, 2, 3)),
+                window_s=dice.choice((30, 2_000, 86_400)),
+                weight=dice.choice((10, 25, 40, 80, -15)),
+                treatment=dice.choice((None, *Treatment)),
+                enabled=dice.random() < 0.85,
+            )
+        self.shop.set_rules(RuleSet(version, rules, dice.choice(LEVELS)))
 
     # -- the office ------------------------------------------------------------------------------------------------
 

@@ -71,3 +71,35 @@ class Weather:
         weather.outages = dice.choice((0, 1, 2, 4))
         weather.lies = dice.choice((0, 2, 8))
         return weather
+
+
+@dataclass(slots=True)
+class SignalWeather:
+    """What may go wrong with signals. Rates are probabilities per pack; `stops`, `restarts` and `garbage` are purses
+    of one partition."""
+
+    late: float = 0.0
+    doubled: float = 0.0
+    lost: float = 0.0
+    stops: int = 0
+    restarts: int = 0
+    garbage: int = 0
+
+    @classmethod
+    def of(cls, dice: Random) -> SignalWeather:
+        """Two evenings in three are honest: rules must have something to speak about."""
+        if dice.random() < 0.67:
+            return cls()
+        return cls(
+            late=dice.choice((0.0, 0.1, 0.5)),
+            doubled=dice.choice((0.0, 0.1, 0.5)),
+            lost=dice.choice((0.0, 0.05, 0.3)),
+            stops=dice.randint(0, 2),
+            restarts=dice.randint(0, 2),
+            garbage=dice.randint(0, 4),
+        )
+
+    @property
+    def is_honest(self) -> bool:
+        """All that was counted is told."""
+        return self == SignalWeather()

@@ -8,13 +8,34 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from larder.audit.life import summed as lines
 from larder.audit.report import Report
 from larder.simulation.books import place_of
+from larder.simulation.clock import NOON
 from larder.simulation.rows import Rows
+from shared.contracts.risk import HAPPENINGS_MAX
+from shared.contracts.texts import normal_form
 from shared.contracts.topics import SERVICES
+from shared.runtime.decider import Windows
+
+CLAIM = timedelta(seconds=Windows().claim_s)
+"""How long a review is somebody's."""
+COUNTED = {
+    "delivered": "deliveries",
+    "cancelled": "cancels",
+    "cancelled_after_payment": "cancels_after_payment",
+    "expired": "expiries",
+    "unreachable": "unreachables",
+    "declined": "declines",
+    "rated_low": "low_ratings",
+}
+"""Deeds that signals count."""
+SEEN_AS = {"account": "orders", "device": "device_orders", "address": "address_orders"}
+"""And orders, of whom they are told to."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Broken = tuple[str, str, str]
 """A rule, what it is about (mostly an order), and what was found."""
@@ -31,6 +52,10 @@ def hear_witnesses(rows: Rows, report: Report) -> None:
         priced_as_told,
         paid_in_time,
         lies_are_kept,
+        orders_are_seen_once,
+        conducts_are_counted,
+        claims_are_kept,
+        blocks_are_entered,
     ):
         for name, subject, found in rule(rows):
             report.add(name, (subject,), found)
@@ -179,3 +204,87 @@ def lies_are_kept(rows: Rows) -> Iterator[Broken]:
     for (one, why), times in kept.items():
         if times > 1:
             yield ("lies_are_kept", one[0], f"{one}: kept {times} times as {why}")
+
+
+def orders_are_seen_once(rows: Rows) -> Iterator[Broken]:
+    """Each order that was screened is told once to its account, and to its device and its address where it has one."""
+    told: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for entry in rows["log.activity"]:
+        if entry["type"] == "OrdersSeen":
+            told[entry["order_id"]].append((entry["about"], entry["subject"]))
+    for screening in rows["risk.screenings"]:
+        facts = screening["seen"].facts
+        by = (("account", screening["account"]), ("address", facts.address), ("device", facts.device))
+        expected = [(about, subject) for about, subject in by if subject]
+        if sorted(told.pop(screening["order_id"], [])) != expected:
+            yield ("orders_are_seen_once", screening["order_id"], f"to be told to {expected}")
+    for order_id, some in told.items():
+        yield ("orders_are_seen_once", order_id, f"never screened, and told to {some}")
+
+
+def conducts_are_counted(rows: Rows) -> Iterator[Broken]:
+    """Where nothing of what was counted is lost, risk knows of everybody what the log says: the newest that they did,
+    however late some of it was told, and where nothing was, how often they did what."""
+    weather = rows["people.signals"][0]
+    if not weather["are_whole"]:
+        return
+    counted: dict[tuple[str, str], dict[str, set[Any]]] = defaultdict(lambda: defaultdict(set))
+    newest: dict[tuple[str, str], int] = defaultdict(int)
+    for e in rows["log.activity"]:
+        is_order = e["type"] == "OrdersSeen"
+        who: tuple[str, str] = (e["about"], e["subject"]) if is_order else ("account", e["account"])
+        at = _milliseconds(e["at"])
+        signal = SEEN_AS[who[0]] if is_order else COUNTED.get(e["deed"])
+        if signal is None:
+            continue
+        newest[who] = max(at, newest[who])
+        counted[who][signal].add((at, e["order_id"]))
+        if is_order and who[0] != "account":
+            counted[who][f"{who[0]}_accounts"].add(e["account"])
+    known = {(c["about"], c["subject"]): c for c in rows["risk.conducts"]}
+    for who in sorted(newest.keys() | known.keys()):
+        known_at, counts = (known[who]["at"], known[who]["counts"]) if who in known else (0, {})
+        expected = {signal: min(len(some), HAPPENINGS_MAX) for signal, some in counted[who].items()}
+        told = {signal: len(some) for signal, some in counts.items()}
+        if known_at != newest[who] or (weather["in_order"] and told != expected):
+            found = f"{who[0]}: until {newest[who]} {expected}, known until {known_at} {told}"
+            yield ("conducts_are_counted", who[1], found)
+
+
+def _milliseconds(moment: str) -> int:
+    return (datetime.fromisoformat(moment) - EPOCH) // timedelta(milliseconds=1)
+
+
+def claims_are_kept(rows: Rows) -> Iterator[Broken]:
+    """Nobody does anything to a review that is somebody else's, and only of such a one is anybody told so."""
+    sent = {s["id"]: s for s in rows["people.sent"] if s["type"] in ("ClaimReview", "ReleaseReview", "DecideReview")}
+    claims: dict[str, tuple[str, datetime]] = {}
+    for answer in rows["risk.answers"]:  # in the order in which they were given
+        if (command := sent.get(answer["id"])) is None:
+            continue
+        order_id, actor = command["subject"], command["actor"]
+        holder, until = claims.get(order_id, ("", NOON))
+        is_anothers = holder != actor and answer["at"] < until
+        if (is_anothers and answer["accepted"]) or (not is_anothers and answer["code"] == "review_claimed"):
+            what = f"{command['type']} of {actor}: {answer['code'] or 'done'}"
+            yield ("claims_are_kept", order_id, f"{what}, and it was {holder or 'nobody'}'s until {until}")
+        if answer["accepted"]:
+            claims[order_id] = (actor, answer["at"] + CLAIM if command["type"] == "ClaimReview" else NOON)
+
+
+def blocks_are_entered(rows: Rows) -> Iterator[Broken]:
+    """What a decided review puts on the blocklist is put there, once, and nothing else is."""
+    decided = {answer["id"] for answer in rows["risk.answers"] if answer["accepted"]}
+    screenings = {s["order_id"]: s for s in rows["risk.screenings"]}
+    expected = Counter[Any]()
+    for sent in rows["people.sent"]:
+        if sent["type"] == "DecideReview" and sent["id"] in decided:
+            screening, asked = screenings[sent["subject"]], sent["body"]
+            values = {about: getattr(screening["review"], about) for about in ("device", "address")}
+            for about in asked.block:
+                if value := {**values, "account": screening["account"]}[about]:
+                    expected[about, normal_form(value), asked.treatment, asked.until, sent["actor"]] += 1
+    entered = Counter((e["kind"], e["value"], e["treatment"], e["until"], e["by"]) for e in rows["risk.entered"])
+    for entry in expected.keys() | entered.keys():
+        if expected[entry] != entered[entry]:
+            yield ("blocks_are_entered", entry[1], f"{entry}: asked {expected[entry]} times, entered {entered[entry]}")

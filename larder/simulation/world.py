@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from random import Random
@@ -22,14 +23,16 @@ from larder.simulation.poison import Poisoner
 from larder.simulation.power import DARK_S, OUTAGES, adopt_what_is_shorter, lose_ends
 from larder.simulation.road import Road
 from larder.simulation.shop import Area, Shop, holders, no_facts, risk_fact
+from larder.simulation.signals import Counter
 from larder.simulation.staff import EVENING_S, Staff
-from larder.simulation.weather import OUTAGE_S, Weather
+from larder.simulation.weather import OUTAGE_S, SignalWeather, Weather
 from services.aftersales.decider import DECIDER as AFTERSALES
 from services.inventory.decider import DECIDER as INVENTORY
 from services.logistics.decider import DECIDER as LOGISTICS
 from services.order.decider import DECIDER as ORDER
 from services.payment.decider import DECIDER as PAYMENT
 from services.risk.decider import DECIDER as RISK
+from services.risk.state import Entered
 from shared.contracts.base import Slot
 from shared.contracts.topics import ALL_TOPICS, SERVICES
 from shared.runtime.decider import Windows
@@ -56,7 +59,7 @@ class World:
         self.around = Around(self.clock, self.log, weather, self.weather_dice)
         self.shop = Shop(
             areas={f"s-{n}": Area(n, n + 0.9) for n in range(dice.randint(1, 3))},
-            risk_is_on=dice.random() < 0.7,
+            risk_is_on=dice.random() < 0.85,
         )
         for number in range(dice.randint(2, 4)):
             self.shop.set_price(f"spu-{number}", dice.choice((100, 100, 110, 250, 999)), self.clock.now)
@@ -65,15 +68,22 @@ class World:
         self.databases = {s: Database(DECIDERS[s], facts.get(s, no_facts), lambda: self.shop.version) for s in SERVICES}
         self.databases["inventory"].answer_facts(partial(holders, self.databases["inventory"]))
         self.databases["risk"].answer_facts(partial(risk_fact, self.shop, self.databases["risk"]))
+        self.databases["risk"].listed[Entered] = self.shop.enter
         self.gateway = Gateway(self.around, self.desk.report_money)
         self.owners: dict[tuple[str, int], Owner] = {}
         self.everybody: list[Owner] = []
         self._dark = False
+        self.power_went = False
         self.liar = Liar(self.desk, self.gateway, [])
         self.slots = _slots(dice)
         for topic in ALL_TOPICS:
             for partition in range(weather.shards):
                 self.log.add_place((topic, partition))
+        signal_dice = Random(f"signals {seed}")
+        self.signal_weather = SignalWeather.of(signal_dice)
+        self.counters = [
+            Counter(self.desk, n, replace(self.signal_weather), signal_dice) for n in range(weather.shards)
+        ]
         self._claim_all()
 
     def _post(self, service: str, number: int) -> Post:
@@ -116,7 +126,7 @@ class World:
         self.owners[service, number].stand_still(seconds)
 
     def _power_goes(self) -> None:
-        self._dark = True
+        self._dark = self.power_went = True
         for owner in self.everybody:
             owner.lose_power()
         lose_ends(self.log, self.databases, self.power_dice)

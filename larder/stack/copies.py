@@ -15,7 +15,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 from larder.stack.errors import StackError
-from shared.contracts.topics import ALL_TOPICS
+from shared.contracts.topics import MADE_TOPICS
 from shared.runtime.broker import MIN_IN_SYNC
 
 COPIES = 3
@@ -85,7 +85,7 @@ async def look(client: AIOKafkaAdminClient) -> Cluster:
     """Looks at the copies of larder's topics that are there."""
     found = await partitions_of(client)
     brokers = {broker["node_id"] for broker in (await client.describe_cluster())["brokers"]}
-    there = {name: found[name] for name in ALL_TOPICS if name in found}
+    there = {name: found[name] for name in MADE_TOPICS if name in found}
     settings = await _settings(client, there, (MIN_IN_SYNC, UNCLEAN))
     return Cluster(
         brokers=len(brokers.union(*(partition["replicas"] for those in there.values() for partition in those))),
@@ -107,7 +107,7 @@ async def look(client: AIOKafkaAdminClient) -> Cluster:
 async def ensure_min_in_sync(client: AIOKafkaAdminClient) -> list[str]:
     """Sets it where three copies acknowledge with less, unless somebody set it on the topic; returns those topics."""
     found = await partitions_of(client)
-    of_three = [name for name in ALL_TOPICS if name in found and fewest(found[name], "replicas") >= COPIES]
+    of_three = [name for name in MADE_TOPICS if name in found and fewest(found[name], "replicas") >= COPIES]
     if not of_three:
         return []  # a broker of one need not even know the request
     needed = min_in_sync_of(COPIES)

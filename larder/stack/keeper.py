@@ -16,7 +16,7 @@ from larder.stack.disk import disk_of, until_space
 from larder.stack.errors import StackError
 from larder.stack.home import Home
 from larder.stack.process import Program
-from shared.settings import SERVICES
+from shared.settings import PROCESSES
 
 Say = Callable[[str], None]
 
@@ -86,7 +86,7 @@ class Keeper:
             raise StackError(why, self.program.log)
         was_quick = self._quick_deaths > 0
         await self._pause(f"{name} (pid {pid}) died with {_told(code)}")
-        if was_quick and name in SERVICES:
+        if was_quick and name in PROCESSES:
             await self.household.parts_answer()
 
     async def _pause(self, what: str) -> None:
@@ -94,7 +94,7 @@ class Keeper:
         pause_s = min(0.5 * 2**over, LONGEST_PAUSE_S) if over else 0
         disk = disk_of(self.household.home)
         # A service may well live without the disk; the parts take long to find out that they cannot.
-        if disk.is_full and (self._quick_deaths or self.program.name not in SERVICES):
+        if disk.is_full and (self._quick_deaths or self.program.name not in PROCESSES):
             self.household.say(f"{what}; {disk} (it is tried every {LONGEST_PAUSE_S:g} s at least)")
             if await until_space(self.household.home, LONGEST_PAUSE_S):
                 self._quick_deaths = 0

@@ -8,7 +8,7 @@ from typing import Any
 from larder.stack.disk import disk_of
 from larder.stack.home import Home, write_private
 from larder.stack.process import Identity
-from shared.settings import SERVICES, Settings
+from shared.settings import PROCESSES, Settings
 
 PROBE_PATIENCE_S = 3
 
@@ -103,7 +103,7 @@ async def status(home: Home, settings: Settings) -> dict[str, Any]:
         identity = stack.processes.get(name)
         return identity.pid if identity and identity.alive() else None
 
-    ports = {name: settings.port(name) for name in SERVICES}
+    ports = {name: settings.port(name) for name in PROCESSES}
     codes = await asyncio.gather(
         *(http_status(settings.host, port, "/readyz") for name, port in ports.items() if pid(name))
     )

@@ -23,7 +23,7 @@ from larder.stack.postgres import Postgres
 from larder.stack.process import Identity, Program, bury, wait_until
 from larder.stack.state import Stack, http_status
 from larder.stack.topics import acknowledge_by_two, ensure_topics
-from shared.settings import SERVICES, WINDOWS, Settings
+from shared.settings import PROCESSES, SERVICES, SIGNALS, WINDOWS, Settings
 
 Say = Callable[[str], None]
 
@@ -122,9 +122,9 @@ class Supervisor:
         if made:
             self.say(f"made {len(made)} topics with {settings.shards} partition{'s' * (settings.shards > 1)} each")
         await acknowledge_by_two(settings.bootstrap(), self.say)
-        for service in SERVICES:
-            self._keep(Keeper(self._service(service), self))
-        await asyncio.gather(*(self._until_ready(settings, service) for service in SERVICES))
+        for name in PROCESSES:
+            self._keep(Keeper(self._service(name), self))
+        await asyncio.gather(*(self._until_ready(settings, name) for name in PROCESSES))
         self._stack.ready = True
         self._stack.write(self.home)
         self._begin("the disk and stack.json", keep("the disk and stack.json", self._look, self.say))
@@ -143,7 +143,7 @@ class Supervisor:
 
     def _check_service_ports(self) -> None:
         host = self._settings.host
-        busy = [name for name in SERVICES if not port_is_free(self._settings.port(name), host)]
+        busy = [name for name in PROCESSES if not port_is_free(self._settings.port(name), host)]
         if busy:
             told = ", ".join(f"{self._settings.port(name)} ({name})" for name in busy)
             names = ", ".join(f"LARDER_{name.upper()}_PORT" for name in busy)
@@ -155,7 +155,7 @@ class Supervisor:
     def _settings_for_others(self, parts: Parts) -> dict[str, object]:
         """What the services and the other commands must know, and cannot from defaults."""
         own = self._settings
-        ports = {f"{name}_port": own.port(name) for name in SERVICES}
+        ports = {f"{name}_port": own.port(name) for name in PROCESSES}
         secret = {} if own.token_secret else {"token_secret_file": str(self._secret_file())}
         kafka: dict[str, object] = {"kafka": parts.broker.bootstrap, "database": parts.database}
         if parts.broker.kind == "tansu":
@@ -168,9 +168,10 @@ class Supervisor:
         return self._settings.token_secret_file or self.home.token_secret_file
 
     def _service(self, name: str) -> Program:
+        module = "services.risk.signals" if name == SIGNALS else f"services.{name}.main"
         return Program(
             name=name,
-            command=(sys.executable, "-P", "-m", f"services.{name}.main"),
+            command=(sys.executable, "-P", "-m", module),
             log=self.home.log(name),
             env={"LARDER_HOME": str(self.home.root)},
         )

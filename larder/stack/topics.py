@@ -11,11 +11,14 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, Topic
 
 from larder.stack.copies import copies_in, ensure_min_in_sync, fewest, min_in_sync_of, partitions_of
 from larder.stack.errors import StackError
-from shared.contracts.topics import ALL_TOPICS, SERVICES
+from shared.contracts.topics import CHANGELOGS, MADE_TOPICS, SERVICES, SIGNALS_GROUP
 from shared.runtime.broker import MIN_IN_SYNC
 
 PATIENCE_S = 20
 ENDS_PATIENCE_S = 5
+COMPACTED = {"cleanup.policy": "compact"}
+"""A changelog keeps the newest of each key. Kafka must not delete by age as well: Faust waits for ever for a changelog
+whose last record is gone (faust-streaming's issue 597)."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ async def cluster_id(bootstrap: str) -> str:
 
 async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
     """How many partitions each of larder's topics has; topics that are not there are left out."""
-    return {name: len(those) for name, those in (await partitions_of(client)).items() if name in ALL_TOPICS}
+    return {name: len(those) for name, those in (await partitions_of(client)).items() if name in MADE_TOPICS}
 
 
 async def ensure_topics(bootstrap: str, shards: int) -> list[str]:
@@ -87,13 +90,16 @@ async def ensure_topics(bootstrap: str, shards: int) -> list[str]:
                 f"LARDER_SHARDS is {shards}, but {named} partitions. Keys would move between shards: set LARDER_SHARDS "
                 "to what is there, or start with an empty LARDER_HOME"
             )
-        missing = [name for name in ALL_TOPICS if name not in there]
+        missing = [name for name in MADE_TOPICS if name not in there]
         if missing:
             copies = copies_in(len((await client.describe_cluster())["brokers"]))
             needed = min_in_sync_of(copies)
             # Where one is enough, what the brokers have of themselves is left to whoever runs them.
             configs = {MIN_IN_SYNC: str(needed)} if needed > 1 else {}
-            new = [NewTopic(name, shards, copies, topic_configs=configs) for name in missing]
+            new = [
+                NewTopic(name, shards, copies, topic_configs=configs | (COMPACTED if name in CHANGELOGS else {}))
+                for name in missing
+            ]
             answer = await client.create_topics(new)
             for name, code, *why in answer.topic_errors:
                 error = for_code(code)
@@ -114,7 +120,7 @@ async def acknowledge_by_two(bootstrap: str, say: Callable[[str], None]) -> None
 async def _until_led(client: AIOKafkaAdminClient, shards: int) -> None:
     """A topic just made has no leader for a moment; whoever writes to it then waits for long."""
     for _ in range(PATIENCE_S * 20):
-        described = await client.describe_topics(list(ALL_TOPICS))
+        described = await client.describe_topics(list(MADE_TOPICS))
         if all(
             topic["error_code"] == 0
             and len(topic["partitions"]) == shards
@@ -129,11 +135,11 @@ async def _until_led(client: AIOKafkaAdminClient, shards: int) -> None:
 async def news(bootstrap: str) -> list[TopicNews]:
     """What the broker knows of larder's topics, and how far the services' consumer groups are behind."""
     async with admin(bootstrap) as client:
-        found = {name: those for name, those in (await partitions_of(client)).items() if name in ALL_TOPICS}
+        found = {name: those for name, those in (await partitions_of(client)).items() if name in MADE_TOPICS}
         partitions = [TopicPartition(name, n) for name, those in found.items() for n in range(len(those))]
         ends = await _end_offsets(bootstrap, partitions)
         lags: dict[str, dict[str, int]] = {name: {} for name in found}
-        for group in SERVICES:
+        for group in (*SERVICES, SIGNALS_GROUP):
             try:
                 committed_offsets = await client.list_consumer_group_offsets(group)
             except GroupCoordinatorNotAvailableError:  # no group has ever committed anything to this broker
@@ -151,7 +157,7 @@ async def news(bootstrap: str) -> list[TopicNews]:
             copies=fewest(found[name], "replicas"),
             in_sync=fewest(found[name], "isr"),
         )
-        for name in ALL_TOPICS
+        for name in MADE_TOPICS
         if name in found
     ]
 

@@ -205,6 +205,12 @@ def release_as_wished(order: Order, m: PaymentDeclined | PaymentGivenUp, c: Cont
     return _release(order, order.reason)
 
 
+def release_after_decline(order: Order, m: PaymentDeclined, c: Context) -> Change:
+    """As above; and risk hears of the card."""
+    changes, said = release_as_wished(order, m, c)
+    return changes, (*said, acted(order, "declined", c))
+
+
 def refund_as_wished(order: Order, m: PaymentTaken, c: Context) -> Change:
     """The money came after the wish to cancel: everything goes back. The hold is given back on the same link."""
     changes, said = book_payment(order, m)
@@ -433,6 +439,8 @@ def _deed(order: Order, reason: str) -> Deed:
     """What risk hears of an order that ended so."""
     if reason == CANCELLED_BY_CUSTOMER:
         return "cancelled_after_payment" if order.paid else "cancelled"
+    if reason == SLOT_OVER and order.payable_until:
+        return "expired"  # it could be paid until then
     return DEEDS.get(reason, "ended")
 
 

@@ -283,7 +283,7 @@ SALES_ORDER = Table(
                 **_UNDER_WAY,
                 **_HELD,
                 PaymentTaken: to(Phase.REFUNDING, back.refund_as_wished),
-                PaymentDeclined: to(Phase.RELEASING, back.release_as_wished),
+                PaymentDeclined: to(Phase.RELEASING, back.release_after_decline),
                 PaymentGivenUp: to(Phase.RELEASING, back.release_as_wished),
             },
             Phase.DEDUCTING: {

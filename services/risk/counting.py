@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zlib import crc32
 
 from msgspec import Struct, field
@@ -27,7 +27,9 @@ from shared.contracts.risk import (
     Signal,
 )
 
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)  # floats would move moments
 TAG_BITS = 20
+TAG = (1 << TAG_BITS) - 1
 SIGNAL_OF: Mapping[str, Signal] = {
     "delivered": "deliveries",
     "cancelled": "cancels",
@@ -45,6 +47,9 @@ SEEN: Mapping[str, tuple[Signal, Signal | None]] = {
 }
 """What is counted of an order that a subject sees: orders, and the accounts that they are of."""
 
+ACCOUNTS = frozenset(accounts for _, accounts in SEEN.values() if accounts)
+"""The signals that have one happening for each account."""
+
 
 class Tally(Struct):
     """What is known of one subject, until `at` (milliseconds since 1970): happenings by signal, the newest last, and an
@@ -52,17 +57,25 @@ class Tally(Struct):
 
     at: int = 0
     happenings: dict[str, list[int]] = field(default_factory=dict)
-    earlier: list[tuple[str, int, int, str | None, str | None, bool]] = field(default_factory=list)
+    earlier: list[tuple[str, int, int, str | None, str | None]] = field(default_factory=list)
 
 
 def milliseconds(moment: datetime) -> int:
     """Since 1970."""
-    return int(moment.timestamp() * 1000)
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def happening(at_ms: int, whose: str) -> int:
     """The number of a happening at this moment, of an order or an account."""
-    return at_ms << TAG_BITS | crc32(whose.encode()) & (1 << TAG_BITS) - 1
+    return at_ms << TAG_BITS | _tag(whose)
+
+
+def _tag(whose: str) -> int:
+    return crc32(whose.encode()) & TAG
+
+
+def _when(order: tuple[str, int, int, str | None, str | None]) -> tuple[int, str]:
+    return order[1], order[0]  # orders of one batch are screened at one moment
 
 
 def count_activity(tally: Tally, activity: Activity) -> bool:
@@ -73,8 +86,6 @@ def count_activity(tally: Tally, activity: Activity) -> bool:
     at = milliseconds(activity.at)
     if not _add(tally, signal, happening(at, activity.order_id)):
         return False
-    if activity.deed == "delivered":
-        tally.earlier = [(*order[:5], True) if order[0] == activity.order_id else order for order in tally.earlier]
     tally.at = max(tally.at, at)
     return True
 
@@ -90,8 +101,8 @@ def count_sighting(tally: Tally, sighting: Sighting) -> bool:
     else:
         insort(
             tally.earlier,
-            (sighting.order_id, at, sighting.total, sighting.device, sighting.address, False),
-            key=lambda order: order[1],
+            (sighting.order_id, at, sighting.total, sighting.device, sighting.address),
+            key=_when,
         )
         del tally.earlier[:-EARLIER_MAX]
     tally.at = max(tally.at, at)
@@ -112,14 +123,27 @@ def _add(tally: Tally, signal: Signal, number: int) -> bool:
 
 def _see_account(tally: Tally, signal: Signal, number: int) -> None:
     """An account has one happening, its newest."""
-    tag = number & (1 << TAG_BITS) - 1
     known = tally.happenings.setdefault(signal, [])
-    before = next((one for one in known if one & (1 << TAG_BITS) - 1 == tag), None)
+    before = next((one for one in known if one & TAG == number & TAG), None)
     if before is not None:
         known.remove(before)
         number = max(number, before)
     insort(known, number)
     del known[:-HAPPENINGS_MAX]
+
+
+def merged(one: Tally, other: Tally) -> Tally:
+    """What both know of a subject, as if one tally had counted all of it; neither is changed."""
+    whole = Tally(
+        max(one.at, other.at),
+        {signal: list(known) for signal, known in one.happenings.items()},
+        sorted({*one.earlier, *other.earlier}, key=_when)[-EARLIER_MAX:],
+    )
+    for signal, known in other.happenings.items():
+        add = _see_account if signal in ACCOUNTS else _add
+        for number in known:
+            add(whole, signal, number)  # type: ignore[arg-type]
+    return whole
 
 
 def forget(tally: Tally, before_ms: int) -> bool:
@@ -134,7 +158,8 @@ def forget(tally: Tally, before_ms: int) -> bool:
 
 
 def conduct(about: str, subject: str, tally: Tally) -> Conduct:
-    """What is told of a subject."""
+    """What is told of a subject. An order counts as delivered by its delivery's tag, whichever was told first."""
+    delivered = {number & TAG for number in tally.happenings.get("deliveries", ())}
     return Conduct(
         about=about,  # type: ignore[arg-type]
         subject=subject,
@@ -144,11 +169,18 @@ def conduct(about: str, subject: str, tally: Tally) -> Conduct:
             for signal, known in sorted(tally.happenings.items())
         ),
         earlier=tuple(
-            Earlier(order_id=id_, at=_moment(at), total=total, device=device, address=address, delivered=delivered)
-            for id_, at, total, device, address, delivered in tally.earlier
+            Earlier(
+                order_id=order_id,
+                at=_moment(at),
+                total=total,
+                device=device,
+                address=address,
+                delivered=_tag(order_id) in delivered,
+            )
+            for order_id, at, total, device, address in tally.earlier
         ),
     )
 
 
 def _moment(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC)
+    return _EPOCH + at_ms * _MILLISECOND

@@ -15,7 +15,7 @@ counted is heard from the stream application (`SignalsTold`), and a conduct is o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
@@ -71,7 +71,7 @@ from shared.contracts.risk import (
 from shared.contracts.texts import normal_form
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.said import CancelTimer, SetTimer
-from shared.runtime.table import IGNORE, Cell, Change, Ignored, Key, Moved, Outcome, Refused, Table, refuse, to
+from shared.runtime.table import IGNORE, Cell, Change, Ignored, Key, Moved, NoCell, Outcome, Refused, Table, refuse, to
 
 REVIEW = "review"
 """The timer that ends a review."""
@@ -82,6 +82,8 @@ RULES: Key = ("rules",)
 PSEUDONYMS: Key = ("pseudonyms",)
 """The fact that is the key of the hashes of devices and addresses: it leaves risk's database only for its worker."""
 SWITCHED_OFF = "risk_switched_off"
+AHEAD_MAX_S = 300
+"""So far may another's clock be ahead of ours."""
 WORDS = {Treatment.REFUSE: "blocked", Treatment.REFER: "referred", Treatment.RESTRICT: "restricted"}
 """The second half of a reason, as in `account_blocked`."""
 
@@ -95,12 +97,12 @@ def clear(state: Screening, found: FoundNothing, context: Context) -> Change:
 
 def restrict(state: Screening, found: FoundRestriction, context: Context) -> Change:
     """It may go on, but first paid is first served."""
-    return _found(state, found, OrderRestricted)
+    return _found(state, found, OrderRestricted(**_why(found)))
 
 
 def turn_away(state: Screening, found: FoundRefusal, context: Context) -> Change:
     """It may not go on."""
-    return _found(state, found, OrderRefused)
+    return _found(state, found, OrderRefused(**_why(found)))
 
 
 def ask_a_person(state: Screening, found: FoundReferral, context: Context) -> Change:
@@ -108,13 +110,19 @@ def ask_a_person(state: Screening, found: FoundReferral, context: Context) -> Ch
     due_at = context.now + timedelta(seconds=context.windows.review_window_s)
     total = found.seen.facts.total
     review = Review(total, found.device, found.address, found.reason, context.now, due_at)
-    changes, said = _found(state, found, OrderReferred)
+    changes, said = _found(state, found, OrderReferred(**_why(found)))
     return {**changes, "review": review}, (*said, SetTimer(state.order_id, REVIEW, due_at))
 
 
-def _found(state: Screening, found: Found, verdict: type[Verdict]) -> Change:
-    rules = tuple(spoke.name for spoke in found.seen.spoke)
-    said = verdict(order_id=state.order_id, reason=found.reason, rules=rules)
+def _why(found: Found) -> dict[str, Any]:
+    return {
+        "order_id": found.order_id,
+        "reason": found.reason,
+        "rules": tuple(spoke.name for spoke in found.seen.spoke),
+    }
+
+
+def _found(state: Screening, found: Found, said: Verdict) -> Change:
     return {"reason": found.reason, "seen": found.seen}, (said, *_sightings(state, found.seen))
 
 
@@ -384,7 +392,7 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     if type(message) is AccountsActed:
         return _note_endings(message, look, context)
     if type(message) is SignalsTold:
-        return _take_signals(message, look)
+        return _take_signals(message, look, context)
     key: Key = ("screening", message.order_id)
     state: Screening | None = look(key)
     if type(message) is ScreenOrder:
@@ -402,7 +410,14 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     return Moved(((key, moved),), said)
 
 
+def _refuse_future(latest: datetime, what: str, context: Context) -> None:
+    """What comes from the future would be newer than anything that comes for years, so it parks, alone."""
+    if latest > context.now + timedelta(seconds=AHEAD_MAX_S):
+        raise NoCell(what, "future", f"{latest:%Y-%m-%dT%H:%M:%SZ}")
+
+
 def _note_endings(m: AccountsActed, look: Look, context: Context) -> Outcome:
+    _refuse_future(max((one.at for one in m.entries), default=context.now), "endings", context)
     states: dict[Key, Any] = {}
     for activity in m.entries:
         if activity.deed not in ENDINGS:
@@ -415,25 +430,31 @@ def _note_endings(m: AccountsActed, look: Look, context: Context) -> Outcome:
     return Moved(tuple(states.items()), ())
 
 
-def _take_signals(m: SignalsTold, look: Look) -> Outcome:
+def _how_new(known: Known) -> tuple[int, int]:
+    """A happening that came late does not change until when a conduct is told, and is one more."""
+    return known.at, sum(map(len, known.counts.values()))
+
+
+def _take_signals(m: SignalsTold, look: Look, context: Context) -> Outcome:
     """A conduct is told whole, so a later one replaces an earlier one, and one that is late or told twice changes
     nothing."""
+    _refuse_future(max((m.as_of, *(one.at for one in m.entries))), "signals", context)
     states: dict[Key, Any] = {}
     for one in m.entries:
         key: Key = ("conduct", one.about, one.subject)
         before: Known | None = states.get(key) or look(key)
-        at = milliseconds(one.at)
-        if before is None or at >= before.at:
-            states[key] = Known(
-                one.about,
-                one.subject,
-                at,
-                {count.signal: count.happenings for count in one.counts},
-                tuple(
-                    EarlierOrder(o.order_id, milliseconds(o.at), o.total, o.device, o.address, o.delivered)
-                    for o in one.earlier
-                ),
-            )
+        told = Known(
+            one.about,
+            one.subject,
+            milliseconds(one.at),
+            {count.signal: count.happenings for count in one.counts},
+            tuple(
+                EarlierOrder(o.order_id, milliseconds(o.at), o.total, o.device, o.address, o.delivered)
+                for o in one.earlier
+            ),
+        )
+        if before is None or _how_new(told) >= _how_new(before):
+            states[key] = told
     shard = str(m.shard)
     age: Age | None = look(("age", shard))
     if age is None or m.as_of > age.as_of:

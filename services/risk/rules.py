@@ -36,8 +36,10 @@ USUAL_MIN = 3
 """So many delivered orders, with device and address, tell what is usual."""
 WINDOW_MAX_S = 90 * 86_400
 WEIGHT_MAX = 1_000
-NAME_MAX = 64
-_read_name = TypeAdapter(Name).validate_python
+TEXT_MAX = 100_000
+"""Most characters of rules as a text."""
+SHOWN_MAX = 64
+"""So much of a word that makes no sense is told."""
 
 
 class Levels(Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,7 +101,7 @@ def judge(rules: RuleSet, facts: Facts, now: datetime) -> Judged:
             continue
         points = rule.weight * fade
         score += points
-        spoke.append(Spoke(name, value, rule.threshold, round(points, 2)))
+        spoke.append(Spoke(name, round(value, 2), rule.threshold, round(points, 2)))
         if rule.treatment is not None:
             strongest = max(strongest, STRENGTH[rule.treatment])
     for treatment, level in zip(
@@ -113,20 +115,19 @@ def judge(rules: RuleSet, facts: Facts, now: datetime) -> Judged:
 def _unfamiliar(facts: Facts, since_ms: int) -> float:
     if facts.device is None or facts.address is None:
         return 0.0
-    usual = [
-        order
-        for order in facts.earlier
-        if order.delivered and order.at >= since_ms and order.device is not None and order.address is not None
-    ]
-    if len(usual) < USUAL_MIN or any(o.device == facts.device or o.address == facts.address for o in usual):
+    received = [order for order in facts.earlier if order.delivered and order.at >= since_ms]
+    if any(order.device == facts.device or order.address == facts.address for order in received):
         return 0.0
-    return round(facts.total / max(1, median(order.total for order in usual)), 2)
+    usual = [order.total for order in received if order.device is not None and order.address is not None]
+    return facts.total / max(1, median(usual)) if len(usual) >= USUAL_MIN else 0.0
 
 
 CLEAR = Judged()
 
 
 # Reading. -------------------------------------------------------------------------------------------------------------
+
+_NAMES: TypeAdapter[str] = TypeAdapter(Name)
 
 
 class BadRules(ValueError):
@@ -140,12 +141,12 @@ class BadRules(ValueError):
 def check_rule(name: str, rule: Rule) -> Rule:
     """The rule, if it makes sense; raises BadRules."""
     try:
-        _read_name(name)
+        _NAMES.validate_python(name)  # it is told with a verdict, and what cannot be told would park the order
     except ValidationError:
-        raise BadRules("rules_malformed", f"{name[:NAME_MAX]!a} is no name: it goes with every verdict") from None
+        raise BadRules("name_malformed", f"{name[:SHOWN_MAX]!r} is no name: letters, digits and ._:@+-") from None
     if rule.signal not in SIGNALS:
         raise BadRules(
-            "signal_unknown", f"{name}: there is no signal {rule.signal[:NAME_MAX]!r}; there are {', '.join(SIGNALS)}"
+            "signal_unknown", f"{name}: there is no signal {rule.signal[:SHOWN_MAX]!r}; there are {', '.join(SIGNALS)}"
         )
     if not math.isfinite(rule.threshold) or rule.threshold <= 0:
         raise BadRules("threshold_out_of_range", f"{name}: the threshold must be more than 0")
@@ -192,9 +193,11 @@ class _Written(Struct, forbid_unknown_fields=True):
 
 def read_rules(text: str, version: int = 0) -> RuleSet:
     """Rules of a TOML text; raises BadRules."""
+    if len(text) > TEXT_MAX:
+        raise BadRules("rules_too_large", f"{len(text)} characters; {RULES_MAX} rules have room in {TEXT_MAX}")
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as wrong:
+    except (tomllib.TOMLDecodeError, RecursionError) as wrong:  # the latter: brackets in brackets
         raise BadRules("rules_malformed", str(wrong)) from None
     return rules_of(raw, version)
 

@@ -53,7 +53,7 @@ select 'switch', is_on::text, null, null, null from switch
 union all
 select 'pseudonyms', encode(key, 'hex'), null, null, null from pseudonyms
 union all
-(select 'rules', version::text, null, rules, null from rule_sets order by version desc limit 1)
+(select 'rules', version::text, null, rules, null from rule_sets order by rule_sets.version desc limit 1)
 """
 # What a screening saw is written with it, once.
 SAVE_SCREENINGS = """

@@ -40,8 +40,8 @@ from shared.contracts.logistics import (
 )
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.payment import ReportMoney
-from shared.contracts.risk import DecideReview
-from shared.contracts.topics import ACTIVITY, ALL_TOPICS, SERVICES, commands_of, events_of
+from shared.contracts.risk import AccountsActed, ClaimReview, DecideReview, OrdersSeen, ReleaseReview, SignalsTold
+from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of
 
 Listens = Mapping[str, Collection[type[Message]]]
 """What each service listens to, by its name."""
@@ -52,6 +52,9 @@ FROM_OUTSIDE: frozenset[type[Message]] = frozenset(
         PayOrder,
         CancelOrder,
         DecideReview,
+        ClaimReview,
+        ReleaseReview,
+        SignalsTold,
         ReceiveGoods,
         AdjustStock,
         ReportMoney,
@@ -77,7 +80,10 @@ FROM_OUTSIDE: frozenset[type[Message]] = frozenset(
         RateOrder,
     }
 )
-"""Commands that no service sends: people do, over HTTP or through the log, and the gateway's webhook."""
+"""What no service sends: people's commands, over HTTP or through the log, the gateway's webhook, and what risk's stream
+application tells."""
+PACKED_BY: Mapping[type[Message], Collection[str]] = {AccountsActed: ("order", "aftersales"), OrdersSeen: ("risk",)}
+"""Which services say the entries of a pack: it travels on no topic of theirs."""
 
 SAGA = "order"
 """The one service that tells others what to do."""
@@ -99,13 +105,13 @@ def _is_whole(message: type[Message]) -> bool:
 
 
 def sends(service: str) -> list[type[Message]]:
-    """What a service says: its events, the answers to commands, what it parked, and, if it is the saga, what others
-    shall do."""
+    """What a service says: its events, packs, the answers to commands, what it parked, and, if it is the saga, what
+    others shall do."""
     found = [m for m in messages() if m.TOPIC == events_of(service)]
     if service == SAGA:
-        theirs = {*(commands_of(other) for other in SERVICES if other != service), ACTIVITY}
+        theirs = {commands_of(other) for other in SERVICES if other != service}
         found += [m for m in messages() if m.TOPIC in theirs and m not in FROM_OUTSIDE]
-    return [*found, *_ANSWERS, MessageParked]
+    return [*found, *(pack for pack, by in PACKED_BY.items() if service in by), *_ANSWERS, MessageParked]
 
 
 def document(listens: Listens) -> dict[str, Any]:
@@ -134,7 +140,8 @@ _KINDS = {
     "events": "Facts told by",
     "answers": "Answers to people's commands by",
     "parked": "What could not be handled by",
-    "activity": "What accounts did, for",
+    "activity": "What accounts did and which orders were screened, for the stream application of",
+    "signals": "How accounts, devices and addresses conduct themselves, for",
 }
 
 

@@ -66,7 +66,7 @@ class DecideReview(RiskCommand):
     until: Moment | None = None
 
 
-Pseudonym = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}$")]
+Pseudonym = Annotated[str, StringConstraints(max_length=24, pattern=r"^[0-9a-f]{24}$")]
 """A keyed hash of a device or an address, where it only matters whether two are the same."""
 Subject = Account
 """An account, or the pseudonym of a device or an address."""

@@ -43,6 +43,19 @@ ALL_TOPICS = (
     SIGNALS,
 )
 
+SIGNALS_GROUP = "larder-signals"
+"""The consumer group of risk's stream application, and the beginning of its changelogs' names."""
+
+
+def changelogs_of(group: str) -> tuple[str, ...]:
+    """Where a stream application keeps copies of its tables, named as Faust names them."""
+    return tuple(f"{group}-{about}-changelog" for about in ("account", "device", "address"))
+
+
+CHANGELOGS = changelogs_of(SIGNALS_GROUP)
+MADE_TOPICS = (*ALL_TOPICS, *CHANGELOGS)
+"""Those that larder makes: the ones with contracts, and the changelogs, which only their owner reads."""
+
 
 def partition_for(key: str, shards: int) -> int:
     """The shard of a key: murmur2, as Kafka's own default partitioner, so that any producer agrees."""

@@ -47,6 +47,8 @@ KEY_SHOWN_MAX = 200
 """Most bytes of a wrong key that the reason shows: anybody may send a megabyte of it."""
 BLOCKING = frozenset({"decider_raised", "behind"})
 """Codes of parked messages that hold back later ones of their subject."""
+PACK_BYTES_MAX = 900_000
+"""Most bytes of a pack: by its defaults, Kafka takes a million a record, and one that it refuses stops the stream."""
 TIMERS = "timers"
 """Stands for the topic of a timer that was parked."""
 MASTER_DATA_MAX = 60_000
@@ -166,16 +168,20 @@ class Shard:
         # Asked of every message, so the second question is only asked where there is another shard.
         if d.key != key.encode():
             return Work(item, None, "wrong_key", _wrong_key(contract, key, d.key))
+        keys: Iterable[str] = (key,)
+        if isinstance(message, Pack):
+            if message.shard != self.progress.shard:
+                return Work(item, None, "wrong_partition", self._wrong_partition("a pack of its shard", message.shard))
+            keys = [entry.key for entry in message.entries]
         if self._shards > 1:
-            keys = [entry.key for entry in message.entries] if isinstance(message, Pack) else [key]
             for key in keys:
                 if (home := partition_for(key, self._shards)) != self.progress.shard:
-                    return Work(item, None, "wrong_partition", self._wrong_partition(key, home))
+                    return Work(item, None, "wrong_partition", self._wrong_partition(repr(key), home, " (by murmur2)"))
         return Work(item, message)
 
-    def _wrong_partition(self, key: str, home: int) -> str:
+    def _wrong_partition(self, what: str, home: int, why: str = "") -> str:
         here = self.progress.shard
-        return f"{key!r} belongs to partition {home} of {self._shards} (by murmur2), and this is partition {here}"
+        return f"{what} belongs to partition {home} of {self._shards}{why}, and this is partition {here}"
 
     def _read_timer(self, item: Item, name: str, subject: str) -> Work:
         if make := self.decider.timers.get(name):
@@ -510,8 +516,16 @@ class _Step:
         """What was said in entries, in one message for each shard."""
         for (contract, shard), entries in self.entries.items():
             for first in range(0, len(entries), PACKED_MAX):
-                pack = contract(shard=shard, entries=tuple(entries[first : first + PACKED_MAX]))
-                self._put(pack.TOPIC, shard, pack.TYPE, pack.key, pack.subject, pack.to_json(), b"")
+                self._put_pack(contract, shard, entries[first : first + PACKED_MAX])
+
+    def _put_pack(self, contract: type[Pack], shard: int, entries: Sequence[Entry]) -> None:
+        pack = contract(shard=shard, entries=tuple(entries))
+        body, half = pack.to_json(), len(entries) // 2
+        if len(body) > PACK_BYTES_MAX and half:
+            self._put_pack(contract, shard, entries[:half])
+            self._put_pack(contract, shard, entries[half:])
+        else:
+            self._put(pack.TOPIC, shard, pack.TYPE, pack.key, pack.subject, body, b"")
 
     def _send(self, topic: str, type_: str, key: str, subject: str, body: bytes, trace: bytes) -> None:
         self._put(topic, partition_for(key, self.shard._shards), type_, key, subject, body, trace)

@@ -55,8 +55,23 @@ MOVED_BY = {"screening": "PlaceOrder", "short": "PiecesShort", "releasing": "Pay
 """The message that brings an order into a phase, where it matters."""
 STEPS = ("queued", "picking", "picked", "packed", "on_the_road", "delivered")
 """The store's, each with a time of its own; what comes back was on the road."""
-REASONS = {"refused": "refused_by_risk"}
+REASONS = {"refused": "refused_by_risk", "released": "payment_expired"}
 """Why an order came to nothing, where that is not the way it ended."""
+DEEDS = {"not_reachable": "unreachable", "released": "expired"}
+"""What risk knows of an order that its customer ended; of any other that came to nothing, that it ended."""
+SAID = {
+    "cleared": ("clear", None),
+    "restricted": ("restrict", "rules_restricted"),
+    "in_review": ("refer", "device_referred"),
+    "refused": ("refuse", "account_blocked"),
+}
+"""What risk said and why, of a screening in each phase."""
+RULES = (
+    '{"rules": {"many_orders": {"signal": "orders", "threshold": 1, "window_s": 60, "weight": 40, "treatment": null, '
+    '"enabled": true}}, "levels": {"restrict": 30, "refer": 100, "refuse": null}}'
+)
+SPOKE = '[["many_orders", 2, 1, 40]]'
+"""The rules of this world, and how one of them speaks."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +180,7 @@ class World:
         for tale in TALES:
             self._tell(tale)
         self._rows["inventory", "cells"] = [(STORE, spu, *cell) for spu, cell in self._cells.items()]
+        self._rows["risk", "rule_sets"] = [(1, RULES, "put", "many_orders", "one is enough", NOON, "ra-1")]
         self._rows["logistics", "slots"] = [(STORE, SLOT, SLOT + timedelta(hours=1), 5, 2)]
         self._write_links()
         for (name, table), rows in self._rows.items():
@@ -273,7 +289,9 @@ class World:
         self._tell_order(t)
         verdict = {None: "in_review", "lock": "cleared", "on_payment": "restricted"}[t.mode]
         verdict = "refused" if t.way == "refused" else verdict
-        self._rows["risk", "screenings"].append((t.order_id, "a-1", verdict, None))
+        said, reason = SAID[verdict]
+        saw = (NOON, t.total, None, None, said, *((40, 1, SPOKE) if reason == "rules_restricted" else (0, 1, None)))
+        self._rows["risk", "screenings"].append((t.order_id, "a-1", verdict, reason, *saw))
         if verdict == "in_review":
             review = (t.order_id, "a-1", t.total, None, None, "device_referred", NOON, LATER, None, "", "", None)
             self._rows["risk", "reviews"].append(review)
@@ -294,8 +312,9 @@ class World:
             about = ("store", None, "[]", "[]", 0, "[]", "", LATER)
             times = (NOON, "", None if phase == "open" else NOON)
             self._rows["aftersales", "tickets"].append((*ticket, *times, None, *about))
-        if t.way == "not_reachable":
-            self._rows["risk", "cancels"].append((t.order_id, "a-1", "counted", t.way, NOON))
+        if t.phase in ("delivered", "closed") or t.way:
+            deed = DEEDS.get(t.way, "ended") if t.way else "delivered"
+            self._rows["risk", "endings"].append((t.order_id, "a-1", "known", deed, NOON))
 
     def captures(self, t: Tale) -> list[tuple[str, int]]:
         """References and amounts of what was captured."""

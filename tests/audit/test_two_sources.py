@@ -21,7 +21,7 @@ from larder.audit.report import Report
 from larder.audit.rules import LIFE_RULES
 from larder.audit.run import judge_lives
 from larder.audit.tables import judge_tables
-from larder.simulation import complaints, customers
+from larder.simulation import complaints, customers, staff
 from larder.simulation.books import judge_evening, lives
 from larder.simulation.database import Database as InMemory
 from larder.simulation.rows import Rows, rows_of
@@ -29,12 +29,12 @@ from larder.simulation.world import World as Evening
 from shared.contracts.topics import SERVICES
 from shared.runtime.commit import Commit
 from shared.runtime.database import Database
-from tests.audit.controls import World
+from tests.audit.controls import NOON, World
 
 pytestmark = pytest.mark.parts
 
-SEED, ORDERS, COMPLAINED = 45, (50, 60), (0.9,)
-"""An evening with one shard, no poison, every way back, and complaints."""
+SEED, ORDERS, COMPLAINED, STRICT = 294, (120, 130), (0.7,), 1.0
+"""An evening with one shard, no poison, every way back, complaints, and rules that speak."""
 IN_ORDER = ("timeline", "steps_back", "tickets", "returns")
 """Books whose entries come in an order; those of the others may come in any."""
 SEQUENCED = "movement_has_paper"
@@ -61,6 +61,7 @@ def played() -> Played:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(customers, "ORDERS", ORDERS)
         patch.setattr(complaints, "EVENINGS", COMPLAINED)
+        patch.setattr(staff, "STRICT", STRICT)
         patch.setattr(InMemory, "save", save_and_tell)
         evening = Evening(SEED)
         evening.run()
@@ -87,6 +88,9 @@ async def write(world: World, played: Played) -> None:
     for r in book.refunds.values():
         lines = (r.refund.capture, r.order_id, r.refund.amount, r.currency, r.refund.reason, r.at)
         await world.add("gateway", "refunds", r.refund.key, r.reference, *lines)
+    for rules in rows_of(played.evening)["risk.rule_sets"]:
+        about = ("levels", "", "why", NOON, "risk_analyst:ra-1")
+        await world.add("risk", "rule_sets", rules["version"], rules["rules"], *about)
 
 
 @asynccontextmanager
@@ -157,13 +161,13 @@ def spoils(rows: Rows) -> Iterator[Spoil]:
         return len(rows_) == 1
 
     with_tickets = {ticket["order_id"] for ticket in rows["aftersales.tickets"]}
-    closed, cancelled = (
+    closed, unreachable = (
         next(
             {"order_id": o["order_id"]}
             for o in rows["order.orders"]
             if o["phase"] == "closed" and not o["lots"] and o["order_id"] not in with_tickets
         ),
-        of("risk.cancels"),
+        next(of("order.orders", order_id=e["order_id"]) for e in rows["risk.endings"] if e["deed"] == "unreachable"),
     )
     taken_back = {hold["order_id"] for hold in rows["inventory.holds"] if hold["phase"] == "taken_back"}
     receipts = (d["order_id"] for d in rows["inventory.documents"] if d["kind"] == "return_receipt")
@@ -211,9 +215,14 @@ def spoils(rows: Rows) -> Iterator[Spoil]:
     )
     yield Spoil("window_agrees", "aftersales.windows", closed, {"phase": "open"})
     yield Spoil("tickets_are_counted", "aftersales.windows", closed, {"open_tickets": 3})
-    yield Spoil("ticket_tells_truth", "aftersales.tickets", of("aftersales.tickets", "ticket_id"), {"note": "caught"})
+    resolved = of("aftersales.tickets", "ticket_id", phase="resolved")
+    yield Spoil("ticket_tells_truth", "aftersales.tickets", resolved, {"note": ""})
     yield Spoil("screening_agrees", "risk.screenings", closed, {"phase": "refused"})
-    yield Spoil("cancel_is_counted", "risk.cancels", cancelled, {})
+    yield Spoil("screening_is_verdict", "risk.screenings", closed, {"phase": "withdrawn"})
+    yield Spoil("verdict_has_cause", "risk.screenings", closed, {"reason": "account_blocked"})
+    spoke = {"version": max(s["seen"].rules_version for s in rows["risk.screenings"] if s["seen"].spoke)}
+    yield Spoil("verdict_has_cause", "risk.rule_sets", spoke, {"rules": '{"rules": {}, "levels": {}}'})
+    yield Spoil("ending_is_known", "risk.endings", unreachable, {})
     yield Spoil("tickets_pay_what_was_paid", "aftersales.tickets", returned, {"refunded": 1_000_000})
     yield Spoil("closed_has_nothing_open", "logistics.returns", returned, {"phase": "collected"})
     yield Spoil("return_is_ticket", "logistics.returns", returned, {"phase": "overdue"})
@@ -221,7 +230,9 @@ def spoils(rows: Rows) -> Iterator[Spoil]:
     yield Spoil("replacement_moves_no_money", "order.orders", new, {"paid": 5})
     yield Spoil("replacement_has_master", "order.orders", master, {"phase": "cancelled"})
     yield Spoil("cells_are_ledger_sums", "inventory.cells", {**one_cell(rows)}, {"on_hand": 999})
-    yield Spoil("outbox_is_whole", "order.outbox", {"topic": "risk.commands", "first_link": 2}, {})
+    links = (row["first_link"] for row in rows["order.outbox"] if row["topic"] == "risk.commands")
+    second = {"topic": "risk.commands", "first_link": next(link for link in links if link > 1)}
+    yield Spoil("outbox_is_whole", "order.outbox", second, {})
 
 
 def one_cell(rows: Rows) -> dict[str, Any]:

@@ -297,9 +297,35 @@ async def a_ticket_that_waits_for_nothing(w: World) -> None:
     await w.break_("aftersales", "update windows set open_tickets = 1 where order_id = 'o-dropped'")
 
 
-@breaks(("cancel_is_counted", "o-returned"))
-async def a_cancel_that_risk_never_heard_of(w: World) -> None:
-    await w.break_("risk", "delete from cancels")
+@breaks(("ending_is_known", "o-expired"), ("ending_is_known", "o-returned"))
+async def ends_that_risk_never_heard_of(w: World) -> None:
+    await w.break_("risk", "delete from endings")  # of those that count for nobody it need not know
+
+
+@breaks(("ending_is_known", "o-expired"))
+async def an_end_that_risk_knows_otherwise(w: World) -> None:
+    await w.break_("risk", "update endings set deed = 'cancelled' where order_id = 'o-expired'")
+
+
+@breaks(("ending_is_known", "o-sold-out"))
+async def our_fault_held_against_a_customer(w: World) -> None:
+    await w.break_("risk", "update endings set deed = 'cancelled' where order_id = 'o-sold-out'")
+
+
+@breaks(("ending_is_known", "o-short"))
+async def an_order_that_never_was_counted_as_delivered(w: World) -> None:
+    await w.break_("risk", "update endings set deed = 'delivered' where order_id = 'o-short'")
+
+
+@breaks(("ending_is_known", "o-returned"))
+async def an_end_held_against_somebody_else(w: World) -> None:
+    await w.break_("risk", "update endings set account = 'a-2' where order_id = 'o-returned'")
+
+
+@breaks(("ending_is_known", "o-payable"), ("ending_is_known", "o-nobodys"))
+async def the_end_of_an_order_that_goes_on_and_of_none(w: World) -> None:
+    await w.break_("risk", "update endings set order_id = 'o-payable' where order_id = 'o-closed'")
+    await w.break_("risk", "update endings set order_id = 'o-nobodys' where order_id = 'o-short'")
 
 
 # -- phases --------------------------------------------------------------------------------------------------------
@@ -390,14 +416,77 @@ async def a_window_shut_unheard(w: World) -> None:
     await w.break_("aftersales", "update windows set phase = 'shut' where order_id = 'o-delivered'")
 
 
-@breaks(("screening_agrees", "o-payable"))
+@breaks(("screening_agrees", "o-payable"), ("screening_is_verdict", "o-payable"))
 async def a_lock_for_a_restricted_order(w: World) -> None:
     await w.break_("risk", "update screenings set phase = 'restricted' where order_id = 'o-payable'")
 
 
-@breaks(("screening_agrees", "o-refused"), ("waits_have_timers", "o-refused"))
+@breaks(("screening_agrees", "o-refused"), ("screening_is_verdict", "o-refused"), ("waits_have_timers", "o-refused"))
 async def a_review_that_outlives_its_order(w: World) -> None:
     await w.break_("risk", "update screenings set phase = 'in_review' where order_id = 'o-refused'")
+
+
+@breaks(("screening_agrees", "o-refused"))
+async def refused_by_nobody(w: World) -> None:
+    await w.break_("risk", "delete from screenings where order_id = 'o-refused'")
+
+
+@breaks(("screening_is_verdict", "o-payable"))
+async def a_lock_for_an_order_that_was_refused(w: World) -> None:
+    row = "verdict = 'refuse', reason = 'account_blocked'"
+    await w.break_("risk", f"update screenings set {row} where order_id = 'o-payable'")
+
+
+@breaks(("screening_is_verdict", "o-review"), ("verdict_has_cause", "o-review"))
+async def a_review_that_nobody_asked_for(w: World) -> None:
+    await w.break_("risk", "update screenings set verdict = 'restrict' where order_id = 'o-review'")
+
+
+@breaks(("claim_ends_with_review", "o-review"))
+async def a_claim_without_an_end(w: World) -> None:
+    await w.break_("risk", "update reviews set claimed_by = 'ra-1'")
+
+
+@breaks(("verdict_has_cause", "o-checked"))
+async def restricted_by_rules_of_which_none_spoke(w: World) -> None:
+    await w.break_("risk", "update screenings set spoke = null, score = 0 where order_id = 'o-checked'")
+
+
+@breaks(("verdict_has_cause", "o-checked"))
+async def a_sum_that_is_none(w: World) -> None:
+    await w.break_("risk", "update screenings set score = 41 where order_id = 'o-checked'")
+
+
+@breaks(("verdict_has_cause", "o-checked"))
+async def a_rule_that_spoke_too_early(w: World) -> None:
+    await w.break_("risk", "update screenings set spoke = replace(spoke, '2, 1', '1, 2') where order_id = 'o-checked'")
+
+
+@breaks(("verdict_has_cause", "o-payable"))
+async def cleared_although_a_rule_spoke(w: World) -> None:
+    row = """score = 40, spoke = '[["many_orders", 2, 1, 40]]'"""
+    await w.break_("risk", f"update screenings set {row} where order_id = 'o-payable'")
+
+
+@breaks(("screening_agrees", "o-refused"), ("verdict_has_cause", "o-refused"))
+async def blocked_for_less_than_the_rules_say(w: World) -> None:
+    row = """score = 150, spoke = '[["many_orders", 2, 1, 150]]', verdict = 'restrict', reason = 'account_restricted'"""
+    await w.break_("risk", f"update screenings set {row}, phase = 'restricted' where order_id = 'o-refused'")
+
+
+@breaks(*(("verdict_has_cause", order_id) for order_id in ("o-checked", "o-delivered", "o-sold-out")))
+async def a_rule_that_spoke_although_it_is_off(w: World) -> None:
+    await w.break_("risk", """update rule_sets set rules = replace(rules, 'true', 'false')""")
+
+
+@breaks(("verdict_has_cause", "o-payable"))
+async def a_reason_for_nothing(w: World) -> None:
+    await w.break_("risk", "update screenings set reason = 'device_restricted' where order_id = 'o-payable'")
+
+
+@breaks(("verdict_has_cause", "o-payable"))
+async def switched_off_and_cleared(w: World) -> None:
+    await w.break_("risk", "update screenings set reason = 'risk_switched_off' where order_id = 'o-payable'")
 
 
 # -- messages ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from larder.stack.home import Home
-from shared.settings import SERVICES
+from shared.settings import PROCESSES
 from tests.chaos.reaper import Mortal
 from tests.parts import why_not
 
@@ -38,7 +38,7 @@ async def stack() -> AsyncIterator[Mortal]:
     if missing := why_not():
         pytest.skip(f"no broker to be had: {missing}")
     home = Path(tempfile.mkdtemp(prefix="larder-chaos-"))
-    ports = {f"{service}_port": Home.at(home).port(f"http-{service}") for service in SERVICES}
+    ports = {f"{name}_port": Home.at(home).port(f"http-{name}") for name in PROCESSES}
     stack = Mortal(home, {**ports, **WINDOWS})
     try:
         await stack.up()

@@ -17,7 +17,7 @@ from larder.stack.jars import can_run_kafka
 from larder.stack.postgres import Postgres
 from larder.stack.state import supervisor_of
 from larder.stack.supervisor import PARTS
-from shared.settings import SERVICES
+from shared.settings import PROCESSES, SERVICES
 from tests.chaos.conftest import WINDOWS
 from tests.chaos.reaper import BACK_S, Mortal, load, nothing_wrong
 from tests.disks import small_disk
@@ -39,7 +39,7 @@ async def stack() -> AsyncIterator[Mortal]:
     home, logs = (Path(tempfile.mkdtemp(prefix="larder-full-")) for _ in range(2))
     try:
         with small_disk(home, DISK_MIB):
-            ports = {f"{service}_port": Home.at(home).port(f"http-{service}") for service in SERVICES}
+            ports = {f"{name}_port": Home.at(home).port(f"http-{name}") for name in PROCESSES}
             stack = Mortal(home, {**ports, **WINDOWS})
             stack.loads_log_in = logs
             try:

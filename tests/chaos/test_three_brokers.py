@@ -19,7 +19,7 @@ from larder.stack.jars import can_run_kafka
 from larder.stack.state import http_status
 from larder.stack.topics import admin
 from shared.contracts.topics import commands_of
-from shared.settings import SERVICES
+from shared.settings import PROCESSES, SERVICES
 from tests.chaos.cluster import Cluster
 from tests.chaos.conftest import WINDOWS
 from tests.chaos.reaper import Mortal, load, nothing_wrong
@@ -54,7 +54,7 @@ async def stack_on_three(cluster: Cluster) -> AsyncIterator[Mortal]:
     """A stack that LARDER_KAFKA tells of the three brokers. Somebody has made one of its topics before, with three
     copies and a setting of his own."""
     home = Path(tempfile.mkdtemp(prefix="larder-chaos-"))
-    ports = {f"{service}_port": Home.at(home).port(f"http-{service}") for service in SERVICES}
+    ports = {f"{name}_port": Home.at(home).port(f"http-{name}") for name in PROCESSES}
     stack = Mortal(home, {**ports, **WINDOWS, "kafka": cluster.bootstrap, "answer_wait_s": ANSWER_WAIT_S})
     async with admin(cluster.bootstrap) as client:
         await client.create_topics([NewTopic(MADE_BEFORE, 1, 3, topic_configs={"retention.ms": RETENTION_MS})])

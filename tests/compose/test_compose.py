@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REHEARSAL = ROOT.parent / "shared" / "rehearse-compose"
-SERVICES = ("order", "inventory", "risk", "payment", "logistics", "aftersales")
+PROCESSES = ("order", "inventory", "risk", "payment", "logistics", "aftersales", "signals")
 UP_S, STEP_S = 900, 30
 SQUARE = {"type": "Polygon", "coordinates": [[[4, 52], [5, 52], [5, 53], [4, 53], [4, 52]]]}
 
@@ -65,7 +66,7 @@ class Composed:
     """The stack behind docker-compose.yml."""
 
     def __init__(self, command: list[str]) -> None:
-        ports = dict(zip(SERVICES, _free_ports(len(SERVICES)), strict=True))
+        ports = dict(zip(PROCESSES, _free_ports(len(PROCESSES)), strict=True))
         self.ports = ports
         self.command = [*command, "--project-name", f"larder-test-{os.getpid()}"]
         self.env = {**os.environ, **{f"LARDER_{name.upper()}_PORT": str(port) for name, port in ports.items()}}
@@ -153,6 +154,16 @@ def test_an_order_is_delivered_and_closed_through_the_composed_stack(composed: C
     assert (stock["on_hand"], stock["locked"]) == (7, 0)
     audit = json.loads(composed.compose("exec", "-T", "order", "larder", "audit", "--json").strip().splitlines()[-1])
     assert audit["violations"] == [], audit
+
+
+def test_risk_is_told_of_it(composed: Composed) -> None:
+    """Risk's signals counted the order, which its account, and perhaps a device and an address, have seen."""
+
+    def counted() -> bool:
+        metrics = composed.call("GET", "signals", "/metrics").text
+        return bool(re.search(r"^larder_signals_told_total [1-9]", metrics, re.M))
+
+    composed.until("conducts to be told", counted)
 
 
 def test_a_killed_service_comes_back_by_its_restart_policy(composed: Composed) -> None:

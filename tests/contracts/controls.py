@@ -75,12 +75,22 @@ from shared.contracts.payment import (
     TakePayment,
 )
 from shared.contracts.risk import (
+    AccountsActed,
+    Activity,
+    ClaimReview,
+    Conduct,
+    Count,
     DecideReview,
+    Earlier,
     OrderCleared,
     OrderReferred,
     OrderRefused,
     OrderRestricted,
+    OrdersSeen,
+    ReleaseReview,
     ScreenOrder,
+    Sighting,
+    SignalsTold,
     WithdrawScreening,
 )
 from tests.contracts.controls_back import CONTROLS_BACK
@@ -96,6 +106,10 @@ _ORDER: dict[str, Any] = {"order_id": "o-7f3a"}
 _IN_STORE: dict[str, Any] = {**_ORDER, "store": "s-mitte"}
 _OF_ACCOUNT: dict[str, Any] = {**_IN_STORE, "account": "a-42"}
 _SCREENED: dict[str, Any] = {**_ORDER, "account": "a-42"}
+HOME = 2
+"""The shard of account and device, of three."""
+_STAMP = int(AT.timestamp() * 1000) << 20
+_HASHED: dict[str, Any] = {"device": "0f" * 12, "address": "a9" * 12}
 _LINES: dict[str, Any] = {"spus": ("milk-1l", "bread"), "quantities": (2, 1)}
 _SHORT: dict[str, Any] = {"spus": ("milk-1l",), "missing": (1,)}
 _REQUEST: dict[str, Any] = {"request_id": "r-1", "store": "s-mitte"}
@@ -147,11 +161,41 @@ CONTROLS: tuple[Message, ...] = (
     StockAdjusted(store="s-mitte", document="AD-r-1", at=AT),
     ScreenOrder(**_SCREENED, device="d-1", address="Grocer's Lane 7", total=607),
     WithdrawScreening(**_SCREENED),
-    DecideReview(**_SCREENED, verdict="restrict", note="second look"),
-    OrderCleared(**_ORDER, reason="review_cleared"),
-    OrderRestricted(**_ORDER, reason="device_restricted"),
-    OrderReferred(**_ORDER, reason="account_referred"),
-    OrderRefused(**_ORDER, reason="account_blocked"),
+    DecideReview(
+        **_SCREENED,
+        verdict="restrict",
+        note="second look",
+        block=("device", "address"),
+        treatment="refer",
+        until=AT,
+    ),
+    ClaimReview(**_SCREENED),
+    ReleaseReview(**_SCREENED),
+    OrderCleared(**_ORDER, reason="review_cleared", rules=()),
+    OrderRestricted(**_ORDER, reason="rules_restricted", rules=("unpaid_orders",)),
+    OrderReferred(**_ORDER, reason="rules_referred", rules=("accounts_on_device", "declined_cards")),
+    OrderRefused(**_ORDER, reason="account_blocked", rules=()),
+    AccountsActed(shard=HOME, entries=(Activity(**_SCREENED, deed="expired", at=AT),)),
+    OrdersSeen(
+        shard=HOME,
+        entries=(
+            Sighting(**_SCREENED, **_HASHED, about="account", subject="a-42", at=AT, total=607),
+            Sighting(**_SCREENED, **_HASHED, about="device", subject=_HASHED["device"], at=AT, total=607),
+        ),
+    ),
+    SignalsTold(
+        shard=HOME,
+        as_of=AT,
+        entries=(
+            Conduct(
+                about="account",
+                subject="a-42",
+                at=AT,
+                counts=(Count(signal="expiries", happenings=(_STAMP, _STAMP + 7)),),
+                earlier=(Earlier(order_id="o-7f3a", **_HASHED, at=AT, total=607, delivered=True),),
+            ),
+        ),
+    ),
     TakePayment(**_ORDER, attempt=1, amount=607, currency="EUR", method="tok_ok"),
     RefundPayment(**_ORDER, refund=1, amount=607, reference="cap-1", reason="sold_out", liable="store"),
     ReportMoney(**_ORDER, reference="cap-1", attempt_key="o-7f3a:1", amount=607, at=AT),

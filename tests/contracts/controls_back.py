@@ -58,7 +58,6 @@ from shared.contracts.logistics import (
 )
 from shared.contracts.order import Delivery
 from shared.contracts.payment import PaymentRefundRefused
-from shared.contracts.risk import CustomerCancelled
 
 AT = datetime(2026, 11, 22, 18, 30, tzinfo=UTC)
 _ORDER: dict[str, Any] = {"order_id": "o-7f3a"}
@@ -81,7 +80,6 @@ _PAPERS: dict[str, Any] = {
 }
 
 CONTROLS_BACK: tuple[Message, ...] = (
-    CustomerCancelled(**_ORDER, account="a-12", reason="not_reachable", at=AT),
     ReverseIssue(**_IN_STORE, short_spus=("bread",), short=(1,)),
     DropShort(**_IN_STORE, **_SHORT),
     SubstituteStock(**_IN_STORE, **_SHORT, substitute_spus=("rolls",), substitutes=(1,)),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from larder.simulation.world import DECIDERS
-from shared.contracts.base import Message
+from shared.contracts.base import Message, Pack
 from shared.contracts.logistics import DeliveryFailed
 from shared.contracts.risk import WithdrawScreening
 from shared.contracts.topics import partition_for
@@ -33,7 +33,7 @@ class Heard(NamedTuple):
     @property
     def home(self) -> int:
         """The shard whose it is."""
-        return partition_for(self.message.key, SHARDS)
+        return self.message.shard if isinstance(self.message, Pack) else partition_for(self.message.key, SHARDS)
 
     def delivery(self, partition: int, key: bytes | None, link: int = 0) -> Delivery:
         """It as a record."""

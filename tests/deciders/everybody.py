@@ -52,7 +52,7 @@ from shared.contracts.aftersales import (
     TicketAsked,
 )
 from shared.contracts.asyncapi import FROM_OUTSIDE, messages
-from shared.contracts.base import CommandAccepted, CommandRefused, Message
+from shared.contracts.base import CommandAccepted, CommandRefused, Entry, Message
 from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, SubstituteStock, VerifyStock
 from shared.contracts.logistics import (
     AmendFulfilment,
@@ -74,7 +74,18 @@ from shared.contracts.logistics import (
 )
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused, RefundPayment, ReportMoney, TakePayment
-from shared.contracts.risk import DecideReview, OrderCleared, OrderReferred, OrderRestricted, ScreenOrder
+from shared.contracts.risk import (
+    AccountsActed,
+    ClaimReview,
+    DecideReview,
+    OrderCleared,
+    OrderReferred,
+    OrderRestricted,
+    OrdersSeen,
+    ReleaseReview,
+    ScreenOrder,
+    SignalsTold,
+)
 from shared.runtime.decider import Decider
 from shared.runtime.table import Table
 
@@ -91,7 +102,7 @@ DECIDERS: Mapping[str, Decider] = {name: module.DECIDER for name, module in MODU
 TABLES: Mapping[str, tuple[Table, ...]] = {
     "order": (order.SALES_ORDER, replacing.REPLACEMENT_ORDER),
     "inventory": (inventory.HOLD, inventory.REQUEST),
-    "risk": (risk.SCREENING, risk.CANCEL),
+    "risk": (risk.SCREENING, risk.ENDING),
     "payment": (payment.PAYMENT, payment.REFUND, reports.REPORT),
     "logistics": (logistics.FULFILMENT, logistics.RETURN, logistics.RESERVATION, logistics.SLOT),
     "aftersales": (aftersales.AFTER_SALES, aftersales.TICKET),
@@ -118,7 +129,7 @@ ENDS: Mapping[str, frozenset[StrEnum]] = {
     "return": frozenset({store_work.ReturnPhase.INSPECTED, store_work.ReturnPhase.OVERDUE}),
     "reservation": frozenset({store_work.ReservationPhase.REFUSED, store_work.ReservationPhase.FREED}),
     "slot": frozenset({store_work.SlotPhase.SET}),
-    "customer's cancel": frozenset({screening.CancelPhase.COUNTED}),
+    "ending": frozenset({screening.EndingPhase.KNOWN}),
     "after-sales window": frozenset({complaint.Phase.SHUT}),
     "ticket": complaint.TICKET_ENDS,
 }
@@ -170,7 +181,16 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
         screening.FoundReferral,
         screening.FoundRefusal,
     ),
-    DecideReview: (screening.ReviewCleared, screening.ReviewRestricted, screening.ReviewRefused),
+    DecideReview: (
+        screening.ReviewCleared,
+        screening.ReviewRestricted,
+        screening.ReviewRefused,
+        screening.ReviewClaimedByOther,
+    ),
+    ClaimReview: (ClaimReview, screening.ReviewClaimedByOther),
+    ReleaseReview: (ReleaseReview, screening.ReviewClaimedByOther, screening.NobodysReview),
+    AccountsActed: (screening.EndingTold,),
+    SignalsTold: (),  # facts of risk's: a table decides nothing about them
     TakePayment: (TakePayment, payment.SameAttempt),
     RefundPayment: (RefundPayment, payment.RefundOverRest),
     ReportMoney: (ReportMoney, reports.KnownMoney, reports.ToldBefore, reports.BooksDisagree),
@@ -286,6 +306,7 @@ HEARD_OUTSIDE: frozenset[type[Message]] = frozenset(
     {
         CommandAccepted,
         CommandRefused,
+        OrdersSeen,
         _order.OrderPayable,
         _order.OrderPaid,
         _order.OrderDelivered,
@@ -317,16 +338,22 @@ def modules_of(service: str) -> tuple[ModuleType, ...]:
     return tuple(found)
 
 
+COUNTS = "services.risk.counting"
+"""What risk's stream application counts with, and says; the decider imports it, and says none of it."""
+
+
 @cache
 def said_by(service: str) -> frozenset[type[Message]]:
-    """The messages that a service's decider makes, read from its source."""
+    """The messages that a service's decider makes, read from its source; for an entry, what it is packed in."""
     names = {
         (module, node.func.id)
         for module in modules_of(service)
+        if module.__name__ != COUNTS
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    made = {getattr(module, name, None) for module, name in names}
+    made = {one for module, name in names if isinstance(one := getattr(module, name, None), type)}
+    made |= {one.PACK for one in made if issubclass(one, Entry)}
     return frozenset(m for m in messages() if m in made)
 
 

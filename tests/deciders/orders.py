@@ -55,7 +55,7 @@ from shared.contracts.payment import (
     PaymentRefundRefused,
     PaymentTaken,
 )
-from shared.contracts.risk import OrderCleared, OrderReferred, OrderRefused, OrderRestricted
+from shared.contracts.risk import Activity, Deed, OrderCleared, OrderReferred, OrderRefused, OrderRestricted
 from shared.runtime.said import Record
 from shared.runtime.table import Key, Outcome
 from tests.deciders.scene import NOON, Scene
@@ -248,6 +248,21 @@ M = TypeVar("M")
 def messages(said: Iterable[object]) -> list[Message]:
     """What others hear of it."""
     return [m for m in said if isinstance(m, Message)]
+
+
+def activities(said: Iterable[object]) -> list[Activity]:
+    """What risk hears of it."""
+    return [m for m in said if isinstance(m, Activity)]
+
+
+def heard(said: Iterable[object]) -> list[Message | Activity]:
+    """What others and risk hear of it."""
+    return [m for m in said if isinstance(m, Message | Activity)]
+
+
+def acted(deed: Deed) -> Activity:
+    """What risk hears of the order's account at noon."""
+    return Activity(account="a-1", order_id="o-1", deed=deed, at=NOON)
 
 
 def only(kind: type[M], said: Iterable[object]) -> M:

@@ -8,6 +8,7 @@ from services.aftersales.decider import DECIDER, complaint_of
 from services.aftersales.state import Rating, TicketPhase, WindowPassed
 from services.aftersales.tickets import RATING_SHOWN
 from shared.contracts.aftersales import RATING_MAX, OpenTicket, RateOrder, RejectTicket, TicketOpened
+from shared.contracts.risk import Activity
 from shared.runtime.table import Refused
 from tests.deciders.orders import WINDOW
 from tests.deciders.scene import NOON, Scene
@@ -15,6 +16,7 @@ from tests.deciders.tickets import AGENT, ticket, window
 
 CUSTOMER = "customer:a-1"
 COMPLAINT = complaint_of("o-1")
+LOW = Activity(account="a-1", order_id="o-1", deed="rated_low", at=NOON)
 
 
 def rating(stars: int, text: str = "", account: str = "a-1") -> RateOrder:
@@ -44,6 +46,7 @@ def test_bad_rating_opens_a_complaint(stars: int) -> None:
     said = scene.says(rating(stars, "sour milk"), CUSTOMER)
     assert said[0] == Rating("o-1", "a-1", NOON, stars, "sour milk")
     assert TicketOpened(order_id="o-1", ticket_id=COMPLAINT, kind="quality", by=CUSTOMER) in said
+    assert LOW in said
     complaint = ticket(scene, COMPLAINT)
     assert (complaint.phase, complaint.kind, complaint.reason) == (TicketPhase.OPEN, "quality", "sour milk")
     assert (complaint.opened_by, complaint.account, complaint.store) == (CUSTOMER, "a-1", "s-1")
@@ -107,5 +110,5 @@ def test_bad_rating_beside_a_ticket_of_that_name_opens_none() -> None:
     scene = delivered()
     scene.says(OpenTicket(order_id="o-1", ticket_id=COMPLAINT, kind="return", spus=("milk",), quantities=(1,)), AGENT)
     before = ticket(scene, COMPLAINT)
-    assert scene.says(rating(1), CUSTOMER) == [Rating("o-1", "a-1", NOON, 1, "")]
+    assert scene.says(rating(1), CUSTOMER) == [Rating("o-1", "a-1", NOON, 1, ""), LOW]
     assert ticket(scene, COMPLAINT) is before

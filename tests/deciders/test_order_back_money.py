@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from typing import Any
 
 import pytest
 
-from services.order.back import CUSTOMERS_DOING
+from services.order import back
 from services.order.forward import PAYMENT_WINDOW
-from services.order.state import ENDS, Amendment, Paper, Phase
+from services.order.slots import SLOT_OVER
+from services.order.state import ENDS, Amendment, Order, Paper, Phase
 from shared.contracts.aftersales import RaiseTicket, RefundApproved, TicketEnded, TicketMoved, TicketOpened
 from shared.contracts.inventory import DeductStock, ReleaseStock
 from shared.contracts.logistics import FreeSlot
 from shared.contracts.order import OrderCancelled, OrderRejected
 from shared.contracts.payment import RefundPayment
-from shared.contracts.risk import CustomerCancelled
+from shared.contracts.risk import Deed
 from shared.runtime.said import CancelTimer
 from shared.runtime.table import IGNORED, Moved, NoCell
 from tests.deciders.orders import (
@@ -27,6 +30,7 @@ from tests.deciders.orders import (
     DELIVERED,
     DROP,
     EXPIRED,
+    GIVEN_UP,
     GONE,
     INTERCEPTED,
     LOST,
@@ -48,6 +52,8 @@ from tests.deciders.orders import (
     UNDELIVERABLE,
     VERIFIED,
     WAY_TO,
+    acted,
+    activities,
     at,
     messages,
     only,
@@ -325,36 +331,61 @@ def test_lost_hold_is_never_deducted_for_want_of_asking() -> None:
 
 # -- what risk hears ---------------------------------------------------------------------------------------------------
 
-ENDINGS: dict[str, tuple[Phase, tuple[Any, ...], str]] = {
-    "no place": (Phase.RESERVING_SLOT, (NO_PLACE,), "slot_full"),
-    "refused": (Phase.SCREENING, (REFUSED,), "refused_by_risk"),
-    "short": (Phase.HOLDING, (SHORT,), "out_of_stock"),
-    "expired": (Phase.AWAITING_PAYMENT, (EXPIRED, RELEASED), "payment_expired"),
-    "lost": (Phase.AWAITING_PAYMENT, (LOST, RELEASED), "stock_lost"),
-    "gone": (Phase.VERIFYING, (GONE, RELEASED), "sold_out"),
-    "sold out": (Phase.DEDUCTING, (SOLD_OUT, refunded(1)), "sold_out"),
-    "nothing left": (Phase.SHORT, (NO_THANKS, STOPPED, REVERSED, refunded(1)), "short"),
-    "intercepted": (Phase.INTERCEPTING, (INTERCEPTED, ALL_BACK, refunded(1)), "intercepted"),
-    "not reachable": (Phase.IN_DELIVERY, (UNDELIVERABLE, ALL_BACK, refunded(1)), "not_reachable"),
-    "not reachable, lost": (Phase.IN_DELIVERY, (UNDELIVERABLE, OVERDUE, refunded(1)), "not_reachable"),
-    "not reachable, money kept": (Phase.IN_DELIVERY, (UNDELIVERABLE, ALL_BACK, REFUND_REFUSED), "not_reachable"),
-    "cancelled unheld": (Phase.SCREENING, (CANCEL,), "cancelled_by_customer"),
-    "cancelled unpaid": (Phase.AWAITING_PAYMENT, (CANCEL, RELEASED), "cancelled_by_customer"),
-    "cancelled while paying": (Phase.PAYING, (CANCEL, TAKEN, RELEASED, refunded(1)), "cancelled_by_customer"),
+ENDINGS: dict[str, tuple[Phase, tuple[Any, ...], str, Deed]] = {
+    "no place": (Phase.RESERVING_SLOT, (NO_PLACE,), "slot_full", "ended"),
+    "refused": (Phase.SCREENING, (REFUSED,), "refused_by_risk", "ended"),
+    "short": (Phase.HOLDING, (SHORT,), "out_of_stock", "ended"),
+    "expired": (Phase.AWAITING_PAYMENT, (EXPIRED, RELEASED), "payment_expired", "expired"),
+    "given up, then expired": (Phase.PAYING, (GIVEN_UP, EXPIRED, RELEASED), "payment_expired", "expired"),
+    "lost": (Phase.AWAITING_PAYMENT, (LOST, RELEASED), "stock_lost", "ended"),
+    "gone": (Phase.VERIFYING, (GONE, RELEASED), "sold_out", "ended"),
+    "sold out": (Phase.DEDUCTING, (SOLD_OUT, refunded(1)), "sold_out", "ended"),
+    "nothing left": (Phase.SHORT, (NO_THANKS, STOPPED, REVERSED, refunded(1)), "short", "ended"),
+    "intercepted": (Phase.INTERCEPTING, (INTERCEPTED, ALL_BACK, refunded(1)), "intercepted", "ended"),
+    "not reachable": (Phase.IN_DELIVERY, (UNDELIVERABLE, ALL_BACK, refunded(1)), "not_reachable", "unreachable"),
+    "not reachable, lost": (Phase.IN_DELIVERY, (UNDELIVERABLE, OVERDUE, refunded(1)), "not_reachable", "unreachable"),
+    "not reachable, money kept": (
+        Phase.IN_DELIVERY,
+        (UNDELIVERABLE, ALL_BACK, REFUND_REFUSED),
+        "not_reachable",
+        "unreachable",
+    ),
+    "cancelled unheld": (Phase.SCREENING, (CANCEL,), "cancelled_by_customer", "cancelled"),
+    "cancelled unpaid": (Phase.AWAITING_PAYMENT, (CANCEL, RELEASED), "cancelled_by_customer", "cancelled"),
+    "cancelled, no money came": (Phase.PAYING, (CANCEL, GIVEN_UP, RELEASED), "cancelled_by_customer", "cancelled"),
+    "cancelled while paying": (
+        Phase.PAYING,
+        (CANCEL, TAKEN, RELEASED, refunded(1)),
+        "cancelled_by_customer",
+        "cancelled_after_payment",
+    ),
     "cancelled while deducting": (
         Phase.DEDUCTING,
         (CANCEL, DEDUCTED, REVERSED, refunded(1)),
         "cancelled_by_customer",
+        "cancelled_after_payment",
     ),
-    "cancelled paid": (Phase.PICKING, (CANCEL, STOPPED, REVERSED, refunded(1)), "cancelled_by_customer"),
-    "cancelled short": (Phase.SHORT, (CANCEL, STOPPED, REVERSED, refunded(1)), "short"),
-    "cancelled, money kept": (Phase.PICKING, (CANCEL, STOPPED, REVERSED, REFUND_REFUSED), "cancelled_by_customer"),
+    "cancelled paid": (
+        Phase.PICKING,
+        (CANCEL, STOPPED, REVERSED, refunded(1)),
+        "cancelled_by_customer",
+        "cancelled_after_payment",
+    ),
+    "cancelled short": (Phase.SHORT, (CANCEL, STOPPED, REVERSED, refunded(1)), "short", "ended"),
+    "cancelled, money kept": (
+        Phase.PICKING,
+        (CANCEL, STOPPED, REVERSED, REFUND_REFUSED),
+        "cancelled_by_customer",
+        "cancelled_after_payment",
+    ),
 }
+each_ending = pytest.mark.parametrize(("phase", "way", "reason", "deed"), ENDINGS.values(), ids=ENDINGS)
 
 
-@pytest.mark.parametrize(("phase", "way", "reason"), ENDINGS.values(), ids=ENDINGS)
-def test_risk_hears_of_the_customer_s_own_doing_once(phase: Phase, way: tuple[Any, ...], reason: str) -> None:
-    """Cancelled, or not at the door; never of what was our own fault, and never twice, whatever comes afterwards."""
+@each_ending
+def test_risk_hears_of_every_end_once(phase: Phase, way: tuple[Any, ...], reason: str, deed: Deed) -> None:
+    """What was the customer's own doing by its name, everything else as ended, and never twice, whatever comes
+    afterwards."""
     scene = at(phase)
     outcomes = [scene.when(message) for message in way]
     late = (RELEASED, OVERDUE) if order(scene).phase is Phase.CANCELLED else ()
@@ -362,16 +393,32 @@ def test_risk_hears_of_the_customer_s_own_doing_once(phase: Phase, way: tuple[An
     said = [item for outcome in outcomes if isinstance(outcome, Moved) for item in outcome.said]
     assert order(scene).phase in ENDS
     assert order(scene).reason == reason
-    expected = reason in CUSTOMERS_DOING
-    assert expected is (reason in ("cancelled_by_customer", "not_reachable"))
-    assert [m for m in said if isinstance(m, CustomerCancelled)] == (
-        [CustomerCancelled(account="a-1", order_id="o-1", reason=reason, at=NOON)] if expected else []
-    )
+    assert activities(said) == [acted(deed)]
     assert len([m for m in said if isinstance(m, OrderCancelled | OrderRejected)]) == 1
 
 
-def test_courier_who_was_faster_leaves_nothing_for_risk() -> None:
-    """A wish that came too late is no cancel."""
-    scene = at(Phase.STOPPING)
-    said = [item for message in (ON_THE_ROAD, DELIVERED, SHUT) for item in scene.says(message)]
-    assert not [m for m in said if isinstance(m, CustomerCancelled | OrderCancelled)]
+@pytest.mark.parametrize("paid", [0, TOTAL])
+def test_only_the_customer_s_own_doing_counts(paid: int) -> None:
+    """Every word that the source of the ways back has: three are a customer's reasons, whatever came before."""
+    tree = ast.walk(ast.parse(inspect.getsource(back)))
+    words = {node.value for node in tree if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    reasons = {*words, SLOT_OVER, *(reason for *_, reason, _ in ENDINGS.values())}
+    assert {"total_too_large", "goods_overdue", "cancelled_by_customer_service", "sold_out"} <= reasons
+    state = Order("o-1", Phase.REFUNDING, account="a-1", paid=paid)
+    counted = {reason: deed for reason in reasons if (deed := back._deed(state, reason)) != "ended"}
+    assert counted == {
+        "payment_expired": "expired",
+        "not_reachable": "unreachable",
+        "cancelled_by_customer": "cancelled_after_payment" if paid else "cancelled",
+    }
+
+
+def test_courier_who_was_faster_leaves_no_cancel_for_risk() -> None:
+    """A wish that came too late is no cancel, and what was delivered is."""
+    for scene, way in (
+        (at(Phase.STOPPING), (ON_THE_ROAD, DELIVERED, SHUT)),
+        (at(Phase.INTERCEPTING), (DELIVERED, SHUT)),
+    ):
+        said = [item for message in way for item in scene.says(message)]
+        assert activities(said) == [acted("delivered")]
+        assert not [m for m in said if isinstance(m, OrderCancelled)]

@@ -15,7 +15,6 @@ from shared.contracts.inventory import Paper as Written
 from shared.contracts.logistics import GoodsInspected, InterceptDelivery
 from shared.contracts.order import OrderCancelled, OrderDelivered
 from shared.contracts.payment import RefundPayment
-from shared.contracts.risk import CustomerCancelled
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORED, Moved
 from tests.deciders.orders import (
@@ -33,6 +32,8 @@ from tests.deciders.orders import (
     WAY_TO,
     WINDOW,
     Shop,
+    acted,
+    activities,
     at,
     messages,
     only,
@@ -216,12 +217,12 @@ def test_refunded_in_full_whatever_came_back(called_back: bool, reason: str, ins
 
 @each_way_back
 def test_risk_hears_of_a_door_that_nobody_opened_only(called_back: bool, reason: str) -> None:
-    """Not reachable counts as the customer's cancel; an intercept is customer service's."""
+    """Not reachable is the customer's own doing; an intercept is customer service's."""
     scene = coming_back(called_back=called_back)
     scene.says(ALL_BACK)
-    told = messages(scene.says(refunded(1, reason)))
-    heard = CustomerCancelled(account="a-1", order_id="o-1", reason=reason, at=NOON)
-    assert told == [cancelled(reason), *([heard] if not called_back else [])]
+    said = scene.says(refunded(1, reason))
+    assert messages(said) == [cancelled(reason)]
+    assert activities(said) == [acted("ended" if called_back else "unreachable")]
 
 
 @pytest.mark.parametrize("documents_first", [True, False])

@@ -15,7 +15,6 @@ from shared.contracts.inventory import Paper as Written
 from shared.contracts.logistics import FreeSlot, StopFulfilment
 from shared.contracts.order import OrderCancelled
 from shared.contracts.payment import RefundPayment
-from shared.contracts.risk import CustomerCancelled
 from shared.runtime.said import CancelTimer
 from shared.runtime.table import IGNORED, Moved, Refused
 from tests.deciders.orders import (
@@ -33,13 +32,16 @@ from tests.deciders.orders import (
     STOP_MISSED,
     STOPPED,
     TOTAL,
+    acted,
+    activities,
     at,
+    heard,
     messages,
     only,
     order,
     refunded,
 )
-from tests.deciders.scene import NOON, Scene
+from tests.deciders.scene import Scene
 
 STOP = StopFulfilment(order_id="o-1", store="s-1")
 REVERSE = ReverseIssue(order_id="o-1", store="s-1")
@@ -60,9 +62,9 @@ def test_cancelled_in_this_order(phase: Phase, in_slot: bool) -> None:
     said = scene.says(REVERSED)
     assert messages(said) == [REFUND]
     assert only(Paper, said).body["kind"] == "issue_reversal"
-    assert messages(scene.says(refunded(1))) == [
+    assert heard(scene.says(refunded(1))) == [
         OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=WISH),
-        CustomerCancelled(account="a-1", order_id="o-1", reason=WISH, at=NOON),
+        acted("cancelled_after_payment"),
     ]
     assert (order(scene).phase, order(scene).refunded) == (Phase.CANCELLED, TOTAL)
 
@@ -77,13 +79,14 @@ def test_cancelled_in_this_order(phase: Phase, in_slot: bool) -> None:
     ],
 )
 def test_cancelled_by_somebody_else(actor: str, reason: str) -> None:
-    """The store bears it, and risk does not hear of it: it was not the customer."""
+    """The store bears it, and risk hears that the order ended by no doing of the customer's."""
     scene = at(Phase.PICKING)
     assert super(type(scene), scene).when(CANCEL, actor) != Refused("cancel_not_allowed")
     scene.says(STOPPED)
     assert only(RefundPayment, scene.says(REVERSED)).liable == "store"
-    (told,) = messages(scene.says(refunded(1, reason)))
-    assert told == OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=reason)
+    said = scene.says(refunded(1, reason))
+    assert messages(said) == [OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=reason)]
+    assert activities(said) == [acted("ended")]
 
 
 def test_second_wish_is_told_of_the_first() -> None:

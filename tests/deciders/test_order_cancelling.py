@@ -12,7 +12,7 @@ from shared.contracts.inventory import ReleaseStock, ReverseIssue
 from shared.contracts.logistics import FreeSlot, FulfilOrder
 from shared.contracts.order import OrderCancelled
 from shared.contracts.payment import RefundPayment
-from shared.contracts.risk import CustomerCancelled, WithdrawScreening
+from shared.contracts.risk import WithdrawScreening
 from shared.runtime.said import CancelTimer
 from shared.runtime.table import IGNORED, NoCell, Refused
 from tests.deciders.orders import (
@@ -36,19 +36,19 @@ from tests.deciders.orders import (
     TOTAL,
     VERIFIED,
     WAY_TO,
+    acted,
     at,
+    heard,
     messages,
     only,
     order,
     refunded,
 )
-from tests.deciders.scene import NOON
 
 WISH = "cancelled_by_customer"
-CANCELLED = [
-    OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=WISH),
-    CustomerCancelled(account="a-1", order_id="o-1", reason=WISH, at=NOON),
-]
+TOLD = OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=WISH)
+CANCELLED = [TOLD, acted("cancelled")]
+CANCELLED_PAID = [TOLD, acted("cancelled_after_payment")]
 RELEASE = ReleaseStock(order_id="o-1", store="s-1")
 FREE = FreeSlot(order_id="o-1", store="s-1")
 REFUND = RefundPayment(order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason=WISH, liable="customer")
@@ -88,7 +88,7 @@ def test_cancelled_at_once_before_stock_is_held(phase: Phase, in_slot: bool) -> 
     in_slot = in_slot or phase is Phase.RESERVING_SLOT
     scene = at(phase, in_slot=in_slot)
     withdrawn = [WithdrawScreening(order_id="o-1", account="a-1")] if phase is not Phase.RESERVING_SLOT else []
-    assert messages(scene.says(CANCEL)) == [*withdrawn, *([FREE] if in_slot else []), *CANCELLED]
+    assert heard(scene.says(CANCEL)) == [*withdrawn, *([FREE] if in_slot else []), *CANCELLED]
     assert (order(scene).phase, order(scene).reason) == (Phase.CANCELLED, WISH)
 
 
@@ -100,7 +100,7 @@ def test_released_then_cancelled_before_payment(phase: Phase, in_slot: bool) -> 
     said = scene.says(CANCEL)
     assert messages(said) == [RELEASE, *([FREE] if in_slot else [])]
     assert CancelTimer("o-1", PAYMENT_WINDOW) in said
-    assert messages(scene.says(RELEASED)) == CANCELLED
+    assert heard(scene.says(RELEASED)) == CANCELLED
     assert order(scene).phase is Phase.CANCELLED
 
 
@@ -148,7 +148,7 @@ def test_released_when_no_money_came(answer: Any, in_slot: bool) -> None:
     said = scene.says(answer)
     assert messages(said) == [RELEASE, *([FREE] if in_slot else [])]
     assert CancelTimer("o-1", PAYMENT_WINDOW) in said
-    assert messages(scene.says(RELEASED)) == CANCELLED
+    assert heard(scene.says(RELEASED)) == CANCELLED
 
 
 @pytest.mark.parametrize("in_slot", [False, True])
@@ -166,11 +166,11 @@ def test_refunded_and_released_when_the_money_came(in_slot: bool) -> None:
 def test_cancelled_when_the_money_is_back_whichever_came_first(answers: tuple[Any, ...]) -> None:
     """Refund and release come over two links, in any order; the order ends once, with the refund."""
     scene = at(Phase.REFUNDING)
-    heard = []
+    told = []
     for answer in answers:
         outcome = scene.when(answer)
-        heard += messages(getattr(outcome, "said", ()))
-    assert heard == CANCELLED
+        told += heard(getattr(outcome, "said", ()))
+    assert told == CANCELLED_PAID
     assert (order(scene).phase, order(scene).refunded) == (Phase.CANCELLED, TOTAL)
 
 
@@ -185,7 +185,7 @@ def test_reversed_then_refunded_when_the_goods_were_deducted(in_slot: bool) -> N
     said = scene.says(REVERSED)
     assert messages(said) == [REFUND]
     assert only(Paper, said).body["kind"] == "issue_reversal"
-    assert messages(scene.says(refunded(1))) == CANCELLED
+    assert heard(scene.says(refunded(1))) == CANCELLED_PAID
 
 
 @pytest.mark.parametrize("in_slot", [False, True])
@@ -193,7 +193,7 @@ def test_refunded_when_sold_out_and_unwanted(in_slot: bool) -> None:
     """Nothing was deducted; the wish was first, and is the reason."""
     scene = at(Phase.DEDUCTING_CANCEL_WANTED, in_slot=in_slot)
     assert messages(scene.says(SOLD_OUT)) == [*([FREE] if in_slot else []), REFUND]
-    assert messages(scene.says(refunded(1))) == CANCELLED
+    assert heard(scene.says(refunded(1))) == CANCELLED_PAID
 
 
 # -- what was on its way when the wish came ----------------------------------------------------------------------------

@@ -39,7 +39,9 @@ from tests.deciders.orders import (
     VERIFIED,
     WAY_TO,
     WINDOW,
+    acted,
     at,
+    heard,
     kept,
     messages,
     only,
@@ -175,10 +177,11 @@ def test_followed_while_the_store_works(news: Any, phase: Phase) -> None:
 
 
 def test_window_opened_when_delivered() -> None:
-    """The courier's click is enough: aftersales keeps the window from here on."""
-    assert messages(at(Phase.IN_DELIVERY).says(DELIVERED)) == [
+    """The courier's click is enough: aftersales keeps the window from here on, and it counts for the account."""
+    assert heard(at(Phase.IN_DELIVERY).says(DELIVERED)) == [
         WINDOW,
         OrderDelivered(order_id="o-1", store="s-1", account="a-1"),
+        acted("delivered"),
     ]
 
 

@@ -13,6 +13,7 @@ from shared.contracts.inventory import ReleaseStock, VerifyStock
 from shared.contracts.logistics import FreeSlot
 from shared.contracts.order import OrderCancelled, OrderPayable, OrderRejected
 from shared.contracts.payment import RefundPayment, TakePayment
+from shared.contracts.risk import Activity
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORED, NoCell, Refused
 from tests.deciders.orders import (
@@ -34,7 +35,10 @@ from tests.deciders.orders import (
     TOTAL,
     VERIFIED,
     WAY_TO,
+    acted,
+    activities,
     at,
+    heard,
     messages,
     only,
     order,
@@ -59,8 +63,9 @@ def cancelled(reason: str) -> OrderCancelled:
 def test_rejected_when_the_slot_is_full() -> None:
     """Nothing was taken, so nothing is given back; the reason is the slot's."""
     scene = at(Phase.RESERVING_SLOT)
-    assert messages(scene.says(NO_PLACE)) == [
-        OrderRejected(order_id="o-1", store="s-1", account="a-1", reason="slot_full")
+    assert heard(scene.says(NO_PLACE)) == [
+        OrderRejected(order_id="o-1", store="s-1", account="a-1", reason="slot_full"),
+        acted("ended"),
     ]
     assert (order(scene).phase, order(scene).reason) == (Phase.REJECTED, "slot_full")
 
@@ -70,9 +75,10 @@ def test_rejected_when_the_slot_is_full() -> None:
 def test_rejected_when_risk_refuses(phase: Phase, in_slot: bool) -> None:
     """Risk says no, at once or after a review; a place in a slot is given back."""
     scene = at(phase, in_slot=in_slot)
-    assert messages(scene.says(REFUSED)) == [
+    assert heard(scene.says(REFUSED)) == [
         *([FREE] if in_slot else []),
         OrderRejected(order_id="o-1", store="s-1", account="a-1", reason="refused_by_risk"),
+        acted("ended"),
     ]
 
 
@@ -85,6 +91,7 @@ def test_rejected_with_the_short_lines_named(in_slot: bool) -> None:
         order_id="o-1", store="s-1", account="a-1", reason="out_of_stock", spus=("milk",), missing=(1,)
     )
     assert only(Paper, said).body == {"lines": [{"spu": "milk", "missing": 1}]}
+    assert only(Activity, said).deed == "ended"
     assert (FREE in said) is in_slot
     assert order(scene).phase is Phase.REJECTED
 
@@ -140,6 +147,17 @@ def test_window_armed_again_when_no_money_came(late: Any) -> None:
     assert only(OrderPayable, said).payable_until == NOON + WINDOW
     assert order(scene).phase is Phase.AWAITING_PAYMENT
     assert RELEASE in scene.says(EXPIRED)
+
+
+def test_risk_hears_of_every_declined_card() -> None:
+    """Each try, and only of cards: a gateway that gave up says nothing of the customer."""
+    scene = at(Phase.PAYING)
+    assert activities(scene.says(GIVEN_UP)) == []
+    for _ in range(2):
+        scene.says(CLICK)
+        scene.says(VERIFIED)
+        at_ = scene.later(1)
+        assert activities(scene.says(DECLINED)) == [acted("declined").model_copy(update={"at": at_})]
 
 
 def test_paid_with_another_attempt_after_a_declined_card() -> None:

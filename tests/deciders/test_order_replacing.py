@@ -43,11 +43,11 @@ from shared.contracts.inventory import DeductStock, HoldStock, ReleaseStock, Rev
 from shared.contracts.logistics import AmendFulfilment, Exchange, FulfilOrder, InterceptDelivery, StopFulfilment
 from shared.contracts.order import OrderCancelled, OrderClosed, OrderDelivered, OrderRejected
 from shared.contracts.payment import RefundPayment, TakePayment
-from shared.contracts.risk import CustomerCancelled
+from shared.contracts.risk import Activity
 from shared.http.auth import Caller, Role
 from shared.runtime.table import IGNORED, Moved, Outcome, Refused
 from tests.deciders import orders
-from tests.deciders.orders import CUSTOMER, DOOR, Shop, at, messages, only
+from tests.deciders.orders import CUSTOMER, DOOR, Shop, at, heard, messages, only
 from tests.deciders.scene import Scene
 
 FIRST = "o-1~r1"
@@ -203,7 +203,7 @@ def test_replacement_goes_its_way_to_the_window() -> None:
     ]
     for message in (PICKING, PACKED, ON_THE_ROAD):
         assert messages(scene.says(message)) == []
-    assert messages(scene.says(DELIVERED)) == [
+    assert heard(scene.says(DELIVERED)) == [
         OpenWindow(
             order_id=FIRST,
             account="a-1",
@@ -269,7 +269,7 @@ def test_out_of_stock_is_rejected() -> None:
         order_id=FIRST, store="s-1", account="a-1", reason="out_of_stock", spus=("oat",), missing=(1,)
     )
     said = scene.says(SHORT_STOCK)
-    assert messages(said) == [rejected, reopened("out_of_stock")]
+    assert heard(said) == [rejected, reopened("out_of_stock")]
     assert only(Paper, said).body == {"lines": [{"spu": "oat", "missing": 1}]}
 
 
@@ -289,16 +289,16 @@ ENDINGS: Mapping[str, tuple[Phase, tuple[Any, ...], str]] = {
 
 @pytest.mark.parametrize(("phase", "way", "reason"), ENDINGS.values(), ids=ENDINGS)
 def test_cancelled_replacement_opens_the_ticket_again(phase: Phase, way: tuple[Any, ...], reason: str) -> None:
-    """Once, at its end; no money moves, and it is not counted as the customer's cancel."""
+    """Once, at its end; no money moves, and risk does not hear of it: it says nothing of the customer."""
     scene = again(phase)
     said = []
     for message in way:
         outcome = scene.when(message)
-        said += messages(outcome.said) if isinstance(outcome, Moved) else []
+        said += heard(outcome.said) if isinstance(outcome, Moved) else []
     assert new(scene).phase is Phase.CANCELLED
     assert said[-2:] == [cancelled(reason), reopened(reason)]
     assert [m for m in said if isinstance(m, ReopenTicket)] == [reopened(reason)]
-    assert not [m for m in said if isinstance(m, RefundPayment | TakePayment | CustomerCancelled | ConfirmReplacement)]
+    assert not [m for m in said if isinstance(m, RefundPayment | TakePayment | Activity | ConfirmReplacement)]
 
 
 def test_goods_given_back_go_on_the_shelf() -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, get_args
 
 import pytest
 
 from services.risk.decider import DECIDER, REVIEW, SCREENING, suspects
 from services.risk.state import (
     Blocked,
-    Cancel,
-    CancelPhase,
+    Ending,
+    EndingPhase,
     Kind,
     Phase,
     ReviewCleared,
@@ -23,18 +23,21 @@ from services.risk.state import (
     Treatment,
 )
 from shared.contracts.risk import (
-    CustomerCancelled,
+    AccountsActed,
+    Activity,
     DecideReview,
+    Deed,
     OrderCleared,
     OrderReferred,
     OrderRefused,
     OrderRestricted,
     ScreenOrder,
+    Sighting,
     WithdrawScreening,
 )
 from shared.runtime.decider import Windows
 from shared.runtime.said import CancelTimer, SetTimer
-from shared.runtime.table import IGNORED, Key, NoCell, Refused
+from shared.runtime.table import IGNORED, Key, Moved, NoCell, Refused
 from tests.deciders.scene import NOON, Scene
 
 ORDER = ScreenOrder(order_id="o-1", account="a-1", device="d-1", address="12 Mill Lane", total=649)
@@ -65,6 +68,11 @@ def decision(verdict: Any, account: str = "a-1", note: str = "known to me") -> D
     return DecideReview(order_id="o-1", account=account, verdict=verdict, note=note)
 
 
+def told(said: list[object]) -> list[object]:
+    """What is said beside the sightings of an order: those are in `test_risk_rules`."""
+    return [m for m in said if not isinstance(m, Sighting)]
+
+
 def screening(stage: Scene) -> Screening:
     """What risk knows of the order by now."""
     state = stage.states["screening", "o-1"]
@@ -73,22 +81,26 @@ def screening(stage: Scene) -> Screening:
 
 
 def test_cleared_when_nothing_is_known() -> None:
-    """Somebody who is on no list gets the order cleared, and what is kept of it is small."""
+    """Somebody who is on no list, and of whom nothing is known, gets the order cleared."""
     stage = scene()
-    assert stage.says(ORDER) == [OrderCleared(order_id="o-1")]
-    assert screening(stage) == Screening("o-1", "a-1", Phase.CLEARED)
+    assert told(stage.says(ORDER)) == [OrderCleared(order_id="o-1")]
+    after = screening(stage)
+    assert after.seen is not None
+    assert after == Screening("o-1", "a-1", Phase.CLEARED, seen=after.seen)
+    assert (after.seen.at, after.seen.verdict, after.seen.spoke, after.seen.score) == (NOON, "clear", (), 0)
+    assert (dict(after.seen.facts.counts), after.seen.facts.earlier) == ({}, ())
 
 
 def test_cleared_when_nobody_ever_touched_the_switch() -> None:
     """A switch that was never set is on."""
     stage = Scene(DECIDER)
-    assert stage.says(ORDER) == [OrderCleared(order_id="o-1")]
+    assert told(stage.says(ORDER)) == [OrderCleared(order_id="o-1")]
 
 
 def test_cleared_without_device_and_address() -> None:
     """An order that names neither device nor address is judged by its account."""
     order = ScreenOrder(order_id="o-1", account="a-1", total=649)
-    assert scene((Kind.DEVICE, Treatment.REFUSE)).says(order) == [OrderCleared(order_id="o-1")]
+    assert scene((Kind.DEVICE, Treatment.REFUSE)).says(order)[0] == OrderCleared(order_id="o-1")
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -155,7 +167,7 @@ def test_restricted_while_risk_is_switched_off(treatment: Treatment | None) -> N
     """Switched off means deduct on payment for everybody: neither an open door nor a closed one."""
     stage = scene(*([(Kind.ACCOUNT, treatment)] if treatment else []))
     stage.states["switch",] = False
-    assert stage.says(ORDER) == [OrderRestricted(order_id="o-1", reason="risk_switched_off")]
+    assert told(stage.says(ORDER)) == [OrderRestricted(order_id="o-1", reason="risk_switched_off")]
 
 
 def test_ignored_when_screened_again() -> None:
@@ -172,7 +184,7 @@ def test_referred_to_a_person_with_a_deadline() -> None:
     stage = scene((Kind.DEVICE, Treatment.REFER))
     stage.windows = Windows(review_window_s=60)
     due_at = NOON + timedelta(seconds=60)
-    assert stage.says(ORDER) == [
+    assert told(stage.says(ORDER)) == [
         OrderReferred(order_id="o-1", reason="device_referred"),
         SetTimer("o-1", REVIEW, due_at),
     ]
@@ -284,26 +296,58 @@ def test_a_person_may_decide_in_review_only() -> None:
     assert {phase: actions for phase, actions in allowed.items() if actions} == {Phase.IN_REVIEW: list(decisions)}
 
 
-def cancelled(order_id: str = "o-1", reason: str = "cancelled_by_customer") -> CustomerCancelled:
-    """The order ended by its customer's own doing."""
-    return CustomerCancelled(account="a-1", order_id=order_id, reason=reason, at=NOON)
+def acted(*activities: tuple[str, Deed], account: str = "a-1", at: datetime = NOON) -> AccountsActed:
+    """What became of these orders, as the services tell it."""
+    entries = tuple(Activity(account=account, order_id=order_id, deed=deed, at=at) for order_id, deed in activities)
+    return AccountsActed(shard=0, entries=entries)
 
 
-def test_customers_cancel_is_counted_once() -> None:
-    """One row for each order, whatever its screening came to; hearing of it again changes nothing."""
+def ending(order_id: str, deed: Deed, at: datetime = NOON) -> Ending:
+    """What is known of an order that is over."""
+    return Ending(order_id, "a-1", EndingPhase.KNOWN, deed, at)
+
+
+def test_endings_are_known_once() -> None:
+    """One for each order, whatever its screening came to; hearing of it again, or of another end, changes nothing."""
     stage = scene()
     stage.when(ORDER)
-    assert stage.says(cancelled()) == []
-    assert stage.says(cancelled("o-2", "not_reachable")) == []
-    assert stage.states["cancel", "o-1"] == Cancel("o-1", "a-1", CancelPhase.COUNTED, "cancelled_by_customer", NOON)
-    assert stage.states["cancel", "o-2"].reason == "not_reachable"
-    assert stage.when(cancelled()) == IGNORED
+    assert stage.says(acted(("o-1", "cancelled"), ("o-2", "unreachable"))) == []
+    later = stage.later(60)
+    assert stage.when(acted(("o-1", "cancelled"), at=later)) == Moved((), ())
+    assert stage.when(acted(("o-2", "delivered"), at=later)) == Moved((), ())
+    assert stage.states["ending", "o-1"] == ending("o-1", "cancelled")
+    assert stage.states["ending", "o-2"] == ending("o-2", "unreachable")
     assert screening(stage).phase is Phase.CLEARED
 
 
-def test_customers_cancel_alone_decides_nothing() -> None:
-    """The account's next order is screened as before: analysts see the count, the table does not."""
+def test_first_end_of_two_in_one_pack_counts() -> None:
+    """As of two in two packs."""
     stage = scene()
-    for number in range(2, 12):
-        stage.says(cancelled(f"o-{number}"))
-    assert stage.says(ORDER) == [OrderCleared(order_id="o-1")]
+    stage.says(acted(("o-1", "delivered"), ("o-2", "ended"), ("o-1", "cancelled")))
+    assert stage.states["ending", "o-1"].deed == "delivered"
+    assert stage.states["ending", "o-2"].deed == "ended"
+
+
+@pytest.mark.parametrize("deed", get_args(Deed))
+def test_what_ends_an_order_is_kept_and_nothing_else(deed: Deed) -> None:
+    """A declined card and a bad word are no end: the order goes on, or is over already."""
+    stage = scene()
+    pack = acted(("o-1", deed))
+    stage.says(pack)
+    is_end = deed not in ("declined", "rated_low")
+    assert stage.states.get(("ending", "o-1")) == (ending("o-1", deed) if is_end else None)
+    assert list(DECIDER.needs(pack, stage.states.get)) == ([("ending", "o-1")] if is_end else [])
+
+
+def test_a_declined_card_before_the_end_hides_nothing() -> None:
+    """In one pack."""
+    stage = scene()
+    stage.says(acted(("o-1", "declined"), ("o-1", "expired"), ("o-1", "rated_low")))
+    assert stage.states["ending", "o-1"].deed == "expired"
+
+
+def test_endings_alone_decide_nothing() -> None:
+    """The account's next order is screened by its signals: what became of its orders is kept for people."""
+    stage = scene()
+    stage.says(acted(*((f"o-{number}", "unreachable") for number in range(2, 12))))
+    assert stage.says(ORDER)[0] == OrderCleared(order_id="o-1")

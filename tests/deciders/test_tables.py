@@ -49,6 +49,7 @@ from shared.contracts.logistics import (
     StartPicking,
 )
 from shared.contracts.order import PayOrder
+from shared.contracts.risk import ClaimReview, ReleaseReview
 from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of
 from shared.http.problems import CODES
 from shared.runtime.table import Refuse, Table, To
@@ -204,7 +205,11 @@ AT_HAND: set[type] = {ClaimTicket, ReleaseTicket, NoteTicket}
 OFFERED: list[tuple[Table, StrEnum, set[type]]] = [
     (SALES_ORDER, Phase.IN_REVIEW, {CancelOrderWanted}),
     (SALES_ORDER, Phase.AWAITING_PAYMENT, {PayOrder, CancelOrderWanted}),
-    (SCREENING, ScreeningPhase.IN_REVIEW, {ReviewCleared, ReviewRestricted, ReviewRefused}),
+    (
+        SCREENING,
+        ScreeningPhase.IN_REVIEW,
+        {ReviewCleared, ReviewRestricted, ReviewRefused, ClaimReview, ReleaseReview},
+    ),
     (TICKET, TicketPhase.OPEN, {*CALLED, *DECIDED, *AT_HAND}),
     (TICKET, TicketPhase.RESOLVED, {RefundWanted, ReturnWanted, ReplacementWanted}),
     (FULFILMENT, StorePhase.QUEUED, {StartPicking}),

@@ -33,5 +33,5 @@ def test_every_table_has_its_row() -> None:
 def test_the_settings_and_their_defaults_are_told() -> None:
     """As they are."""
     settings = Settings(token_secret="only for tests" * 3)
-    for name in ("personal_data_s", "timeline_s", "parked_s"):
+    for name in ("personal_data_s", "timeline_s", "parked_s", "risk_memory_s"):
         assert f"`LARDER_{name.upper()}`, {getattr(settings, name) / 86_400:.0f} days" in section()

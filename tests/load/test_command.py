@@ -78,6 +78,7 @@ class PlayedOut:
     stuck: tuple[str, ...] = ()
     settings = Settings()
     figures = Figures()
+    watch = None
     robots = Mock(refused=Counter(), resends=0, placed=3)
 
     async def run(self) -> None:

@@ -59,7 +59,7 @@ def test_short_windows_leave_the_mix_as_it_is():
 def test_each_way_back_is_in_the_default_mix():
     """Nobody has to ask for them; each is rare."""
     counts = Counter(drawn(Mix(), 1, 40_000))
-    assert set(counts) == set(Tail)
+    assert set(counts) == set(Tail) - {Tail.CANCELS_LATE}  # which only adversaries do
     assert all(counts[tail] < 800 for tail in Tail if tail >= Tail.CANCELS_PAID)
 
 

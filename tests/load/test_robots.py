@@ -40,6 +40,7 @@ from shared.contracts.order import (
     PayOrder,
     PlaceOrder,
 )
+from shared.contracts.risk import OrderReferred
 
 COMMANDS = {
     m.TYPE: m
@@ -75,6 +76,7 @@ class Day:
 
     closes: bool = True
     similar: Similar | None = None
+    lies_s: float = 300
     said: list[tuple[str, str, Message]] = field(default_factory=list)
     now: float = 100.0
     link: int = 0
@@ -82,7 +84,14 @@ class Day:
     def __post_init__(self) -> None:
         self.figures = Figures()
         self.robots = Robots(
-            "r", self.figures, self._take, shards=1, gateway_timeout_s=3, closes=self.closes, similar=self.similar
+            "r",
+            self.figures,
+            self._take,
+            shards=1,
+            gateway_timeout_s=3,
+            lies_s=self.lies_s,
+            closes=self.closes,
+            similar=self.similar,
         )
 
     def _take(self, topic, partition, wire) -> None:
@@ -112,6 +121,15 @@ class Day:
     @property
     def ids(self) -> list[str]:
         return [id_ for id_, _, _ in self.said]
+
+    @property
+    def types(self) -> list[str]:
+        return [message.TYPE for _, _, message in self.said]
+
+    @property
+    def step(self) -> Step:
+        (order,) = self.robots.orders.values()
+        return order.step
 
 
 def test_a_good_order_goes_all_the_way():
@@ -289,3 +307,50 @@ def test_a_command_without_its_event_is_sent_again_with_the_same_id():
     count = len(day.said)
     assert day.robots.overdue(day.now + 1_000) == 0
     assert len(day.said) == count
+
+
+def test_who_lets_goods_lie_cancels_when_the_time_has_come():
+    """Payable, then nothing for as long as it takes, then the cancel; whose order is over before that does not."""
+    day = Day(lies_s=5)
+    day.place(Tail.CANCELS_LATE)
+    assert day.hear(PAYABLE) == []
+    day.robots.wake(day.now + 4.9)
+    assert day.types[-1] == "PlaceOrder"
+    day.robots.wake(day.now + 5)
+    assert day.types[-1] == "CancelOrder"
+    day.hear(OrderCancelled(**OF, reason="cancelled_by_customer"))
+    assert (day.robots.orders, day.robots.alarms) == ({}, [])
+
+    over = Day(lies_s=5)
+    over.place(Tail.CANCELS_LATE)
+    over.hear(PAYABLE, OrderCancelled(**OF, reason="expired"))
+    over.robots.wake(over.now + 60)
+    assert over.types == ["PlaceOrder"]
+
+
+def test_an_order_in_review_takes_no_room_and_goes_on_afterwards():
+    """Nobody decides: the order waits for the end of the review window, which says nothing of how fast larder is."""
+    day = Day()
+    day.place()
+    day.hear(OrderReferred(order_id="l-r-1"))
+    assert (day.step, day.robots.busy) == (Step.IN_REVIEW, 0)
+    assert day.robots.overdue(day.now + 10 * RESEND_S) == 0
+    assert [m.TYPE for m in day.hear(PAYABLE)] == ["PayOrder"]
+    assert (len(day.figures.waits), day.robots.busy) == (0, 1)
+    day.hear(OrderReferred(order_id="l-r-1"))
+    assert day.step is Step.PAYING
+
+
+@pytest.mark.parametrize(
+    ("end", "how"),
+    [
+        (OrderRejected(order_id="l-r-1", store="s-1", account="a-1", reason="account_refused"), End.REJECTED),
+        (OrderCancelled(**OF, reason="cancelled_by_customer"), End.CANCELLED),
+    ],
+)
+def test_an_order_may_end_in_review(end, how):
+    """Refused by a person, or cancelled meanwhile."""
+    day = Day()
+    day.place()
+    day.hear(OrderReferred(order_id="l-r-1"), end)
+    assert (day.figures.counts[how], day.robots.orders) == (1, {})

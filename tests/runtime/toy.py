@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.contracts.base import Message, Name
+from shared.contracts.base import Entry, Message, Name, Pack
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.said import CancelTimer, Effect, Record, SetTimer
 from shared.runtime.table import IGNORED, Key, Moved, NoCell, Outcome, Refused
@@ -101,6 +101,31 @@ class Snowed(Message):
     jar: Name
 
 
+class Spill(JarCommand):
+    """Drops fall into these jars, wherever they are; `garbled` adds a word that cannot be written."""
+
+    over: tuple[Name, ...]
+    garbled: bool = False
+
+
+class Drop(Entry):
+    """A piece falls into a jar; fewer than none is nonsense."""
+
+    KEY = "jar"
+    jar: Name
+    pieces: int = 1
+
+
+class Drops(Pack):
+    """Drops that fall into jars of one shard."""
+
+    TOPIC = "sky.events"
+    entries: tuple[Drop, ...]
+
+
+Drop.PACK = Drops
+
+
 class JarChanged(Message):
     """So many pieces are in a jar now."""
 
@@ -160,9 +185,13 @@ SCALE: Key = ("scale",)
 
 
 def needs(message: Any, look: Look) -> Iterator[Key]:
-    """The jar; its neighbour to pour; the scale to weigh."""
+    """The jar; its neighbour to pour; the scale to weigh; of drops, all jars."""
     if isinstance(message, Stumble):
         raise OSError("stumbled")
+    if isinstance(message, Drops):
+        for drop in message.entries:
+            yield ("jar", drop.jar)
+        return
     yield ("jar", message.subject)
     if isinstance(message, PourOver) and (jar := look(("jar", message.subject))) and jar.neighbour:
         yield ("jar", jar.neighbour)
@@ -171,7 +200,9 @@ def needs(message: Any, look: Look) -> Iterator[Key]:
 
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
-    """One message about one jar."""
+    """One message about one jar, or drops into many."""
+    if isinstance(message, Drops):
+        return _dropped(message, look)
     key = ("jar", message.subject)
     jar: Jar = look(key) or Jar(message.subject)
     match message:
@@ -213,6 +244,9 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
         case SetLid(seconds=seconds):
             assert seconds is not None
             return Moved(((key, jar),), (SetTimer(jar.name, LID, context.now + timedelta(seconds=seconds)),))
+        case Spill():
+            word = [JarChanged(jar=jar.name, pieces=object())] if message.garbled else []
+            return Moved(((key, jar),), (*(Drop(jar=other) for other in message.over), *word))
         case Call():
             return Moved(((key, jar),), (Effect(f"{jar.name}:{message.number}", "call", {"jar": jar.name}),))
         case Answered() if message.pieces < 0:
@@ -226,6 +260,17 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     raise NoCell("jar", "any", type(message).__name__)
 
 
+def _dropped(message: Drops, look: Look) -> Moved:
+    jars: dict[Key, Jar] = {}
+    for drop in message.entries:
+        if drop.pieces < 0:
+            raise ValueError("nonsense from the sky")
+        key = ("jar", drop.jar)
+        jar: Jar = jars.get(key) or look(key) or Jar(drop.jar)
+        jars[key] = replace(jar, pieces=jar.pieces + drop.pieces)
+    return Moved(tuple(jars.items()), ())
+
+
 def _filled(jar: Jar, pieces: int, context: Context) -> Moved:
     filled = replace(jar, pieces=jar.pieces + pieces)
     thanks = [Thank(cloud=f"cloud-{pieces % 3}", jar=jar.name)] if pieces > 0 else []
@@ -237,6 +282,7 @@ TOY = Decider(
     service="toy",
     listens=(
         Put, PointAt, PourOver, Smash, Vanish, Mumble, Wander, Stumble, Shake, Weigh, SetLid, Call, Rained,
+        Spill, Drops,
     ),
     needs=needs,
     decide=decide,

@@ -345,7 +345,7 @@ DELIVERED_TOML = Path(rules_module.__file__).with_name("delivered_rules.toml")
         (b'[levels]\n[rules.a]\nsignal = "orders"\nthreshold = 1\nwindow_s = inf\nweight = 1', "window_out_of_range"),
         (
             '[levels]\n[rules."\U0001f600"]\nsignal = "orders"\nthreshold = 1\nwindow_s = 1\nweight = 1'.encode(),
-            "rules_malformed",
+            "name_malformed",
         ),
         (b"[levels]\nrestrict = 3\nrefer = 2\n[rules]", "levels_out_of_order"),
         (

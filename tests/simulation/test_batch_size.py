@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from larder.simulation.clock import NOON
@@ -13,11 +14,11 @@ from larder.simulation.database import Database
 from larder.simulation.owner import Owner, topics_of
 from larder.simulation.world import World
 from services.order.state import Paper
-from shared.contracts.topics import SERVICES
+from shared.contracts.topics import ACTIVITY, SERVICES
 from shared.runtime.shard import EffectAnswered, Item, Shard
 
 SEEDS = range(1, 11)
-SLICES_S = (2, 4, 8, 15, 30, 60, 300, 700, 1_000, 4_000, 180_000, 500_000)
+SLICES_S = (2, 4, 8, 15, 30, 60, 300, 700, 1_000, 4_000, 180_000, 500_000, 2_000_000)
 """The evening is cut here: within a slice the clock stands still and everything that came is decided, after it timers
 fire. So the clock's reading is the same for every batch size, and only the cutting into batches differs."""
 Slice = tuple[datetime, list[Item]]
@@ -86,8 +87,13 @@ def told(database: Database) -> dict[str, Any]:
     """Everything that a database holds, apart from how many transactions it took."""
     (progress,) = database.progress.values()
     links: dict[Any, list[Any]] = {}
-    for link, rows in database.outbox.items():
-        links[link] = [record for row in rows for record in row.records]
+    records: list[Any]
+    for (number, link), rows in database.outbox.items():
+        records = [record for row in rows for record in row.records]
+        if link.startswith(ACTIVITY):  # what a batch says is one pack
+            records = [entry for _, body, _ in records for entry in msgspec.json.decode(body)["entries"]]
+        links[number, link] = records
+    sent = {link: last for link, last in progress.sent.items() if not link.startswith(ACTIVITY)}
     return {
         "states": database.states,
         "records": database.records,
@@ -96,7 +102,7 @@ def told(database: Database) -> dict[str, Any]:
         "answers": database.answers,
         "parked": [(row.delivery, row.subject, row.code, row.reason) for row in database.parked],
         "sent": links,
-        "progress": (progress.offsets, progress.received, progress.sent),
+        "progress": (progress.offsets, progress.received, sent),
     }
 
 
@@ -130,4 +136,4 @@ def test_the_comparison_sees_whole_lives(monkeypatch: pytest.MonkeyPatch) -> Non
             phases |= {str(order.phase) for order in database.states.values()}
             papers |= {paper.kind for paper in database.records.get(Paper, [])}
     assert phases >= {"closed", "cancelled", "rejected"}
-    assert papers == {"document", "payment", "refund", "short", "ticket"}
+    assert papers >= {"document", "payment", "refund", "short", "ticket"}

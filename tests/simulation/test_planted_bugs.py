@@ -34,6 +34,8 @@ from services.order.state import CancelWanted, GoodsOverdue, Phase, ShortageSett
 from services.payment import decider as payment
 from services.payment import reports
 from services.payment.state import GatewayFound, GatewayTook, ReportPhase
+from services.risk import decider as risk
+from services.risk.state import EndingPhase, EndingTold
 from shared.contracts.aftersales import RaiseTicket, SettleTicket
 from shared.contracts.inventory import DropShort, ReleaseStock, ReverseIssue, TakeBack
 from shared.contracts.logistics import FreeSlot, FulfilmentDelivered, GoodsInspected, PiecesShort, StopFulfilment
@@ -241,8 +243,18 @@ def lost_hold_stays_locked(patch: pytest.MonkeyPatch) -> None:
 
 
 def cancels_not_counted(patch: pytest.MonkeyPatch) -> None:
-    """Risk never hears of what customers cancel."""
-    patch.setattr(back, "CUSTOMERS_DOING", frozenset())
+    """Risk hears of what customers cancel as if it had been our fault."""
+    patch.setattr(back, "_deed", lambda order, reason: "ended")
+
+
+def our_fault_counted(patch: pytest.MonkeyPatch) -> None:
+    """What was sold out counts against the customer."""
+    patch.setitem(back.DEEDS, "sold_out", "cancelled")
+
+
+def ends_not_kept(patch: pytest.MonkeyPatch) -> None:
+    """Risk hears what became of orders, and keeps nothing."""
+    patch.setitem(risk.ENDING.rows[EndingPhase.NEW], EndingTold, IGNORE)
 
 
 def shortage_without_deadline(patch: pytest.MonkeyPatch) -> None:
@@ -443,6 +455,8 @@ PLANTS: list[Plant] = [
     refused_refund_told_to_nobody,
     lost_hold_stays_locked,
     cancels_not_counted,
+    our_fault_counted,
+    ends_not_kept,
     shortage_without_deadline,
     timed_out_charge_not_asked_about,
     report_believed,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from larder.simulation import complaints
+from larder.simulation import complaints, customers, staff
 from services.aftersales import decider as aftersales
 from services.aftersales import reading, tickets
 from services.aftersales.state import (
@@ -277,15 +277,21 @@ PLANTS: list[Plant] = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def evenings_of_complaints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly everybody complains, of more orders than usual, and few rules keep anybody from it."""
+    monkeypatch.setattr(complaints, "EVENINGS", (0.9,))
+    monkeypatch.setattr(customers, "ORDERS", (14, 20))
+    monkeypatch.setattr(staff, "STRICT", 0.0)
+
+
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
 def test_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     """With this bug in it, larder fails the audit within a bounded number of evenings."""
-    monkeypatch.setattr(complaints, "EVENINGS", (0.9,))
     plant(monkeypatch)
     assert first_failure(range(1, 2 * SEEDS_MAX + 1)) is not None, f"{plant.__name__}: {plant.__doc__}"
 
 
-def test_evenings_of_complaints_are_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evenings_of_complaints_are_clean() -> None:
     """Without a bug there is nothing to find in them."""
-    monkeypatch.setattr(complaints, "EVENINGS", (0.9,))
     assert first_failure(range(1, 2 * SEEDS_MAX + 1)) is None

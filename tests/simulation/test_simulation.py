@@ -20,6 +20,7 @@ from services.logistics.decider import FULFILMENT
 from services.logistics.returns import RETURN
 from services.order.decider import REPLACEMENT_ORDER, SALES_ORDER
 from services.payment.decider import PAYMENT
+from services.risk.state import Entered, Screening
 from shared.runtime.table import Table, To
 
 SEEDS = range(1, 101)
@@ -73,7 +74,7 @@ def test_the_weather_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Owner, "retire", retired)
     monkeypatch.setattr(Owner, "_crash", crashed)
-    for seed in range(1, 71):
+    for seed in range(1, 115):
         world = World(seed)
         world.run()
         for service, database in world.databases.items():
@@ -108,6 +109,46 @@ def test_the_weather_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
         "behind replayed",
     ):
         assert seen[fault] > 0, (fault, seen)
+
+
+def test_rules_speak_and_signals_are_bad() -> None:
+    """Over the seeds rules lead to every treatment, reviews are claimed and block, and signals are told as badly as
+    can be."""
+    seen: Counter[str] = Counter()
+    for seed in SEEDS:
+        world = World(seed)
+        world.run()
+        risk = world.databases["risk"]
+        for key, state in risk.states.items():
+            if key[0] == "screening" and state.seen.spoke:
+                seen["rules spoke"] += 1
+                seen[f"{state.seen.verdict} by {'rules' if 'rules_' in _first_reason(state) else 'another'}"] += 1
+        seen.update(f"answered {answer.code or 'accepted'}" for answer, _ in risk.answers.values())
+        seen["entered"] += len(risk.records.get(Entered, ()))
+        seen["rules changed"] += max(0, len(world.shop.rule_sets) - 1)
+        for counter in world.counters:
+            seen.update(counter.told)
+        world.end()
+    least = {
+        "rules spoke": 60,
+        "restrict by rules": 10,
+        "refer by rules": 10,
+        "refuse by rules": 5,
+        "answered accepted": 20,
+        "answered review_claimed": 1,
+        "answered review_not_claimed": 1,
+        "answered review_not_open": 20,
+        "entered": 5,
+        "rules changed": 10,
+        **dict.fromkeys(("late", "doubled", "lost"), 20),
+        **dict.fromkeys(("stops", "restarts"), 10),
+        **dict.fromkeys(("malformed", "wrong_key", "wrong_partition", "no_cell"), 1),
+    }
+    assert {what: seen[what] for what, times in least.items() if seen[what] < times} == {}
+
+
+def _first_reason(screening: Screening) -> str:
+    return screening.review.reason if screening.review else screening.reason
 
 
 NEWS = frozenset(

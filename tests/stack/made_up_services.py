@@ -1,4 +1,4 @@
-"""Six made-up services that only answer, so that the supervisor is tested whatever the real ones do."""
+"""Made-up services that only answer, so that the supervisor is tested whatever the real ones do."""
 
 import os
 import subprocess
@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 from larder.stack.home import Home
-from shared.settings import SERVICES
+from shared.settings import PROCESSES, SIGNALS
 
 SERVICE = """
 import http.server, os, pathlib, sys
 from shared.settings import get_settings
 
 settings = get_settings()
-settings.dsn("{name}"), settings.bootstrap(), settings.secret()
+{needs}settings.bootstrap(), settings.secret()
 if pathlib.Path(settings.home, "broken-{name}").exists():
     sys.exit("I will not start")
 
@@ -32,8 +32,8 @@ import importlib.util, pathlib, sys
 class Instead:
     def find_spec(self, name, path=None, target=None):
         parts = name.split(".")
-        if parts[0] == "services" and parts[2:] == ["main"]:
-            made_up = pathlib.Path(__file__).with_name(f"made_up_{parts[1]}.py")
+        if parts[0] == "services" and parts[2:] in (["main"], ["signals"]):
+            made_up = pathlib.Path(__file__).with_name(f"made_up_{parts[1] if parts[2] == 'main' else parts[2]}.py")
             return importlib.util.spec_from_file_location(name, made_up)
 
 sys.meta_path.insert(0, Instead())
@@ -48,9 +48,10 @@ class Larder:
         code = folder / "code"
         code.mkdir()
         (code / "sitecustomize.py").write_text(INSTEAD)
-        for name in SERVICES:
-            (code / f"made_up_{name}.py").write_text(SERVICE.format(name=name))
-        ports = {f"LARDER_{name.upper()}_PORT": str(self.home.port(f"test-{name}")) for name in SERVICES}
+        for name in PROCESSES:
+            needs = "" if name == SIGNALS else f'settings.dsn("{name}"), '
+            (code / f"made_up_{name}.py").write_text(SERVICE.format(name=name, needs=needs))
+        ports = {f"LARDER_{name.upper()}_PORT": str(self.home.port(f"test-{name}")) for name in PROCESSES}
         paths = {"PYTHONPATH": str(code), "LARDER_HOME": str(self.home.root)}
         self._env = {**os.environ, **paths, **ports}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from shared.settings import SERVICES, NotConfiguredError, Settings, settings_without_stack
+from shared.settings import PROCESSES, NotConfiguredError, Settings, settings_without_stack
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_supervisor_does_not_believe_an_older_stack(stack_home: Path) -> None:
 
 def test_the_six_services_have_the_promised_ports(tmp_path: Path) -> None:
     """Ports 8101 to 8106 are a promise."""
-    assert [Settings(home=tmp_path).port(name) for name in SERVICES] == [8101, 8102, 8103, 8104, 8105, 8106]
+    assert [Settings(home=tmp_path).port(name) for name in PROCESSES] == [*range(8101, 8108)]
 
 
 def test_a_missing_broker_or_database_is_told_with_the_way_out(tmp_path: Path) -> None:

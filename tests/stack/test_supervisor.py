@@ -15,8 +15,8 @@ from larder.stack.jars import can_run_kafka
 from larder.stack.migrate import schema_files
 from larder.stack.process import Identity, wait_until
 from larder.stack.state import Stack, supervisor_of
-from shared.contracts.topics import ALL_TOPICS
-from shared.settings import SERVICES
+from shared.contracts.topics import MADE_TOPICS
+from shared.settings import PROCESSES, SERVICES, SIGNALS
 from tests.stack.made_up_services import Larder
 
 pytestmark = [
@@ -67,7 +67,7 @@ async def until_all_ready(larder: Larder) -> None:
 async def test_status_tells_pids_that_are_the_processes_themselves(up: Larder) -> None:
     """Whoever kills a pid of `status --json` must hit the broker, the database or the service, not a wrapper."""
     told = status(up)
-    assert [service["name"] for service in told["services"]] == list(SERVICES)
+    assert [service["name"] for service in told["services"]] == list(PROCESSES)
     assert all(service["ready"] for service in told["services"])
     assert told["kafka"]["kind"] == "apache-kafka"
     commands = {
@@ -78,6 +78,7 @@ async def test_status_tells_pids_that_are_the_processes_themselves(up: Larder) -
     assert "kafka.Kafka" in commands["kafka"]
     assert "bin/postgres" in commands["postgres"]
     assert all(f"services.{name}.main" in commands[name] for name in SERVICES)
+    assert "services.risk.signals" in commands[SIGNALS]
 
 
 async def test_the_told_database_can_be_used_and_syncs(up: Larder) -> None:
@@ -94,7 +95,7 @@ async def test_the_told_database_can_be_used_and_syncs(up: Larder) -> None:
 async def test_what_is_killed_is_started_again(up: Larder) -> None:
     """A service, the broker and the database, killed at once, must all be back under new pids, with their data."""
     before = processes(up)
-    killed = ("order", "kafka", "postgres")
+    killed = ("order", "signals", "kafka", "postgres")
     for name in killed:
         os.kill(before[name].pid, signal.SIGKILL)
     await until_all_ready(up)
@@ -102,7 +103,7 @@ async def test_what_is_killed_is_started_again(up: Larder) -> None:
     assert all(after[name] != before[name] for name in killed)
     assert all(after[name] == before[name] for name in before if name not in killed)
     topics = up.run("topics", "--json")
-    assert {topic["name"] for topic in json.loads(topics.stdout)} == set(ALL_TOPICS), topics.stderr
+    assert {topic["name"] for topic in json.loads(topics.stdout)} == set(MADE_TOPICS), topics.stderr
 
 
 async def test_a_second_up_says_that_it_runs(up: Larder) -> None:
@@ -119,7 +120,7 @@ async def test_the_doctor_is_content(up: Larder) -> None:
     done = up.run("doctor")
     assert done.returncode == 0, done.stdout
     assert "!!" not in done.stdout
-    assert all(f"ok  {name}" in done.stdout for name in ("python", "java", "broker", "gateway", *SERVICES))
+    assert all(f"ok  {name}" in done.stdout for name in ("python", "java", "broker", "gateway", *PROCESSES))
 
 
 async def test_a_supervisor_that_is_killed_takes_all_with_it(up: Larder) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from larder.stack.home import Home
-from shared.settings import SERVICES
+from shared.settings import PROCESSES
 from tests.parts import why_not
 from tests.system.driver import Stack
 from tests.system.shop import Shop
@@ -40,7 +40,7 @@ async def running(**named: object) -> AsyncIterator[Stack]:
     if missing := why_not():
         pytest.skip(f"no broker to be had: {missing}")
     home = Path(tempfile.mkdtemp(prefix="larder-system-"))
-    ports = {f"{service}_port": Home.at(home).port(f"http-{service}") for service in SERVICES}
+    ports = {f"{name}_port": Home.at(home).port(f"http-{name}") for name in PROCESSES}
     stack = Stack(home, {**ports, **WINDOWS, **named})
     try:
         await stack.up()

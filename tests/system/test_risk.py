@@ -2,9 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from tests.system.driver import Stack, good, refused
+from tests.system.driver import Stack, good, refused, until
 from tests.system.shop import Shop, block
+
+SIGNALS_AGE_S = 15
+"""They are some seconds old at most, or there is a sign of life."""
 
 
 async def test_who_is_refused_is_rejected_and_not_told_why(shop: Shop) -> None:
@@ -118,6 +122,56 @@ async def test_switched_off_risk_is_no_open_door(shop: Shop) -> None:
     finally:
         await shop.stack.put("risk", "/switch", {"on": True}, "risk_analyst")
     assert (await shop.payable({shop.apple: 1}))["hold_mode"] == "lock"
+
+
+async def test_staff_see_what_risk_said_and_customers_do_not(shop: Shop) -> None:
+    """On the order's page: the verdict, its code and the rules; for its customer, that the order was screened."""
+    clear = await shop.payable({shop.apple: 1})
+    await block(shop, "restrict")
+    restricted = await shop.payable({shop.apple: 1})
+    for order, verdict, reason in ((clear, "clear", ""), (restricted, "restrict", "account_restricted")):
+        page = f"/orders/{order['order_id']}"
+        seen = (await shop.stack.get("order", page, "customer_service"))["screening"]
+        assert (seen["verdict"], seen["reason"], seen["rules"]) == (verdict, reason, [])
+        own = await shop.stack.get("order", page, shop.customer)
+        assert own["screening"] is None
+        assert "OrderScreened" in [entry["message"] for entry in own["timeline"]]
+        assert not {"OrderCleared", "OrderRestricted"} & {entry["message"] for entry in own["timeline"]}
+
+
+async def test_everybody_sees_that_risk_is_switched_off(shop: Shop) -> None:
+    """Who, and since when: in /healthz; on the pages of orders that it meant."""
+    await shop.stack.put("risk", "/switch", {"on": False}, "risk_analyst")
+    try:
+        order = await shop.payable({shop.apple: 1})
+        health = good(await shop.stack.ask("GET", "risk", "/healthz", by=None))
+        assert health["switch"]["on"] is False
+        assert health["switch"]["changed_by"].startswith("risk_analyst:")
+        page = await shop.stack.get("order", f"/orders/{order['order_id']}", "customer_service")
+        assert page["screening"]["reason"] == "risk_switched_off"
+    finally:
+        await shop.stack.put("risk", "/switch", {"on": True}, "risk_analyst")
+    assert good(await shop.stack.ask("GET", "risk", "/healthz", by=None))["switch"]["on"] is True
+
+
+async def test_who_cancels_again_and_again_locks_no_stock(shop: Shop) -> None:
+    """The whole circle through the stream application: cancels are counted, the rule speaks, and the next order's stock
+    is deducted on payment. Another account is as free as ever."""
+    for _ in range(8):
+        order = await shop.payable({shop.apple: 1})
+        good(await shop.cancel(order))
+
+    async def restricted() -> dict[str, Any] | None:
+        order = await shop.payable({shop.apple: 1})
+        return order if order["hold_mode"] == "on_payment" else None
+
+    order = await until(restricted, "the rule speaks")
+    page = await shop.stack.get("order", f"/orders/{order['order_id']}", "customer_service")
+    assert page["screening"]["reason"] == "rules_restricted"
+    assert "cancelled_orders" in page["screening"]["rules"]
+    assert (await shop.payable({shop.apple: 1}, by=f"customer:{shop.account}-2"))["hold_mode"] == "lock"
+    health = good(await shop.stack.ask("GET", "risk", "/healthz", by=None))
+    assert health["signals"]["age_seconds"] < SIGNALS_AGE_S
 
 
 async def test_the_blocklist_is_for_analysts(stack: Stack) -> None:
