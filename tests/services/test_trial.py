@@ -196,6 +196,7 @@ async def test_trial_goes_on_where_it_stopped(risk: Inside) -> None:
             told = await trial(risk, **body, until=whole["until"], rules=[FIVE], limit=limit)
             assert told["screenings"] <= limit
             parts.append(told)
+            assert len(parts) <= whole["screenings"] + 1
             if told["complete"]:
                 break
             body = told["next"]
