@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from shared.settings import SERVICES
+from shared.settings import PROCESSES, SERVICES
 from tests.system.driver import Stack, good, refused, until
 from tests.system.shop import APPLE, MILK, Shop
 
@@ -251,7 +251,7 @@ async def test_every_service_tells_how_it_is_and_what_it_can(stack: Stack, servi
 async def test_the_command_line_knows_the_stack(stack: Stack) -> None:
     """`status`, `doctor` and `topics` must find it well."""
     status = await stack.larder_json("status")
-    assert {s["name"] for s in status["services"]} == set(SERVICES)
+    assert {s["name"] for s in status["services"]} == set(PROCESSES)
     assert all(s["ready"] and s["pid"] for s in status["services"])
     doctor = await stack.larder("doctor")
     assert doctor.status == 0, doctor.out + doctor.err

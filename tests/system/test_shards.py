@@ -88,9 +88,12 @@ async def test_told_to_the_wrong_shard_it_parks_and_changes_nothing(stack: Stack
 async def test_whoever_knows_the_keys_finds_the_right_shard(stack: Stack) -> None:
     """Orders over HTTP in stores of both shards, and a load's robots: all of it is done, nothing parks, the audit is
     clean."""
-    shops = [await Shop(stack).open() for _ in range(4)]
-    assert len({partition_for(shop.store, SHARDS) for shop in shops}) == SHARDS
-    for shop in shops:
+    shops: dict[int, Shop] = {}
+    while len(shops) < SHARDS:  # the names of stores are made up
+        shop = Shop(stack)
+        shops.setdefault(partition_for(shop.store, SHARDS), shop)
+    for shop in shops.values():
+        await shop.open()
         order = good(await shop.pay(await shop.payable({shop.apple: 1})))
         await shop.until(order["order_id"], "awaiting_picking")
         await shop.deliver(order["order_id"])
