@@ -23,6 +23,7 @@ LOCK_PATIENCE_S = 20
 
 _CLUSTERS = "select distinct cluster_id from progress"
 _MADE = re.compile(r"^create table (\w+)", re.MULTILINE)
+_DROPPED = re.compile(r"^drop table (\w+)", re.MULTILINE)
 _FILLED = re.compile(r"^insert into (\w+) .*values", re.MULTILINE)
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -31,7 +32,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 def tables(database: str) -> set[str]:
     """The tables of a database that its schema files make and leave empty: what is in them came with use."""
     text = "\n".join(file.text() for file in schema_files(database))
-    return set(_MADE.findall(text)) - set(_FILLED.findall(text))
+    return set(_MADE.findall(text)) - set(_DROPPED.findall(text)) - set(_FILLED.findall(text))
 
 
 def check_goes_with(home: Home, database: str, known: str, cluster: str) -> None:

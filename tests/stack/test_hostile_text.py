@@ -197,6 +197,7 @@ def test_every_way_of_saying_writes_out(capsys: pytest.CaptureFixture[str], monk
             "services": [{"name": HOSTILE, "ready": False, "pid": None, "port": 1}],
             "kafka": {"kind": HOSTILE, "bootstrap": HOSTILE, "pid": None},
             "database": {"dsn": HOSTILE, "pid": None},
+            "risk": {"switch": {"on": False, "changed_at": HOSTILE, "changed_by": HOSTILE}, "signals": None},
         }
     )
     told = capsys.readouterr().out

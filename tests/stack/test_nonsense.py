@@ -45,6 +45,7 @@ MAY: dict[tuple[str, str], Callable[[str], object]] = {
 }
 """What makes sense after all, by command and option."""
 NEEDED = {
+    "risk replay": ("--since", "2026-11-22T18:00:00Z"),
     "load": ("--orders", "5"),
     "token": ("--role", "admin"),
     "parked show": ("order:1",),

@@ -61,7 +61,7 @@ create table pseudonyms (
     only_row boolean primary key default true check (only_row),
     key      bytea   not null
 );
-insert into pseudonyms (key)
-select sha256(decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'));
+insert into pseudonyms (key) values (
+    sha256(decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')));
 create trigger pseudonyms_counted after insert or update or delete or truncate on pseudonyms
     for each statement execute function count_master_data();
