@@ -222,13 +222,12 @@ class Signals:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(Exception):  # what is not told now is told by the next start
             await asyncio.wait_for(self._tell_all(), 5)
-            # An acknowledgement that comes once the stores are closed would open them again.
-            await asyncio.wait_for(self.app.producer.flush(), 5)
         consumer = getattr(getattr(self.app.consumer, "_thread", None), "_consumer", None)
         if consumer is not None and consumer._coordinator is not None:
             consumer._coordinator._group_instance_id = None  # as a worker does: who was told to stop leaves its group
         await self.app.stop()
         await self._producer.stop()
+        self.tallies.close()
         if self._name_lock is not None:
             self._name_lock.close()
 
