@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     signals_store: Literal["rocksdb", "memory"] = "rocksdb"
     """Where risk's stream application keeps what it counted: on the disk, so that a restart reads only what is new of
     its changelogs, or in memory, so that it reads all of them."""
-    signals_nice: int = Field(10, ge=0, le=19)
+    signals_nice: int = Field(19, ge=0, le=19)
     """How far risk's stream application steps back for others that want the processor (see nice(2)): no order waits
     for it."""
 

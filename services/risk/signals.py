@@ -58,8 +58,9 @@ from shared.settings import Settings, get_settings
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 1.0
-"""So often what changed is told."""
+BEAT_S = 3.0
+"""So often what changed is told. Each telling is whole, and risk writes it down: an order and what became of it right
+after are one telling."""
 LIFE_S = 5.0
 """When nothing changed, that is told so often."""
 CHANGED_MAX = 5_000
