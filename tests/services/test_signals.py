@@ -284,11 +284,11 @@ async def test_two_processes_share_the_partitions(stand: Stand) -> None:
 @pytest.mark.parametrize("store", ["rocksdb", "memory"])
 async def test_what_is_over_goes(stand: Stand, store: str) -> None:
     """Windows that nothing is to be known of any more leave store and changelog, also those of an earlier life."""
-    short: dict[str, Any] = {"risk_memory_s": 2.0, "signals_store": store}
+    short: dict[str, Any] = {"risk_memory_s": 6.0, "signals_store": store}
     async with stand.counting(**short):
         await stand.say(acted(("ann", "o-1", "cancelled"), at=datetime.now(UTC)))
         await stand.until(lambda: "ann" in stand.known(), "ann's conduct")
-    await asyncio.sleep(4)
+    await asyncio.sleep(12)
     async with stand.counting(**short) as signals:
         await signals._expire()
         assert not list(signals.tallies._tables["account"].keys())

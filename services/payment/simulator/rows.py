@@ -31,14 +31,17 @@ from services.payment.simulator.bookkeeper import RETRY_FIRST_S, RETRY_MOST_S, N
 DUE_AT_ONCE_MAX = 500
 """Most pending captures made in one transaction."""
 
-# The whole of a flush of new charges: intents, captures, pending captures, webhooks.
+# The whole of a flush of new charges: intents, captures, pending captures, webhooks. Of two processes with the same keys
+# one waits for the other, and in the order of the keys neither waits for ever.
 _WRITE_CHARGES = """
 with intent as (
     insert into intents (key, order_id, amount, currency, method, declined, at)
     select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+    order by 1
 ), capture as (
     insert into captures (reference, key, order_id, amount, currency, at)
     select * from unnest($8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::timestamptz[])
+    order by 1
 ), pending as (
     insert into pending_captures (key, due_at) select * from unnest($14::text[], $15::timestamptz[])
 )
