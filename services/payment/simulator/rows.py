@@ -31,8 +31,8 @@ from services.payment.simulator.bookkeeper import RETRY_FIRST_S, RETRY_MOST_S, N
 DUE_AT_ONCE_MAX = 500
 """Most pending captures made in one transaction."""
 
-# The whole of a flush of new charges: intents, captures, pending captures, webhooks. Of two processes with the same keys
-# one waits for the other, and in the order of the keys neither waits for ever.
+# The whole of a flush of new charges: intents, captures, pending captures, webhooks. Of two processes with the same
+# keys one waits for the other, and in the order of the keys neither waits for ever.
 _WRITE_CHARGES = """
 with intent as (
     insert into intents (key, order_id, amount, currency, method, declined, at)
