@@ -23,8 +23,6 @@ if TYPE_CHECKING:  # only who replays pays for loading risk
     from services.risk.rules import RuleSet
     from services.risk.trial import TrialPage
 
-FILE_MAX_BYTES = 100_000
-"""Largest file of rules that is read; a hundred rules take a fifth of it."""
 LISTED = 20
 """Most orders that are listed; `--json` has more."""
 
@@ -69,16 +67,12 @@ def replay(
 
 def read_file(file: Path) -> RuleSet:
     """The rules in a file; a StackError with the code of what is wrong with them."""
-    from services.risk.rules import BadRules, read_rules
+    from services.risk.rules import TEXT_MAX_BYTES, BadRules, read_rules
 
     with file.open("rb") as opened:
-        text = opened.read(FILE_MAX_BYTES + 1)
-    if len(text) > FILE_MAX_BYTES:
-        raise StackError(f"{file}: rules_malformed: a file of rules has at most {FILE_MAX_BYTES:,} bytes")
+        text = opened.read(TEXT_MAX_BYTES + 1)
     try:
-        return read_rules(text.decode())
-    except UnicodeDecodeError as wrong:
-        raise StackError(f"{file}: rules_malformed: {wrong}") from None
+        return read_rules(text)
     except BadRules as wrong:
         raise StackError(f"{file}: {wrong.code}: {wrong}") from None
 

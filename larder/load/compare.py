@@ -21,7 +21,7 @@ from services.risk.rules import DELIVERED, BadRules, Rule, RuleSet, read_rules, 
 from shared.settings import Settings
 from shared.tokens import create
 
-STRICTER = read_rules((Path(__file__).parent / "data" / "stricter_rules.toml").read_text())
+STRICTER = read_rules((Path(__file__).parent / "data" / "stricter_rules.toml").read_bytes())
 PATIENCE_S = 30
 KINDS = tuple(kind.name for kind in fields(Adversaries))
 DOUBTS = ("restricted", "referred", "refused")

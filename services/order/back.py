@@ -205,12 +205,6 @@ def release_as_wished(order: Order, m: PaymentDeclined | PaymentGivenUp, c: Cont
     return _release(order, order.reason)
 
 
-def release_after_decline(order: Order, m: PaymentDeclined, c: Context) -> Change:
-    """As above; and risk hears of the card."""
-    changes, said = release_as_wished(order, m, c)
-    return changes, (*said, acted(order, "declined", c))
-
-
 def refund_as_wished(order: Order, m: PaymentTaken, c: Context) -> Change:
     """The money came after the wish to cancel: everything goes back. The hold is given back on the same link."""
     changes, said = book_payment(order, m)
@@ -334,12 +328,6 @@ def deliver_too_late(order: Order, m: FulfilmentDelivered, c: Context) -> Change
     """The customer opened the door before the call: delivered is delivered."""
     _, said = forward.open_window(order, m, c)
     return {"ticket_id": ""}, (*said, settle(order, order.ticket_id, "resolved", TOO_LATE))
-
-
-def deliver_after_all(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
-    """As above; and it counts for the account."""
-    changes, said = deliver_too_late(order, m, c)
-    return changes, (*said, acted(order, "delivered", c))
 
 
 def await_intercepted(order: Order, m: FulfilmentIntercepted, c: Context) -> Change:

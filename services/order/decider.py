@@ -272,7 +272,7 @@ SALES_ORDER = Table(
             },
             Phase.PAYING: {
                 PaymentTaken: to(Phase.DEDUCTING, forward.deduct),
-                PaymentDeclined: to(Phase.AWAITING_PAYMENT, forward.offer_after_decline),
+                PaymentDeclined: to(Phase.AWAITING_PAYMENT, forward.heard_by_risk(forward.offer_again, "declined")),
                 PaymentGivenUp: to(Phase.AWAITING_PAYMENT, forward.offer_again),
                 CancelWanted: to(Phase.PAYING_CANCEL_WANTED, back.keep_wish),
                 **_UNDER_WAY,
@@ -283,7 +283,7 @@ SALES_ORDER = Table(
                 **_UNDER_WAY,
                 **_HELD,
                 PaymentTaken: to(Phase.REFUNDING, back.refund_as_wished),
-                PaymentDeclined: to(Phase.RELEASING, back.release_after_decline),
+                PaymentDeclined: to(Phase.RELEASING, forward.heard_by_risk(back.release_as_wished, "declined")),
                 PaymentGivenUp: to(Phase.RELEASING, back.release_as_wished),
             },
             Phase.DEDUCTING: {
@@ -332,7 +332,7 @@ SALES_ORDER = Table(
                 **_PAID,
             },
             Phase.IN_DELIVERY: {
-                FulfilmentDelivered: to(Phase.DELIVERED, forward.deliver),
+                FulfilmentDelivered: to(Phase.DELIVERED, forward.heard_by_risk(forward.open_window, "delivered")),
                 InterceptAsked: to(Phase.INTERCEPTING, back.intercept),
                 DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
                 StopMissed: IGNORE,
@@ -357,7 +357,7 @@ SALES_ORDER = Table(
             },
             Phase.INTERCEPTING: {
                 FulfilmentIntercepted: to(Phase.RETURNING, back.await_intercepted),
-                FulfilmentDelivered: to(Phase.DELIVERED, back.deliver_after_all),
+                FulfilmentDelivered: to(Phase.DELIVERED, forward.heard_by_risk(back.deliver_too_late, "delivered")),
                 DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
                 InterceptAsked: to(Phase.INTERCEPTING, back.decline_second_intercept),
                 StopMissed: IGNORE,

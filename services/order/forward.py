@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import wraps
 
 from services.order.goods import lots_of
 from services.order.papers import issue_paper, screening_papers
@@ -23,7 +24,7 @@ from shared.contracts.payment import PaymentDeclined, PaymentGivenUp, PaymentTak
 from shared.contracts.risk import Activity, Deed, OrderCleared, OrderReferred, OrderRestricted, ScreenOrder
 from shared.runtime.decider import Context
 from shared.runtime.said import CancelTimer, SetTimer
-from shared.runtime.table import Change
+from shared.runtime.table import Action, Change
 
 PAYMENT_WINDOW = "payment_window"
 """The timer of an order that waits for its money."""
@@ -32,6 +33,17 @@ PAYMENT_WINDOW = "payment_window"
 def acted(order: Order, deed: Deed, c: Context) -> Activity:
     """What risk hears of an order's account."""
     return Activity(account=order.account, order_id=order.order_id, deed=deed, at=c.now)
+
+
+def heard_by_risk(action: Action, deed: Deed) -> Action:
+    """The same, and it counts for or against the account."""
+
+    @wraps(action)
+    def tell_risk(order: Order, m: object, c: Context) -> Change:
+        changes, said = action(order, m, c)
+        return changes, (*said, acted(order, deed, c))
+
+    return tell_risk
 
 
 # -- placing -----------------------------------------------------------------------------------------------------------
@@ -147,12 +159,6 @@ def offer_again(order: Order, m: PaymentDeclined | PaymentGivenUp, c: Context) -
     return {}, _payable(order, order.total, order.payable_until)
 
 
-def offer_after_decline(order: Order, m: PaymentDeclined, c: Context) -> Change:
-    """As above; and risk hears of the card."""
-    changes, said = offer_again(order, m, c)
-    return changes, (*said, acted(order, "declined", c))
-
-
 def deduct(order: Order, m: PaymentTaken, c: Context) -> Change:
     """The money is in: take the goods off the stock."""
     changes, said = book_payment(order, m)
@@ -199,12 +205,6 @@ def open_window(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
     )
     delivered = OrderDelivered(order_id=order.order_id, store=order.store, account=order.account)
     return {}, (window, delivered)
-
-
-def deliver(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
-    """As above; and it counts for the account."""
-    changes, said = open_window(order, m, c)
-    return changes, (*said, acted(order, "delivered", c))
 
 
 def tell_closed(order: Order, m: WindowShut, c: Context) -> Change:

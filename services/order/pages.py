@@ -171,10 +171,12 @@ class Orders:
 
 
 def _screening(row: Any, papers: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """What risk said last; a verdict without a paper was clear."""
+    """What risk said last. Of an order that it cleared there is no paper, and its stock was locked; of one that an
+    earlier version screened, nothing more is known."""
     if papers:
         return papers[-1]
-    return {"verdict": "clear", "reason": "", "rules": []} if row["hold_mode"] and not row["replaces"] else None
+    cleared = row["hold_mode"] == "lock" and not row["replaces"]
+    return {"verdict": "clear", "reason": "", "rules": []} if cleared else None
 
 
 def _substitutes(lots: str | None) -> list[dict[str, Any]]:

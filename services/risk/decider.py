@@ -160,17 +160,8 @@ def refuse_reviewed(state: Screening, decision: ReviewRefused, context: Context)
 
 
 def _decided(state: Screening, verdict: str, said: Verdict, decision: ReviewDecision, context: Context) -> Change:
-    before = _review(state)
-    review = replace(
-        before,
-        verdict=verdict,
-        note=decision.note,
-        decided_by=context.actor,
-        decided_at=context.now,
-        claimed_by="",
-        claimed_until=None,
-    )
-    entries = _entries(state, before, decision, context)
+    review = _closed(state, verdict, context, note=decision.note, decided_by=context.actor)
+    entries = _entries(state, review, decision, context)
     return {"reason": said.reason, "review": review}, (said, CancelTimer(state.order_id, REVIEW), *entries)
 
 
@@ -196,19 +187,22 @@ def release_review(state: Screening, m: ReleaseReview, context: Context) -> Chan
 def restrict_overdue(state: Screening, overdue: ReviewOverdue, context: Context) -> Change:
     """Nobody decided: the order must neither wait for ever nor pass as if it had been cleared."""
     said = OrderRestricted(order_id=state.order_id, reason="review_overdue")
-    review = replace(_review(state), verdict="restrict", decided_at=context.now, claimed_by="", claimed_until=None)
-    return {"reason": said.reason, "review": review}, (said,)
+    return {"reason": said.reason, "review": _closed(state, "restrict", context)}, (said,)
 
 
 def withdraw(state: Screening, message: WithdrawScreening, context: Context) -> Change:
     """The order ended: nobody needs to look any more, and nobody waits for a verdict."""
-    review = replace(_review(state), verdict="withdrawn", decided_at=context.now, claimed_by="", claimed_until=None)
-    return {"review": review}, (CancelTimer(state.order_id, REVIEW),)
+    return {"review": _closed(state, "withdrawn", context)}, (CancelTimer(state.order_id, REVIEW),)
 
 
 def note_ending(state: Ending, m: EndingTold, context: Context) -> Change:
     """The order is over, or delivered."""
     return {"deed": m.deed, "at": m.at}, ()
+
+
+def _closed(state: Screening, verdict: str, context: Context, **by: str) -> Review:
+    """The review with its verdict; nobody's claim outlives it."""
+    return replace(_review(state), verdict=verdict, decided_at=context.now, claimed_by="", claimed_until=None, **by)
 
 
 def _review(state: Screening) -> Review:

@@ -15,8 +15,9 @@ import asyncpg
 from pydantic import BaseModel
 
 from services.risk.state import Kind, Treatment
-from services.risk.store import read_spoke
+from services.risk.store import SAVE_ENTRIES, read_spoke
 from shared.contracts.texts import normal_form
+from shared.runtime.statement import columns
 
 _SWITCH = "select is_on, changed_at, changed_by from switch"
 _SET_SWITCH = """
@@ -24,13 +25,7 @@ insert into switch (is_on, changed_by) values ($1, $2)
 on conflict (only_row) do update set is_on = excluded.is_on, changed_at = now(), changed_by = excluded.changed_by
 returning is_on, changed_at, changed_by
 """
-_PUT_ENTRY = """
-insert into blocklist (kind, value, treatment, reason, until, changed_by) values ($1, $2, $3, $4, $5, $6)
-on conflict (kind, value) do update
-set treatment = excluded.treatment, reason = excluded.reason, until = excluded.until, changed_at = now(),
-    changed_by = excluded.changed_by
-returning kind, value, treatment, reason, until, changed_at, changed_by
-"""
+_PUT_ENTRY = f"{SAVE_ENTRIES} returning kind, value, treatment, reason, until, changed_at, changed_by"
 # Any of two spellings: a row that an earlier larder wrote is addressed as it is listed.
 _DELETE_ENTRY = """
 with gone as (delete from blocklist where kind = $1 and value = any($2::text[]) returning 1) select count(*) from gone
@@ -127,7 +122,8 @@ class Lists:
         self, kind: Kind, value: str, treatment: Treatment, reason: str, until: datetime | None, actor: str
     ) -> EntryPage:
         """Writes an entry, or writes it anew; `value` is in its normal form."""
-        row = await self._pool.fetchrow(_PUT_ENTRY, kind, value, treatment, reason, until, actor)
+        entry = (kind, value, treatment, reason, until, actor)
+        row = await self._pool.fetchrow(_PUT_ENTRY, *columns([entry]))
         return EntryPage(**dict(_there(row)))
 
     async def delete_entry(self, kind: Kind, value: str) -> bool:

@@ -36,8 +36,8 @@ USUAL_MIN = 3
 """So many delivered orders, with device and address, tell what is usual."""
 WINDOW_MAX_S = 90 * 86_400
 WEIGHT_MAX = 1_000
-TEXT_MAX = 100_000
-"""Most characters of rules as a text."""
+TEXT_MAX_BYTES = 100_000
+"""Largest text of rules; a hundred of them take a fifth of it."""
 SHOWN_MAX = 64
 """So much of a word that makes no sense is told."""
 
@@ -191,16 +191,16 @@ class _Written(Struct, forbid_unknown_fields=True):
     levels: Levels
 
 
-def read_rules(text: str, version: int = 0) -> RuleSet:
-    """Rules of a TOML text; raises BadRules."""
-    if len(text) > TEXT_MAX:
-        raise BadRules("rules_too_large", f"{len(text)} characters; {RULES_MAX} rules have room in {TEXT_MAX}")
+def read_rules(text: bytes) -> RuleSet:
+    """Rules of a TOML text, as version 0; raises BadRules."""
+    if len(text) > TEXT_MAX_BYTES:
+        raise BadRules("rules_too_large", f"a text of rules has at most {TEXT_MAX_BYTES:,} bytes")
     try:
-        raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as wrong:  # the latter: brackets in brackets
+        raw = tomllib.loads(text.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as wrong:  # the last: brackets in brackets
         raise BadRules("rules_malformed", str(wrong)) from None
-    return rules_of(raw, version)
+    return rules_of(raw, 0)
 
 
-DELIVERED = read_rules(Path(__file__).with_name("delivered_rules.toml").read_text())
+DELIVERED = read_rules(Path(__file__).with_name("delivered_rules.toml").read_bytes())
 """What larder comes with: version 0."""

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 from prometheus_client import Gauge
 
-from shared.service import Parts
+from shared.settings import get_settings
 from shared.watch import watching
-
-log = logging.getLogger(__name__)
 
 SWITCHED_ON = Gauge("larder_risk_switched_on", "1 while orders are screened, 0 while all are deducted on payment")
 SIGNALS_AGE = Gauge("larder_risk_signals_age_seconds", "How far the signals are behind, of the oldest shard")
 HEALTH_S = 1.0
 """/healthz waits no longer for the database: the process is alive without it."""
-FORGET_S = 60.0
 FORGOTTEN_AT_ONCE = 500
 """Most conducts that are forgotten in one transaction."""
 
@@ -72,23 +66,12 @@ watch_risk = watching("risk's switch and the age of its signals", look)
 """Keeps the metrics up to date."""
 
 
-@contextlib.asynccontextmanager
-async def forget_conducts(parts: Parts) -> AsyncIterator[None]:
+async def forget(pool: asyncpg.Pool) -> None:
     """Lets go of conducts in which nothing happened for so long as risk remembers, a portion at a time."""
-    task = asyncio.create_task(_forget_on(parts), name="forget conducts")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    before_ms = int((time.time() - get_settings().risk_memory_s) * 1000)
+    while await pool.fetchval(_FORGET, before_ms, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE:
+        pass
 
 
-async def _forget_on(parts: Parts) -> None:
-    while True:
-        try:
-            before_ms = int((time.time() - parts.settings.risk_memory_s) * 1000)
-            while await parts.pool.fetchval(_FORGET, before_ms, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE:
-                pass
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            log.warning("cannot forget conducts: %s", error)
-        await asyncio.sleep(FORGET_S)
+forget_conducts = watching("conducts to forget", forget)
+"""Keeps no more of them than `LARDER_RISK_MEMORY_S` says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -23,11 +24,12 @@ from services.risk.state import (
     Phase,
     Review,
     Screening,
+    Seen,
     Spoke,
     Treatment,
 )
 from shared.runtime.commit import Commit
-from shared.runtime.statement import Connection, Write
+from shared.runtime.statement import Connection, Write, columns
 from shared.runtime.sweep import Sweep
 from shared.runtime.table import Key
 
@@ -173,89 +175,52 @@ class RiskStore:
 
     def save_many(self, commit: Commit) -> list[Write]:
         """A row per screening, review, ending and conduct; what a review puts on the blocklist."""
-        writes = []
+        writes: list[Write] = []
         by_kind: dict[str, list[Any]] = defaultdict(list)
         for key, state in commit.states.items():
             by_kind[key[0]].append(state)
         screenings: list[Screening] = by_kind["screening"]
-        if screenings:
-            seen = [s.seen for s in screenings]
-            facts = [one and one.facts for one in seen]
-            arguments: tuple[list[Any], ...] = (
-                [s.order_id for s in screenings],
-                [s.account for s in screenings],
-                [s.phase for s in screenings],
-                [s.reason or None for s in screenings],
-                [one and one.at for one in seen],
-                [one and one.total for one in facts],
-                [one and one.device for one in facts],
-                [one and one.address for one in facts],
-                [one and one.verdict for one in seen],
-                [one and one.score for one in seen],
-                [one and one.rules_version for one in seen],
-                [write_json(one.spoke).decode() if one and one.spoke else None for one in seen],
-                [one and _kept(one.counts, one.earlier) for one in facts],
-            )
-            writes.append(Write("screenings", SAVE_SCREENINGS, arguments))
-        endings: list[Ending] = by_kind["ending"]
-        if endings:
-            arguments = (
-                [e.order_id for e in endings],
-                [e.account for e in endings],
-                [e.phase for e in endings],
-                [e.deed for e in endings],
-                [e.at for e in endings],
-            )
-            writes.append(Write("endings", SAVE_ENDINGS, arguments))
-        conducts: list[Known] = by_kind["conduct"]
-        if conducts:
-            arguments = (
-                [k.about for k in conducts],
-                [k.subject for k in conducts],
-                [k.at for k in conducts],
-                [_kept(k.counts, k.earlier) for k in conducts],
-            )
-            writes.append(Write("conducts", SAVE_CONDUCTS, arguments))
-        ages: list[Age] = by_kind["age"]
-        if ages:
-            writes.append(Write("ages", SAVE_AGES, ([a.shard for a in ages], [a.as_of for a in ages])))
         # Of two reviews in one batch that enter the same, the last word counts.
-        entered = {(e.kind, e.value): e for e in commit.records.get(Entered, ())}.values()
-        if entered:
-            arguments = (
-                [e.kind for e in entered],
-                [e.value for e in entered],
-                [e.treatment for e in entered],
-                [e.reason for e in entered],
-                [e.until for e in entered],
-                [e.by for e in entered],
-            )
-            writes.append(Write("blocklist", SAVE_ENTRIES, arguments))
-        reviewed = [(s, s.review) for s in screenings if s.review is not None]
-        if reviewed:
-            writes.append(
-                Write(
-                    "reviews",
-                    SAVE_REVIEWS,
-                    (
-                        [s.order_id for s, _ in reviewed],
-                        [s.account for s, _ in reviewed],
-                        [r.total for _, r in reviewed],
-                        [r.device for _, r in reviewed],
-                        [r.address for _, r in reviewed],
-                        [r.reason for _, r in reviewed],
-                        [r.asked_at for _, r in reviewed],
-                        [r.due_at for _, r in reviewed],
-                        [r.verdict for _, r in reviewed],
-                        [r.note for _, r in reviewed],
-                        [r.decided_by for _, r in reviewed],
-                        [r.decided_at for _, r in reviewed],
-                        [r.claimed_by for _, r in reviewed],
-                        [r.claimed_until for _, r in reviewed],
-                    ),
-                )
-            )
+        entered = {(e.kind, e.value): e for e in commit.records.get(Entered, ())}
+        for name, sql, rows in (
+            ("screenings", SAVE_SCREENINGS, [_screening_row(s) for s in screenings]),
+            ("endings", SAVE_ENDINGS, [_ending_row(e) for e in by_kind["ending"]]),
+            ("conducts", SAVE_CONDUCTS, [_conduct_row(k) for k in by_kind["conduct"]]),
+            ("ages", SAVE_AGES, [(a.shard, a.as_of) for a in by_kind["age"]]),
+            ("blocklist", SAVE_ENTRIES, [_entry_row(e) for e in entered.values()]),
+            ("reviews", SAVE_REVIEWS, [(*_key(s), *_review_row(s.review)) for s in screenings if s.review]),
+        ):
+            if rows:
+                writes.append(Write(name, sql, columns(rows)))
         return writes
+
+
+_key = attrgetter("order_id", "account")
+_ending_row = attrgetter("order_id", "account", "phase", "deed", "at")
+_entry_row = attrgetter("kind", "value", "treatment", "reason", "until", "by")
+_review_row = attrgetter(
+    *("total", "device", "address", "reason", "asked_at", "due_at", "verdict", "note", "decided_by", "decided_at"),
+    *("claimed_by", "claimed_until"),
+)
+_NOT_SEEN = (None,) * 9
+"""Of a screening that was written before, what it saw stays as it is."""
+
+
+def _screening_row(s: Screening) -> tuple[Any, ...]:
+    return (*_key(s), s.phase, s.reason or None, *(_seen_row(s.seen) if s.seen else _NOT_SEEN))
+
+
+def _seen_row(seen: Seen) -> tuple[Any, ...]:
+    facts = seen.facts
+    spoke = write_json(seen.spoke).decode() if seen.spoke else None
+    return (
+        *(seen.at, facts.total, facts.device, facts.address, seen.verdict, seen.score, seen.rules_version),
+        *(spoke, _kept(facts.counts, facts.earlier)),
+    )
+
+
+def _conduct_row(k: Known) -> tuple[Any, ...]:
+    return k.about, k.subject, k.at, _kept(k.counts, k.earlier)
 
 
 def _kept(counts: Mapping[str, tuple[int, ...]], earlier: tuple[EarlierOrder, ...]) -> str:

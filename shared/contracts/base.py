@@ -138,6 +138,7 @@ class Message(Part):
         cls.TYPE = cls.__name__
         # Read several times for every message: without a function of Python's in between.
         for name, field in (("key", cls.KEY), ("subject", cls.SUBJECT)):
+            # A pack has a key and a subject of its own: its shard is a number.
             if field not in (name, "shard") and not (name == "key" and field == "order_id"):
                 setattr(cls, name, property(attrgetter(field)))
 

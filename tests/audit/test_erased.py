@@ -23,6 +23,7 @@ pytestmark = pytest.mark.parts
 ENDED = {tale.order_id for tale in TALES if tale.phase in ("closed", "cancelled", "rejected")}
 DOOR = '{"lat":1.5,"lon":2.5,"address":"secret street","phone":"secret phone","note":"secret note"}'
 SECRET = "secret"
+PATIENCE_S = 20.0
 PERSONAL = {
     "baskets": {"delivery", "device"},
     "pick_lists": {"delivery"},
@@ -253,8 +254,10 @@ async def test_a_sweep_under_way_is_let_finish(secrets: World) -> None:
     book = secrets.of["order"]
     assert await book.fetchval("select pg_try_advisory_lock($1, hashtext($2))", LOCK, ORDER_SWEEPS[0].name)
     under_way = asyncio.create_task(erased(secrets))
-    await asyncio.sleep(0.5)
-    assert not under_way.done()
+    waits = "select exists (select from pg_locks where locktype = 'advisory' and not granted)"
+    async with asyncio.timeout(PATIENCE_S):
+        while not await book.fetchval(waits):
+            assert not under_way.done()
     assert "o-closed" in {order for _, table, order in secrets_in(await rows_of(secrets)) if table == "baskets"}
     await book.execute("select pg_advisory_unlock_all()")
     assert (await under_way).rows > 0

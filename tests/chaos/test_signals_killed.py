@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from larder.stack.state import http_json, http_status
-from tests.chaos.reaper import BACK_S, Mortal, load, nothing_wrong
+from tests.chaos.reaper import BACK_S, Mortal, load, nothing_wrong, until_ready
 from tests.system.driver import until
 
 pytestmark = pytest.mark.stack
-BETWEEN_S = 3.0
-"""Time to count something between two deaths."""
 AGE_S = 30.0
-"""Signals are told each second, or a sign of life each five: on a machine that just worked hard, some more."""
+"""Signals are told every three seconds, or a sign of life every five: on a machine that just worked hard, some more."""
 
 
 async def test_signals_and_risk_may_be_killed_among_adversaries(stack: Mortal, long: bool) -> None:
@@ -28,7 +24,8 @@ async def test_signals_and_risk_may_be_killed_among_adversaries(stack: Mortal, l
             for name in ("signals", "risk"):
                 await stack.kill(name)
                 deaths += 1
-                await asyncio.sleep(BETWEEN_S)
+                await until_ready(stack.settings.port(name), name)
+                await stack.goes_on("risk")  # what was counted anew is told, and orders are screened
         summary = await playing.ended_well()
     print(f"{deaths} deaths, {summary['screening']}")
     assert deaths >= 4

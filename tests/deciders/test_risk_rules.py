@@ -859,9 +859,9 @@ BAD: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize(("code", "change"), [(code, change) for code, changes in BAD.items() for change in changes])
 def test_a_rule_that_makes_no_sense_is_told(code: str, change: dict[str, Any]) -> None:
     """By a stable code, before any order is held against it."""
-    assert read_rules(ONE.format(**GOOD)).rules["x"] == Rule("cancels", 1, 60, 1)
+    assert read_rules(ONE.format(**GOOD).encode()).rules["x"] == Rule("cancels", 1, 60, 1)
     with pytest.raises(BadRules) as told:
-        read_rules(ONE.format(**{**GOOD, **change}))
+        read_rules(ONE.format(**{**GOOD, **change}).encode())
     assert told.value.code == code
     assert len(str(told.value)) < 1_000
 
@@ -881,7 +881,7 @@ def test_a_rule_that_makes_no_sense_is_told(code: str, change: dict[str, Any]) -
 def test_levels_must_rise(levels: str) -> None:
     """From more than 0, also where one is left out."""
     with pytest.raises(BadRules) as told:
-        read_rules(f"[levels]\n{levels}\n[rules]")
+        read_rules(f"[levels]\n{levels}\n[rules]".encode())
     assert told.value.code == "levels_out_of_order"
 
 
@@ -906,7 +906,7 @@ def test_levels_must_rise(levels: str) -> None:
 def test_a_text_that_holds_no_rules_is_told(text: str, code: str) -> None:
     """Whatever it is."""
     with pytest.raises(BadRules) as told:
-        read_rules(text)
+        read_rules(text.encode())
     assert told.value.code == code
 
 
