@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from services.order import forward
+from services.order.claims import give_promotions_back
 from services.order.forward import PAYMENT_WINDOW, acted, book_payment
 from services.order.goods import list_of, lots_of
 from services.order.papers import document_papers, issue_paper, screening_papers, short_paper, ticket_paper
@@ -18,6 +19,7 @@ from services.order.slots import SLOT_MISSED, SLOT_OVER
 from services.order.state import (
     CancelByTicket,
     CancelWanted,
+    FlashSoldOut,
     GoodsOverdue,
     Order,
     Owed,
@@ -131,6 +133,12 @@ def reject_without_slot(order: Order, m: SlotRefused, c: Context) -> Change:
 def reject_short(order: Order, m: StockShort, c: Context) -> Change:
     """Not enough stock: the short lines are named."""
     changes, said = _reject(order, c, "out_of_stock", m.spus, m.missing)
+    return changes, (*said, short_paper(order, m, c))
+
+
+def reject_flash_sold_out(order: Order, m: FlashSoldOut, c: Context) -> Change:
+    """The flash sale is over before its time."""
+    changes, said = _reject(order, c, "sold_out", m.spus, m.missing)
     return changes, (*said, short_paper(order, m, c))
 
 
@@ -420,7 +428,7 @@ def tell_refund_failed(order: Order, m: PaymentRefundRefused, c: Context) -> Cha
 
 def _told_cancelled(order: Order, reason: str, c: Context) -> tuple[object, ...]:
     told = OrderCancelled(order_id=order.order_id, store=order.store, account=order.account, reason=reason)
-    return told, acted(order, _deed(order, reason), c)
+    return told, *give_promotions_back(order), acted(order, _deed(order, reason), c)
 
 
 def _deed(order: Order, reason: str) -> Deed:

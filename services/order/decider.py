@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from services.order import back, forward, goods_back, short
+from services.order import back, claims, forward, goods_back, sales, short
 from services.order.policy import CANCEL_POLICY, REPLACEMENT_POLICY, Actor, Policy
 from services.order.reading import needs, read
 from services.order.replacing import REPLACEMENT_ORDER
@@ -23,9 +23,18 @@ from services.order.state import (
     CancelNeedsTicket,
     CancelRefused,
     CancelWanted,
+    ClaimGranted,
+    ClaimTooLate,
     ClickedTooLarge,
     ClickedTooLate,
+    CouponNotValid,
+    CouponUnfit,
+    CouponUnknown,
+    CouponUsed,
+    FirstPaidFirst,
+    FlashSoldOut,
     GoodsOverdue,
+    HeldAtOtherTotal,
     NothingLeft,
     Order,
     OtherCall,
@@ -34,6 +43,7 @@ from services.order.state import (
     PaymentExpired,
     Phase,
     PlacedAtOtherTotal,
+    PresaleNeedsSlot,
     QuantityTooLarge,
     ShortageSettled,
     ShortageUnanswered,
@@ -49,6 +59,7 @@ from services.order.state import (
     TotalChanged,
     TotalHolds,
     TotalOutgrown,
+    TotalToClaim,
     TotalTooLarge,
     UnknownProduct,
     UnknownStore,
@@ -103,7 +114,15 @@ from shared.contracts.logistics import (
     SlotReserved,
     StopMissed,
 )
-from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
+from shared.contracts.order import (
+    CancelOrder,
+    ClaimPromotions,
+    PayOrder,
+    PlaceOrder,
+    ReturnPromotions,
+    SettleClaim,
+    TellSale,
+)
 from shared.contracts.payment import (
     MoneyUnasked,
     PaymentDeclined,
@@ -155,6 +174,11 @@ PLACED_AGAIN = (
     UnknownProduct,
     QuantityTooLarge,
     SlotOver,
+    PresaleNeedsSlot,
+    CouponUnknown,
+    CouponNotValid,
+    CouponUsed,
+    CouponUnfit,
     TotalTooLarge,
     PlacedAtOtherTotal,
 )
@@ -182,6 +206,7 @@ def everywhere(rows: Rows) -> Rows:
             GoodsTakenBack: to(phase, back.file_documents),
             InterceptAsked: to(phase, back.decline_intercept),
             ClickedTooLate: refuse("slot_over"),
+            ClaimTooLate: IGNORE,  # the order was given up, and gives back what it claimed
             SlotMissed: IGNORE,  # a timer that fires behind the word which carried the order on, or ended it
             # What came of a call after its deadline.
             **_late(DropChosen, SubstituteChosen, CancelChosen, OtherCall),
@@ -210,6 +235,11 @@ SALES_ORDER = Table(
                 UnknownProduct: refuse("product_unknown"),
                 QuantityTooLarge: refuse("quantity_too_large"),
                 SlotOver: refuse("slot_over"),
+                PresaleNeedsSlot: refuse("presale_needs_slot"),
+                CouponUnknown: refuse("coupon_unknown"),
+                CouponNotValid: refuse("coupon_not_valid"),
+                CouponUsed: refuse("coupon_used"),
+                CouponUnfit: refuse("coupon_does_not_apply"),
                 TotalTooLarge: refuse("total_too_large"),
                 PlacedAtOtherTotal: refuse("total_changed"),
                 PayOrder: refuse("order_unknown"),
@@ -229,6 +259,7 @@ SALES_ORDER = Table(
             },
             Phase.SCREENING: {
                 OrderCleared: to(Phase.HOLDING, forward.hold_locked),
+                FirstPaidFirst: to(Phase.HOLDING, forward.hold_first_paid),
                 OrderRestricted: to(Phase.HOLDING, forward.hold_on_payment),
                 OrderReferred: to(Phase.IN_REVIEW, forward.await_review),
                 OrderRefused: to(Phase.REJECTED, back.reject),
@@ -238,6 +269,7 @@ SALES_ORDER = Table(
             },
             Phase.IN_REVIEW: {
                 OrderCleared: to(Phase.HOLDING, forward.hold_locked),
+                FirstPaidFirst: to(Phase.HOLDING, forward.hold_first_paid),
                 OrderRestricted: to(Phase.HOLDING, forward.hold_on_payment),
                 OrderRefused: to(Phase.REJECTED, back.reject),
                 SlotMissed: to(Phase.REJECTED, back.reject_missed),
@@ -246,7 +278,10 @@ SALES_ORDER = Table(
             },
             Phase.HOLDING: {
                 StockHeld: to(Phase.AWAITING_PAYMENT, forward.open_payment),
+                HeldAtOtherTotal: to(Phase.AWAITING_PAYMENT, forward.open_payment_at_other_total),
                 StockShort: to(Phase.REJECTED, back.reject_short),
+                FlashSoldOut: to(Phase.REJECTED, back.reject_flash_sold_out),
+                TotalOutgrown: to(Phase.RELEASING, back.release_outgrown),
                 SlotMissed: to(Phase.RELEASING, back.release_missed),
                 CancelWanted: to(Phase.RELEASING, back.release),
                 **_NOT_PAYABLE,
@@ -262,6 +297,8 @@ SALES_ORDER = Table(
             },
             Phase.VERIFYING: {
                 TotalHolds: to(Phase.PAYING, forward.take_payment),
+                TotalToClaim: to(Phase.VERIFYING, claims.claim),
+                ClaimGranted: to(Phase.PAYING, forward.take_payment),
                 TotalChanged: to(Phase.AWAITING_PAYMENT, forward.offer_new_total),
                 TotalOutgrown: to(Phase.RELEASING, back.release_outgrown),
                 StockGone: to(Phase.RELEASING, back.release_gone),
@@ -374,7 +411,8 @@ SALES_ORDER = Table(
                 StockReleased: to(Phase.CANCELLED, back.tell_cancelled),
                 **_BEING_CANCELLED,
                 # What inventory said before it heard that the order wants out.
-                **_late(StockHeld, StockShort, TotalHolds, TotalChanged, TotalOutgrown, StockGone, StockLost),
+                **_late(StockHeld, StockShort, StockGone, StockLost),
+                **_late(TotalHolds, TotalToClaim, TotalChanged, TotalOutgrown),
             },
             Phase.REVERSING: {
                 IssueReversed: to(Phase.REFUNDING, back.refund_reversed),
@@ -452,7 +490,12 @@ _NEWS = frozenset({TicketOpened, TicketMoved, TicketEnded})
 
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
-    """One message for one order."""
+    """One message for one order; or for an account, or about a flash sale."""
+    kind = type(message)
+    if kind is ClaimPromotions or kind is ReturnPromotions:
+        return claims.decide_for_account(message, look, context)
+    if kind is TellSale:
+        return sales.tell_sale(message, look)
     key = ("order", message.order_id)
     order = look(key) or Order(message.order_id, Phase.NEW)
     answer = table_of(order.order_id).move(order, read(order, message, look, context), context, phase_since=context.now)
@@ -468,12 +511,18 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     return Moved(((key, moved),), [*said, entry])
 
 
+MASTER_DATA = frozenset({"product", "store", "serving", "within", "offers", "coupon", "rushes", "sale"})
+
 DECIDER = Decider(
     service="order",
     listens=(
         PlaceOrder,
         PayOrder,
         CancelOrder,
+        ClaimPromotions,
+        ReturnPromotions,
+        SettleClaim,
+        TellSale,
         OrderCleared,
         OrderRestricted,
         OrderReferred,
@@ -535,6 +584,6 @@ DECIDER = Decider(
         back.RETURN_WINDOW: GoodsOverdue,
         SLOT_MISSED: SlotMissed,
     },
-    facts=frozenset({"product", "store", "serving", "within"}),
-    master_data=frozenset({"product", "store", "serving", "within"}),
+    facts=MASTER_DATA | {"claims"},
+    master_data=MASTER_DATA,
 )

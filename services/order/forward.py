@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import wraps
+from typing import Any
 
 from services.order.goods import lots_of
 from services.order.papers import issue_paper, screening_papers
+from services.order.sales import on_sale
 from services.order.slots import SLOT_MISSED, latest_for
-from services.order.state import Basket, BasketPriced, Order, Paper, TotalChanged, TotalHolds
+from services.order.state import (
+    Basket,
+    BasketPriced,
+    ClaimGranted,
+    FirstPaidFirst,
+    HeldAtOtherTotal,
+    Order,
+    Paper,
+    Repriced,
+    TotalChanged,
+    TotalHolds,
+    basket_of,
+)
 from shared.contracts.aftersales import OpenWindow, WindowShut
 from shared.contracts.inventory import (
     DeductStock,
@@ -78,8 +92,11 @@ def _placed(m: BasketPriced, c: Context) -> Change:
         "delivery": m.delivery,
         "slot": m.slot,
         "device": m.device,
+        "discounts": m.discounts,
+        "presale": m.presale,
     }
-    return changes, (Basket(m.order_id, m.spus, m.quantities, m.prices, m.delivery, m.slot, m.device),)
+    kept = (m.order_id, m.spus, m.quantities, m.prices, m.delivery, m.slot, m.device, m.discounts, m.presale)
+    return changes, (Basket(*kept),)
 
 
 def screen(order: Order, m: SlotReserved, c: Context) -> Change:
@@ -96,6 +113,11 @@ def hold_locked(order: Order, m: OrderCleared, c: Context) -> Change:
     return _hold(order, m, "lock", c)
 
 
+def hold_first_paid(order: Order, m: FirstPaidFirst, c: Context) -> Change:
+    """Nothing speaks against the order, and who pays first is served first."""
+    return _hold(order, None, "on_payment", c)
+
+
 def hold_on_payment(order: Order, m: OrderRestricted, c: Context) -> Change:
     """Restricted: only check the stock now, deduct it first paid, first served."""
     return _hold(order, m, "on_payment", c)
@@ -107,12 +129,18 @@ def await_review(order: Order, m: OrderReferred, c: Context) -> Change:
     return {}, (*ends, *screening_papers(order, m, c))
 
 
-def _hold(order: Order, m: OrderCleared | OrderRestricted, mode: HoldMode, c: Context) -> Change:
+def _hold(order: Order, m: OrderCleared | OrderRestricted | None, mode: HoldMode, c: Context) -> Change:
     command = HoldStock(
-        order_id=order.order_id, store=order.store, mode=mode, spus=order.spus, quantities=order.quantities
+        order_id=order.order_id,
+        store=order.store,
+        mode=mode,
+        spus=order.spus,
+        quantities=order.quantities,
+        on_sale=on_sale(order),
+        presale=order.presale or None,
     )
     waits_no_more = (CancelTimer(order.order_id, SLOT_MISSED),) if order.slot else ()
-    return {"hold_mode": mode}, (*waits_no_more, command, *screening_papers(order, m, c))
+    return {"hold_mode": mode}, (*waits_no_more, command, *(screening_papers(order, m, c) if m else ()))
 
 
 # -- paying ------------------------------------------------------------------------------------------------------------
@@ -120,10 +148,21 @@ def _hold(order: Order, m: OrderCleared | OrderRestricted, mode: HoldMode, c: Co
 
 def open_payment(order: Order, m: StockHeld, c: Context) -> Change:
     """The stock is held: the customer has so long to pay, and no longer than the slot can be kept."""
+    return _opened(order, order.total, c)
+
+
+def _opened(order: Order, total: int, c: Context) -> Change:
     until = c.now + timedelta(seconds=c.windows.payment_window_s)
     if order.slot:
         until = min(until, latest_for(order.slot, c))
-    return {"payable_until": until}, _payable(order, order.total, until)
+    return {"payable_until": until}, _payable(order, total, until)
+
+
+def open_payment_at_other_total(order: Order, m: HeldAtOtherTotal, c: Context) -> Change:
+    """The stock is held, and some of it at its ordinary price again: the customer sees the new total."""
+    changes, basket = _priced_anew(order, m, c)
+    opened, said = _opened(order, m.priced.total, c)
+    return {**changes, **opened}, (basket, *said)
 
 
 def _payable(order: Order, total: int, until: datetime | None) -> tuple[object, ...]:
@@ -136,16 +175,23 @@ def _payable(order: Order, total: int, until: datetime | None) -> tuple[object, 
 
 def verify(order: Order, m: PayOrder, c: Context) -> Change:
     """The click: before money moves, look again."""
-    return {"method": m.method}, (VerifyStock(order_id=order.order_id, store=order.store),)
+    command = VerifyStock(order_id=order.order_id, store=order.store, on_sale=on_sale(order))
+    return {"method": m.method}, (command,)
 
 
 def offer_new_total(order: Order, m: TotalChanged, c: Context) -> Change:
     """The customer has to confirm another total, within the same window."""
-    basket = Basket(order.order_id, order.spus, order.quantities, m.prices, order.delivery, order.slot, order.device)
-    return {"prices": m.prices, "total": m.total}, (basket, *_payable(order, m.total, order.payable_until))
+    changes, basket = _priced_anew(order, m, c)
+    return changes, (basket, *_payable(order, m.priced.total, order.payable_until))
 
 
-def take_payment(order: Order, m: TotalHolds, c: Context) -> Change:
+def _priced_anew(order: Order, m: Repriced, c: Context) -> tuple[dict[str, Any], Basket]:
+    discounts = order.discounts._replace(applied=m.priced.applied, denied=m.denied, at=c.now)
+    changes = {"prices": m.priced.prices, "discounts": discounts}
+    return {**changes, "total": m.priced.total}, basket_of(order, **changes)
+
+
+def take_payment(order: Order, m: TotalHolds | ClaimGranted, c: Context) -> Change:
     """Stock and total hold: ask for the money. The attempt's number makes a new key for each click."""
     attempt = order.attempt + 1
     command = TakePayment(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from services.order.pricing import pieces_of
 from services.order.state import Lot, Order
 
 
@@ -34,10 +35,13 @@ class Amended(NamedTuple):
 
 
 def lots_of(order: Order) -> tuple[Lot, ...]:
-    """The lots of an order as it is now."""
+    """The lots of an order as it is now. What a line cost after discounts is spread over its pieces."""
     if order.lots:
         return order.lots
-    return tuple(Lot(s, q, p) for s, q, p in zip(order.spus, order.quantities, order.prices, strict=True))
+    if not order.discounts.applied:
+        return tuple(Lot(s, q, p) for s, q, p in zip(order.spus, order.quantities, order.prices, strict=True))
+    lines = zip(order.spus, order.quantities, order.totals(), strict=True)
+    return tuple(Lot(spu, pieces, price) for spu, q, total in lines for pieces, price in pieces_of(total, q))
 
 
 def without(lots: Sequence[Lot], missing: Mapping[str, int]) -> Amended:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from services.order.state import Order, Paper
+from services.order.state import FlashSoldOut, Order, Paper
 from shared.contracts import inventory
 from shared.contracts.aftersales import GoodsRefunded, TicketEnded, TicketMoved, TicketOpened
 from shared.contracts.inventory import ShortStock, StockDeducted
@@ -46,7 +46,7 @@ VERDICTS: dict[type[Verdict], str] = {
 }
 
 
-def short_paper(order: Order, m: ShortStock | PiecesShort, c: Context) -> Paper:
+def short_paper(order: Order, m: ShortStock | FlashSoldOut | PiecesShort, c: Context) -> Paper:
     """The lines that are short."""
     lines = [{"spu": s, "missing": q} for s, q in zip(m.spus, m.missing, strict=True)]
     return Paper(order.order_id, "short", c.now, {"lines": lines})

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
+from services.order.claims import NONE_HAD, must_claim, needs_of_account
 from services.order.goods import Substitute, is_similar, list_of, lots_of, replaced, without
 from services.order.policy import CANCEL_POLICY, Actor, Policy, actor_of, policy_of
-from services.order.pricing import TOTAL_MAX, summed, total_of
+from services.order.pricing import TOTAL_MAX, Line, Priced, priced, summed
+from services.order.promotions import Kind, Offers, Promotion, Rush
+from services.order.sales import needs_of_sale, on_sale
 from services.order.slots import SLOT_OVER, latest_for, too_late_for
 from services.order.state import (
+    NO_DISCOUNTS,
     BasketPriced,
     BasketPricedForSlot,
     CancelByTicket,
     CancelNeedsTicket,
     CancelRefused,
     CancelWanted,
+    ClaimGranted,
+    ClaimTooLate,
     ClickedTooLarge,
     ClickedTooLate,
+    CouponNotValid,
+    CouponUnfit,
+    CouponUnknown,
+    CouponUsed,
+    Discounts,
+    FirstPaidFirst,
+    FlashSoldOut,
+    HeldAtOtherTotal,
     Lot,
     NothingLeft,
     OldGoodsCame,
@@ -28,6 +43,8 @@ from services.order.state import (
     PaymentExpired,
     Phase,
     PlacedAtOtherTotal,
+    PresaleNeedsSlot,
+    Product,
     QuantityTooLarge,
     Replacement,
     ReplacementFits,
@@ -50,9 +67,11 @@ from services.order.state import (
     TotalChanged,
     TotalHolds,
     TotalOutgrown,
+    TotalToClaim,
     TotalTooLarge,
     UnknownProduct,
     UnknownStore,
+    Unplaceable,
 )
 from shared.contracts.aftersales import (
     CancelChosen,
@@ -62,23 +81,39 @@ from shared.contracts.aftersales import (
     SubstituteChosen,
     TicketAsked,
 )
-from shared.contracts.base import LINES_MAX, QUANTITY_MAX, sales_order_of
-from shared.contracts.inventory import StockHeld, StockVerified
+from shared.contracts.base import LINES_MAX, QUANTITY_MAX, Slot, sales_order_of
+from shared.contracts.inventory import StockHeld, StockShort, StockVerified
 from shared.contracts.logistics import ReturnInspected, ReturnOverdue
-from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
+from shared.contracts.order import (
+    CancelOrder,
+    ClaimPromotions,
+    PayOrder,
+    PlaceOrder,
+    ReturnPromotions,
+    SettleClaim,
+    TellSale,
+)
 from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused
 from shared.contracts.risk import OrderCleared, OrderReferred, OrderRestricted
 from shared.runtime.decider import Context, Look
 from shared.runtime.table import Key
 
-_AT_PRICES_OF_NOW = frozenset({PayOrder, StockVerified})
+OFFERS: Key = ("offers",)
+"""The fact that is all automatic promotions that are on or to come."""
+RUSHES: Key = ("rushes",)
+"""The fact that is all rushes that are on or to come."""
+_OF_OTHERS = frozenset({ClaimPromotions, ReturnPromotions, TellSale})
+"""Messages that are about no order, but about an account or a flash sale."""
+_AT_PRICES_OF_NOW = frozenset({PayOrder, StockVerified, SettleClaim})
 
 
 def needs(message: Any, look: Look) -> Iterable[Key]:
     """The order; for a basket the catalogue and the store; around the click, and for substitutes, the prices of now."""
+    if type(message) in _OF_OTHERS:
+        return needs_of_sale(message) if type(message) is TellSale else needs_of_account(message)
     key = ("order", message.order_id)
     if type(message) is PlaceOrder:
-        keys: list[Key] = [key, *(("product", spu) for spu in message.spus)]
+        keys: list[Key] = [key, OFFERS, *(("product", spu) for spu in message.spus)]
         if message.store:
             keys.append(("store", message.store))
             if message.delivery:
@@ -88,15 +123,33 @@ def needs(message: Any, look: Look) -> Iterable[Key]:
             keys.append(serving)
             if store := look(serving):
                 keys.append(("store", store))
+        if message.coupons or look(OFFERS):
+            keys += _needs_of_claims(message, look)
         return keys
+    if type(message) is OrderCleared:
+        return [key, RUSHES]
     if type(message) in _AT_PRICES_OF_NOW and (order := look(key)):
-        return [key, *(("product", spu) for spu in order.spus)]
+        coupons = (("coupon", code) for code in order.discounts.coupons)
+        return [key, OFFERS, *(("product", spu) for spu in order.spus), *coupons]
+    if type(message) is StockHeld and message.gone and (order := look(key)):
+        coupons = (("coupon", code) for code in order.discounts.coupons)
+        return [key, OFFERS, *(("product", spu) for spu in order.spus), *coupons]
+    if type(message) is StockShort:
+        return [key, OFFERS, *(("product", spu) for spu in message.spus)]
     if type(message) is SubstituteChosen:
         return [key, *(("product", spu) for spu in message.substitute_spus)]
     if type(message) is TicketAsked or type(message) is ReplacementApproved:
         products = [("product", spu) for spu in message.spus]
         return [key, ("order", sales_order_of(message.order_id)), *products]
     return [key]
+
+
+def _needs_of_claims(m: PlaceOrder, look: Look) -> list[Key]:
+    """The coupons, and how often the account has had what it may have only so often."""
+    keys: list[Key] = [key for code in m.coupons for key in (("coupon", code), ("claims", m.account, code))]
+    products = [(spu, look(("product", spu))) for spu in m.spus]
+    limited = look(OFFERS).limited([(spu, product.category) for spu, product in products if product])
+    return [*keys, *(("claims", m.account, promotion.id) for promotion in limited)]
 
 
 def read(order: Order, message: Any, look: Look, c: Context) -> Any:
@@ -148,25 +201,70 @@ def _read_basket(order: Order, m: PlaceOrder, look: Look, c: Context) -> Any:
         return OutsideEveryArea(f"the delivery point is outside the area of store {store}")
     if not fact.accepting:
         return StoreNotAccepting(f"store {store} takes no new orders")
+    if fact.paused_until and c.now < fact.paused_until:
+        return StoreNotAccepting(f"store {store} takes no new orders until {fact.paused_until:%Y-%m-%dT%H:%M:%SZ}")
     demand = summed(m.spus, m.quantities)
     products = {spu: look(("product", spu)) for spu in demand}
     if unknown := [spu for spu, product in products.items() if product is None]:
         return UnknownProduct(f"not in the catalogue: {', '.join(unknown[:10])}")
     if most := [spu for spu, quantity in demand.items() if quantity > QUANTITY_MAX]:
         return QuantityTooLarge(f"more than {QUANTITY_MAX} pieces of {', '.join(most[:10])}")
+    presale = {s: p.available_from for s, p in products.items() if p.available_from and p.available_from > c.now}
+    if presale and (wrong := _too_early(presale, m.slot)):
+        return PresaleNeedsSlot(wrong)
     if m.slot and m.slot.end <= m.slot.start:
         return SlotOver("the slot must end after it begins")
     if m.slot and too_late_for(m.slot, c):
         return SlotOver(f"the slot can be had until {latest_for(m.slot, c):%Y-%m-%dT%H:%M:%SZ}")
     spus, quantities = tuple(demand), tuple(demand.values())
-    prices = tuple(product.price for product in products.values())
-    total = total_of(quantities, prices)
-    if total > TOTAL_MAX:
-        return TotalTooLarge(_too_large(total))
-    if m.expected_total is not None and m.expected_total != total:
-        return PlacedAtOtherTotal(f"the total is {total}, not {m.expected_total}")
-    priced = BasketPricedForSlot if m.slot else BasketPriced
-    return priced(m.order_id, m.account, store, spus, quantities, prices, total, m.delivery, m.slot, m.device)
+    coupons = [look(("coupon", code)) for code in m.coupons]
+    if wrong_coupon := _wrong_coupon(m, coupons, store, look, c):
+        return wrong_coupon
+    lines = [Line(spu, quantity, *products[spu][:2]) for spu, quantity in demand.items()]
+    denied: set[str] = set()
+
+    def may_have(promotion: Promotion, units: int) -> bool:
+        had = (look(("claims", m.account, promotion.id)) or NONE_HAD).had() if promotion.per_account else 0
+        if had + units <= (promotion.per_account or had + units):
+            return True
+        denied.add(promotion.id)
+        return False
+
+    price = priced(lines, look(OFFERS), coupons, store, c.now, may_have)
+    names = {one.promotion for one in price.applied}
+    if unfit := [code for code in m.coupons if code not in names]:
+        return CouponUnfit(f"coupon {unfit[0]} takes nothing off this basket")
+    if price.total > TOTAL_MAX:
+        return TotalTooLarge(_too_large(price.total))
+    if m.expected_total is not None and m.expected_total != price.total:
+        return PlacedAtOtherTotal(f"the total is {price.total}, not {m.expected_total}")
+    discounts = NO_DISCOUNTS
+    if price.applied or denied:
+        discounts = Discounts(price.applied, m.coupons, tuple(sorted(denied)), (), c.now)
+    kind = BasketPricedForSlot if m.slot else BasketPriced
+    return kind(
+        *(m.order_id, m.account, store, spus, quantities, price.prices, price.total),
+        *(m.delivery, m.slot, m.device, discounts, tuple(presale)),
+    )
+
+
+def _too_early(presale: Mapping[str, datetime], slot: Slot | None) -> str:
+    """Why goods that are still to come cannot be in this order; empty when they can: the slot is late enough."""
+    spu, day = max(presale.items(), key=lambda one: one[1])
+    return "" if slot and slot.start >= day else f"{spu} can be had from {day:%Y-%m-%dT%H:%M:%SZ} on: choose a slot"
+
+
+def _wrong_coupon(
+    m: PlaceOrder, coupons: Sequence[Promotion | None], store: str, look: Look, c: Context
+) -> Unplaceable | None:
+    for code, coupon in zip(m.coupons, coupons, strict=True):
+        if coupon is None or coupon.account not in ("", m.account):
+            return CouponUnknown(f"there is no coupon {code}")
+        if not coupon.on(store, c.now):
+            return CouponNotValid(f"coupon {code} is not valid here now")
+        if (look(("claims", m.account, code)) or NONE_HAD).had():
+            return CouponUsed(f"coupon {code} was used already")
+    return None
 
 
 _BEFORE_MONEY = frozenset({Phase.SCREENING, Phase.IN_REVIEW, Phase.HOLDING, Phase.AWAITING_PAYMENT})
@@ -186,22 +284,82 @@ def _read_click(order: Order, m: PayOrder, look: Look, c: Context) -> Any:
         return m
     if m.expected_total != order.total:
         return PaidAtOtherTotal(f"the total is {order.total}, not {m.expected_total}")
-    _, total = _at_prices_of_now(order, look)
+    total = _at_prices_of_now(order, look, c).priced.total
     return ClickedTooLarge(_too_large(total)) if total > TOTAL_MAX else m
 
 
 def _read_total(order: Order, m: StockVerified, look: Look, c: Context) -> Any:
+    """A total that is still the same stands with all that is in it: it is the price that the customer saw."""
     if order.phase is Phase.VERIFYING and too_late_for(order.slot, c):
         return SlotMissed(order.order_id)
-    prices, total = _at_prices_of_now(order, look)
-    if total > TOTAL_MAX:
+    now = _at_prices_of_now(order, look, c, m.gone or ())
+    if now.priced.total > TOTAL_MAX:
         return TotalOutgrown()
-    return TotalHolds() if total == order.total else TotalChanged(prices, total)
+    if now.priced.total != order.total or m.gone:
+        return TotalChanged(*now)
+    return TotalToClaim() if must_claim(order) else TotalHolds()
 
 
-def _at_prices_of_now(order: Order, look: Look) -> tuple[tuple[int, ...], int]:
-    prices = tuple(look(("product", spu)).price for spu in order.spus)
-    return prices, total_of(order.quantities, prices)
+def _read_held(order: Order, m: StockHeld, look: Look, c: Context) -> Any:
+    """An allotment may have been sold out in the meantime."""
+    read = _read_in_time(order, m, look, c)
+    if read is not m or not m.gone or order.phase is not Phase.HOLDING:
+        return read
+    now = _at_prices_of_now(order, look, c, m.gone)
+    return TotalOutgrown() if now.priced.total > TOTAL_MAX else HeldAtOtherTotal(*now)
+
+
+def _read_claim(order: Order, m: SettleClaim, look: Look, c: Context) -> Any:
+    if order.phase is not Phase.VERIFYING:
+        return m if order.phase is Phase.NEW else ClaimTooLate()
+    if not m.denied:
+        return ClaimGranted()
+    now = _at_prices_of_now(order, look, c, m.denied)
+    return TotalOutgrown() if now.priced.total > TOTAL_MAX else TotalChanged(*now)
+
+
+class _Now(NamedTuple):
+    """What an order costs at this instant, without what was refused to it."""
+
+    priced: Priced
+    denied: tuple[str, ...]
+
+
+def _at_prices_of_now(order: Order, look: Look, c: Context, gone: Sequence[str] = ()) -> _Now:
+    products = [look(("product", spu)) for spu in order.spus]
+    lines = [Line(spu, q, *p[:2]) for spu, q, p in zip(order.spus, order.quantities, products, strict=True)]
+    coupons = [coupon for code in order.discounts.coupons if (coupon := look(("coupon", code)))]
+    denied = (*order.discounts.denied, *(one for one in gone if one not in order.discounts.denied))
+    fitting = [p for p in coupons if p.on(order.store, c.now) and p.account in ("", order.account)]
+    price = priced(lines, look(OFFERS), fitting, order.store, c.now, lambda p, units: _fits(p, units, denied))
+    return _Now(price, denied)
+
+
+def _fits(promotion: Promotion, units: int, denied: Sequence[str]) -> bool:
+    """On the click: what was refused once is refused for good; for the rest the account is asked."""
+    return promotion.id not in denied and units <= (promotion.per_account or units)
+
+
+def _read_short(order: Order, m: StockShort, look: Look, c: Context) -> Any:
+    """Short of what a flash sale is on: that is told as what it is."""
+    offers: Offers = look(OFFERS)
+    for spu in m.spus if order.phase is Phase.HOLDING else ():
+        product: Product | None = look(("product", spu))
+        promotions = offers.of_line(spu, product.category) if product else ()
+        if any(p.kind is Kind.FLASH and p.on(order.store, c.now) for p in promotions):
+            return FlashSoldOut(m.spus, m.missing)
+    return m
+
+
+def _read_cleared(order: Order, m: OrderCleared, look: Look, c: Context) -> Any:
+    """Nothing speaks against the order; but a flash sale, goods that are still to come, and a rush are first paid,
+    first served."""
+    read = _read_in_time(order, m, look, c)
+    if read is not m or order.phase not in (Phase.SCREENING, Phase.IN_REVIEW):
+        return read
+    rushes: Sequence[Rush] = look(RUSHES)
+    in_rush = any(rush.covers(order.store, order.spus, c.now) for rush in rushes)
+    return FirstPaidFirst() if in_rush or order.presale or on_sale(order) else m
 
 
 def _too_large(total: int) -> str:
@@ -250,8 +408,8 @@ def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context)
         if quantity > missing.get(instead_of, 0):
             return SubstituteUnfit("more_than_missing")
         missing[instead_of] -= quantity
-        paid = {lot.price for lot in lots if lot.spu == instead_of}
-        if any(not is_similar(product.price, price, c.similar_price_percent) for price in paid) or len(paid) != 1:
+        costs = {_cost(order, lot) for lot in lots if lot.spu == instead_of}
+        if len(costs) != 1 or not is_similar(product.price, costs.pop(), c.similar_price_percent):
             return SubstituteUnfit("substitute_price_differs")
         substitutes.append(Substitute(spu, quantity, instead_of, product.price))
     short = dict(zip(order.shortage.spus, order.shortage.missing, strict=True))
@@ -266,6 +424,11 @@ def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context)
     return SubstituteFits(Substitution(after.lots, after.given_up, after.gone), *_each_once(spus, quantities))
 
 
+def _cost(order: Order, lot: Lot) -> int:
+    """What a piece cost without discounts; of a substitute, what was paid for what it replaced."""
+    return lot.price if order.replacement else dict(zip(order.spus, order.prices, strict=True)).get(lot.spu, lot.price)
+
+
 def _each_once(spus: Sequence[str], quantities: Sequence[int]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     pieces = summed(spus, quantities)
     return tuple(pieces), tuple(pieces.values())
@@ -278,7 +441,7 @@ def _read_asked(order: Order, m: TicketAsked, look: Look, c: Context) -> Any:
     """May there be a ticket about goods of a delivered order, and may these replace them?"""
     if order.phase is not Phase.DELIVERED:
         return m
-    code = _unfit(m.spus, m.prices, m.instead_of, look, c)
+    code = _unfit(m, look, c)
     return TicketUnfit(m.ticket_id, code) if code else TicketFits(m.ticket_id)
 
 
@@ -286,7 +449,7 @@ def _read_replacement(order: Order, m: ReplacementApproved, look: Look, c: Conte
     if order.phase is not Phase.NEW:
         return m
     master: Order = look(("order", sales_order_of(m.order_id)))
-    code = _unfit(m.spus, m.prices, m.instead_of, look, c)
+    code = _unfit(m, look, c)
     pieces = summed(m.spus, m.quantities)
     if not code and (len(pieces) > LINES_MAX or max(pieces.values()) > QUANTITY_MAX):
         code = "replacement_does_not_fit"
@@ -300,13 +463,17 @@ def _read_replacement(order: Order, m: ReplacementApproved, look: Look, c: Conte
     return ReplacementFits(master.account, master.store, master.delivery, lots, replacement)
 
 
-def _unfit(spus: Sequence[str], prices: Sequence[int], instead_of: Sequence[str], look: Look, c: Context) -> str:
-    """Why goods cannot take the place of others; empty when they can. The same goods always can."""
-    for spu, paid, replaced_spu in zip(spus, prices, instead_of, strict=True):
+def _unfit(m: TicketAsked | ReplacementApproved, look: Look, c: Context) -> str:
+    """Why goods cannot take the place of others; empty when they can. The same goods always can; others when they cost
+    about what was paid for those, or what they cost without discounts."""
+    master: Order = look(("order", sales_order_of(m.order_id)))
+    ordinary = dict(zip(master.spus, master.prices, strict=True)) if master else {}
+    for spu, paid, replaced_spu in zip(m.spus, m.prices, m.instead_of, strict=True):
         product = look(("product", spu))
         if product is None:
             return "replacement_unknown"
-        if spu != replaced_spu and not is_similar(product.price, paid, c.similar_price_percent):
+        costs = {paid, ordinary.get(replaced_spu, paid)}
+        if spu != replaced_spu and not any(is_similar(product.price, cost, c.similar_price_percent) for cost in costs):
             return "replacement_price_differs"
     return ""
 
@@ -326,10 +493,12 @@ def _read_overdue(order: Order, m: ReturnOverdue, look: Look, c: Context) -> Any
 _READERS: dict[type, Callable[[Order, Any, Look, Context], Any]] = {
     PlaceOrder: _read_basket,
     PayOrder: _read_click,
-    OrderCleared: _read_in_time,
+    OrderCleared: _read_cleared,
     OrderRestricted: _read_in_time,
     OrderReferred: _read_in_time,
-    StockHeld: _read_in_time,
+    StockHeld: _read_held,
+    StockShort: _read_short,
+    SettleClaim: _read_claim,
     PaymentExpired: _read_in_time,
     StockVerified: _read_total,
     CancelOrder: _read_wish,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from services.order.pricing import Applied, Priced
 from shared.contracts.base import Slot
 from shared.contracts.inventory import HoldMode
 from shared.contracts.order import Delivery
@@ -130,8 +131,23 @@ class Replacement(NamedTuple):
     back: tuple[int, ...] = ()
 
 
+class Discounts(NamedTuple):
+    """What an order was priced with, and `at` which instant: the promotions that came into its price, the coupons that
+    it named, the promotions that were refused to it (for good), and those that it claimed from its account."""
+
+    applied: tuple[Applied, ...] = ()
+    coupons: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    claimed: tuple[str, ...] = ()
+    at: datetime | None = None
+
+
+NO_DISCOUNTS = Discounts()
+
+
 class Order(Struct, frozen=True, gc=False):
-    """One order. Money in minor units; `spus`, `quantities` (pieces) and `prices` (per piece) are parallel.
+    """One order. Money in minor units; `spus`, `quantities` (pieces) and `prices` (per piece, ordinary) are parallel;
+    `total` is what they cost less `discounts`. `presale` are the SPUs that could not be had yet when it was placed.
 
     `attempt` counts clicks on pay, `refunds` the refunds asked for; `closing_refund` is the one that the phase
     `refunding` waits for; `reference` is the gateway's name of the money that was taken for this order, `given_back`
@@ -150,6 +166,8 @@ class Order(Struct, frozen=True, gc=False):
     quantities: tuple[int, ...] = ()
     prices: tuple[int, ...] = ()
     total: int = 0
+    discounts: Discounts = NO_DISCOUNTS
+    presale: tuple[str, ...] = ()
     delivery: Delivery | None = None
     slot: Slot | None = None
     device: str | None = None
@@ -178,17 +196,45 @@ class Order(Struct, frozen=True, gc=False):
         """What people call it."""
         return "replacement" if self.replacement else "sales"
 
+    def totals(self) -> list[int]:
+        """What each line costs after discounts, minor units."""
+        totals = [q * p for q, p in zip(self.quantities, self.prices, strict=True)]
+        for one in self.discounts.applied:
+            totals = [total - off for total, off in zip(totals, one.discounts, strict=True)]
+        return totals
+
+
+class Claims(NamedTuple):
+    """How often an account has had a promotion that it may have only so often: units by order. A state of the account's
+    shard, and a fact for its orders."""
+
+    units: Mapping[str, int]
+
+    def had(self, but_by: str = "") -> int:
+        """Units, but not this order's."""
+        return sum(units for order_id, units in self.units.items() if order_id != but_by)
+
 
 class Product(NamedTuple):
-    """A fact: what an SPU costs now, in minor units."""
+    """A fact: what an SPU costs now, in minor units, its category, and from when on it can be had at all."""
 
     price: int
+    category: str = "other"
+    available_from: datetime | None = None
 
 
 class StoreFact(NamedTuple):
-    """A fact: does the store take orders?"""
+    """A fact: does the store take orders? A pause ends by itself."""
 
     accepting: bool
+    paused_until: datetime | None = None
+
+
+class SaleFact(NamedTuple):
+    """A fact: until when a flash sale is on, and in which stores."""
+
+    ends_at: datetime
+    stores: tuple[str, ...]
 
 
 # -- what is kept ------------------------------------------------------------------------------------------------------
@@ -214,6 +260,23 @@ class Basket(Record, frozen=True):
     delivery: Delivery | None
     slot: Slot | None
     device: str | None
+    discounts: Discounts = NO_DISCOUNTS
+    presale: tuple[str, ...] = ()
+
+
+def basket_of(order: Order, **changed: Any) -> Basket:
+    """What is kept of an order's lines."""
+    now: dict[str, Any] = {name: getattr(order, name) for name in Basket.__struct_fields__} | changed
+    return Basket(**now)
+
+
+class ClaimKept(Record, frozen=True):
+    """An account's claim on a promotion for an order; units 0: given back."""
+
+    account: str
+    promotion: str
+    order_id: str
+    units: int
 
 
 class Amendment(Record, frozen=True):
@@ -300,6 +363,8 @@ class BasketPriced(Struct, frozen=True, gc=False):
     delivery: Delivery | None
     slot: Slot | None
     device: str | None
+    discounts: Discounts = NO_DISCOUNTS
+    presale: tuple[str, ...] = ()
 
 
 class BasketPricedForSlot(BasketPriced, frozen=True):
@@ -334,6 +399,26 @@ class QuantityTooLarge(Unplaceable, frozen=True):
 
 class SlotOver(Unplaceable, frozen=True):
     """The slot cannot be kept any more (see `latest_for`), or ends before it starts."""
+
+
+class PresaleNeedsSlot(Unplaceable, frozen=True):
+    """A product that cannot be had yet is in the basket, and no slot was chosen, or one before its day."""
+
+
+class CouponUnknown(Unplaceable, frozen=True):
+    """There is no such coupon, or not for this account."""
+
+
+class CouponNotValid(Unplaceable, frozen=True):
+    """The coupon is not valid yet, or not any more."""
+
+
+class CouponUsed(Unplaceable, frozen=True):
+    """The account has used the coupon."""
+
+
+class CouponUnfit(Unplaceable, frozen=True):
+    """The coupon takes nothing off this basket."""
 
 
 class TotalTooLarge(Unplaceable, frozen=True):
@@ -419,19 +504,51 @@ class SubstituteUnfit(Struct, frozen=True):
     code: str
 
 
+class FirstPaidFirst(Struct, frozen=True):
+    """OrderCleared, and a flash sale, goods that are still to come, or a rush make it first paid, first served."""
+
+
+class FlashSoldOut(Struct, frozen=True):
+    """StockShort, and a flash sale of what is short is on: it is sold out."""
+
+    spus: tuple[str, ...]
+    missing: tuple[int, ...]
+
+
+class Repriced(Struct, frozen=True):
+    """StockHeld or StockVerified, read with the catalogue: what the order costs now. The total is that of `priced`."""
+
+    priced: Priced
+    denied: tuple[str, ...] = ()
+
+
+class HeldAtOtherTotal(Repriced, frozen=True):
+    """StockHeld, and an allotment had no pieces left: some lines are at their ordinary price again."""
+
+
 class TotalHolds(Struct, frozen=True):
-    """StockVerified, read with the catalogue: the total is still the one that was clicked on."""
+    """StockVerified, read with the catalogue: the total is still the one that was clicked on, and nothing is in it that
+    the account may have only so often."""
+
+
+class TotalToClaim(Struct, frozen=True):
+    """The same, and the account has to be asked for what it may have only so often, or told what is given back."""
+
+
+class ClaimGranted(Struct, frozen=True):
+    """SettleClaim: the account may have it all."""
+
+
+class ClaimTooLate(Struct, frozen=True):
+    """SettleClaim, and the order does not wait for it any more."""
 
 
 class TotalOutgrown(Struct, frozen=True):
     """StockVerified, read with the catalogue: since the click the total became more than one payment can take."""
 
 
-class TotalChanged(Struct, frozen=True):
-    """StockVerified, read with the catalogue: prices have changed since the click."""
-
-    prices: tuple[int, ...]
-    total: int
+class TotalChanged(Repriced, frozen=True):
+    """StockVerified or SettleClaim, read with the catalogue: prices or promotions have changed since the click."""
 
 
 class StrayRefundRefused(Struct, frozen=True):

@@ -10,10 +10,16 @@ from operator import attrgetter
 from typing import Any
 
 from services.order.areas import covers, serving
+from services.order.pricing import Applied
+from services.order.promotions import Offers, Rush, promotion_of
 from services.order.state import (
     ENDS,
+    NO_DISCOUNTS,
     Amendment,
     Basket,
+    ClaimKept,
+    Claims,
+    Discounts,
     Lot,
     Order,
     Owed,
@@ -21,6 +27,7 @@ from services.order.state import (
     Phase,
     Product,
     Replacement,
+    SaleFact,
     Shortage,
     StoreFact,
     Substitution,
@@ -33,12 +40,24 @@ from shared.runtime.statement import Connection, Write, columns, to_text
 from shared.runtime.sweep import Sweep
 from shared.runtime.table import Key
 
-_ORDERS = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, b.device,
+_ORDERS = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, b.device, b.discounts, b.presale,
     a.lots, a.shortage, a.substitution, a.owed, a.overdue, a.replacement
 from unnest($1::text[]) k (order_id) join orders o using (order_id) join baskets b using (order_id)
 left join amendments a using (order_id)"""
-_PRODUCTS = "select p.spu, p.price from unnest($1::text[]) k (spu) join products p using (spu)"
-_STORES = "select s.store, s.accepting from unnest($1::text[]) k (store) join stores s using (store)"
+_PRODUCTS = """select p.spu, p.price, p.category, p.available_from
+from unnest($1::text[]) k (spu) join products p using (spu)"""
+_STORES = "select s.store, s.accepting, s.paused_until from unnest($1::text[]) k (store) join stores s using (store)"
+# Promotions that are over are no facts any more; those to come are, since facts are remembered until data change.
+_OFFERS = "select id, revision, body from promotions where kind <> 'coupon' and ends_at > $1"
+_COUPONS = "select id, revision, body from promotions where kind = 'coupon' and id = any($1::text[])"
+_RUSHES = "select id, store, spus, starts_at, ends_at from rushes where ends_at > $1"
+_SALES = """select p.id, p.ends_at, array(
+    select s.store from stores s
+    where coalesce(p.body::jsonb -> 'stores', '[]') = '[]' or p.body::jsonb -> 'stores' ? s.store
+    order by s.store) stores
+from promotions p where p.kind = 'flash' and p.id = any($1::text[])"""
+_CLAIMS = """select c.account, c.promotion, c.order_id, c.units
+from unnest($1::text[], $2::text[]) k (account, promotion) join claims c using (account, promotion)"""
 _AREAS = "select s.store, s.area from unnest($1::text[]) k (store) join stores s using (store)"
 _CANDIDATES = """select k.n, s.store, s.accepting, s.area
 from unnest($1::float8[], $2::float8[]) with ordinality k (lat, lon, n)
@@ -80,9 +99,15 @@ _INSERT = f"insert into orders ({', '.join(_ALL)}) select {', '.join(_ALL)} from
 _STEP = {"order_id": "text", **_CHANGING, "ended": "boolean"}
 _UPDATE = f"""update orders o set {", ".join(f"{c} = u.{c}" for c in [*_CHANGING, "ended"])}
 from {_unnest(_STEP)} where o.order_id = u.order_id"""
-_BASKETS = """insert into baskets (order_id, spus, quantities, prices, delivery, slot, device)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-on conflict (order_id) do update set prices = excluded.prices"""
+_BASKETS = """insert into baskets (order_id, spus, quantities, prices, delivery, slot, device, discounts, presale)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+    $9::text[])
+on conflict (order_id) do update set prices = excluded.prices, discounts = excluded.discounts"""
+_CLAIMED = """insert into claims (account, promotion, order_id, units)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::int[])
+on conflict (account, promotion, order_id) do update set units = excluded.units"""
+_GIVEN_BACK = """delete from claims c using unnest($1::text[], $2::text[], $3::text[]) k (account, promotion, order_id)
+where (c.account, c.promotion, c.order_id) = (k.account, k.promotion, k.order_id)"""
 _TIMELINE = """insert into timeline (order_id, at, phase, message, actor)
 select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])"""
 _AMENDMENTS = """insert into amendments (order_id, lots, shortage, substitution, owed, overdue, replaces, replacement)
@@ -122,10 +147,11 @@ class OrderStore:
                 found["order", row["order_id"]] = _order(row)
         if some := by_kind["product"]:
             for row in await connection.fetch(_PRODUCTS, [k[1] for k in some]):
-                found["product", row["spu"]] = Product(row["price"])
+                found["product", row["spu"]] = Product(row["price"], row["category"], row["available_from"])
         if some := by_kind["store"]:
             for row in await connection.fetch(_STORES, [k[1] for k in some]):
-                found["store", row["store"]] = StoreFact(row["accepting"])
+                found["store", row["store"]] = StoreFact(row["accepting"], row["paused_until"])
+        found.update(await _promotions(connection, by_kind, now))
         if some := by_kind["within"]:
             areas = {r["store"]: r["area"] for r in await connection.fetch(_AREAS, list({k[1] for k in some}))}
             for key in some:
@@ -137,7 +163,7 @@ class OrderStore:
     def save_many(self, commit: Commit) -> list[Write]:
         """New orders are inserted whole, others updated in what may change."""
         writes = []
-        orders: list[Order] = list(commit.states.values())
+        orders: list[Order] = [state for state in commit.states.values() if type(state) is Order]
         # A batch that places an order may carry it further: the basket that came first says that it is new.
         baskets: list[Basket] = commit.records.get(Basket, [])
         placed = {o.order_id for o in orders if o.placed_at == commit.at} if baskets else set()
@@ -148,6 +174,13 @@ class OrderStore:
         if baskets:
             latest = {b.order_id: b for b in baskets}
             writes.append(Write("baskets", _BASKETS, columns([_basket_row(b) for b in latest.values()])))
+        if claims := commit.records.get(ClaimKept):
+            # What a batch said last of a claim is what is kept.
+            latest_claims = {claim[:3]: claim for claim in map(_claim_row, claims)}.values()
+            if had := [claim for claim in latest_claims if claim[3]]:
+                writes.append(Write("claimed", _CLAIMED, columns(had)))
+            if returned := [claim[:3] for claim in latest_claims if not claim[3]]:
+                writes.append(Write("claims_returned", _GIVEN_BACK, columns(returned)))
         if entries := commit.records.get(TimelineEntry):
             rows = [(e.order_id, e.at, e.phase, e.message, e.actor) for e in entries]
             writes.append(Write("timeline", _TIMELINE, columns(rows)))
@@ -178,6 +211,33 @@ def _basket_row(b: Basket) -> tuple[Any, ...]:
         b.delivery.model_dump_json(exclude_none=True) if b.delivery else None,
         b.slot.model_dump_json() if b.slot else None,
         b.device,
+        to_text(_discounts_row(b.discounts)) if b.discounts is not NO_DISCOUNTS else None,
+        to_text(b.presale) if b.presale else None,
+    )
+
+
+def _claim_row(c: ClaimKept) -> tuple[str, str, str, int]:
+    return c.account, c.promotion, c.order_id, c.units
+
+
+def _discounts_row(d: Discounts) -> tuple[Any, ...]:
+    return (*d[:-1], d.at and d.at.isoformat())
+
+
+def discounts_of(text: str | None) -> Discounts:
+    """What a basket's row says of its discounts."""
+    if text is None:
+        return NO_DISCOUNTS
+    applied, coupons, denied, claimed, at = json.loads(text)
+    return Discounts(
+        tuple(
+            Applied(promotion, revision, kind, tuple(offs), *counts)
+            for promotion, revision, kind, offs, *counts in applied
+        ),
+        tuple(coupons),
+        tuple(denied),
+        tuple(claimed),
+        datetime.fromisoformat(at) if at else None,
     )
 
 
@@ -243,9 +303,33 @@ def _order(row: Any) -> Order:
         delivery=Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
         slot=Slot.model_validate_json(row["slot"]) if row["slot"] else None,
         device=row["device"],
+        discounts=discounts_of(row["discounts"]),
+        presale=tuple(json.loads(row["presale"])) if row["presale"] else (),
         **changing,
         **_amended(row),
     )
+
+
+async def _promotions(connection: Connection, by_kind: Mapping[str, Sequence[Key]], now: datetime) -> dict[Key, Any]:
+    """Everything that changes prices, and what was claimed of it."""
+    found: dict[Key, Any] = {}
+    for key in by_kind.get("offers", ()):
+        found[key] = Offers(promotion_of(*row) for row in await connection.fetch(_OFFERS, now))
+    if codes := [key[1] for key in by_kind.get("coupon", ())]:
+        for row in await connection.fetch(_COUPONS, codes):
+            found["coupon", row["id"]] = promotion_of(*row)
+    for key in by_kind.get("rushes", ()):
+        rows = await connection.fetch(_RUSHES, now)
+        found[key] = tuple(Rush(r[0], r[1] or "", frozenset(json.loads(r[2])), r[3], r[4]) for r in rows)
+    if sales := [key[1] for key in by_kind.get("sale", ())]:
+        for row in await connection.fetch(_SALES, sales):
+            found["sale", row["id"]] = SaleFact(row["ends_at"], tuple(row["stores"]))
+    if claims := by_kind.get("claims", ()):
+        units: dict[Key, dict[str, int]] = {key: {} for key in claims}
+        for row in await connection.fetch(_CLAIMS, [k[1] for k in claims], [k[2] for k in claims]):
+            units["claims", row["account"], row["promotion"]][row["order_id"]] = row["units"]
+        found.update({key: Claims(had) for key, had in units.items()})
+    return found
 
 
 async def _serving(connection: Connection, keys: Sequence[Key]) -> dict[Key, str | None]:

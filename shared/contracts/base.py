@@ -90,6 +90,7 @@ Pieces = Annotated[tuple[StockQuantity, ...], Field(max_length=2 * LINES_MAX)]
 SomeSpus = Annotated[Spus, Field(min_length=1)]
 SomePieces = Annotated[Pieces, Field(min_length=1)]
 Deltas = Annotated[tuple[Delta, ...], Field(max_length=2 * LINES_MAX)]
+Names = Annotated[tuple[Name, ...], Field(max_length=2 * LINES_MAX)]
 Moment = Annotated[
     AwareDatetime,
     # At the very ends of the calendar, turning it into UTC overflows.

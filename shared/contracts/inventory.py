@@ -8,12 +8,14 @@ from pydantic import Field
 
 from shared.contracts.base import (
     LINES_MAX,
+    STOCK_QUANTITY_MAX,
     Delta,
     Deltas,
     Filled,
     Message,
     Moment,
     Name,
+    Names,
     OrderId,
     Part,
     Pieces,
@@ -27,6 +29,7 @@ from shared.contracts.base import (
 
 PAPERS_MAX = 10
 """Most documents that one step writes for an order."""
+IncomingQuantity = Annotated[int, Field(ge=0, le=STOCK_QUANTITY_MAX, strict=True)]
 HoldMode = Literal["lock", "on_payment"]
 """`lock`: locked at placing, deducted at payment. `on_payment`: checked at placing, first paid is first served."""
 
@@ -40,18 +43,33 @@ class StockCommand(Message):
     store: Name
 
 
+class OnSale(Part):
+    """Lines at the price of a flash sale, and the promotion of each: their pieces come from its allotment."""
+
+    spus: SomeSpus
+    promotions: Annotated[Names, Field(min_length=1)]
+
+    _is_whole = parallel("spus", "promotions")
+
+
 class HoldStock(StockCommand):
-    """Hold all lines or none."""
+    """Hold all lines or none. `on_sale` are those that come from an allotment, `presale` those that may come from what
+    is still to come; an order with either is held in mode `on_payment`."""
 
     mode: HoldMode
     spus: SomeSpus
     quantities: SomePieces
+    on_sale: OnSale | None = None
+    presale: Annotated[Spus, Field(min_length=1)] | None = None
 
     _is_whole = parallel("spus", "quantities")
 
 
 class VerifyStock(StockCommand):
-    """Is the stock of this hold still there, now that the customer wants to pay?"""
+    """Is the stock of this hold still there, now that the customer wants to pay? `on_sale` as the order is priced now:
+    a line that is at its ordinary price again comes from the shelf."""
+
+    on_sale: OnSale | None = None
 
 
 class DeductStock(StockCommand):
@@ -155,6 +173,36 @@ class AdjustStock(StoreCommand):
     _is_whole = parallel("spus", "deltas")
 
 
+class SetAllotment(StoreCommand):
+    """From a storekeeper: so many pieces of one SPU are what a flash sale may sell in this store, sold ones included.
+    They are set aside from the shelf; what a smaller number sets free goes back to it."""
+
+    promotion: Name
+    spu: Name
+    quantity: StockQuantity
+
+
+class ExpectGoods(StoreCommand):
+    """From a storekeeper: so many pieces are to come, per SPU; each number replaces the one before. 0: none."""
+
+    spus: Annotated[tuple[Name, ...], Field(min_length=1, max_length=LINES_MAX)]
+    quantities: Annotated[tuple[IncomingQuantity, ...], Field(min_length=1, max_length=LINES_MAX)]
+
+    _is_whole = parallel("spus", "quantities")
+
+
+class AnnounceSale(Message):
+    """From the order service: until when a flash sale is on in this store. What is left of its allotment then goes back
+    to the shelf."""
+
+    TOPIC = "inventory.commands"
+    KEY = "store"
+    SUBJECT = "promotion"
+    store: Name
+    promotion: Name
+    ends_at: Moment
+
+
 class StockEvent(Message):
     """A fact about one order's stock."""
 
@@ -182,9 +230,11 @@ Papers = Annotated[tuple[Paper, ...], Field(max_length=PAPERS_MAX)]
 
 
 class StockHeld(StockEvent):
-    """All lines are held, in this mode."""
+    """All lines are held, in this mode. Allotments of the promotions in `gone` have no pieces left for it: those lines
+    are held from the shelf, at their ordinary price."""
 
     mode: HoldMode
+    gone: Names | None = None
 
 
 class StockShort(ShortStock):
@@ -192,7 +242,9 @@ class StockShort(ShortStock):
 
 
 class StockVerified(StockEvent):
-    """The stock of the hold is there."""
+    """The stock of the hold is there; `gone` as in StockHeld."""
+
+    gone: Names | None = None
 
 
 class StockGone(ShortStock):

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from services.order.decider import DECIDER
+from services.order.promotions import NO_OFFERS
 from services.order.state import GoodsOverdue, Order, PaymentExpired, Phase, Product, ShortageUnanswered, StoreFact
 from shared.contracts.aftersales import (
     CancelChosen,
@@ -67,6 +68,8 @@ SHOP: dict[Key, Any] = {
     ("product", "soy"): Product(110),
     ("product", "champagne"): Product(3490),
     ("store", "s-1"): StoreFact(True),
+    ("offers",): NO_OFFERS,
+    ("rushes",): (),
     ("serving", "52.5", "13.4"): "s-1",
     ("within", "s-1", "52.5", "13.4"): True,
 }

@@ -1,0 +1,37 @@
+"""Flash sales: the stores are told until when one is on, since they keep its pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from services.order.state import Order, SaleFact
+from shared.contracts.inventory import AnnounceSale, OnSale
+from shared.contracts.order import TellSale
+from shared.runtime.decider import Look
+from shared.runtime.table import IGNORED, Ignored, Key, Moved
+
+
+def needs_of_sale(m: TellSale) -> Iterable[Key]:
+    """The promotion as it is written now."""
+    return [("sale", m.promotion)]
+
+
+def tell_sale(m: TellSale, look: Look) -> Moved | Ignored:
+    """Every store that it is for gets the end of it."""
+    sale: SaleFact | None = look(("sale", m.promotion))
+    if sale is None:
+        return IGNORED
+    told = [AnnounceSale(store=store, promotion=m.promotion, ends_at=sale.ends_at) for store in sale.stores]
+    return Moved((), told)
+
+
+def on_sale(order: Order) -> OnSale | None:
+    """The order's lines at the price of a flash sale; None when there are none."""
+    lines = [
+        (spu, one.promotion)
+        for one in order.discounts.applied
+        if one.kind == "flash"
+        for spu, off in zip(order.spus, one.discounts, strict=True)
+        if off
+    ]
+    return OnSale(spus=tuple(spu for spu, _ in lines), promotions=tuple(p for _, p in lines)) if lines else None
