@@ -21,6 +21,19 @@ from shared.contracts.base import MONEY_MAX, Message
 from shared.contracts.inventory import StockHeld, StockVerified
 from shared.contracts.order import PER_ACCOUNT_MAX, ClaimPromotions, SettleClaim
 from shared.contracts.risk import OrderCleared
+from tests.deciders.orders import (
+    BASKET,
+    CLEARED,
+    CLICK,
+    DEDUCTED,
+    HELD,
+    OAT,
+    ONE_SHORT,
+    PICKING,
+    SUBSTITUTED,
+    TAKEN,
+    VERIFIED,
+)
 from tests.parts import RealParts
 from tests.services.inside import Inside, inside, types_said
 
@@ -390,6 +403,22 @@ async def test_an_order_shows_what_was_taken_off_its_lines(shop: Inside) -> None
         "allowed": ["cancel"],
         "screening": None,
     }
+
+
+async def test_pieces_that_others_came_for_are_shown_at_what_was_paid(shop: Inside) -> None:
+    """Two cartons for 245: one is left, and a substitute came for the other, at 122."""
+    ok(await put(shop, "p-1", value=5, spus=["milk"]))
+    ok(await shop.ask("PUT", "/products/oat", {"name": "oat", "price": 140}))
+    click, taken = CLICK.model_copy(update={"expected_total": 594}), TAKEN.model_copy(update={"amount": 594})
+    way: list[Message] = [BASKET, CLEARED, HELD, click, VERIFIED, taken, DEDUCTED, PICKING, ONE_SHORT, OAT, SUBSTITUTED]
+    for message in way:
+        await shop.hear(message)
+    page = ok(await shop.ask("GET", "/orders/o-1"))
+    assert (page["phase"], page["total"], page["paid"]) == ("picking", 594, 594)
+    milk, bread = page["lines"]
+    assert (milk["quantity"], milk["discount"], milk["total"], milk["left"]) == (2, 13, 245, 1)
+    assert (bread["total"], bread["left"]) == (349, 1)
+    assert page["substitutes"] == [{"spu": "oat", "quantity": 1, "instead_of": "milk", "price": 140, "paid": 122}]
 
 
 async def test_the_largest_discount_leaves_nothing_to_pay(shop: Inside) -> None:
