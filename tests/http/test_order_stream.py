@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, cast, get_origin
 
 import pytest
 
@@ -20,8 +20,9 @@ TOKEN = "".join(f"{name}: {value}\r\n" for name, value in Shop().token().items()
 
 
 def page(phase: str, paid: int = 0, entries: int = 1) -> OrderPage:
-    lists = ("lines", "short", "substitutes", "replacements", "tickets", "documents", "payments", "refunds", "allowed")
-    fields: dict[str, Any] = dict.fromkeys(OrderPage.model_fields) | {name: [] for name in lists}
+    fields: dict[str, Any] = {
+        name: [] if get_origin(field.annotation) is list else None for name, field in OrderPage.model_fields.items()
+    }
     fields |= {"order_id": "o-1", "kind": "sales", "phase": phase, "store": "s-1", "account": "a-1"}
     fields |= {"placed_at": PLACED_AT, "total": 5, "currency": "EUR", "paid": paid, "refunded": 0}
     fields["timeline"] = [{"at": PLACED_AT, "phase": phase}] * entries

@@ -64,7 +64,9 @@ def _line(quantity: object, spu: object = "apple") -> dict[str, object]:
         {"store": "s-1", "lines": [_line(1)], "expected_total": "5"},
         {"store": "s-1", "lines": [_line(1)], "expected_total": 2.5},
         {"store": "s-1", "lines": [_line(1)], "expected_total": -5},
-        {"store": "s-1", "lines": [_line(1)], "coupons": ["nonsense"]},
+        {"store": "s-1", "lines": [_line(1)], "coupons": ["a|b"]},
+        {"store": "s-1", "lines": [_line(1)], "coupons": ["twice", "twice"]},
+        {"store": "s-1", "lines": [_line(1)], "coupons": [f"c-{n}" for n in range(21)]},
         {"store": "s-1", "lines": [_line(1)], "surprise": 1},
         {"delivery": {}, "lines": [_line(1)]},
         {"delivery": {"lat": 52.1, "lon": 13.1}, "lines": [_line(1)]},
@@ -112,6 +114,7 @@ async def test_what_there_is_not_cannot_be_ordered(shop: Shop) -> None:
     problem = refused(await shop.place({shop.apple: 1, "dragonfruit": 1}), 422, "product_unknown")
     assert "dragonfruit" in problem["detail"]
     refused(await shop.place({shop.apple: 1}, store="s-nowhere"), 422, "store_unknown")
+    refused(await shop.place({shop.apple: 1}, coupons=["nonsuch"]), 422, "coupon_unknown")
     sea = {"lat": -60.0, "lon": 100.0, "address": "a raft"}
     refused(await shop.place({shop.apple: 1}, delivery=sea), 422, "outside_area")
     refused(await shop.place({shop.apple: 1}, delivery=sea, store=shop.store), 422, "outside_area")
@@ -189,6 +192,11 @@ async def test_roles_keep_to_their_work(shop: Shop) -> None:
     wrong: list[tuple[str, str, str, object, str]] = [
         ("PUT", "order", "/products/apple", {"name": "a", "price": 1, "category": "x"}, shop.customer),
         ("PUT", "order", "/stores/s-1", {"name": "a", "area": {}}, "storekeeper"),
+        ("PUT", "order", "/promotions/p-1", {}, shop.customer),
+        ("DELETE", "order", "/promotions/p-1", None, "storekeeper"),
+        ("PUT", "order", "/rushes/r-1", {}, "customer_service"),
+        ("DELETE", "order", "/rushes/r-1", None, "picker"),
+        ("GET", "order", "/rushes", None, shop.customer),
         ("POST", "order", "/orders", {}, "picker"),
         ("POST", "order", f"/orders/{order}/pay", {}, "courier"),
         ("GET", "order", f"/orders/{order}", None, "picker"),
@@ -252,6 +260,8 @@ async def test_no_good_token_no_answer(stack: Stack) -> None:
     for service, path in (
         ("order", "/orders"),
         ("order", "/products"),
+        ("order", "/promotions"),
+        ("order", "/rushes"),
         ("inventory", "/stores/s-1/stock/apple"),
         ("risk", "/switch"),
         ("payment", "/orders/o-1/payments"),
