@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
@@ -18,38 +17,10 @@ from msgspec.structs import replace
 from services.order.pricing import Line, Priced, pieces_of, priced, spread
 from services.order.promotions import Kind, Offers, Promotion
 from shared.contracts.base import LINES_MAX, MONEY_MAX, QUANTITY_MAX
+from tests.deciders.prices import AMOUNTS, CATEGORIES, SPUS, promotion, promotions, scopes
 from tests.deciders.scene import NOON
 
-SPUS = ("milk", "bread", "oat", "tea")
-CATEGORIES = {"milk": "dairy", "bread": "bakery", "oat": "dairy", "tea": "other"}
-AMOUNTS = st.one_of(st.integers(0, 12), st.integers(0, 700), st.integers(0, 10**9))
-"""Of money: few units (yen), some hundreds (cents), many (fils)."""
-
 each = settings(max_examples=150, deadline=None)
-
-
-scopes = st.sampled_from([frozenset[str](), frozenset({"milk", "bread"}), frozenset({"oat"})])
-
-
-def promotions(kind: Kind) -> st.SearchStrategy[Promotion]:
-    """Any promotion that may be written: of any scope, mostly one that is on; not named yet."""
-    amounts = st.one_of(st.integers(0, 3), AMOUNTS)
-    return st.builds(
-        Promotion,
-        id=st.just(""),
-        revision=st.just(1),
-        kind=st.just(kind),
-        starts_at=st.sampled_from([NOON - timedelta(hours=1)] * 5 + [NOON + timedelta(hours=1)]),
-        ends_at=st.sampled_from([NOON + timedelta(hours=2)] * 5 + [NOON]),
-        value=st.sampled_from([0, 1, 33, 50, 99, 100]) if kind is Kind.PERCENT else amounts,
-        n=st.integers(2, 5),
-        m=st.integers(0, 2),
-        spus=scopes,
-        categories=st.sampled_from([frozenset[str](), frozenset[str](), frozenset({"dairy"})]),
-        stores=st.sampled_from([frozenset[str](), frozenset({"s-1"}), frozenset({"s-2"})]),
-        min_total=st.just(0) if kind is Kind.FLASH else st.one_of(st.just(0), amounts),
-        per_account=st.just(1) if kind is Kind.COUPON else st.sampled_from([0, 1, 5]),
-    )
 
 
 class Basket(NamedTuple):
@@ -166,7 +137,7 @@ def flash_baskets(draw: st.DrawFn) -> Basket:
     """Many lines in few flash sales, with limits that they come near."""
     lines = [Line(spu, draw(st.integers(1, 4)), 100, CATEGORIES[spu]) for spu in SPUS]
     sales = [
-        replace(_promotion(Kind.FLASH, value=draw(st.integers(40, 60)), per_account=draw(st.integers(0, 9))), id=id_)
+        promotion(Kind.FLASH, id_, value=draw(st.integers(40, 60)), per_account=draw(st.integers(0, 9)))
         for id_ in ("p-1", "p-2")
     ]
     sales[1] = replace(sales[1], spus=draw(scopes))
@@ -224,7 +195,7 @@ def test_equal_lines_get_the_odd_unit_in_their_order(weights: Sequence[int]) -> 
 def test_percent_is_rounded_half_up(price: int, quantity: int, percent: int) -> None:
     """Of the line, once; 0 percent is none, 100 percent is everything."""
     line = Line("milk", quantity, price, "dairy")
-    off = _promotion(Kind.PERCENT, value=percent)
+    off = promotion(Kind.PERCENT, value=percent)
     total = _total([line], [off])
     exact = Fraction(quantity * price * percent, 100)
     assert quantity * price - total == int(exact + Fraction(1, 2))
@@ -236,28 +207,23 @@ def test_percent_is_rounded_half_up(price: int, quantity: int, percent: int) -> 
 def test_amount_over_the_total_is_the_total(prices: list[int], value: int, kind: str) -> None:
     """Never below zero, and never a line more than it costs."""
     lines = [Line(f"spu-{n}", 1, price, "other") for n, price in enumerate(prices)]
-    assert _total(lines, [_promotion(Kind(kind), value=value)]) == max(0, sum(prices) - value)
+    assert _total(lines, [promotion(Kind(kind), value=value)]) == max(0, sum(prices) - value)
 
 
 @given(st.integers(1, 40), st.integers(2, 6), st.data())
 def test_n_for_the_price_of_m(quantity: int, n: int, data: st.DataObject) -> None:
     """Whole bundles only: the pieces beside them cost what they cost."""
     m = data.draw(st.integers(0, n))
-    total = _total([Line("milk", quantity, 129, "dairy")], [_promotion(Kind.BUY_N_PAY_M, n=n, m=m)])
+    total = _total([Line("milk", quantity, 129, "dairy")], [promotion(Kind.BUY_N_PAY_M, n=n, m=m)])
     assert total == 129 * (quantity // n * m + quantity % n)
 
 
 def test_largest_basket_adds_up() -> None:
     """As many lines as there may be, at one unit each, less one: somebody pays it all the same."""
     lines = [Line(f"spu-{n}", QUANTITY_MAX, 1, "other") for n in range(LINES_MAX)]
-    offers = Offers([_promotion(Kind.AMOUNT_OFF, value=LINES_MAX * QUANTITY_MAX - 1)])
+    offers = Offers([promotion(Kind.AMOUNT_OFF, value=LINES_MAX * QUANTITY_MAX - 1)])
     price = priced(lines, offers, (), "s-1", NOON, lambda p, units: True)
     assert (price.total, sum(price.applied[0].discounts)) == (1, LINES_MAX * QUANTITY_MAX - 1)
-
-
-def _promotion(kind: Kind, **fields: Any) -> Promotion:
-    ends_at = NOON + timedelta(hours=1)
-    return Promotion(id="p", revision=1, kind=kind, starts_at=NOON, ends_at=ends_at, **fields)
 
 
 def _total(lines: Sequence[Line], promotions: Sequence[Promotion]) -> int:
