@@ -128,7 +128,7 @@ def needs(message: Any, look: Look) -> Iterable[Key]:
         return [key, *(("product", spu) for spu in message.substitute_spus)]
     if type(message) is TicketAsked or type(message) is ReplacementApproved:
         products = [("product", spu) for spu in message.spus]
-        return [key, ("order", sales_order_of(message.order_id)), *products]
+        return [key, ("order", sales_order_of(message.order_id)), ("order", _about(message)), *products]
     return [key]
 
 
@@ -343,9 +343,9 @@ def _fits(promotion: Promotion, units: int, denied: Sequence[str]) -> bool:
 
 
 def _read_short(order: Order, m: StockShort, look: Look, c: Context) -> Any:
-    """Short of what a flash sale is on: that is told as what it is."""
+    """Short of what a flash sale is on: that is told as what it is. A replacement order is in no sale."""
     offers: Offers = look(OFFERS)
-    for spu in m.spus if order.phase is Phase.HOLDING else ():
+    for spu in m.spus if order.phase is Phase.HOLDING and not order.replacement else ():
         product: Product | None = look(("product", spu))
         promotions = offers.of_line(spu, product.category) if product else ()
         if any(p.kind is Kind.FLASH and p.on(order.store, c.now) for p in promotions):
@@ -410,15 +410,20 @@ def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context)
         if quantity > missing.get(instead_of, 0):
             return SubstituteUnfit("more_than_missing")
         missing[instead_of] -= quantity
-        costs = {_cost(order, lot) for lot in lots if lot.spu == instead_of}
-        if len(costs) != 1 or not is_similar(product.price, costs.pop(), c.similar_price_percent):
+        short_of = [lot for lot in lots if lot.spu == instead_of]
+        costs = {_cost(order, lot) for lot in short_of}
+        paid = {lot.price for lot in short_of} if order.replacement else set()
+        if len(costs) != 1 or not any(
+            is_similar(product.price, cost, c.similar_price_percent) for cost in costs | paid
+        ):
             return SubstituteUnfit("substitute_price_differs")
         substitutes.append(Substitute(spu, quantity, instead_of, product.price))
     short = dict(zip(order.shortage.spus, order.shortage.missing, strict=True))
     after = replaced(lots, short, substitutes, order.replacement is not None)
-    # The store reports on the new list as on any other, and no message of people's can name more than that.
+    # The store reports on the new list as on any other, and no message of people's can name more than that; nor one to
+    # aftersales more lots.
     listed, pieces = list_of(after.lots)
-    if len(listed) > LINES_MAX:
+    if len(listed) > LINES_MAX or len(after.lots) > 2 * LINES_MAX:
         return SubstituteUnfit("too_many_lines")
     if max(pieces) > QUANTITY_MAX:
         return SubstituteUnfit("too_many_pieces")
@@ -427,8 +432,13 @@ def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context)
 
 
 def _cost(order: Order, lot: Lot) -> int:
-    """What a piece cost without discounts; of a substitute, what was paid for what it replaced."""
-    return lot.price if order.replacement else dict(zip(order.spus, order.prices, strict=True)).get(lot.spu, lot.price)
+    """What a piece of an order costs without discounts: what was paid for it, where there are none; else the ordinary
+    price of the line, also of one that a substitute stands for. Of what stands for a substitute, and of goods that go
+    out as a replacement, nobody knows it any more: what they cost themselves."""
+    if not (order.discounts.applied or order.replacement):
+        return lot.price
+    ordinary = {} if order.replacement else dict(zip(order.spus, order.prices, strict=True))
+    return ordinary.get(lot.instead_of or lot.spu, lot.list_price)
 
 
 def _each_once(spus: Sequence[str], quantities: Sequence[int]) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -468,16 +478,21 @@ def _read_replacement(order: Order, m: ReplacementApproved, look: Look, c: Conte
 def _unfit(m: TicketAsked | ReplacementApproved, look: Look, c: Context) -> str:
     """Why goods cannot take the place of others; empty when they can. The same goods always can; others when they cost
     about what was paid for those, or what they cost without discounts."""
-    master: Order = look(("order", sales_order_of(m.order_id)))
-    ordinary = dict(zip(master.spus, master.prices, strict=True)) if master else {}
+    about: Order | None = look(("order", _about(m)))
+    lots = lots_of(about) if about else ()
     for spu, paid, replaced_spu in zip(m.spus, m.prices, m.instead_of, strict=True):
         product = look(("product", spu))
         if product is None:
             return "replacement_unknown"
-        costs = {paid, ordinary.get(replaced_spu, paid)}
+        costs = {paid, *(_cost(about, lot) for lot in lots if about and (lot.spu, lot.price) == (replaced_spu, paid))}
         if spu != replaced_spu and not any(is_similar(product.price, cost, c.similar_price_percent) for cost in costs):
             return "replacement_price_differs"
     return ""
+
+
+def _about(m: TicketAsked | ReplacementApproved) -> str:
+    """The order that the goods came with."""
+    return m.about if type(m) is ReplacementApproved else m.order_id
 
 
 def _read_inspected(order: Order, m: ReturnInspected, look: Look, c: Context) -> Any:

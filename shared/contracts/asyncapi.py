@@ -38,7 +38,7 @@ from shared.contracts.logistics import (
     SetSlots,
     StartPicking,
 )
-from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
+from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder, TellSale
 from shared.contracts.payment import ReportMoney
 from shared.contracts.risk import AccountsActed, ClaimReview, DecideReview, OrdersSeen, ReleaseReview, SignalsTold
 from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of
@@ -51,6 +51,7 @@ FROM_OUTSIDE: frozenset[type[Message]] = frozenset(
         PlaceOrder,
         PayOrder,
         CancelOrder,
+        TellSale,
         DecideReview,
         ClaimReview,
         ReleaseReview,
@@ -111,7 +112,7 @@ def sends(service: str) -> list[type[Message]]:
     others shall do."""
     found = [m for m in messages() if m.TOPIC == events_of(service)]
     if service == SAGA:
-        theirs = {commands_of(other) for other in SERVICES if other != service}
+        theirs = {commands_of(other) for other in SERVICES}
         found += [m for m in messages() if m.TOPIC in theirs and m not in FROM_OUTSIDE]
     return [*found, *(pack for pack, by in PACKED_BY.items() if service in by), *_ANSWERS, MessageParked]
 

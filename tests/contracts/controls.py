@@ -58,6 +58,8 @@ from shared.contracts.logistics import (
 )
 from shared.contracts.order import (
     CancelOrder,
+    Claim,
+    ClaimPromotions,
     Delivery,
     OrderCancelled,
     OrderClosed,
@@ -67,6 +69,9 @@ from shared.contracts.order import (
     OrderRejected,
     PayOrder,
     PlaceOrder,
+    ReturnPromotions,
+    SettleClaim,
+    TellSale,
 )
 from shared.contracts.payment import (
     MoneyUnasked,
@@ -140,9 +145,16 @@ CONTROLS: tuple[Message, ...] = (
         slot=SLOT,
         expected_total=607,
         device="d-1",
+        coupons=("welcome",),
     ),
     PayOrder(**_ORDER, method="tok_ok", expected_total=607),
     CancelOrder(**_ORDER, reason="changed my mind"),
+    ClaimPromotions(
+        **_ORDER, account="a-1", claims=(Claim(promotion="welcome", units=1, limit=1),), dropped=("tenth",)
+    ),
+    ReturnPromotions(**_ORDER, account="a-1", promotions=("welcome",)),
+    SettleClaim(**_ORDER, denied=("welcome",)),
+    TellSale(promotion="tenth"),
     OrderPayable(**_OF_ACCOUNT, total=607, payable_until=AT),
     OrderPaid(**_OF_ACCOUNT, total=607),
     OrderDelivered(**_OF_ACCOUNT),

@@ -92,13 +92,14 @@ class Chain:
     goods, `all`, `some` (a piece is missing), `none`, `lost` by the courier, or nothing yet.
     """
 
-    def __init__(self) -> None:
-        self.sale, self.desk = delivered_sale(), Scene(AFTERSALES)
+    def __init__(self, sale: Shop | None = None) -> None:
+        self.sale, self.desk = sale or delivered_sale(), Scene(AFTERSALES)
         self.shelf, self.road, self.back = "there", "delivered", "all"
         self.slow = False
         self.heard: list[Message] = []
         self.under_way: dict[tuple[str, str], deque[Any]] = defaultdict(deque)
-        self.hears(DELIVERED)
+        if sale is None:
+            self.hears(DELIVERED)
 
     def hears(self, message: Any, actor: str = "") -> Outcome:
         """A message comes, and, unless everybody is `slow`, all that comes of it; answers with what was made of it."""

@@ -83,7 +83,15 @@ from shared.contracts.logistics import (
     StartPicking,
     StopFulfilment,
 )
-from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
+from shared.contracts.order import (
+    CancelOrder,
+    ClaimPromotions,
+    PayOrder,
+    PlaceOrder,
+    ReturnPromotions,
+    SettleClaim,
+    TellSale,
+)
 from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused, RefundPayment, ReportMoney, TakePayment
 from shared.contracts.risk import (
     AccountsActed,
@@ -164,9 +172,21 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     PayOrder: (PayOrder, sale.PaidAtOtherTotal, sale.ClickedTooLarge, sale.ClickedTooLate),
     **{
         carries_on: (carries_on, sale.SlotMissed)
-        for carries_on in (OrderCleared, OrderRestricted, OrderReferred, _inventory.StockHeld, sale.PaymentExpired)
+        for carries_on in (OrderRestricted, OrderReferred, sale.PaymentExpired)
     },
-    _inventory.StockVerified: (sale.TotalHolds, sale.TotalChanged, sale.TotalOutgrown, sale.SlotMissed),
+    OrderCleared: (OrderCleared, sale.FirstPaidFirst, sale.SlotMissed),
+    _inventory.StockHeld: (_inventory.StockHeld, sale.HeldAtOtherTotal, sale.TotalOutgrown, sale.SlotMissed),
+    _inventory.StockShort: (_inventory.StockShort, sale.FlashSoldOut),
+    _inventory.StockVerified: (
+        sale.TotalHolds,
+        sale.TotalToClaim,
+        sale.TotalChanged,
+        sale.TotalOutgrown,
+        sale.SlotMissed,
+    ),
+    SettleClaim: (sale.ClaimGranted, sale.TotalChanged, sale.TotalOutgrown, sale.ClaimTooLate),
+    # About an account or a flash sale: no table decides these.
+    **dict.fromkeys((ClaimPromotions, ReturnPromotions, TellSale), ()),
     CancelOrder: (CancelOrder, sale.CancelWanted, sale.CancelRefused, sale.CancelNeedsTicket),
     PaymentRefunded: (PaymentRefunded, sale.StrayMoneyReturned),
     PaymentRefundRefused: (PaymentRefundRefused, sale.StrayRefundRefused),
@@ -225,8 +245,8 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     ReleaseReview: (ReleaseReview, screening.ReviewClaimedByOther, screening.NobodysReview),
     AccountsActed: (screening.EndingTold,),
     SignalsTold: (),  # facts of risk's: a table decides nothing about them
-    TakePayment: (TakePayment, payment.SameAttempt),
-    RefundPayment: (RefundPayment, payment.RefundOverRest),
+    TakePayment: (TakePayment, payment.NothingToTake, payment.SameAttempt),
+    RefundPayment: (RefundPayment, payment.NothingToRefund, payment.RefundOverRest),
     ReportMoney: (ReportMoney, reports.KnownMoney, reports.ToldBefore, reports.BooksDisagree),
     ReserveSlot: (ReserveSlot, store_work.PlaceFree, store_work.NoPlace),
     SetSlots: (SetSlots, store_work.EndMoved),

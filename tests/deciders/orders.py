@@ -47,7 +47,7 @@ from shared.contracts.logistics import (
     SlotReserved,
     StopMissed,
 )
-from shared.contracts.order import CancelOrder, Delivery, PayOrder, PlaceOrder
+from shared.contracts.order import CancelOrder, Delivery, PayOrder, PlaceOrder, SettleClaim
 from shared.contracts.payment import (
     MoneyUnasked,
     PaymentDeclined,
@@ -88,11 +88,14 @@ REFERRED = OrderReferred(order_id="o-1")
 REFUSED = OrderRefused(order_id="o-1")
 HELD = StockHeld(order_id="o-1", mode="lock")
 CHECKED = StockHeld(order_id="o-1", mode="on_payment")
+HELD_FROM_SHELF = StockHeld(order_id="o-1", mode="on_payment", gone=("tenth",))
+"""The flash sale `tenth` has no pieces left for it, and the shelf has."""
 SHORT = StockShort(order_id="o-1", spus=("milk",), missing=(1,))
 CLICK = PayOrder(order_id="o-1", method="tok_ok", expected_total=TOTAL)
 CANCEL = CancelOrder(order_id="o-1", reason="changed my mind")
 EXPIRED = PaymentExpired("o-1")
 VERIFIED = StockVerified(order_id="o-1")
+GRANTED = SettleClaim(order_id="o-1")
 GONE = StockGone(order_id="o-1", spus=("milk",), missing=(1,))
 TAKEN = PaymentTaken(order_id="o-1", attempt=1, amount=TOTAL, reference="cap-1", at=NOON)
 DECLINED = PaymentDeclined(order_id="o-1", attempt=1, code="card_declined")

@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from services.order import state as sale
 from services.order.policy import CANCEL_POLICY, Actor, Policy
+from services.order.promotions import Kind, Offers, Promotion, Rush
 from shared.contracts import aftersales, inventory, logistics, payment, risk
 from shared.contracts.base import MONEY_MAX
 from shared.contracts.order import PayOrder
-from shared.runtime.table import Moved
+from shared.runtime.table import Key, Moved
 from tests.deciders import orders
 from tests.deciders.orders import Shop, order, refunded
+from tests.deciders.scene import NOON
 
 OTHER_PRICE = orders.VERIFIED.model_copy()
 """Plays StockVerified after the price has changed."""
+FLASH = Promotion("tenth", 1, Kind.FLASH, NOON, NOON + timedelta(hours=1), 99, spus=frozenset({"milk"}))
+"""A flash sale of milk."""
+FACTS: dict[type, dict[Key, Any]] = {
+    sale.TotalChanged: {("product", "milk"): sale.Product(1)},
+    sale.TotalOutgrown: {("product", "milk"): sale.Product(MONEY_MAX)},
+    sale.FirstPaidFirst: {("rushes",): (Rush("evening", "", frozenset(), NOON, NOON + timedelta(hours=1)),)},
+    sale.FlashSoldOut: {("offers",): Offers([FLASH])},
+}
+"""What has changed in the shop, where a message is read into this one for it."""
 CONCRETE: dict[type, Any] = {
     sale.BasketPriced: orders.BASKET,
     sale.BasketPricedForSlot: orders.IN_SLOT,
     logistics.SlotReserved: orders.RESERVED,
     logistics.SlotRefused: orders.NO_PLACE,
     risk.OrderCleared: orders.CLEARED,
+    sale.FirstPaidFirst: orders.CLEARED,
     risk.OrderRestricted: orders.RESTRICTED,
     risk.OrderReferred: orders.REFERRED,
     risk.OrderRefused: orders.REFUSED,
     inventory.StockHeld: orders.HELD,
+    sale.HeldAtOtherTotal: orders.HELD_FROM_SHELF,
     inventory.StockShort: orders.SHORT,
+    sale.FlashSoldOut: orders.SHORT,
     inventory.StockGone: orders.GONE,
     inventory.StockLost: orders.LOST,
     inventory.StockDeducted: orders.DEDUCTED,
@@ -39,6 +54,7 @@ CONCRETE: dict[type, Any] = {
     inventory.SubstituteShort: orders.SUBSTITUTE_SHORT,
     PayOrder: orders.CLICK,
     sale.TotalHolds: orders.VERIFIED,
+    sale.ClaimGranted: orders.GRANTED,
     sale.TotalChanged: OTHER_PRICE,
     sale.TotalOutgrown: OTHER_PRICE,
     sale.SlotMissed: sale.SlotMissed("o-1"),
@@ -75,10 +91,7 @@ CONCRETE: dict[type, Any] = {
 def play(scene: Shop, message: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message of this column comes."""
     concrete = CONCRETE[message]
-    if message is sale.TotalChanged:
-        scene.states["product", "milk"] = sale.Product(1)
-    if message is sale.TotalOutgrown:
-        scene.states["product", "milk"] = sale.Product(MONEY_MAX)
+    scene.states.update(FACTS.get(message, {}))
     if message is sale.CancelByTicket:
         monkeypatch.setitem(CANCEL_POLICY, order(scene).phase, dict.fromkeys(Actor, Policy.TICKET))
     outcome = scene.when(concrete(scene) if isinstance(concrete, Callable) else concrete)  # type: ignore[arg-type]
