@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import ConfigDict, Field
 
-from services.order import catalogue
+from services.order import catalogue, quotes
 from services.order.pages import OrderPage, OrderRow, Orders
 from services.order.state import ENDS
 from shared.contracts.base import (
@@ -145,7 +145,7 @@ class CancelIn(Body):
 def routes(parts: Parts) -> list[APIRouter]:
     """The order service's routes."""
     orders = Orders(parts.pool, parts.settings.currency)
-    return [_orders(parts, orders), catalogue.routes(parts.pool)]
+    return [_orders(parts, orders), catalogue.routes(parts.pool), quotes.routes(parts)]
 
 
 def _orders(parts: Parts, orders: Orders) -> APIRouter:

@@ -109,8 +109,8 @@ def _is_whole(message: type[Message]) -> bool:
 
 
 def sends(service: str) -> list[type[Message]]:
-    """What a service says: its events, levels, packs, the answers to commands, what it parked, and, if it is the saga, what
-    others shall do."""
+    """What a service says: its events, levels, packs, the answers to commands, what it parked, and, if it is the saga,
+    what others shall do."""
     found = [m for m in messages() if m.TOPIC in (events_of(service), levels_of(service))]
     if service == SAGA:
         theirs = {commands_of(other) for other in SERVICES if other != service}
@@ -230,7 +230,10 @@ def _headers(headers: Mapping[str, Any]) -> dict[str, Any]:
 def _operations(listens: Listens) -> dict[str, Any]:
     operations = {}
     for service in SERVICES:
-        for action, found in (("receive", [*listens[service], *FOLLOWED_BY.get(service, ())]), ("send", sends(service))):
+        for action, found in (
+            ("receive", [*listens[service], *FOLLOWED_BY.get(service, ())]),
+            ("send", sends(service)),
+        ):
             for topic in ALL_TOPICS:
                 names = [m.TYPE for m in found if topic in (m.TOPIC, m.TOPIC.replace("*", service))]
                 if names:
