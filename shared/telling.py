@@ -112,6 +112,7 @@ class Teller:
         self._producer = producer
         self._producing = False
         self._noted: dict[Key, None] = {}
+        self._sending = False
         self._walking = False
         self._after: Key | None = None
         self._epochs: dict[int, int] = {}
@@ -145,8 +146,8 @@ class Teller:
 
     @property
     def behind(self) -> bool:
-        """Something is still to be told."""
-        return bool(self._noted) or self._walking
+        """Something is still to be told, or on its way to the broker."""
+        return bool(self._noted) or self._walking or self._sending
 
     async def beat(self) -> None:
         """Tells some of what is noted; raises what the database or the broker raises, and then nothing is lost."""
@@ -160,6 +161,7 @@ class Teller:
         keys = self._levels.first(self._noted, TOLD_MAX)
         for key in keys:
             del self._noted[key]
+        self._sending = True
         try:
             mine = [key for key in keys if self._shard(store_of(key)) in owned]
             if mine:
@@ -167,6 +169,8 @@ class Teller:
         except BaseException:
             self._noted.update(dict.fromkeys(keys))
             raise
+        finally:
+            self._sending = False
 
     def _walk(self) -> None:
         self._walking, self._after = True, None

@@ -17,8 +17,9 @@ from shared.runtime.broker import MIN_IN_SYNC
 PATIENCE_S = 20
 ENDS_PATIENCE_S = 5
 COMPACTED = {"cleanup.policy": "compact"}
-"""A changelog keeps the newest of each key, and so do levels. Kafka must not delete by age as well: Faust waits for ever
-for a changelog whose last record is gone (faust-streaming's issue 597), and what has not changed would be forgotten."""
+"""A changelog keeps the newest of each key, and so do levels. Kafka must not delete by age as well: Faust waits for
+ever for a changelog whose last record is gone (faust-streaming's issue 597), and a level that does not change would be
+forgotten."""
 
 
 @dataclass(frozen=True)

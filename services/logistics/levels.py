@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from itertools import islice
 
 import asyncpg
@@ -42,18 +43,16 @@ class SlotLevels:
         for store, start, end, free, _ in rows:
             if start:
                 slots[store].append(OpenSlot.model_construct(start=start, end=end, free=free))
-        return [
-            Told(
-                SlotsLevel.TYPE,
-                store,
-                SlotsLevel.model_construct(store=store, slots=tuple(some), at=rows[0]["at"]).to_json() if some else None,
-            )
-            for store, some in slots.items()
-        ]
+        at = rows[0]["at"]
+        return [Told(SlotsLevel.TYPE, store, _body(store, some, at)) for store, some in slots.items()]
 
     async def walk(self, pool: asyncpg.Pool, after: Key | None, most: int) -> list[Key]:
         """Stores by name."""
         return [("slots", row[0]) for row in await pool.fetch(WALK, after[1] if after else "", most)]
+
+
+def _body(store: str, slots: list[OpenSlot], at: datetime) -> bytes | None:
+    return SlotsLevel.model_construct(store=store, slots=tuple(slots), at=at).to_json() if slots else None
 
 
 SLOT_LEVELS = SlotLevels()

@@ -23,6 +23,7 @@ from services.order.reading import OFFERS, read
 from services.order.slots import too_late_for
 from services.order.state import (
     BasketPriced,
+    CouponUnfit,
     Order,
     OutsideEveryArea,
     Phase,
@@ -162,12 +163,24 @@ def quoted(basket: PlaceOrder, look: Look, c: Context, levels: Levels) -> Quote 
     without: frozenset[str] = frozenset()
     while isinstance(found, BasketPriced) and (gone := _gone(found, levels)):
         without |= gone
-        found = read(_NO_ORDER, basket, _as_if_placeable(_without(look, without)), c)
+        found = _read_again(basket, _as_if_placeable(_without(look, without)), c)
     if isinstance(found, OutsideEveryArea):
         return _nowhere(found, c, levels)
     if isinstance(found, Unplaceable):
         return found
     return _told(found, look, c, levels, wrong)
+
+
+def _read_again(basket: PlaceOrder, look: Look, c: Context) -> Any:
+    """As an order is priced again once an allotment is gone: a coupon that takes nothing off any more is let go."""
+    found = read(_NO_ORDER, basket, look, c)
+    if not isinstance(found, CouponUnfit):
+        return found
+    fit: tuple[str, ...] = ()
+    for code in sorted(basket.coupons):
+        with_it = read(_NO_ORDER, basket.model_copy(update={"coupons": (*fit, code)}), look, c)
+        fit = fit if isinstance(with_it, CouponUnfit) else (*fit, code)
+    return read(_NO_ORDER, basket.model_copy(update={"coupons": fit}), look, c)
 
 
 def _as_if_placeable(look: Look) -> Look:
