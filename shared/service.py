@@ -11,7 +11,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -68,7 +68,8 @@ GONE = (
 
 @dataclass(slots=True)
 class Parts:
-    """What the routes of a service are built on."""
+    """What the routes and the backgrounds of a service are built on. `owned` tells the worker's shards and the epoch of
+    each; whatever is in `on_saved` hears of every commit."""
 
     settings: Settings
     pool: asyncpg.Pool
@@ -76,6 +77,8 @@ class Parts:
     bell: Bell
     rests: RestWatcher
     not_behind: Callable[[], Coroutine[Any, Any, None]]
+    owned: Callable[[], Mapping[int, int]] = dict
+    on_saved: list[Callable[[Commit], None]] = field(default_factory=list)
 
 
 Background = Callable[[Parts], contextlib.AbstractAsyncContextManager[None]]
@@ -166,6 +169,8 @@ async def _run(service: Service, settings: Settings) -> None:
                 subjects = {key[1] for key in commit.states}
                 rests.hint(subjects)
                 bell.ring(subjects)
+            for hear in parts.on_saved:
+                hear(commit)
 
         run = await service.effects(settings) if service.effects else None
         worker = Worker(
@@ -180,7 +185,7 @@ async def _run(service: Service, settings: Settings) -> None:
 
         desk = CommandDesk(name, worker.send, pool, settings)
         not_behind = refuse_when_behind(lambda: worker.lag, settings.lag_bound)
-        parts = Parts(settings, pool, desk, bell, rests, not_behind)
+        parts = Parts(settings, pool, desk, bell, rests, not_behind, worker.epochs)
         app = make_app(
             name,
             service.title,

@@ -11,14 +11,15 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, Topic
 
 from larder.stack.copies import copies_in, ensure_min_in_sync, fewest, min_in_sync_of, partitions_of
 from larder.stack.errors import StackError
-from shared.contracts.topics import CHANGELOGS, MADE_TOPICS, SERVICES, SIGNALS_GROUP
+from shared.contracts.topics import COMPACTED_TOPICS, MADE_TOPICS, SERVICES, SIGNALS_GROUP
 from shared.runtime.broker import MIN_IN_SYNC
 
 PATIENCE_S = 20
 ENDS_PATIENCE_S = 5
 COMPACTED = {"cleanup.policy": "compact"}
-"""A changelog keeps the newest of each key. Kafka must not delete by age as well: Faust waits for ever for a changelog
-whose last record is gone (faust-streaming's issue 597)."""
+"""A changelog keeps the newest of each key, and so do levels. Kafka must not delete by age as well: Faust waits for
+ever for a changelog whose last record is gone (faust-streaming's issue 597), and a level that does not change would be
+forgotten."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ async def ensure_topics(bootstrap: str, shards: int) -> list[str]:
             # Where one is enough, what the brokers have of themselves is left to whoever runs them.
             configs = {MIN_IN_SYNC: str(needed)} if needed > 1 else {}
             new = [
-                NewTopic(name, shards, copies, topic_configs=configs | (COMPACTED if name in CHANGELOGS else {}))
+                NewTopic(name, shards, copies, topic_configs=configs | (COMPACTED if name in COMPACTED_TOPICS else {}))
                 for name in missing
             ]
             answer = await client.create_topics(new)

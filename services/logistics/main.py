@@ -2,8 +2,10 @@
 
 from services.logistics.api import routes
 from services.logistics.decider import DECIDER
+from services.logistics.levels import SLOT_LEVELS
 from services.logistics.store import SWEEPS, LogisticsStore
 from shared.service import Service, serve
+from shared.telling import telling
 
 SERVICE = Service(
     title="Larder: logistics",
@@ -13,6 +15,7 @@ SERVICE = Service(
     routes=routes,
     sweeps=SWEEPS,
     beat_ms=40,
+    background=(telling(SLOT_LEVELS),),
 )
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import ConfigDict, Field
 
-from services.order import catalogue, promotions_api
+from services.order import catalogue, promotions_api, quotes
 from services.order.pages import OrderPage, OrderRow, Orders
 from services.order.state import ENDS
 from shared.contracts.base import (
@@ -150,7 +150,12 @@ class CancelIn(Body):
 def routes(parts: Parts) -> list[APIRouter]:
     """The order service's routes."""
     orders = Orders(parts.pool, parts.settings.currency)
-    return [_orders(parts, orders), catalogue.routes(parts.pool), *promotions_api.routes(parts)]
+    return [
+        _orders(parts, orders),
+        catalogue.routes(parts.pool),
+        *promotions_api.routes(parts),
+        quotes.routes(parts),
+    ]
 
 
 def _orders(parts: Parts, orders: Orders) -> APIRouter:

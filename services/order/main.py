@@ -2,6 +2,7 @@
 
 from services.order.api import routes
 from services.order.decider import DECIDER
+from services.order.levels import LEVELS_HERE
 from services.order.oldest import watch_oldest
 from services.order.state import RESTING
 from services.order.store import SWEEPS, OrderStore
@@ -18,7 +19,7 @@ SERVICE = Service(
     sweeps=SWEEPS,
     beat_ms=4,
     resting=f"select order_id, phase in ({_PHASES}) from orders where order_id = any($1::text[])",
-    background=(watch_oldest,),
+    background=(watch_oldest, LEVELS_HERE.following),
 )
 
 if __name__ == "__main__":

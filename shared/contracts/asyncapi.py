@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any
 
-from shared.contracts import aftersales, base, inventory, logistics, order, payment, risk
+from shared.contracts import aftersales, base, inventory, levels, logistics, order, payment, risk
 from shared.contracts.aftersales import (
     ApproveTicket,
     ClaimTicket,
@@ -24,6 +24,7 @@ from shared.contracts.aftersales import (
 )
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
 from shared.contracts.inventory import AdjustStock, ExpectGoods, ReceiveGoods, SetAllotment
+from shared.contracts.levels import LEVELS
 from shared.contracts.logistics import (
     BringGoodsBack,
     BringReturn,
@@ -41,7 +42,7 @@ from shared.contracts.logistics import (
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder, TellSale
 from shared.contracts.payment import ReportMoney
 from shared.contracts.risk import AccountsActed, ClaimReview, DecideReview, OrdersSeen, ReleaseReview, SignalsTold
-from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of
+from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of, levels_of
 
 Listens = Mapping[str, Collection[type[Message]]]
 """What each service listens to, by its name."""
@@ -88,10 +89,13 @@ application tells."""
 PACKED_BY: Mapping[type[Message], Collection[str]] = {AccountsActed: ("order", "aftersales"), OrdersSeen: ("risk",)}
 """Which services say the entries of a pack: it travels on no topic of theirs."""
 
+FOLLOWED_BY: Mapping[str, Collection[type[Message]]] = {"order": LEVELS}
+"""Which services read levels: quotes are told from them, nothing is decided on them."""
+
 SAGA = "order"
 """The one service that tells others what to do."""
 
-_MODULES: tuple[ModuleType, ...] = (base, order, inventory, risk, payment, logistics, aftersales)
+_MODULES: tuple[ModuleType, ...] = (base, order, inventory, risk, payment, logistics, aftersales, levels)
 _ANSWERS = (CommandAccepted, CommandRefused)
 _SCHEMA = "application/schema+json;version=draft-07"
 _TEXT = {"type": "string"}
@@ -108,9 +112,9 @@ def _is_whole(message: type[Message]) -> bool:
 
 
 def sends(service: str) -> list[type[Message]]:
-    """What a service says: its events, packs, the answers to commands, what it parked, and, if it is the saga, what
-    others shall do."""
-    found = [m for m in messages() if m.TOPIC == events_of(service)]
+    """What a service says: its events, levels, packs, the answers to commands, what it parked, and, if it is the saga,
+    what others shall do."""
+    found = [m for m in messages() if m.TOPIC in (events_of(service), levels_of(service))]
     if service == SAGA:
         theirs = {commands_of(other) for other in SERVICES}
         found += [m for m in messages() if m.TOPIC in theirs and m not in FROM_OUTSIDE]
@@ -133,7 +137,11 @@ def document(listens: Listens) -> dict[str, Any]:
         "operations": _operations(listens),
         "components": {
             "messages": {m.TYPE: _message(m) for m in messages()},
-            "messageTraits": {"outside": _headers(_OUTSIDE), "service": _headers(_SERVICE)},
+            "messageTraits": {
+                "outside": _headers(_OUTSIDE),
+                "service": _headers(_SERVICE),
+                "level": _headers(_LEVEL),
+            },
         },
     }
 
@@ -145,6 +153,7 @@ _KINDS = {
     "parked": "What could not be handled by",
     "activity": "What accounts did and which orders were screened, for the stream application of",
     "signals": "How accounts, devices and addresses conduct themselves, for",
+    "levels": "What stores have, the newest of each key (compacted; a record without a value: it is over), as told by",
 }
 
 
@@ -161,7 +170,7 @@ def _channel(topic: str) -> dict[str, Any]:
 
 
 def _message(message: type[Message]) -> dict[str, Any]:
-    trait = "outside" if message in FROM_OUTSIDE else "service"
+    trait = "outside" if message in FROM_OUTSIDE else "level" if message in LEVELS else "service"
     return {
         "name": message.TYPE,
         "summary": inspect.cleandoc(message.__doc__ or ""),
@@ -212,6 +221,7 @@ _SERVICE = {
         "description": "the message's number on the stream from one shard to one partition, without gaps",
     },
 }
+_LEVEL = {name: about for name, about in _ENVELOPE.items() if name != "traceparent"}
 _OPTIONAL = ("traceparent", "fingerprint")
 
 
@@ -223,7 +233,10 @@ def _headers(headers: Mapping[str, Any]) -> dict[str, Any]:
 def _operations(listens: Listens) -> dict[str, Any]:
     operations = {}
     for service in SERVICES:
-        for action, found in (("receive", listens[service]), ("send", sends(service))):
+        for action, found in (
+            ("receive", [*listens[service], *FOLLOWED_BY.get(service, ())]),
+            ("send", sends(service)),
+        ):
             for topic in ALL_TOPICS:
                 names = [m.TYPE for m in found if topic in (m.TOPIC, m.TOPIC.replace("*", service))]
                 if names:

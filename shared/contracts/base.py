@@ -7,6 +7,7 @@ On the wire a message is a CloudEvent in binary mode: the body is the model as J
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self
@@ -125,8 +126,9 @@ def parallel(*names: str) -> Any:
 class Message(Part):
     """A command or an event.
 
-    `TOPIC` is where it travels, `KEY` names the field that chooses the partition, `SUBJECT` names the field that says
-    what it is about: messages of one subject park behind each other.
+    `TOPIC` is where it travels, `KEY` names the field that chooses the partition (or several, with `|` between: the
+    key is then their values, likewise), `SUBJECT` names the field that says what it is about: messages of one subject
+    park behind each other.
     """
 
     TOPIC: ClassVar[str]
@@ -141,7 +143,7 @@ class Message(Part):
         for name, field in (("key", cls.KEY), ("subject", cls.SUBJECT)):
             # A pack has a key and a subject of its own: its shard is a number.
             if field not in (name, "shard") and not (name == "key" and field == "order_id"):
-                setattr(cls, name, property(attrgetter(field)))
+                setattr(cls, name, property(attrgetter(field) if "|" not in field else _joined(field)))
 
     @classmethod
     def key_named(cls) -> str:
@@ -167,6 +169,11 @@ class Message(Part):
         """Reads a body; raises pydantic.ValidationError when it is not this message."""
         message: Self = cls.__pydantic_validator__.validate_json(body)
         return message
+
+
+def _joined(fields: str) -> Callable[[Message], str]:
+    values = attrgetter(*fields.split("|"))
+    return lambda message: "|".join(values(message))
 
 
 class Entry(Part):

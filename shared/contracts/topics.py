@@ -32,6 +32,12 @@ def parked_of(service: str) -> str:
     return f"{service}.parked"
 
 
+def levels_of(service: str) -> str:
+    """The compacted topic of what a service has, the newest of each: see `shared.contracts.levels`."""
+    return f"{service}.levels"
+
+
+LEVEL_TOPICS = (levels_of("inventory"), levels_of("logistics"))
 ACTIVITY = "risk.activity"
 """What accounts did, told by the services, many in one record: what risk learns from."""
 SIGNALS = "risk.signals"
@@ -41,6 +47,7 @@ ALL_TOPICS = (
     *(topic(s) for s in SERVICES for topic in (commands_of, events_of, answers_of, parked_of)),
     ACTIVITY,
     SIGNALS,
+    *LEVEL_TOPICS,
 )
 
 SIGNALS_GROUP = "larder-signals"
@@ -55,6 +62,8 @@ def changelogs_of(group: str) -> tuple[str, ...]:
 CHANGELOGS = changelogs_of(SIGNALS_GROUP)
 MADE_TOPICS = (*ALL_TOPICS, *CHANGELOGS)
 """Those that larder makes: the ones with contracts, and the changelogs, which only their owner reads."""
+COMPACTED_TOPICS = (*LEVEL_TOPICS, *CHANGELOGS)
+"""Those of which the newest record of each key is kept, whatever its age."""
 
 
 def partition_for(key: str, shards: int) -> int:

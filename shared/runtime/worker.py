@@ -206,6 +206,10 @@ class Worker:
                 behind += max(0, end - owner.shard.progress.offsets.get(tp.topic, 0))
         return behind
 
+    def epochs(self) -> dict[int, int]:
+        """The own shards, and the epoch in which each is owned."""
+        return {number: owner.shard.progress.epoch for number, owner in self.owners.items()}
+
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def _loop(self, housekeeping: asyncio.Task[None]) -> None:

@@ -103,6 +103,7 @@ from shared.contracts.risk import (
     WithdrawScreening,
 )
 from tests.contracts.controls_back import CONTROLS_BACK
+from tests.contracts.controls_levels import CONTROLS_LEVELS
 from tests.contracts.controls_tickets import CONTROLS_TICKETS
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -244,6 +245,7 @@ CONTROLS: tuple[Message, ...] = (
     WindowShut(**_ORDER),
     *CONTROLS_BACK,
     *CONTROLS_TICKETS,
+    *CONTROLS_LEVELS,
 )
 
 

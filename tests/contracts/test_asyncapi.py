@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from larder.drawings import LISTENS
-from shared.contracts.asyncapi import FROM_OUTSIDE, document, messages
+from shared.contracts.asyncapi import FOLLOWED_BY, FROM_OUTSIDE, document, messages
+from shared.contracts.levels import LEVELS
 from shared.contracts.topics import ALL_TOPICS, SERVICES
 from tests.contracts.controls import SAMPLES
 
@@ -73,7 +74,7 @@ def test_service_receives_what_it_listens_to(service: str) -> None:
         if name.startswith(f"{service}.receive.")
         for reference in operation["messages"]
     }
-    assert received == {m.TYPE for m in LISTENS[service]}
+    assert received == {m.TYPE for m in (*LISTENS[service], *FOLLOWED_BY.get(service, ()))}
 
 
 def test_whoever_sends_a_received_message_is_known() -> None:
@@ -90,12 +91,12 @@ def test_whoever_sends_a_received_message_is_known() -> None:
 
 
 def test_headers_say_who_sends() -> None:
-    """A person's command carries the actor, a service's message its link."""
+    """A person's command carries the actor, a service's message its link, a level neither."""
     for message in messages():
         (trait,) = DOCUMENT["components"]["messages"][message.TYPE]["traits"]
         headers = at(trait["$ref"])["headers"]["properties"]
         assert ("ce_actor" in headers) is (message in FROM_OUTSIDE)
-        assert ("link" in headers) is (message not in FROM_OUTSIDE)
+        assert ("link" in headers) is (message not in FROM_OUTSIDE and message not in LEVELS)
 
 
 def test_payloads_describe_the_samples() -> None:

@@ -5,7 +5,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from larder.stack.errors import StackError
 from larder.stack.topics import admin, ensure_topics, news
-from shared.contracts.topics import CHANGELOGS, MADE_TOPICS
+from shared.contracts.topics import COMPACTED_TOPICS, LEVEL_TOPICS, MADE_TOPICS
 from shared.settings import Settings
 from tests.parts import RealParts
 
@@ -21,14 +21,15 @@ async def test_topics_are_made_once(migrated: Settings, parts: RealParts) -> Non
     assert {(topic.copies, topic.in_sync) for topic in told} == {(1, 1)}
 
 
-async def test_only_changelogs_are_compacted(migrated: Settings) -> None:
+async def test_only_changelogs_and_levels_are_compacted(migrated: Settings) -> None:
     """Of them the newest of each key is kept; what others said is kept whole."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": None}) for name in MADE_TOPICS]
     async with admin(migrated.bootstrap()) as client:
         answers = await client.describe_configs(resources)
     found = [resource for answer in answers for resource in answer.to_object()["resources"]]
     policies = {resource["resource_name"]: resource["config_entries"][0]["config_value"] for resource in found}
-    assert policies == {name: "compact" if name in CHANGELOGS else "delete" for name in MADE_TOPICS}
+    assert set(LEVEL_TOPICS) <= set(COMPACTED_TOPICS)
+    assert policies == {name: "compact" if name in COMPACTED_TOPICS else "delete" for name in MADE_TOPICS}
 
 
 async def test_another_number_of_shards_is_refused(migrated: Settings, parts: RealParts) -> None:
