@@ -49,7 +49,7 @@ def test_diagram_has_every_way(table: Table) -> None:
 def test_readme_shows_the_way_of_a_good_order() -> None:
     """From screening to closed, each step with its message."""
     picture = life()
-    assert "screening -->|OrderCleared or OrderRestricted| holding" in picture
+    assert "screening -->|OrderCleared or FirstPaidFirst or OrderRestricted| holding" in picture
     assert "delivered -->|WindowShut| closed" in picture
     for phase in Phase:
         if phase not in (Phase.NEW, Phase.IN_REVIEW, Phase.RESERVING_SLOT) and "cancel_wanted" not in phase:
