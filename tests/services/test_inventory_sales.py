@@ -206,7 +206,11 @@ async def test_refused_with_reasons(inventory: Inside) -> None:
     problem(await put(inventory, f"{SALES}/tenth", allotment(1)), 409, "allotment_below_sold")
     await in_one_batch(inventory, announce(LATER - timedelta(days=1)))
     problem(await put(inventory, f"{SALES}/tenth", allotment(2)), 409, "sale_over")
+    await inventory.forget()
     await allot(inventory, 1, promotion="other")
+    problem(await put(inventory, f"{SALES}/third", allotment(1)), 409, "spu_has_allotment")
+    await inventory.forget()
+    problem(await put(inventory, f"{SALES}/third", allotment(1)), 409, "spu_has_allotment")
     assert [row["promotion"] for row in (await sales(inventory, ""))["items"]] == ["other", "tenth"]
     page = ok(await get(inventory, f"{SALES}?limit=1"))
     rest = ok(await get(inventory, f"{SALES}?limit=1&cursor={page['next']}"))
