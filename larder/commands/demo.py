@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from larder.amounts import amount
 from larder.commands.load import INTERRUPTED, open_play, play_and_audit, quiet_clients
 from larder.commands.numbers import ORDERS_MAX, RATE_MAX
 from larder.load.display import Display, Plain
@@ -103,7 +104,7 @@ def _summary(told: dict[str, Any], figures: Figures, settings: Settings, stores:
         f"An evening at larder: {told['orders']:,} real baskets in {told['seconds']:.0f} s, {stores} stores",
         f"  {told['completed']:,} were paid, picked, packed, delivered and closed; {told['cancelled']:,} were "
         f"cancelled (unpaid, declined, or a mind was changed); {told['rejected']:,} were rejected",
-        f"  {figures.taken / 100:,.2f} {settings.currency} taken for {figures.pieces:,} pieces",
+        f"  {amount(figures.taken, settings.currency)} taken for {figures.pieces:,} pieces",
         f"  an order was ready to be paid after {waits['p50']} ms (half of them), {waits['p99']} ms (99 of 100)",
         f"  {told['broker']}, {told['database']}",
         f"  {verdict}",

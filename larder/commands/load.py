@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
+from larder.amounts import amount
 from larder.commands.numbers import ORDERS_MAX, RATE_MAX, SEED_MAX
 from larder.load.baskets import read_baskets
 from larder.load.display import Display, display_here
@@ -272,7 +273,7 @@ def in_words(told: dict[str, Any], figures: Figures, currency: str) -> str:
         f"{told['cancelled']:,} cancelled, {told['rejected']:,} rejected\n"
         f"{told['lives_per_s']:,} lives/s (middle 80% of ends); place to payable: p50 {waits['p50']} ms, "
         f"p99 {waits['p99']} ms\n"
-        f"{figures.taken / 100:,.2f} {currency} taken for {figures.pieces:,} pieces\n"
+        f"{amount(figures.taken, currency)} taken for {figures.pieces:,} pieces\n"
         f"{told['broker']}, {told['database']}\n"
         f"{verdict}"
     )

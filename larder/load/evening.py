@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from larder.amounts import amount
 from larder.load.catalogue import Names
 from larder.load.figures import End, Figures
 from larder.load.order import Order, Step
@@ -103,7 +104,7 @@ class Evening:
         return printable(", ".join(goods[:GOODS_TOLD])) + more
 
     def _money(self, minor: int) -> str:
-        return f"{minor / 100:,.2f} {self._currency}"
+        return amount(minor, self._currency)
 
     def _frame(self, now: float, robots: Robots, figures: Figures, orders: int) -> RenderableType:
         ended = len(figures.ends)

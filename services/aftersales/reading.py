@@ -258,11 +258,12 @@ def _take(goods: Sequence[Good], wanted: Mapping[str, int]) -> tuple[Good, ...] 
 def _replacing(m: GoodsDecision, claims: Sequence[Good], before: Sequence[Replacing]) -> tuple[Replacing, ...] | None:
     if m.replacement_spus:
         lines = matched(claims, list(zip(m.replacement_spus, m.replacements, m.instead_of, strict=True)))
-        # Lines over many lots are cut into more; no message takes any number of them.
-        return lines if lines and len(lines) <= 2 * LINES_MAX else None
-    # Once more what was chosen before, if it still comes out even.
-    again = matched(claims, [(line.spu, line.quantity, line.instead_of) for line in before]) if before else None
-    return again or same_again(claims)
+    else:
+        # Once more what was chosen before, if it still comes out even.
+        again = [(line.spu, line.quantity, line.instead_of) for line in before]
+        lines = (matched(claims, again) if again else None) or same_again(claims)
+    # Lines over many lots are cut into more; no message takes any number of them.
+    return lines if lines and len(lines) <= 2 * LINES_MAX else None
 
 
 def _at_most(claims: Sequence[Good]) -> str:

@@ -397,19 +397,19 @@ def test_risk_hears_of_every_end_once(phase: Phase, way: tuple[Any, ...], reason
     assert len([m for m in said if isinstance(m, OrderCancelled | OrderRejected)]) == 1
 
 
-@pytest.mark.parametrize("paid", [0, TOTAL])
-def test_only_the_customer_s_own_doing_counts(paid: int) -> None:
+@pytest.mark.parametrize("paid_as", ["", "cap-1"])
+def test_only_the_customer_s_own_doing_counts(paid_as: str) -> None:
     """Every word that the source of the ways back has: three are a customer's reasons, whatever came before."""
     tree = ast.walk(ast.parse(inspect.getsource(back)))
     words = {node.value for node in tree if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     reasons = {*words, SLOT_OVER, *(reason for *_, reason, _ in ENDINGS.values())}
     assert {"total_too_large", "goods_overdue", "cancelled_by_customer_service", "sold_out"} <= reasons
-    state = Order("o-1", Phase.REFUNDING, account="a-1", paid=paid)
+    state = Order("o-1", Phase.REFUNDING, account="a-1", reference=paid_as)
     counted = {reason: deed for reason in reasons if (deed := back._deed(state, reason)) != "ended"}
     assert counted == {
         "payment_expired": "expired",
         "not_reachable": "unreachable",
-        "cancelled_by_customer": "cancelled_after_payment" if paid else "cancelled",
+        "cancelled_by_customer": "cancelled_after_payment" if paid_as else "cancelled",
     }
 
 

@@ -37,6 +37,7 @@ from services.risk.state import ReviewCleared, ReviewRefused, ReviewRestricted
 from shared.contracts.aftersales import ClaimTicket, NoteTicket, ReleaseTicket
 from shared.contracts.asyncapi import messages, sends
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
+from shared.contracts.levels import LEVELS
 from shared.contracts.logistics import (
     BringGoodsBack,
     BringReturn,
@@ -50,7 +51,7 @@ from shared.contracts.logistics import (
 )
 from shared.contracts.order import PayOrder
 from shared.contracts.risk import ClaimReview, ReleaseReview
-from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of
+from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of, levels_of
 from shared.http.problems import CODES
 from shared.runtime.table import Refuse, Table, To
 from tests.deciders.everybody import (
@@ -119,6 +120,8 @@ def test_every_message_has_a_sender_and_a_listener(message: type[Message]) -> No
     """Nobody waits for what is never said, and nothing is said to nobody."""
     if message in (CommandAccepted, CommandRefused, MessageParked):
         return  # said by the runtime, for every service
+    if message in LEVELS:
+        return  # told and followed beside what is decided (tests/runtime, tests/services)
     senders = {service for service in SERVICES if message in said_by(service)}
     listeners = {service for service in SERVICES if message in DECIDERS[service].listens}
     assert senders or message in PEOPLE, "nobody says it"
@@ -141,7 +144,8 @@ def test_commands_go_to_who_decides_them(service: str) -> None:
 @each_service
 def test_what_is_sent_is_what_the_document_says(service: str) -> None:
     """AsyncAPI draws from the topics' names what the deciders' source says as well."""
-    assert set(sends(service)) == said_by(service) | {CommandAccepted, CommandRefused, MessageParked}
+    told = {level for level in LEVELS if level.TOPIC == levels_of(service)}
+    assert set(sends(service)) == said_by(service) | told | {CommandAccepted, CommandRefused, MessageParked}
 
 
 def test_only_the_order_tells_others_what_to_do() -> None:
@@ -152,11 +156,11 @@ def test_only_the_order_tells_others_what_to_do() -> None:
 
 
 def test_every_message_names_its_key_and_subject() -> None:
-    """Key and subject are fields that every such message has."""
+    """Key and subject are fields that every such message has; a level's key is several."""
     for message in messages():
-        assert {message.KEY, message.SUBJECT} <= set(message.model_fields), message
-        assert message.model_fields[message.KEY].is_required(), message
-        assert message.model_fields[message.SUBJECT].is_required(), message
+        for name in (*message.KEY.split("|"), *message.SUBJECT.split("|")):
+            assert name in message.model_fields, message
+            assert message.model_fields[name].is_required(), message
 
 
 # -- phases ------------------------------------------------------------------------------------------------------------
