@@ -47,6 +47,8 @@ N_MAX = 1_000
 """Largest n of a `buy_n_pay_m`: more pieces of one SPU than this are in no order."""
 RUSHES_MAX = 1_000
 """Most rushes that are running or to come: the worker keeps them all in memory."""
+NAMED_MAX = 50_000
+"""Most names in the scopes of all automatic promotions, or of all rushes, that are running or to come."""
 UNKNOWN_TOLD = 10
 """Most unknown SPUs or stores that one refusal names."""
 
@@ -137,7 +139,9 @@ where ($2::text is null or id > $2) and ($3::text is null or kind = $3)
   and ($4::text is null or body::jsonb -> 'stores' = '[]' or body::jsonb -> 'stores' ? $4)
   and ($5::text is null or {_STATE} = $5) and ($6::boolean or kind <> 'coupon')
 order by id limit $7"""
-_OTHERS = "select count(*) from promotions where kind <> 'coupon' and ends_at > $1 and id <> $2"
+_NAMED = " + ".join(f"jsonb_array_length(body::jsonb -> '{scope}')" for scope in ("spus", "categories", "stores"))
+_OTHERS = f"""select count(*), coalesce(sum({_NAMED}), 0) from promotions
+where kind <> 'coupon' and ends_at > $1 and id <> $2"""
 _WRITE = f"""with kept as (
     insert into promotion_revisions (id, revision, body, at) values ($2, $3, $5, $1)
 )
@@ -156,7 +160,8 @@ _RUSHES = f"""select {_RUSH_COLUMNS} from rushes
 where ($2::text is null or id > $2) and ($3::text is null or store is null or store = $3)
   and ($4::text is null or {_STATE} = $4)
 order by id limit $5"""
-_OTHER_RUSHES = "select count(*) from rushes where ends_at > $1 and id <> $2"
+_OTHER_RUSHES = """select count(*), coalesce(sum(jsonb_array_length(spus::jsonb)), 0) from rushes
+where ends_at > $1 and id <> $2"""
 _WRITE_RUSH = f"""insert into rushes (id, store, spus, starts_at, ends_at) values ($2, $3, $4, $5, $6)
 on conflict (id) do update set store = excluded.store, spus = excluded.spus, starts_at = excluded.starts_at,
     ends_at = excluded.ends_at
@@ -233,9 +238,9 @@ async def _put(pool: asyncpg.Pool, id_: str, body: PromotionBody) -> PromotionRo
         _must_last(body)
         await _must_be_known(connection, promotion.spus, promotion.stores)
         if promotion.kind is not Kind.COUPON and promotion.ends_at > now:
-            others = await connection.fetchval(_OTHERS, now, id_)
-            if others >= PROMOTIONS_MAX:
-                raise refusal("too_many_promotions", f"at most {PROMOTIONS_MAX}, coupons aside")
+            others = await connection.fetchrow(_OTHERS, now, id_)
+            names = len(promotion.spus) + len(promotion.categories) + len(promotion.stores)
+            _must_have_room("too_many_promotions", others, PROMOTIONS_MAX, names)
         return await _write(connection, msgspec.structs.replace(promotion, revision=revision + 1), now)
 
 
@@ -276,6 +281,15 @@ async def _must_be_known(connection: Any, spus: Iterable[str], stores: Iterable[
         if unknown := await connection.fetch(sql, list(names), UNKNOWN_TOLD):
             what = "spus, not in the catalogue" if code == "product_unknown" else "no such stores"
             raise refusal(code, f"{what}: {', '.join(row['name'] for row in unknown)}")
+
+
+def _must_have_room(code: str, others: Any, most: int, names: int) -> None:
+    """The worker keeps them all in memory, with these names besides those of the others."""
+    count, named = others
+    if count >= most:
+        raise refusal(code, f"at most {most} that are running or to come")
+    if named + names > NAMED_MAX:
+        raise refusal(code, f"all their scopes together would have {named + names} names, at most {NAMED_MAX} may be")
 
 
 def _must_last(body: PromotionBody | RushBody) -> None:
@@ -369,8 +383,9 @@ def _rushes(pool: asyncpg.Pool) -> APIRouter:
         async with pool.acquire() as connection, connection.transaction():
             now = await _alone(connection, "rushes")
             await _must_be_known(connection, spus, [body.store] if body.store else [])
-            if body.ends_at > now and await connection.fetchval(_OTHER_RUSHES, now, rush_id) >= RUSHES_MAX:
-                raise refusal("too_many_rushes", f"at most {RUSHES_MAX}")
+            if body.ends_at > now:
+                others = await connection.fetchrow(_OTHER_RUSHES, now, rush_id)
+                _must_have_room("too_many_rushes", others, RUSHES_MAX, len(spus))
             row = await connection.fetchrow(
                 _WRITE_RUSH, now, rush_id, body.store, json.dumps(spus), body.starts_at, body.ends_at
             )

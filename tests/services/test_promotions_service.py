@@ -357,6 +357,17 @@ async def test_automatic_promotions_are_bounded(shop: Inside, monkeypatch: pytes
     ok(await put(shop, "more"))
 
 
+async def test_what_all_scopes_name_is_bounded(shop: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together, and by what would be in them; one that names less makes room."""
+    monkeypatch.setattr(promotions_api, "NAMED_MAX", 4)
+    ok(await put(shop, "p-1", spus=["milk", "bread"], stores=["s-1"]))
+    ok(await put(shop, "p-2", categories=["fresh"]))
+    told = refused(await put(shop, "p-3", stores=["s-2"]), 409, "too_many_promotions")
+    assert "5 names" in told
+    ok(await put(shop, "p-1", spus=["milk", "bread"]))
+    ok(await put(shop, "p-3", stores=["s-2"]))
+
+
 # -- flash sales -------------------------------------------------------------------------------------------------------
 
 

@@ -127,6 +127,14 @@ async def test_rushes_are_bounded(shop: Inside, monkeypatch: pytest.MonkeyPatch)
     ok(await put(shop, "more"))
 
 
+async def test_what_all_rushes_name_is_bounded(shop: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together."""
+    monkeypatch.setattr(promotions_api, "NAMED_MAX", 2)
+    ok(await put(shop, "r-1", spus=["milk"]))
+    refused(await put(shop, "r-2", spus=["milk", "oat"]), 409, "too_many_rushes")
+    ok(await put(shop, "r-2", spus=["oat"]))
+
+
 async def test_who_works_here_reads_and_admin_writes(shop: Inside) -> None:
     """Customers do neither."""
     ok(await put(shop))
