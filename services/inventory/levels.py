@@ -58,11 +58,11 @@ class StockLevels:
 def _told(store: str, cell: str, available: int, incoming: int, at: datetime) -> Told:
     spu, _, promotion = cell.partition(MARK)
     if not promotion:
-        level = StockLevel.model_construct(store=store, spu=spu, available=available, incoming=incoming, at=at)
+        level = StockLevel(store=store, spu=spu, available=available, incoming=incoming, at=at)
         return Told(StockLevel.TYPE, level.key, level.to_json())
     if not available:
         return Told(AllotmentLevel.TYPE, f"{store}{MARK}{cell}", None)
-    left = AllotmentLevel.model_construct(store=store, spu=spu, promotion=promotion, left=available, at=at)
+    left = AllotmentLevel(store=store, spu=spu, promotion=promotion, left=available, at=at)
     return Told(AllotmentLevel.TYPE, left.key, left.to_json())
 
 

@@ -42,7 +42,7 @@ class SlotLevels:
         rows = await pool.fetch(LOOK, list(slots), SLOTS_TOLD_MAX)
         for store, start, end, free, _ in rows:
             if start:
-                slots[store].append(OpenSlot.model_construct(start=start, end=end, free=free))
+                slots[store].append(OpenSlot(start=start, end=end, free=free))
         at = rows[0]["at"]
         return [Told(SlotsLevel.TYPE, store, _body(store, some, at)) for store, some in slots.items()]
 
@@ -52,7 +52,7 @@ class SlotLevels:
 
 
 def _body(store: str, slots: list[OpenSlot], at: datetime) -> bytes | None:
-    return SlotsLevel.model_construct(store=store, slots=tuple(slots), at=at).to_json() if slots else None
+    return SlotsLevel(store=store, slots=tuple(slots), at=at).to_json() if slots else None
 
 
 SLOT_LEVELS = SlotLevels()

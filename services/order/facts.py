@@ -21,6 +21,8 @@ from shared.runtime.table import Key
 
 REMEMBERED_MAX = 60_000
 """Most facts of master data that are remembered; beyond, all are forgotten and loaded again as they are asked for."""
+GATHER_S = 0.004
+"""How long the first who asks whether they changed waits for others: one query answers all of them."""
 _COUNT = "select version from master_data"
 _ABSENT = object()
 
@@ -87,6 +89,7 @@ class _Count:
     async def _after(self, reading: asyncio.Task[int] | None) -> int:
         if reading is not None:
             await asyncio.wait({reading})
+        await asyncio.sleep(GATHER_S)
         self._reading, self._next = self._next, None
         count: int = await self._pool.fetchval(_COUNT)
         return count

@@ -15,16 +15,19 @@ from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from prometheus_client import Counter, Gauge
 from pydantic import ValidationError
 
-from shared.contracts.levels import LEVELS, AllotmentLevel, SlotsLevel, StockLevel
+from shared.contracts.levels import LEVELS, AllotmentLevel, OpenSlot, SlotsLevel, StockLevel
 from shared.contracts.topics import LEVEL_TOPICS
 from shared.runtime import envelope
 from shared.runtime.envelope import Delivery
-from shared.runtime.metrics import LEVELS_HEARD, LEVELS_SKIPPED
 from shared.service import Parts
 
 log = logging.getLogger(__name__)
+
+HEARD = Gauge("larder_levels_heard_seconds", "Until when all levels that were told are known, seconds since 1970")
+SKIPPED = Counter("larder_levels_skipped_total", "Records on the topics of levels that cannot be read")
 
 STOCK_MAX, ALLOTMENTS_MAX, STORES_MAX = 250_000, 10_000, 1_000
 """Most levels in memory, of each kind. Beyond, those known longest are forgotten: to quotes they are unknown."""
@@ -48,14 +51,6 @@ class Left(NamedTuple):
 
     pieces: int
     at: datetime
-
-
-class OpenSlot(NamedTuple):
-    """A slot with places left."""
-
-    start: datetime
-    end: datetime
-    free: int
 
 
 class Slots(NamedTuple):
@@ -102,7 +97,7 @@ class Levels:
             elif contract := _CONTRACTS.get(d.type):  # a kind from tomorrow is none of ours
                 self._keep(contract.from_json(d.value))
         except (ValidationError, ValueError):
-            LEVELS_SKIPPED.inc()
+            SKIPPED.inc()
 
     def _forget(self, names: list[str]) -> None:
         match names:
@@ -121,8 +116,7 @@ class Levels:
             case AllotmentLevel():
                 _put(self._left, (level.store, level.spu, level.promotion), Left(level.left, level.at), ALLOTMENTS_MAX)
             case SlotsLevel():
-                slots = tuple(OpenSlot(slot.start, slot.end, slot.free) for slot in level.slots)
-                _put(self._slots, level.store, Slots(slots, level.at), STORES_MAX)
+                _put(self._slots, level.store, Slots(level.slots, level.at), STORES_MAX)
 
     # -- following -------------------------------------------------------------------------------------------------
 
@@ -172,7 +166,7 @@ class Levels:
                 self._read[tp] = answered_ms
         if all(tp in self._read for tp in partitions):
             self.heard_at = datetime.fromtimestamp(min(self._read.values()) / 1000, UTC)
-            LEVELS_HEARD.set(self.heard_at.timestamp())
+            HEARD.set(self.heard_at.timestamp())
 
 
 def _put(levels: dict[_K, _V], key: _K, level: _V, most: int) -> None:

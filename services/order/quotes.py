@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
 from services.order.decider import SALES_ORDER
 from services.order.facts import Facts
-from services.order.levels import LEVELS_HERE, Left, Levels, OpenSlot
+from services.order.levels import LEVELS_HERE, Left, Levels
 from services.order.pricing import Applied
 from services.order.promotions import Kind, Offers, Promotion
 from services.order.reading import OFFERS, read
@@ -32,7 +32,8 @@ from services.order.state import (
     StoreNotAccepting,
     Unplaceable,
 )
-from shared.contracts.base import LINES_MAX, Account, Filled, Name, Quantity, Slot, Text
+from shared.contracts.base import LINES_MAX, Account, Filled, Name, Quantity, Text
+from shared.contracts.levels import OpenSlot
 from shared.contracts.order import COUPONS_MAX, Delivery, Latitude, Longitude, PlaceOrder
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
@@ -133,15 +134,16 @@ def routes(parts: Parts, levels: Levels = LEVELS_HERE) -> APIRouter:
     facts, currency = Facts(parts.pool), parts.settings.currency
     windows = Windows(slot_lead_s=parts.settings.slot_lead_s)
 
-    @router.post("/quotes")
-    async def quote(body: QuoteIn, caller: Buyer) -> Quote:
+    @router.post("/quotes", response_model=Quote)
+    async def quote(body: QuoteIn, caller: Buyer) -> Response:
         basket = _basket(body, caller)
         now = datetime.now(UTC)
         look = await facts.of(basket, now)
         found = quoted(basket, look, Context(now, windows=windows, currency=currency), levels)
         if isinstance(found, Unplaceable):
             raise refusal(code_of(found), found.detail)
-        return found
+        # As a whole answer: what was made here need not be validated once more.
+        return Response(found.model_dump_json(), media_type="application/json")
 
     return router
 
@@ -241,7 +243,7 @@ def _covers(left: Left | None, quantity: int, levels: Levels) -> bool:
 
 
 def _nowhere(found: OutsideEveryArea, c: Context, levels: Levels) -> Quote:
-    return Quote.model_construct(
+    return Quote(
         store=None,
         deliverable=False,
         reason=code_of(found),
@@ -261,7 +263,7 @@ def _told(found: BasketPriced, look: Look, c: Context, levels: Levels, wrong: Un
     lines = [_line(found, n, levels) for n in range(len(found.spus))]
     short = [line.spu for line in lines if _is_short(line, presale=line.spu in days)]
     coming = max(days.values(), default=None)
-    return Quote.model_construct(
+    return Quote(
         store=found.store,
         deliverable=not (wrong or short),
         reason=code_of(wrong) if wrong else OUT_OF_STOCK if short else None,
@@ -285,13 +287,13 @@ def _line(found: BasketPriced, n: int, levels: Levels) -> QuotedLine:
     if applied and applied[0].kind == Kind.FLASH:
         left = _left(found, n, applied[0], levels)
         available, as_of = (left.pieces, left.at) if left else (None, None)
-    return QuotedLine.model_construct(
+    return QuotedLine(
         spu=spu,
         quantity=quantity,
         unit_price=price,
         discount=discount,
         total=quantity * price - discount,
-        promotions=[Off.model_construct(id=one.promotion, discount=one.discounts[n]) for one in applied],
+        promotions=[Off(id=one.promotion, discount=one.discounts[n]) for one in applied],
         available=available,
         incoming=stock.incoming if stock else None,
         as_of=as_of,
@@ -306,24 +308,18 @@ def _is_short(line: QuotedLine, *, presale: bool) -> bool:
 
 def _coupons(found: BasketPriced) -> list[Off]:
     return [
-        Off.model_construct(id=one.promotion, discount=sum(one.discounts))
-        for one in found.discounts.applied
-        if one.kind == Kind.COUPON
+        Off(id=one.promotion, discount=sum(one.discounts)) for one in found.discounts.applied if one.kind == Kind.COUPON
     ]
 
 
 def _slots(slots: Sequence[OpenSlot], coming: datetime | None, c: Context) -> list[FreeSlot]:
     free = []
     for slot in slots:
-        if (coming is None or slot.start >= coming) and not too_late_for(_as_slot(slot), c):
-            free.append(FreeSlot.model_construct(start=slot.start, end=slot.end, free=slot.free))
+        if (coming is None or slot.start >= coming) and not too_late_for(slot, c):
+            free.append(FreeSlot(start=slot.start, end=slot.end, free=slot.free))
             if len(free) == SLOTS_SHOWN:
                 break
     return free
-
-
-def _as_slot(slot: OpenSlot) -> Slot:
-    return Slot.model_construct(start=slot.start, end=slot.end)
 
 
 def _basket(body: QuoteIn, caller: Caller) -> PlaceOrder:

@@ -11,10 +11,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.contracts.base import OFFSET_MAX, Message, Moment, Name, Part
+from shared.contracts.base import OFFSET_MAX, Message, Moment, Name, Slot
 from shared.contracts.topics import levels_of
 
-SLOTS_TOLD_MAX = 200
+SLOTS_TOLD_MAX = 100
 """Most slots of one store in its level: those that begin first and have places left."""
 Count = Annotated[int, Field(ge=0, le=OFFSET_MAX, strict=True)]
 """Pieces, or places."""
@@ -45,11 +45,9 @@ class AllotmentLevel(Message):
     at: Moment
 
 
-class OpenSlot(Part):
+class OpenSlot(Slot):
     """A slot with this many places left."""
 
-    start: Moment
-    end: Moment
     free: Annotated[Count, Field(ge=1)]
 
 

@@ -20,7 +20,3 @@ CACHED = Gauge("larder_cached_aggregates", "Aggregates in memory", ["service"])
 EFFECTS_RUNNING = Gauge("larder_effects_running", "Calls to the outside world under way", ["service"])
 UNPUBLISHED = Gauge("larder_unpublished_rows", "Outbox rows that the broker has not acknowledged", ["service"])
 LEVELS_UNTOLD = Gauge("larder_levels_untold", "Levels that changed and are not told yet", ["service"])
-LEVELS_HEARD = Gauge(
-    "larder_levels_heard_seconds", "Until when all levels that were told are known, seconds since 1970"
-)
-LEVELS_SKIPPED = Counter("larder_levels_skipped_total", "Records on the topics of levels that cannot be read")

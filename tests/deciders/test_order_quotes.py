@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.order.decider import DECIDER
-from services.order.levels import Left, Levels, OpenSlot, Slots, Stock
+from services.order.levels import Left, Levels, Slots, Stock
 from services.order.promotions import Kind, Offers, Promotion
 from services.order.quotes import SLOTS_SHOWN, Quote, code_of, quoted
 from services.order.reading import OFFERS
 from services.order.state import CouponUnknown, Order, Phase, Product, StoreFact, UnknownProduct, Unplaceable
 from shared.contracts.inventory import StockHeld, StockVerified
+from shared.contracts.levels import OpenSlot
 from shared.contracts.order import PayOrder, PlaceOrder
 from shared.contracts.risk import OrderCleared
 from shared.runtime.decider import Context, Windows
@@ -134,7 +135,7 @@ def test_presale_names_its_day_and_slots_from_then_on() -> None:
     """What is to come counts for a line that may have it; other lines must be on the shelf."""
     known = levels(bread=1)
     known._stock["s-1", "milk"] = Stock(0, 2, NOON)
-    days = tuple(OpenSlot(NOON + n * DAY, NOON + n * DAY + HOUR, 3) for n in range(1, 9))
+    days = tuple(OpenSlot(start=NOON + n * DAY, end=NOON + n * DAY + HOUR, free=3) for n in range(1, 9))
     known._slots["s-1"] = Slots(days, NOON)
     given: dict[Key, Any] = {("product", "milk"): Product(129, "other", NOON + 2 * DAY)}
     told = fine(BASKET, known, given=given)
@@ -148,7 +149,7 @@ def test_slots_that_cannot_be_kept_any_more_are_left_out() -> None:
     """The lead time counts from now, not from when they were told."""
     known = levels()
     starts = (NOON - HOUR, NOON + timedelta(seconds=600), NOON + timedelta(seconds=601))
-    known._slots["s-1"] = Slots(tuple(OpenSlot(start, start + HOUR, 1) for start in starts), NOON)
+    known._slots["s-1"] = Slots(tuple(OpenSlot(start=start, end=start + HOUR, free=1) for start in starts), NOON)
     assert [slot.start for slot in fine(BASKET, known).slots] == [starts[2]]
 
 

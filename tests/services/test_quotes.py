@@ -13,9 +13,10 @@ import pytest
 
 from services.order import api, facts
 from services.order.decider import DECIDER
-from services.order.levels import Levels, OpenSlot, Slots, Stock
+from services.order.levels import Levels, Slots, Stock
 from services.order.quotes import routes as quotes
 from services.order.store import OrderStore
+from shared.contracts.levels import OpenSlot
 from tests.parts import RealParts
 from tests.services.inside import Inside, inside
 
@@ -35,7 +36,7 @@ def levels() -> Levels:
     found = Levels()
     found.heard_at = NOW
     found._stock["s-1", "apple"] = Stock(5, 0, NOW)
-    found._slots["s-1"] = Slots((OpenSlot(NOW + HOUR, NOW + 2 * HOUR, 3),), NOW)
+    found._slots["s-1"] = Slots((OpenSlot(start=NOW + HOUR, end=NOW + 2 * HOUR, free=3),), NOW)
     return found
 
 
