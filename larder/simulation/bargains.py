@@ -15,6 +15,9 @@ from larder.simulation.books import catalogue_of
 from larder.simulation.rows import Row, Rows
 from services.order.state import NO_DISCOUNTS
 
+HAD = ("delivered", "closed")
+"""Phases of orders that customers have got."""
+
 Broken = tuple[str, str, str]
 """A rule, what it is about (mostly an order), and what was found."""
 
@@ -122,6 +125,116 @@ def verified_on_the_click(rows: Rows) -> Iterator[Broken]:
             yield ("verified_on_the_click", order["order_id"], f"asked for {order['total']}, at {at} it cost {due}")
 
 
+# -- flash sales and goods to come -------------------------------------------------------------------------------------
+
+
+def sold_as_allotted(rows: Rows) -> Iterator[Broken]:
+    """A flash sale sells no more than a storekeeper ever let it."""
+    accepted = {answer["id"] for answer in rows["inventory.answers"] if answer["accepted"]}
+    most: dict[tuple[str, str], int] = defaultdict(int)
+    for sent in rows["people.sent"]:
+        if sent["type"] == "SetAllotment" and sent["id"] in accepted:
+            body = sent["body"]
+            most[body.store, body.promotion] = max(body.quantity, most[body.store, body.promotion])
+    sold = Counter[tuple[str, str]]()
+    for order in rows["order.orders"]:
+        if order["phase"] in HAD and order["discounts"]:
+            for one in order["discounts"].applied:
+                if one.kind == "flash":
+                    pieces = sum(q for q, off in zip(order["quantities"], one.discounts, strict=True) if off)
+                    sold[order["store"], one.promotion] += pieces
+    for sale, pieces in sold.items():
+        if pieces > most[sale]:
+            yield ("sold_as_allotted", "/".join(sale), f"{pieces} are sold, at most {most[sale]} were to be")
+
+
+def reversed_to_the_sale(rows: Rows) -> Iterator[Broken]:
+    """While a sale is on, what goes back of it is for the next customer."""
+    if not rows["inventory.allotments"]:
+        return
+    catalogue = catalogue_of(rows)
+    came_from: dict[str, dict[str, str]] = defaultdict(dict)
+    for move in rows["inventory.ledger"]:
+        cells = dict(zip(move["spus"], move["on_hand"], strict=True))
+        if move["kind"] == "sales_issue":
+            for cell in cells:
+                spu, mark, sale = cell.partition("|")
+                if mark and not sale.startswith("+"):
+                    came_from[move["order_id"]][spu] = sale
+        elif move["kind"] == "issue_reversal":
+            for spu, sale in came_from[move["order_id"]].items():
+                if cells.get(spu) and f"{spu}|{sale}" not in cells and catalogue.sells(sale, move["at"]):
+                    yield ("reversed_to_the_sale", move["order_id"], f"{cells} at {move['at']}, and {sale} is on")
+
+
+def gone_is_gone(rows: Rows) -> Iterator[Broken]:
+    """Nobody is told that a sale has no pieces left for him while it has: at that instant there were fewer than he
+    wants. What is locked already is not the sale's business."""
+    if not rows["log.gone"]:
+        return
+    orders = {order["order_id"]: order for order in rows["order.orders"]}
+    wanted: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for told in rows["log.on_sale"]:
+        for spu, promotion in zip(told["spus"], told["promotions"], strict=True):
+            wanted[told["order_id"]][promotion].add(spu)
+    for told in rows["log.gone"]:
+        order_id = told["order_id"]
+        order = orders[order_id]
+        if order["hold_mode"] == "lock":
+            continue
+        asked = dict(zip(order["spus"], order["quantities"], strict=True))
+        for promotion, spus in wanted[order_id].items():
+            if told["type"] == "StockSoldOut":
+                spus &= set(told["missing"])
+            elif promotion not in told["gone"]:
+                continue
+            left = {spu: _least(rows, order["store"], f"{spu}|{promotion}", told["at"]) for spu in spus}
+            if spus and all(left[spu] >= asked[spu] for spu in spus):
+                found = f"{told['type']} says that {promotion} is gone at {told['at']}, {left} are left of {asked}"
+                yield ("gone_is_gone", order_id, found)
+
+
+def _least(rows: Rows, store: str, cell: str, at: datetime) -> int:
+    """The fewest pieces that a cell had at an instant: a batch decides all that it decides in one."""
+    before, now = 0, [0]
+    for move in rows["inventory.ledger"]:
+        if move["store"] == store and cell in move["spus"] and move["at"] <= at:
+            delta = move["on_hand"][move["spus"].index(cell)]
+            if move["at"] < at:
+                before += delta
+            else:
+                now.append(now[-1] + delta)
+    return before + min(now)
+
+
+def owed_to_somebody(rows: Rows) -> Iterator[Broken]:
+    """At rest nothing more is owed of what was to come than customers have who got it unseen; nothing is left of a
+    sale."""
+    had = Counter[tuple[str, str]]()
+    for order in rows["order.orders"]:
+        if order["phase"] in HAD:
+            for spu, quantity in zip(order["spus"], order["quantities"], strict=True):
+                had[order["store"], spu] += quantity if spu in order["presale"] else 0
+    for cell in rows["inventory.cells"]:
+        spu, mark, place = cell["spu"].partition("|")
+        if place == "+owed" and cell["on_hand"] > had[cell["store"], spu]:
+            found = f"{cell['on_hand']} {spu} are owed, customers wait for {had[cell['store'], spu]}"
+            yield ("owed_to_somebody", cell["store"], found)
+        elif mark and not place.startswith("+") and cell["on_hand"]:
+            yield ("owed_to_somebody", cell["store"], f"{cell['on_hand']} {spu} are still set aside for {place}")
+
+
+def promised_once(rows: Rows) -> Iterator[Broken]:
+    """What is sold of what is to come is promised to nobody else."""
+    for move in rows["inventory.ledger"]:
+        if move["kind"] == "sales_issue":
+            cells = dict(zip(move["spus"], move["on_hand"], strict=True))
+            for cell, delta in cells.items():
+                spu, _, place = cell.partition("|")
+                if place == "+owed" and cells.get(f"{spu}|+incoming") != -delta:
+                    yield ("promised_once", move["order_id"], f"{delta} {spu} are owed to it, by {cells}")
+
+
 WITNESSES = (
     denied_is_denied,
     rushes_are_first_paid,
@@ -129,4 +242,9 @@ WITNESSES = (
     goods_to_come_wait,
     used_coupons_were_used,
     verified_on_the_click,
+    sold_as_allotted,
+    reversed_to_the_sale,
+    gone_is_gone,
+    owed_to_somebody,
+    promised_once,
 )

@@ -190,8 +190,9 @@ def _timelines(rows: Rows) -> Iterator[tuple[Any, ...]]:
 
 def _accepted(rows: Rows) -> Iterator[tuple[str, str]]:
     commands: dict[str, str] = {}
+    promotions = {row["id"] for row in rows["order.promotions"]}
     for answer in rows["order.answers"]:
-        if answer["accepted"]:
+        if answer["accepted"] and answer["subject"] not in promotions:
             commands[answer["subject"]] = min(answer["id"], commands.get(answer["subject"], answer["id"]))
     yield from commands.items()
 

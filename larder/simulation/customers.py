@@ -112,11 +112,11 @@ class Customers:
     def _plan(self, order_id: str) -> None:
         dice, desk = self.dice, self.desk
         account = f"a-{dice.randrange(self.accounts)}"
-        actor = f"customer:{account}"
         placed_s = dice.random() * (PLACING_S if dice.random() >= self.later else LATER_S)
         placed_s = self.marketing.comes(placed_s)
         order = PlaceOrder(order_id=order_id, account=account, **self._basket(), **self._place(), **self._extras())
         order = self.marketing.tempt(order)
+        actor = f"customer:{order.account}"
         desk.send(order, actor, after_s=placed_s)
         if dice.random() < 0.08:
             desk.send(order, actor, after_s=placed_s + dice.random())  # another click, another id, the same order
@@ -130,6 +130,7 @@ class Customers:
         methods = [self.usual if dice.random() < 0.6 else dice.choice(OTHER_METHODS) for _ in range(4)]
         if dice.random() < 0.12:
             methods = methods[: dice.randint(0, 1)]  # never pays, or tries once
+        methods = self.marketing.pays(methods)
         self.plans[order_id] = Plan(order_id, actor, methods, dice.random() < 0.1, dice.random() < 0.1)
 
     def _meddle(self, order: PlaceOrder, actor: str, placed_s: float) -> None:

@@ -19,9 +19,12 @@ from larder.simulation.shop import Shop
 from services.order.promotions import Kind, Promotion, Rush
 from shared.contracts.base import Message, Slot
 from shared.contracts.inventory import ExpectGoods, ReceiveGoods, SetAllotment
+from shared.contracts.logistics import SetSlots, SlotPlaces
 from shared.contracts.order import PlaceOrder, TellSale
+from shared.contracts.payment import PaymentDeclined
+from shared.runtime.envelope import Delivery as Record
 
-SHARES = {"promotions": 0.6, "coupons": 0.6, "flash": 0.0, "presale": 0.0, "rush": 0.2, "pause": 0.15}
+SHARES = {"promotions": 0.6, "coupons": 0.6, "flash": 0.4, "presale": 0.4, "rush": 0.2, "pause": 0.15}
 """How many of the evenings with marketing have what."""
 MARKETED = 0.67
 """How many evenings have any."""
@@ -38,8 +41,8 @@ REFUSES = 0.15
 """How often a customer does not want an order at another total."""
 COMES_LATER = 0.3
 """How many customers of an evening with coupons come later."""
-COMES_S = (300, 2_400)
-"""From when on goods can be had that are still to come: before the second slot, or before the third."""
+HOUSEHOLD = 0.5
+"""The share of evenings with coupons or promotions in which one person orders nearly everything: limits bite."""
 
 
 class Marketing:
@@ -52,7 +55,10 @@ class Marketing:
         self.has = {what for what, share in SHARES.items() if dice.random() < share and is_on}
         if not slots:
             self.has -= {"presale"}
-        self.together = dice.random() < 0.5
+        self.together = dice.random() < (0.8 if "flash" in self.has else 0.5)
+        self.is_household = bool(self.has & {"promotions", "coupons"}) and dice.random() < HOUSEHOLD
+        if self.is_household:
+            desk.around.log.watch(PaymentDeclined.TYPE, self._change_between_clicks)
         self._totals: dict[str, int] = {}
         self._sales: dict[str, str] = {}
         """What flash sales sell."""
@@ -92,7 +98,7 @@ class Marketing:
             begins = OPENS if dice.random() < 0.8 else NOON + timedelta(seconds=dice.random() * SOON_S)
             fields = {"per_account": dice.choice((0, 0, 1, 1, 2)), "min_total": dice.choice((0, 0, 150, 400))}
             self._write(Promotion(f"promo-{number}", 0, kind, begins, self._end(), **fields, **self._scope()))
-        self._at_any_time(self._change_promotion)
+        self._at_any_time(self._change_promotion, (1, 2, 3))
 
     def _begin_coupons(self) -> None:
         dice = self.dice
@@ -153,6 +159,13 @@ class Marketing:
         elif promotion.ends_at > self._now:
             self._keep(replace(promotion, ends_at=max(self._now, promotion.starts_at)))
 
+    def _change_between_clicks(self, record: Record) -> None:
+        """A customer's money did not come. When he clicks again, something that he had claimed is over."""
+        limited = [p for p in self.shop.promotions.values() if p.per_account and p.ends_at > self._now]
+        if limited and record.link and self.dice.random() < 0.6:
+            promotion = self.dice.choice(limited)
+            self._keep(replace(promotion, ends_at=max(self._now, promotion.starts_at)))
+
     # -- flash sales -----------------------------------------------------------------------------------------------
 
     def _begin_sales(self) -> None:
@@ -169,8 +182,9 @@ class Marketing:
                 self._write(promotion)
             else:
                 self.desk.after(dice.random() * SOON_S, lambda p=promotion: self._write(p))
-            for store in self.shop.areas:
-                self._allot(store, id_, dice.random() * 2.0)
+            for store in sorted(stores) or self.shop.areas:
+                self._request(ReceiveGoods, store, 0.0, spu, dice.choice((5, 20)))
+                self._allot(store, id_, 0.2 + dice.random() * 2.0)
                 if dice.random() < 0.4:
                     self._allot(store, id_, dice.random() * dice.choice((SOON_S, LATE_S)))
         self._at_any_time(self._change_sale, (0, 0, 1))
@@ -180,7 +194,7 @@ class Marketing:
         sell, or more than there is."""
         dice = self.dice
         spu = self._sales[promotion] if dice.random() < 0.95 else dice.choice(list(self.shop.prices))
-        quantity = dice.choice((1, 2, 3, 3, 5, 8, 100))
+        quantity = dice.choice((1, 1, 2, 3, 3, 5, 8, 100))
         request = SetAllotment(
             request_id=self._request_id(), store=store, promotion=promotion, spu=spu, quantity=quantity
         )
@@ -206,9 +220,12 @@ class Marketing:
     def _announce_goods(self) -> None:
         """One SPU cannot be had yet. What is promised comes before its day, or too late; all of it, or less."""
         dice = self.dice
-        spu, comes_s = dice.choice(list(self.shop.prices)), dice.choice(COMES_S)
+        spu, begins_s = dice.choice(list(self.shop.prices)), (dice.choice(self.slots).start - NOON).total_seconds()
+        comes_s = begins_s * (0.5 + 0.5 * dice.random())
         self.shop.available_from[spu] = NOON + timedelta(seconds=comes_s)
+        places = tuple(SlotPlaces(start=slot.start, end=slot.end, places=dice.choice((3, 9))) for slot in self.slots)
         for store in self.shop.areas:
+            self.desk.send(SetSlots(store=store, slots=places), f"storekeeper:{store}", after_s=dice.random())
             expected = dice.choice((1, 3, 5, 8))
             self._request(ExpectGoods, store, dice.random() * 2.0, spu, expected)
             if dice.random() < 0.3:
@@ -257,18 +274,21 @@ class Marketing:
             return order
         dice = self.dice
         changed: dict[str, Any] = {}
+        if self.is_household and dice.random() < 0.8:
+            changed["account"] = "a-0"
         spus, quantities = list(order.spus), list(order.quantities)
         if "promotions" in self.has and dice.random() < 0.4:
             quantities = [q * dice.choice((1, 2, 3)) for q in quantities]
-        if self._sales and dice.random() < 0.6:
+        if self._sales and dice.random() < 0.7:
             spu = dice.choice(list(self._sales.values()))
             others = dice.random() < 0.4
             spus, quantities = [spu, *spus[:others]], [dice.choice((1, 1, 2, 3)), *quantities[:others]]
-        if self.shop.available_from and dice.random() < 0.5:
-            spus.append(next(iter(self.shop.available_from)))
-            quantities.append(dice.choice((1, 2)))
+        if self.shop.available_from and dice.random() < 0.6:
+            spu, others = next(iter(self.shop.available_from)), dice.random() < 0.4
+            spus, quantities = [*spus[:others], spu], [*quantities[:others], dice.choice((1, 2))]
             if dice.random() < 0.9:
-                changed["slot"] = self.slots[-1]
+                day = self.shop.available_from[spus[-1]]
+                changed["slot"] = dice.choice([slot for slot in self.slots if slot.start >= day])
         if "coupons" in self.has and dice.random() < 0.8:
             changed["coupons"] = tuple(dice.sample((*COUPONS, "coup-of-the-moon"), dice.choice((1, 1, 1, 2))))
             if dice.random() < 0.9:
@@ -280,6 +300,12 @@ class Marketing:
         if "coupons" not in self.has or self.dice.random() >= COMES_LATER:
             return placed_s
         return self.dice.random() * LATE_S
+
+    def pays(self, methods: list[str]) -> list[str]:
+        """A card that is declined first: prices change before the next click."""
+        if not self.is_household or not methods or self.dice.random() >= 0.4:
+            return methods
+        return ["tok_declined", *methods[1:]]
 
     def wants(self, order_id: str, total: int) -> bool:
         """Does the customer still want an order at this total? Only another one than before is a question."""

@@ -24,8 +24,11 @@ from services.order.promotions import Promotion
 from services.order.state import NO_DISCOUNTS, Amendment, Basket, ClaimKept, Paper, TimelineEntry
 from services.payment.state import Contradiction, JournalEntry
 from services.risk.state import Entered
+from shared.contracts.base import Message
+from shared.contracts.inventory import HoldStock, StockHeld, StockSoldOut, StockVerified, VerifyStock
 from shared.contracts.order import SettleClaim
 from shared.contracts.topics import ACTIVITY
+from shared.runtime.envelope import Delivery
 from shared.runtime.table import Key
 
 Row = dict[str, Any]
@@ -230,6 +233,12 @@ def _gateway_rows(world: World) -> Rows:
 
 def _log_rows(world: World) -> Rows:
     places = world.log.records.items()
+
+    def by_type(*contracts: type[Message]) -> list[Delivery]:
+        """What shards have said, repeats too."""
+        types = {contract.TYPE for contract in contracts}
+        return [d for _, records in places for d in records if d.type in types and d.link]
+
     return {
         "log.partitions": [
             {
@@ -247,10 +256,18 @@ def _log_rows(world: World) -> Rows:
             if d.type in ("CommandAccepted", "CommandRefused")
         ],
         "log.claims": [
-            {"id": d.id, **msgspec.json.decode(d.value or b"")}
-            for _, records in places
-            for d in records
-            if d.type == SettleClaim.TYPE and d.link
+            {"id": d.id, **msgspec.json.decode(d.value or b"")} for d in by_type(SettleClaim)
+        ],
+        "log.on_sale": [
+            {"order_id": d.subject, **body["on_sale"]}
+            for d in by_type(HoldStock, VerifyStock)
+            if (body := msgspec.json.decode(d.value or b"")).get("on_sale")
+        ],
+        "log.gone": [
+            {"order_id": d.subject, "at": datetime.fromisoformat(dict(d.headers)["ce_time"].decode())}
+            | {"type": d.type, "gone": body.get("gone") or (), "missing": body.get("spus") or ()}
+            for d in by_type(StockHeld, StockVerified, StockSoldOut)
+            if (body := msgspec.json.decode(d.value or b"")).get("gone") or d.type == StockSoldOut.TYPE
         ],
         "log.activity": [
             entry | {"type": type_}

@@ -29,6 +29,7 @@ from larder.simulation.staff import EVENING_S, Staff
 from larder.simulation.weather import OUTAGE_S, SignalWeather, Weather
 from services.aftersales.decider import DECIDER as AFTERSALES
 from services.inventory.decider import DECIDER as INVENTORY
+from services.inventory.state import owed_cell
 from services.logistics.decider import DECIDER as LOGISTICS
 from services.order.decider import DECIDER as ORDER
 from services.order.state import ClaimKept
@@ -145,7 +146,7 @@ class World:
         """Plays the evening; raises NeverRests when it does not end."""
         marketing = Marketing(self.desk, self.shop, self.slots, self.seed)
         customers = Customers(self.desk, self.shop, self.slots, marketing)
-        staff = Staff(self.desk, self.shop, self.slots, Road(self.desk))
+        staff = Staff(self.desk, self.shop, self.slots, Road(self.desk, self._not_come))
         marketing.begin()
         staff.begin()
         customers.begin()
@@ -163,6 +164,11 @@ class World:
             within_s = self.power_dice.choice((PLACING_S, WINDOWS.payment_window_s, EVENING_S))
             self.clock.after(self.power_dice.random() * within_s, self._power_goes)
         self.clock.run(STEPS_MAX)
+
+    def _not_come(self, store: str, spu: str) -> int:
+        """Pieces of what is to come that are sold."""
+        owed = self.databases["inventory"].states.get(("cell", store, owed_cell(spu)))
+        return owed.on_hand if owed else 0
 
     def end(self) -> None:
         """Lets go of everybody who holds on to the evening, so that its memory is free without a search for knots."""
