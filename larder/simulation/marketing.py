@@ -35,6 +35,8 @@ LASTS = timedelta(days=30)
 CATEGORIES = ("dairy", "fruit", "other")
 COUPONS = ("coup-0", "coup-1", "coup-2")
 """Codes that customers know of. They are told of one more, that there is not."""
+CROWDS = 0.8
+"""How much of the crowd of a flash sale comes to one store, and now."""
 TOGETHER_S = 10.0
 """In some evenings everybody clicks when the hand of the clock is here."""
 REFUSES = 0.15
@@ -194,7 +196,7 @@ class Marketing:
         sell, or more than there is."""
         dice = self.dice
         spu = self._sales[promotion] if dice.random() < 0.95 else dice.choice(list(self.shop.prices))
-        quantity = dice.choice((1, 1, 2, 3, 3, 5, 8, 100))
+        quantity = dice.choice((1, 2, 2, 3, 3, 4, 8, 100))
         request = SetAllotment(
             request_id=self._request_id(), store=store, promotion=promotion, spu=spu, quantity=quantity
         )
@@ -282,14 +284,16 @@ class Marketing:
         if self._sales and dice.random() < 0.7:
             spu = dice.choice(list(self._sales.values()))
             others = dice.random() < 0.4
-            spus, quantities = [spu, *spus[:others]], [dice.choice((1, 1, 2, 3)), *quantities[:others]]
+            spus, quantities = [spu, *spus[:others]], [dice.choice((1, 1, 1, 2, 3)), *quantities[:others]]
+            if dice.random() < CROWDS:
+                changed |= {"store": next(iter(self.shop.areas)), "delivery": None, "slot": None}
         if self.shop.available_from and dice.random() < 0.6:
             spu, others = next(iter(self.shop.available_from)), dice.random() < 0.4
             spus, quantities = [*spus[:others], spu], [*quantities[:others], dice.choice((1, 2))]
             if dice.random() < 0.9:
                 day = self.shop.available_from[spus[-1]]
                 changed["slot"] = dice.choice([slot for slot in self.slots if slot.start >= day])
-        if "coupons" in self.has and dice.random() < 0.8:
+        if "coupons" in self.has and dice.random() < (0.2 if "delivery" in changed else 0.8):
             changed["coupons"] = tuple(dice.sample((*COUPONS, "coup-of-the-moon"), dice.choice((1, 1, 1, 2))))
             if dice.random() < 0.9:
                 changed["coupons"] = tuple(c for c in changed["coupons"] if c in self.shop.promotions)
