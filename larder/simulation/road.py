@@ -5,6 +5,7 @@ Pickers, couriers and storekeepers know the list of an order from the commands t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any
@@ -32,10 +33,12 @@ SHUT_DOORS = (0.0, 0.15, 0.5)
 
 
 class Road:
-    """Pickers with gaps on the shelf, couriers before shut doors, and what comes of it."""
+    """Pickers with gaps on the shelf, couriers before shut doors, and what comes of it. `not_come` tells how many
+    pieces of an SPU a store has sold that have not come yet: nobody can pick those."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, not_come: Callable[[str, str], int]) -> None:
         self.desk = desk
+        self._not_come = not_come
         self.dice = dice = desk.dice
         self.short = dice.choice(SHORT_EVENINGS)
         self.shut = dice.choice(SHUT_DOORS)
@@ -66,7 +69,11 @@ class Road:
         """The picker is through; or misses something; or mistypes what, is refused, and says it again."""
         dice = self.dice
         report = partial(ReportPicked, order_id=order_id, store=store)
-        if dice.random() < self.short and (listed := self._lists.get(order_id)):
+        listed = self._lists.get(order_id, {})
+        if nowhere := {spu: n for spu, pieces in listed.items() if (n := min(pieces, self._not_come(store, spu)))}:
+            self.desk.send(report(spus=tuple(nowhere), missing=tuple(nowhere.values())), "picker:", after_s=after_s)
+            return
+        if dice.random() < self.short and listed:
             if dice.random() < 0.1:
                 spu, pieces = dice.choice([*listed.items(), ("moon-cheese", 0)])
                 self.desk.send(report(spus=(spu,), missing=(pieces + 1,)), "picker:", after_s=after_s)

@@ -133,7 +133,7 @@ class Staff:
 
     def _receive(self, store: str, after_s: float, pieces: tuple[int, ...]) -> None:
         dice = self.dice
-        goods = [(spu, dice.choice(pieces)) for spu in self.shop.prices]
+        goods = [(spu, dice.choice(pieces)) for spu in self.shop.prices if spu not in self.shop.available_from]
         if lines := [(spu, quantity) for spu, quantity in goods if quantity]:
             spus, quantities = zip(*lines, strict=True)
             self._request(ReceiveGoods, store, after_s, spus=spus, quantities=quantities)

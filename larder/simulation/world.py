@@ -17,6 +17,7 @@ from larder.simulation.gateway import Calls, Gateway
 from larder.simulation.liars import Liar
 from larder.simulation.link import Around
 from larder.simulation.log import Log
+from larder.simulation.marketing import Marketing
 from larder.simulation.owner import Owner, Post, topics_of
 from larder.simulation.people import Desk
 from larder.simulation.poison import Poisoner
@@ -28,8 +29,10 @@ from larder.simulation.staff import EVENING_S, Staff
 from larder.simulation.weather import OUTAGE_S, SignalWeather, Weather
 from services.aftersales.decider import DECIDER as AFTERSALES
 from services.inventory.decider import DECIDER as INVENTORY
+from services.inventory.state import owed_cell
 from services.logistics.decider import DECIDER as LOGISTICS
 from services.order.decider import DECIDER as ORDER
+from services.order.state import ClaimKept
 from services.payment.decider import DECIDER as PAYMENT
 from services.risk.decider import DECIDER as RISK
 from services.risk.state import Entered
@@ -69,6 +72,7 @@ class World:
         self.databases["inventory"].answer_facts(partial(holders, self.databases["inventory"]))
         self.databases["risk"].answer_facts(partial(risk_fact, self.shop, self.databases["risk"]))
         self.databases["risk"].listed[Entered] = self.shop.enter
+        self.databases["order"].listed[ClaimKept] = self.shop.keep_claim
         self.gateway = Gateway(self.around, self.desk.report_money)
         self.owners: dict[tuple[str, int], Owner] = {}
         self.everybody: list[Owner] = []
@@ -140,8 +144,10 @@ class World:
 
     def run(self) -> None:
         """Plays the evening; raises NeverRests when it does not end."""
-        customers = Customers(self.desk, self.shop, self.slots)
-        staff = Staff(self.desk, self.shop, self.slots, Road(self.desk))
+        marketing = Marketing(self.desk, self.shop, self.slots, self.seed)
+        customers = Customers(self.desk, self.shop, self.slots, marketing)
+        staff = Staff(self.desk, self.shop, self.slots, Road(self.desk, self._not_come))
+        marketing.begin()
         staff.begin()
         customers.begin()
         CustomerService(self.desk, self.shop).begin(list(customers.plans))
@@ -158,6 +164,11 @@ class World:
             within_s = self.power_dice.choice((PLACING_S, WINDOWS.payment_window_s, EVENING_S))
             self.clock.after(self.power_dice.random() * within_s, self._power_goes)
         self.clock.run(STEPS_MAX)
+
+    def _not_come(self, store: str, spu: str) -> int:
+        """Pieces of what is to come that are sold."""
+        owed = self.databases["inventory"].states.get(("cell", store, owed_cell(spu)))
+        return owed.on_hand if owed else 0
 
     def end(self) -> None:
         """Lets go of everybody who holds on to the evening, so that its memory is free without a search for knots."""
