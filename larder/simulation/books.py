@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from larder.audit.catalogue import Catalogue, Promotion
 from larder.audit.leftovers import answered_once, nothing_is_left
 from larder.audit.life import BOOKS, ENDS, Life
 from larder.audit.links import Kept, Outbox, links_are_even
@@ -20,17 +19,9 @@ from larder.audit.look import Counted, Look, Waiting, links_of
 from larder.audit.owners import Decided, decided_by_its_shard
 from larder.audit.parked import Parked, nothing_of_ours_parked
 from larder.audit.phases import NEWS
-from larder.audit.prices import claims_within_limit, refused_was_used_up
 from larder.audit.report import Report
 from larder.audit.rules import judge
-from larder.audit.stock import (
-    Allotment,
-    Movement,
-    Stock,
-    allotments_are_cells,
-    document_moved_once,
-    places_are_reservations,
-)
+from larder.audit.stock import Movement, Stock, document_moved_once, places_are_reservations
 from larder.simulation.clock import NOON
 from larder.simulation.rows import Row, Rows
 from shared.contracts.topics import SERVICES
@@ -70,7 +61,6 @@ def judge_evening(rows: Rows) -> Report:
         outbox.compare(seen)
         report.hold(decided_by_its_shard, list(_decided(rows, service)), service, shards)
     _judge_stock(rows, report)
-    _judge_claims(rows, report)
     for life in lives(rows):
         for rule, wrong in judge(life, report.checked, at_rest=True):
             report.add(rule, (life.order_id,), wrong)
@@ -83,32 +73,15 @@ def judge_evening(rows: Rows) -> Report:
 def lives(rows: Rows) -> list[Life]:
     """All lives, in order of their ids: their rows are those of `larder.audit.gather`, column by column."""
     found: dict[str, Life] = {}
-    catalogue = _catalogue(rows)
     for name, told in _SOURCES.items():
         make = BOOKS[name]._make
         for row in told(rows):
             order_id = row[0]
             life = found.get(order_id)
             if life is None:
-                life = found[order_id] = Life(order_id, catalogue=catalogue)
+                life = found[order_id] = Life(order_id)
             setattr(life, name, make(row))
     return [found[order_id] for order_id in sorted(found)]
-
-
-def _some(rows: Rows, table: str) -> list[Row]:
-    """The rows of a table that an evening need not have."""
-    return rows.get(table, [])
-
-
-def _catalogue(rows: Rows) -> Catalogue:
-    return Catalogue(
-        [(p["id"], p["revision"], p["body"], p["at"]) for p in _some(rows, "order.promotion_revisions")],
-        [(p["spu"], p["category"], p["updated_at"]) for p in _some(rows, "order.products")],
-        [
-            (r["store"], _text(r["spus"]), r["starts_at"], r["ends_at"], r["updated_at"])
-            for r in _some(rows, "order.rushes")
-        ],
-    )
 
 
 def _sales_order_of(order_id: str) -> str:
@@ -187,47 +160,30 @@ def _orders(rows: Rows) -> Iterator[tuple[Any, ...]]:
             o["replacement"] and _text(o["replacement"]),
             *(masters.get(o["replacement"].replaces, (None, None)) if o["replacement"] else (None, None)),
             *(compensated[o["order_id"]], replaced[o["order_id"]], dropped[o["order_id"]]),
-            *(o["placed_at"], _discounts(o), _text(o["presale"]) if o["presale"] else None),
         )
-
-
-def _discounts(order: Row) -> str | None:
-    *told, at = order["discounts"]
-    return _text([*told, at and at.isoformat()]) if any((*told, at)) else None
 
 
 def _timelines(rows: Rows) -> Iterator[tuple[Any, ...]]:
     for order_id, entries in _by_order(rows["order.timeline"]).items():
         paying = [e["at"] for e in entries if e["phase"] == "paying" and e["message"] not in NEWS]
         expired = [e["at"] for e in entries if e["message"] == "PaymentExpired"]
-        holding = [e["at"] for e in entries if e["phase"] == "holding"]
         course = ",".join([f"{e['phase']} {e['message']}" for e in entries])
-        yield order_id, course, max(paying, default=None), min(expired, default=None), min(holding, default=None)
+        yield order_id, course, max(paying, default=None), min(expired, default=None)
 
 
 def _accepted(rows: Rows) -> Iterator[tuple[str, str]]:
     commands: dict[str, str] = {}
-    promotions = {promotion["id"] for promotion in _some(rows, "order.promotions")}
     for answer in rows["order.answers"]:
-        if answer["accepted"] and answer["subject"] not in promotions:
+        if answer["accepted"]:
             commands[answer["subject"]] = min(answer["id"], commands.get(answer["subject"], answer["id"]))
     yield from commands.items()
-
-
-def _claims(rows: Rows) -> Iterator[tuple[str, str]]:
-    for order_id, some in _by_order(_some(rows, "order.claims")).items():
-        yield order_id, _text([[claim["account"], claim["promotion"], claim["units"]] for claim in some])
 
 
 def _moves(rows: Rows) -> Iterator[tuple[Any, ...]]:
     for order_id, moves in _by_order(rows["inventory.ledger"]).items():
         kinds = [move["kind"] for move in moves]
-        issued = [move for move in moves if move["kind"] in ("sales_issue", "replacement_issue")]
-        beside = [[m["spus"], m["on_hand"]] for m in issued if any("|" in cell for cell in m["spus"])]
-        yield (
-            *(order_id, kinds.count("lock"), kinds.count("unlock"), len(issued), kinds.count("issue_reversal")),
-            *(_text(beside) if beside else None, min((move["at"] for move in issued), default=None)),
-        )
+        issues = kinds.count("sales_issue") + kinds.count("replacement_issue")
+        yield order_id, kinds.count("lock"), kinds.count("unlock"), issues, kinds.count("issue_reversal")
 
 
 def _fulfilments(rows: Rows) -> Iterator[tuple[Any, ...]]:
@@ -292,7 +248,6 @@ _SOURCES: dict[str, Callable[[Rows], Iterator[tuple[Any, ...]]]] = {
     "timeline": _timelines,
     "papers": _listed("order.papers", "kind", "body"),
     "accepted": _accepted,
-    "claims": _claims,
     "hold": _columns("inventory.holds", "order_id", "store", "phase", "mode", "spus", "quantities"),
     "moves": _moves,
     "documents": _listed("inventory.documents", "number", "kind", "store", "reverses", "spus", "quantities", "reason"),
@@ -331,25 +286,6 @@ def _look(rows: Rows) -> Look:
     return seen
 
 
-def _judge_claims(rows: Rows, report: Report) -> None:
-    revisions: dict[str, list[Promotion]] = _catalogue(rows).revisions
-    limits = {id_: max(one.limit for one in some) for id_, some in revisions.items()}
-    units = Counter[tuple[str, str]]()
-    for c in _some(rows, "order.claims"):
-        units[c["account"], c["promotion"]] += c["units"]
-    report.hold(claims_within_limit, [(*who, had, limits.get(who[1])) for who, had in units.items()])
-    refused = [(o, name) for o in rows["order.orders"] for name in o["discounts"].denied]
-    told = []
-    for order, name in refused:
-        others = [o for o in rows["order.orders"] if o["account"] == order["account"] and o is not order]
-        had = any(
-            name in o["discounts"].claimed or (o["discounts"].at or o["placed_at"]) > o["placed_at"] for o in others
-        )
-        some = revisions.get(name, [])
-        told.append((order["order_id"], name, any(p.kind == "flash" for p in some), any(p.limit for p in some), had))
-    report.hold(refused_was_used_up, told)
-
-
 def _judge_stock(rows: Rows, report: Report) -> None:
     documents = {document["number"]: document for document in rows["inventory.documents"]}
     holds = {hold["order_id"]: hold for hold in rows["inventory.holds"]}
@@ -357,19 +293,6 @@ def _judge_stock(rows: Rows, report: Report) -> None:
     stock.take([_movement(seq, row, documents, holds) for seq, row in enumerate(rows["inventory.ledger"], 1)])
     stock.compare((cell["store"], cell["spu"], cell["on_hand"], cell["locked"]) for cell in rows["inventory.cells"])
     stock.end()
-    timers = {timer["subject"] for timer in rows["inventory.timers"] if timer["name"] == "sale_ends"}
-    set_aside = {(c["store"], c["spu"]): c["on_hand"] for c in rows["inventory.cells"]}
-    report.hold(
-        allotments_are_cells,
-        [
-            Allotment(
-                *(a["store"], a["promotion"], a["phase"], a["spu"], a["quantity"], a["sold"]),
-                set_aside.get((a["store"], f"{a['spu']}|{a['promotion']}"), 0),
-                a["ends_at"] is not None and f"{a['store']}/{a['promotion']}" not in timers,
-            )
-            for a in _some(rows, "inventory.allotments")
-        ],
-    )
     written = Counter(d["number"] for d in rows["inventory.documents"] if d["kind"] != "damage_report")
     moved = Counter(m["document"] for m in rows["inventory.ledger"] if m["document"])
     report.hold(document_moved_once, [(number, written[number], moved[number]) for number in {**written, **moved}])
