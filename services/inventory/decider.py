@@ -467,8 +467,9 @@ def _plan(message: ExpectGoods, look: Look, context: Context) -> Outcome:
     answer = REQUEST.move(request, read_for_request(request, message, shelf, {}), context)
     if isinstance(answer, Refused | Ignored):
         return answer
-    states: dict[Key, Any] = {("cell", store, spu): shelf[spu] for spu in message.spus} if answer[1] else {}
-    return Moved((*(states | fold_all(answer[1], shelf)).items(),), answer[1])
+    _, said = answer
+    states: dict[Key, Any] = {("cell", store, spu): shelf[spu] for spu in message.spus}
+    return Moved((*states.items(), *fold_all(said, shelf).items()), said)
 
 
 def _sell(message: OfSale, look: Look, context: Context) -> Outcome:

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import asyncpg
 import msgspec
 from msgspec.structs import astuple
 
@@ -122,10 +123,7 @@ class InventoryStore:
                 found["cell", row[0], row[1]] = Cell(row[2], row[3])
         if holds := others["hold"]:
             for row in await connection.fetch(LOAD_HOLDS, holds):
-                found["hold", row[0]] = Hold(
-                    *(row[0], row[1], Phase(row[2]), row[3], tuple(json.loads(row[4])), tuple(json.loads(row[5]))),
-                    *(row[6], _to_sources(row[7]) if row[7] else None),
-                )
+                found["hold", row[0]] = _to_hold(row)
         if requests := others["request"]:
             for row in await connection.fetch(LOAD_REQUESTS, requests):
                 found["request", row[0]] = StoreRequest(row[0], RequestPhase.WRITTEN)
@@ -172,6 +170,12 @@ class InventoryStore:
         if documents := commit.records.get(Document):
             writes.append(Write("append_documents", APPEND_DOCUMENTS, _document_columns(documents)))
         return writes
+
+
+def _to_hold(row: asyncpg.Record) -> Hold:
+    order_id, store, phase, mode, spus, quantities, document, sources = row
+    lines = tuple(json.loads(spus)), tuple(json.loads(quantities))
+    return Hold(order_id, store, Phase(phase), mode, *lines, document, _to_sources(sources) if sources else None)
 
 
 async def _holders(connection: Connection, store: str, spu: str) -> Holders:
