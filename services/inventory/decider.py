@@ -412,7 +412,9 @@ def _go_back(hold: Hold, message: StockCommand, look: Look, context: Context) ->
             issue = filed(issue, document)
         states.append((key, issue))
     states += fold_all(said, shelf).items()
-    return Moved(tuple(states), _tell_allotments(said, allotments, states, context) if allotments else said)
+    if allotments:
+        said = _tell_allotments(said, allotments, states, context)
+    return Moved(tuple(states), said)
 
 
 def _tell_allotments(
