@@ -73,7 +73,7 @@ from services.inventory.requests import (
     receive,
     receive_awaited,
 )
-from services.inventory.sources import allotments_of, keys_of, read_for_sources, sources_asked
+from services.inventory.sources import allotments_of, cells_beside, keys_of, read_for_sources, sources_asked
 from services.inventory.state import (
     Allotment,
     AllotmentBelowSold,
@@ -372,11 +372,10 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     if type(message) in WAYS_BACK:
         return _go_back(hold, message, look, context)
     shelf = shelf_of(look, store, touched(hold, message))
-    allotments: Mapping[str, Allotment] = {}
     if (asked := sources_asked(hold, message)) is None:
         read = read_for_hold(hold, message, shelf)
     else:
-        shelf |= shelf_of(look, store, (key[2] for key in keys_of(store, asked) if key[0] == "cell"))
+        shelf |= shelf_of(look, store, cells_beside(asked))
         allotments = allotments_of(look, store, asked)
         read = read_for_sources(hold, message, asked, shelf, allotments)
     answer = HOLD.move(hold, read, context)
@@ -387,7 +386,7 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     for item in said:
         if type(item) is Movement:  # at most one, on the way forward
             states.extend(fold(item, shelf))
-    if allotments:
+    if type(read) is SourcedGoodsThere:
         said = _tell_allotments(said, allotments, states, context)
     return Moved(tuple(states), said)
 
@@ -399,8 +398,7 @@ def _go_back(hold: Hold, message: StockCommand, look: Look, context: Context) ->
     shelf = shelf_of(look, hold.store, touched_back(hold, issue, message))
     allotments: Mapping[str, Allotment] = {}
     if hold.sources:
-        cells = (key[2] for key in keys_of(hold.store, hold.sources) if key[0] == "cell")
-        shelf |= shelf_of(look, hold.store, cells)
+        shelf |= shelf_of(look, hold.store, cells_beside(hold.sources))
         allotments = allotments_of(look, hold.store, hold.sources)
     answer = HOLD.move(hold, read_for_issue(hold, message, shelf), Filed(context.now, issue, shelf, allotments))
     if isinstance(answer, Refused | Ignored):

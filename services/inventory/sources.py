@@ -7,7 +7,7 @@ Nothing of either is ever locked: first paid is first served.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from services.inventory.cells import Shelf, summed
@@ -56,20 +56,27 @@ def _promotions(on_sale: OnSale | None) -> Mapping[str, str]:
     return dict(zip(on_sale.spus, on_sale.promotions, strict=True)) if on_sale else {}
 
 
-def keys_of(store: str, sources: Sources) -> Iterator[Key]:
-    """The cells beside the shelf, and the allotments."""
-    for spu, promotion in sources.sale.items():
-        yield ("cell", store, sale_cell(spu, promotion))
-        yield ("allotment", store, promotion)
+def cells_beside(sources: Sources) -> list[str]:
+    """The cells that they may come from."""
+    cells = [sale_cell(spu, promotion) for spu, promotion in sources.sale.items()]
     for spu in sources.presale:
-        yield ("cell", store, incoming_cell(spu))
-        yield ("cell", store, owed_cell(spu))
+        cells += (incoming_cell(spu), owed_cell(spu))
+    return cells
+
+
+def keys_of(store: str, sources: Sources) -> Iterable[Key]:
+    """These cells, and the allotments."""
+    allotments: list[Key] = [("allotment", store, promotion) for promotion in sources.sale.values()]
+    return [*allotments, *[("cell", store, cell) for cell in cells_beside(sources)]]
 
 
 def allotments_of(look: Look, store: str, sources: Sources) -> Allotments:
     """The allotments that these lines are of."""
-    found = {promotion: look(("allotment", store, promotion)) for promotion in sources.sale.values()}
-    return {promotion: allotment for promotion, allotment in found.items() if allotment}
+    found = {}
+    for promotion in sources.sale.values():
+        if (allotment := look(("allotment", store, promotion))) is not None:
+            found[promotion] = allotment
+    return found
 
 
 # -- the way forward ---------------------------------------------------------------------------------------------------
@@ -100,11 +107,12 @@ class _Covered(NamedTuple):
 
 
 def _covered(lines: Mapping[str, int], asked: Sources, shelf: Shelf, allotments: Allotments) -> _Covered:
-    on_sale = {spu: promotion for spu, promotion in asked.sale.items() if spu in lines}
-    short = (p for spu, p in on_sale.items() if _left_of(spu, p, shelf, allotments) < lines[spu])
-    gone = tuple(dict.fromkeys(short))
-    sale = {spu: promotion for spu, promotion in on_sale.items() if promotion not in gone}
-    presale = tuple(spu for spu in asked.presale if spu in lines)
+    gone: dict[str, None] = {}
+    for spu, promotion in asked.sale.items():
+        if spu in lines and _left_of(spu, promotion, shelf, allotments) < lines[spu]:
+            gone[promotion] = None
+    sale = {spu: promotion for spu, promotion in asked.sale.items() if spu in lines and promotion not in gone}
+    presale = tuple([spu for spu in asked.presale if spu in lines])
     missing = {}
     for spu, quantity in lines.items():
         if spu in sale:
@@ -114,7 +122,7 @@ def _covered(lines: Mapping[str, int], asked: Sources, shelf: Shelf, allotments:
             free += shelf[incoming_cell(spu)].on_hand
         if free < quantity:
             missing[spu] = quantity - free
-    return _Covered(Sources(sale, presale) if sale or presale else None, gone, missing)
+    return _Covered(Sources(sale, presale) if sale or presale else None, tuple(gone), missing)
 
 
 def _left_of(spu: str, promotion: str, shelf: Shelf, allotments: Allotments) -> int:

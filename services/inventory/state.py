@@ -83,7 +83,7 @@ def parted(cell: str) -> tuple[str, str]:
     return spu, of
 
 
-class Sources(Struct, frozen=True):
+class Sources(Struct, frozen=True, gc=False):
     """Which lines of a hold come from elsewhere than the shelf.
 
     `sale` names the promotion whose allotment a line comes from, by SPU. `presale` are the SPUs that may come from what
@@ -145,7 +145,7 @@ class AllotmentPhase(StrEnum):
     OVER = "over"  # what was left is on the shelf again
 
 
-class Allotment(Struct, frozen=True):
+class Allotment(Struct, frozen=True, gc=False):
     """The pieces of one SPU that a flash sale may sell in one store: `quantity` in all, of which `sold` are.
 
     While it is open, the rest is in its cell. `spu` is empty, and `ends_at` None, as long as nobody has told.
