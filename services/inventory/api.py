@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AfterValidator, Field
 
 from services.inventory.decider import number_of
-from services.inventory.pages import DocumentPage, MovementRow, Stock, StockPage
+from services.inventory.pages import AllotmentPage, DocumentPage, MovementRow, Stock, StockPage
 from shared.contracts.base import LINES_MAX, Delta, Filled, Name, OrderId, StockQuantity
-from shared.contracts.inventory import AdjustStock, ReceiveGoods
+from shared.contracts.inventory import AdjustStock, ExpectGoods, IncomingQuantity, ReceiveGoods, SetAllotment
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
@@ -25,6 +25,13 @@ register(
         "document_unknown": (404, "There is no such document"),
         "adjustment_below_zero": (409, "Less than nothing would be left"),
         "adjustment_empty": (422, "The adjustment changes nothing"),
+        "allotment_unknown": (404, "The store has heard of no such flash sale"),
+        "spu_has_allotment": (409, "Pieces of this SPU are set aside for another flash sale"),
+        "allotment_of_other_spu": (409, "The allotment of this promotion is of another SPU"),
+        "allotment_over_stock": (409, "The shelf cannot give so many pieces"),
+        "allotment_below_sold": (409, "More pieces than that are sold"),
+        "sale_over": (409, "The flash sale is over"),
+        "incoming_below_sold": (409, "More of what is to come is sold"),
         "request_id_used": (409, "A document was written for this request already"),
     }
 )
@@ -69,10 +76,23 @@ class AdjustmentIn(Body):
     reason: Filled
 
 
+class AllotmentIn(Body):
+    """How many pieces of one SPU a flash sale may sell in this store, sold ones included."""
+
+    spu: Name
+    quantity: StockQuantity
+
+
+class IncomingIn(Body):
+    """How many pieces of an SPU are still to come, sold ones included; it replaces what was told before. 0: none."""
+
+    quantity: IncomingQuantity
+
+
 def routes(parts: Parts) -> list[APIRouter]:
     """Inventory's routes."""
     stock = Stock(parts.pool)
-    return [_receiving(parts, stock), _looking(stock)]
+    return [_receiving(parts, stock), _planning(parts, stock), _looking(stock)]
 
 
 def _receiving(parts: Parts, stock: Stock) -> APIRouter:
@@ -109,6 +129,54 @@ def _receiving(parts: Parts, stock: Stock) -> APIRouter:
             reason=adjustment.reason,
         )
         return await written(command, asked, response)
+
+    return router
+
+
+def _planning(parts: Parts, stock: Stock) -> APIRouter:
+    router = APIRouter(tags=["sales and what is to come"])
+
+    async def allotment_of(store: str, promotion: str) -> AllotmentPage:
+        found = await stock.allotment(store, promotion)
+        if found is None:
+            raise refusal("allotment_unknown", f"{store} has heard of no flash sale {promotion}")
+        return found
+
+    @router.put("/stores/{store}/flash-allotments/{promotion}")
+    async def put_allotment(store: Name, promotion: Name, body: AllotmentIn, asked: Keeper) -> AllotmentPage:
+        asked.caller.must_work_at(store)
+        command = SetAllotment(
+            request_id=asked.command_id[:REQUEST_ID_CHARS],
+            store=store,
+            promotion=promotion,
+            spu=body.spu,
+            quantity=body.quantity,
+        )
+        await parts.desk.send(command, asked)
+        return await allotment_of(store, promotion)
+
+    @router.get("/stores/{store}/flash-allotments/{promotion}")
+    async def allotment(store: Name, promotion: Name, caller: Reader) -> AllotmentPage:
+        caller.must_work_at(store)
+        return await allotment_of(store, promotion)
+
+    @router.get("/stores/{store}/flash-allotments")
+    async def allotments(store: Name, caller: Reader, paging: Paged) -> Page[AllotmentPage]:
+        caller.must_work_at(store)
+        rows = await stock.allotments(store, paging.after(str), paging.fetch)
+        return paging.page(rows, last=lambda r: (r.promotion,), item=lambda r: r)
+
+    @router.put("/stores/{store}/incoming/{spu}")
+    async def put_incoming(store: Name, spu: Name, body: IncomingIn, asked: Keeper) -> StockPage:
+        asked.caller.must_work_at(store)
+        request_id = asked.command_id[:REQUEST_ID_CHARS]
+        await parts.desk.send(
+            ExpectGoods(request_id=request_id, store=store, spus=(spu,), quantities=(body.quantity,)), asked
+        )
+        found = await stock.cell(store, spu)
+        if found is None:
+            raise refusal("stock_unknown", f"what is to come of {spu} was written, and is not to be found")
+        return found
 
     return router
 

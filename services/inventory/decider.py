@@ -1,9 +1,11 @@
-"""What may happen to a store's stock: the life of a hold, and of a storekeeper's request.
+"""What may happen to a store's stock: the life of a hold, of an allotment, and of a storekeeper's request.
 
 Theory of operation. A command whose outcome depends on the stock is first *read*, with the cells as they are, into one
 of the inner messages of `state`; the tables below then have one target per cell. What is said on the way stands in
-`holds`, `issues` (what goes back) and `requests` (what storekeepers ask). The only way to change a cell is to say a
-Movement: `cells.fold` carries it over to the cells, and it becomes a row of the ledger, so the two cannot differ.
+`holds`, `issues` (what goes back), `allotments` and `requests` (what storekeepers ask); `sources` is for holds whose
+lines come from elsewhere than the shelf. The only way to change a cell is to say a Movement: `cells.fold` carries it
+over to the cells, and it becomes a row of the ledger, so the two cannot differ. What is sold of an allotment it is told
+in the same step, as a message that never leaves the service.
 
 Numbers of documents are made of what they are about (SI-<order>, GR-<request>, ...) and of a count kept with the order:
 deciding again gives the same number, and nobody waits for a counter.
@@ -11,20 +13,40 @@ deciding again gives the same number, and nobody waits for a counter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from services.inventory.allotments import (
+    SALE_ENDS,
+    OfSale,
+    aside_key,
+    cells_of_sale,
+    count_back,
+    count_sold,
+    end_now,
+    forget_sold,
+    needs_of_sale,
+    read_for_sale,
+    remember_end,
+    run_out,
+    set_aside,
+    set_end,
+    shrink,
+)
 from services.inventory.cells import Shelf, StockBelowZero, fold, fold_all, missing_of, shelf_of, summed
 from services.inventory.holds import (
     issue_checked,
     issue_locked,
+    issue_sourced,
     lock,
     lose,
     remember_demand,
+    remember_sources,
     tell_gone,
     tell_released,
     tell_short,
     tell_sold_out,
+    tell_sources,
     tell_verified,
     unlock,
 )
@@ -40,14 +62,27 @@ from services.inventory.issues import (
 )
 from services.inventory.requests import (
     adjust,
+    aside_of,
+    cells_of,
+    expect,
     holds_lost,
     needs_of_count,
     number_of,
     pieces_short,
     read_for_request,
     receive,
+    receive_awaited,
 )
+from services.inventory.sources import allotments_of, cells_beside, keys_of, read_for_sources, sources_asked
 from services.inventory.state import (
+    Allotment,
+    AllotmentBelowSold,
+    AllotmentFits,
+    AllotmentOfOtherSpu,
+    AllotmentOverStock,
+    AllotmentPhase,
+    AllotmentTooLate,
+    AwaitedGoodsCome,
     CheckedGoodsSoldOut,
     CheckedGoodsThere,
     CheckFits,
@@ -60,23 +95,39 @@ from services.inventory.state import (
     Document,
     Hold,
     HoldFallsShort,
+    IncomingBelowSold,
+    IncomingFits,
     Issue,
     LockFits,
     Movement,
     Phase,
+    PiecesBack,
+    PiecesMissing,
+    PiecesSold,
     RequestPhase,
+    SaleEnded,
+    SaleEndsLater,
+    SaleRunsOut,
+    SoldPiecesMissing,
+    SourcedGoodsThere,
+    SourcesFit,
+    SourcesStillFit,
+    SpuHasAllotment,
     StoreRequest,
     SubstitutesShort,
     SubstitutesThere,
 )
 from shared.contracts.inventory import (
     AdjustStock,
+    AnnounceSale,
     DeductStock,
     DropShort,
+    ExpectGoods,
     HoldStock,
     ReceiveGoods,
     ReleaseStock,
     ReverseIssue,
+    SetAllotment,
     StockCommand,
     SubstituteStock,
     TakeBack,
@@ -94,19 +145,23 @@ HOLD = Table(
         Phase.NEW: {
             LockFits: to(Phase.LOCKED, lock),
             CheckFits: to(Phase.CHECKED, remember_demand),
+            SourcesFit: to(Phase.CHECKED, remember_sources),
             HoldFallsShort: to(Phase.SHORT, tell_short),
             ReleaseStock: to(Phase.RELEASED, tell_released),
         },
         Phase.LOCKED: {
             VerifyStock: to(Phase.LOCKED, tell_verified),
+            SourcesStillFit: to(Phase.LOCKED, tell_sources),
             DeductStock: to(Phase.DEDUCTED, issue_locked),
             ReleaseStock: to(Phase.RELEASED, unlock),
             CountTakesHold: to(Phase.LOST, lose),
         },
         Phase.CHECKED: {
             CheckStillFits: to(Phase.CHECKED, tell_verified),
+            SourcesStillFit: to(Phase.CHECKED, tell_sources),
             CheckFitsNoMore: to(Phase.CHECKED, tell_gone),
             CheckedGoodsThere: to(Phase.DEDUCTED, issue_checked),
+            SourcedGoodsThere: to(Phase.DEDUCTED, issue_sourced),
             CheckedGoodsSoldOut: to(Phase.SHORT, tell_sold_out),
             ReleaseStock: to(Phase.RELEASED, tell_released),
         },
@@ -138,11 +193,68 @@ HOLD = Table(
     },
 )
 
+ALLOTMENT = Table(
+    "allotment",
+    {
+        AllotmentPhase.NEW: {
+            AllotmentFits: to(AllotmentPhase.OPEN, set_aside),
+            SpuHasAllotment: refuse("spu_has_allotment"),
+            AllotmentOverStock: refuse("allotment_over_stock"),
+            SaleEndsLater: to(AllotmentPhase.ANNOUNCED, set_end),
+            SaleEnded: to(AllotmentPhase.OVER, remember_end),
+        },
+        AllotmentPhase.ANNOUNCED: {
+            AllotmentFits: to(AllotmentPhase.OPEN, set_aside),
+            SpuHasAllotment: refuse("spu_has_allotment"),
+            AllotmentOverStock: refuse("allotment_over_stock"),
+            AllotmentTooLate: refuse("sale_over"),
+            SaleEndsLater: to(AllotmentPhase.ANNOUNCED, set_end),
+            SaleEnded: to(AllotmentPhase.OVER, remember_end),
+            SaleRunsOut: to(AllotmentPhase.OVER),
+            # Of a sale that was over once, and goes on.
+            AllotmentOfOtherSpu: refuse("allotment_of_other_spu"),
+            AllotmentBelowSold: refuse("allotment_below_sold"),
+            PiecesSold: to(AllotmentPhase.ANNOUNCED, count_sold),
+            PiecesBack: to(AllotmentPhase.ANNOUNCED, count_back),
+            SoldPiecesMissing: to(AllotmentPhase.ANNOUNCED, forget_sold),
+        },
+        AllotmentPhase.OPEN: {
+            AllotmentFits: to(AllotmentPhase.OPEN, set_aside),
+            SpuHasAllotment: refuse("spu_has_allotment"),
+            AllotmentOfOtherSpu: refuse("allotment_of_other_spu"),
+            AllotmentOverStock: refuse("allotment_over_stock"),
+            AllotmentBelowSold: refuse("allotment_below_sold"),
+            AllotmentTooLate: refuse("sale_over"),
+            SaleEndsLater: to(AllotmentPhase.OPEN, set_end),
+            SaleEnded: to(AllotmentPhase.OVER, end_now),
+            SaleRunsOut: to(AllotmentPhase.OVER, run_out),
+            PiecesSold: to(AllotmentPhase.OPEN, count_sold),
+            PiecesBack: to(AllotmentPhase.OPEN, count_back),
+            SoldPiecesMissing: to(AllotmentPhase.OPEN, forget_sold),
+            PiecesMissing: to(AllotmentPhase.OPEN, shrink),
+        },
+        AllotmentPhase.OVER: {
+            AllotmentTooLate: refuse("sale_over"),
+            SaleEndsLater: to(AllotmentPhase.ANNOUNCED, set_end),
+            SaleEnded: to(AllotmentPhase.OVER, remember_end),
+            SaleRunsOut: IGNORE,  # parked, and replayed after somebody had stopped the sale
+            # Orders that had clicked to pay in time, and orders that are reversed later.
+            PiecesSold: to(AllotmentPhase.OVER, count_sold),
+            PiecesBack: to(AllotmentPhase.OVER, count_back),
+            SoldPiecesMissing: to(AllotmentPhase.OVER, forget_sold),
+        },
+    },
+)
+
 REQUEST = Table(
     "storekeeper's request",
     {
         RequestPhase.NEW: {
             ReceiveGoods: to(RequestPhase.WRITTEN, receive),
+            AwaitedGoodsCome: to(RequestPhase.WRITTEN, receive_awaited),
+            # Nothing is kept of it: the same number again is no change.
+            IncomingFits: to(RequestPhase.NEW, expect),
+            IncomingBelowSold: refuse("incoming_below_sold"),
             CountFits: to(RequestPhase.WRITTEN, adjust),
             CountBelowZero: refuse("adjustment_below_zero"),
             CountChangesNothing: refuse("adjustment_empty"),
@@ -176,6 +288,9 @@ def read_for_hold(hold: Hold, message: StockCommand, shelf: Shelf) -> object:
         # Goods may have come in since; what was lost stays lost, and the order has none of its lines.
         missing = missing_of(lines.items(), shelf) or lines
         return CheckFitsNoMore(missing) if type(message) is VerifyStock else CheckedGoodsSoldOut(missing)
+    if hold.phase is Phase.LOCKED and type(message) is VerifyStock and message.on_sale is not None:
+        # What is locked is on the shelf: a sale that began since has nothing for it.
+        return SourcesStillFit(None, tuple(dict.fromkeys(message.on_sale.promotions)))
     return message
 
 
@@ -216,31 +331,40 @@ def touched_back(hold: Hold | None, issue: Issue | None, message: StockCommand) 
 
 
 def needs(message: Any, look: Look) -> Iterable[Key]:
-    """The hold or the request, and the cells."""
-    store = message.store
-    if type(message) is AdjustStock:
-        return needs_of_count(message, look)
-    if type(message) is ReceiveGoods:
-        return [("request", number_of(message)), *[("cell", store, spu) for spu in message.spus]]
-    key = ("hold", message.order_id)
+    """The hold, the request or the allotment, and the cells."""
+    if (of_store := OF_STORE.get(type(message))) is not None:
+        return of_store[0](message, look)
+    key, store = ("hold", message.order_id), message.store
     if type(message) in WAYS_BACK:
         return _needs_of_way_back(message, look)
     hold = None if type(message) is HoldStock else look(key)
-    return [key, *[("cell", store, spu) for spu in touched(hold, message)]]
+    keys: list[Key] = [key, *[("cell", store, spu) for spu in touched(hold, message)]]
+    if (asked := sources_asked(hold, message)) is not None:
+        keys += keys_of(store, asked)
+    return keys
 
 
 def _needs_of_way_back(message: StockCommand, look: Look) -> Iterator[Key]:
-    hold, issue = ("hold", message.order_id), ("issue", message.order_id)
-    yield from (hold, issue)
-    yield from (("cell", message.store, spu) for spu in touched_back(look(hold), look(issue), message))
+    key, issue = ("hold", message.order_id), ("issue", message.order_id)
+    yield from (key, issue)
+    hold = look(key)
+    yield from (("cell", message.store, spu) for spu in touched_back(hold, look(issue), message))
+    if hold and hold.sources:
+        yield from keys_of(message.store, hold.sources)
+
+
+def _needs_of_request(message: ReceiveGoods | AdjustStock | ExpectGoods, look: Look) -> Iterable[Key]:
+    if type(message) is AdjustStock:
+        return needs_of_count(message, look)
+    cells: list[Key] = [("cell", message.store, cell) for cell in cells_of(message, {})]
+    return cells if isinstance(message, ExpectGoods) else [("request", number_of(message)), *cells]
 
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
-    """One message about one order's hold, or about one storekeeper's request."""
-    store = message.store
-    if type(message) is ReceiveGoods or type(message) is AdjustStock:
-        return _carry_out(message, look, context)
-    key = ("hold", message.order_id)
+    """One message about one order's hold, one storekeeper's request, or one allotment."""
+    if (of_store := OF_STORE.get(type(message))) is not None:
+        return of_store[1](message, look, context)
+    key, store = ("hold", message.order_id), message.store
     hold = look(key) or Hold(message.order_id, store, Phase.NEW)
     if hold.store != store:
         # Another store may be another shard's: only the shard that made the hold may write it.
@@ -248,7 +372,13 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     if type(message) in WAYS_BACK:
         return _go_back(hold, message, look, context)
     shelf = shelf_of(look, store, touched(hold, message))
-    answer = HOLD.move(hold, read_for_hold(hold, message, shelf), context)
+    if (asked := sources_asked(hold, message)) is None:
+        read = read_for_hold(hold, message, shelf)
+    else:
+        shelf |= shelf_of(look, store, cells_beside(asked))
+        allotments = allotments_of(look, store, asked)
+        read = read_for_sources(hold, message, asked, shelf, allotments)
+    answer = HOLD.move(hold, read, context)
     if isinstance(answer, Refused | Ignored):
         return answer
     moved, said = answer
@@ -256,6 +386,8 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     for item in said:
         if type(item) is Movement:  # at most one, on the way forward
             states.extend(fold(item, shelf))
+    if type(read) is SourcedGoodsThere:
+        said = _tell_allotments(said, allotments, states, context)
     return Moved(tuple(states), said)
 
 
@@ -264,7 +396,11 @@ def _go_back(hold: Hold, message: StockCommand, look: Look, context: Context) ->
     key = ("issue", hold.order_id)
     issue: Issue = look(key) or issue_of(hold)
     shelf = shelf_of(look, hold.store, touched_back(hold, issue, message))
-    answer = HOLD.move(hold, read_for_issue(hold, message, shelf), Filed(context.now, issue))
+    allotments: Mapping[str, Allotment] = {}
+    if hold.sources:
+        shelf |= shelf_of(look, hold.store, cells_beside(hold.sources))
+        allotments = allotments_of(look, hold.store, hold.sources)
+    answer = HOLD.move(hold, read_for_issue(hold, message, shelf), Filed(context.now, issue, shelf, allotments))
     if isinstance(answer, Refused | Ignored):
         return answer
     moved, said = answer
@@ -273,30 +409,97 @@ def _go_back(hold: Hold, message: StockCommand, look: Look, context: Context) ->
         for document in documents:
             issue = filed(issue, document)
         states.append((key, issue))
-    return Moved((*states, *fold_all(said, shelf).items()), said)
+    states += fold_all(said, shelf).items()
+    if allotments:
+        said = _tell_allotments(said, allotments, states, context)
+    return Moved(tuple(states), said)
+
+
+def _tell_allotments(
+    said: Sequence[object], allotments: Mapping[str, Allotment], states: list[tuple[Key, Any]], context: Context
+) -> Sequence[object]:
+    """What was said to allotments is heard by them; answers with the rest."""
+    rest = []
+    for item in said:
+        if type(item) not in TO_ALLOTMENTS:
+            rest.append(item)
+            continue
+        told: Any = item
+        answer = ALLOTMENT.move(allotments[told.promotion], told, context)
+        assert not isinstance(answer, Refused | Ignored), "an allotment counts what is sold of it"
+        allotments = {**allotments, told.promotion: answer[0]}
+        states.append((("allotment", answer[0].store, told.promotion), answer[0]))
+    return tuple(rest)
 
 
 def _carry_out(message: ReceiveGoods | AdjustStock, look: Look, context: Context) -> Outcome:
     """A storekeeper's request. When a count takes holds away, their pieces are given back before the books follow."""
     number, store = number_of(message), message.store
     request = look(("request", number)) or StoreRequest(number, RequestPhase.NEW)
-    shelf = shelf_of(look, store, message.spus)
-    read = read_for_request(request, message, shelf)
+    aside = aside_of(message, look)
+    shelf = shelf_of(look, store, cells_of(message, aside))
+    read = read_for_request(request, message, shelf, aside)
     answer = REQUEST.move(request, read, context)
     if isinstance(answer, Refused | Ignored):
         return answer
     moved, written = answer
     states: list[tuple[Key, Any]] = [(("request", number), moved)]
     said: list[object] = []
-    if type(read) is CountFits and (short := pieces_short(read.deltas, shelf)):
+    if type(read) is CountFits and (short := pieces_short(read.cells, shelf)):
         for hold, missing in holds_lost(look, store, short, shelf):
             taken = HOLD.move(hold, CountTakesHold(missing), context)
             assert not isinstance(taken, Refused | Ignored), "what is locked can be lost"
             states.append((("hold", hold.order_id), taken[0]))
             said += taken[1]
             shelf |= shelf_of(look, store, hold.spus)
+    if aside:
+        allotments = {promotion: look(("allotment", store, promotion)) for promotion in aside.values() if promotion}
+        written = _tell_allotments(written, allotments, states, context)
     said += written
-    return Moved((*states, *fold_all(said, shelf).items()), tuple(said))
+    states += fold_all(said, shelf).items()
+    return Moved(tuple(states), tuple(said))
+
+
+def _plan(message: ExpectGoods, look: Look, context: Context) -> Outcome:
+    """What is to come. The shelf comes into being with it: people may look at an SPU of which nothing was there yet."""
+    request, store = StoreRequest("", RequestPhase.NEW), message.store
+    shelf = shelf_of(look, store, cells_of(message, {}))
+    answer = REQUEST.move(request, read_for_request(request, message, shelf, {}), context)
+    if isinstance(answer, Refused | Ignored):
+        return answer
+    _, said = answer
+    states: dict[Key, Any] = {("cell", store, spu): shelf[spu] for spu in message.spus}
+    return Moved((*states.items(), *fold_all(said, shelf).items()), said)
+
+
+def _sell(message: OfSale, look: Look, context: Context) -> Outcome:
+    """Something about a flash sale itself. Which of its allotments an SPU has open is kept beside them."""
+    store, promotion = message.store, message.promotion
+    key = ("allotment", store, promotion)
+    allotment = look(key) or Allotment(store, promotion, AllotmentPhase.NEW)
+    cells = cells_of_sale(message, allotment)
+    shelf = shelf_of(look, store, cells)
+    other = look(aside_key(store, cells[0])) or "" if cells else ""
+    answer = ALLOTMENT.move(allotment, read_for_sale(allotment, message, shelf, other, context), context)
+    if isinstance(answer, Refused | Ignored):
+        return answer
+    moved, said = answer
+    states: list[tuple[Key, Any]] = [] if moved == allotment else [(key, moved)]
+    if moved.phase is not allotment.phase and AllotmentPhase.OPEN in (moved.phase, allotment.phase):
+        states.append((aside_key(store, moved.spu), promotion if moved.phase is AllotmentPhase.OPEN else ""))
+    return Moved((*states, *fold_all(said, shelf).items()), said)
+
+
+OF_STORE: Mapping[type, tuple[Callable[[Any, Look], Iterable[Key]], Callable[[Any, Look, Context], Outcome]]] = {
+    ReceiveGoods: (_needs_of_request, _carry_out),
+    AdjustStock: (_needs_of_request, _carry_out),
+    ExpectGoods: (_needs_of_request, _plan),
+    SetAllotment: (needs_of_sale, _sell),
+    AnnounceSale: (needs_of_sale, _sell),
+    SaleRunsOut: (needs_of_sale, _sell),
+}
+"""What is about a store and no order: what it needs, and who decides it."""
+TO_ALLOTMENTS = frozenset({PiecesSold, PiecesBack, SoldPiecesMissing, PiecesMissing})
 
 
 DECIDER = Decider(
@@ -313,9 +516,13 @@ DECIDER = Decider(
         TakeReturn,
         ReceiveGoods,
         AdjustStock,
+        SetAllotment,
+        ExpectGoods,
+        AnnounceSale,
     ),
     needs=needs,
     decide=decide,
+    timers={SALE_ENDS: SaleRunsOut},
     facts=frozenset({"holders"}),
     # Cells are small, and each order touches ten: what an order has held should be in memory still when it is paid.
     cache_max=80_000,

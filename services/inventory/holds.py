@@ -3,6 +3,8 @@ a count takes its pieces away."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services.inventory.cells import zeros
 from services.inventory.issues import issue_kind, number_for
 from services.inventory.state import (
@@ -19,6 +21,11 @@ from services.inventory.state import (
     HoldFallsShort,
     LockFits,
     Movement,
+    PiecesSold,
+    SourcedGoodsThere,
+    Sources,
+    SourcesFit,
+    SourcesStillFit,
 )
 from shared.contracts.inventory import (
     DeductStock,
@@ -53,6 +60,13 @@ def remember_demand(hold: Hold, m: CheckFits, c: Context) -> Change:
     return changes, (StockHeld(order_id=hold.order_id, mode="on_payment"),)
 
 
+def remember_sources(hold: Hold, m: SourcesFit, c: Context) -> Change:
+    """The same, for lines that are on sale or to come."""
+    spus, quantities = tuple(m.demand), tuple(m.demand.values())
+    changes = {"mode": "on_payment", "spus": spus, "quantities": quantities, "sources": m.sources}
+    return changes, (StockHeld(order_id=hold.order_id, mode="on_payment", gone=m.gone or None),)
+
+
 def tell_short(hold: Hold, m: HoldFallsShort, c: Context) -> Change:
     """All lines or none: the order has nothing."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
@@ -62,6 +76,11 @@ def tell_short(hold: Hold, m: HoldFallsShort, c: Context) -> Change:
 def tell_verified(hold: Hold, m: VerifyStock | CheckStillFits, c: Context) -> Change:
     """The stock is there."""
     return {}, (StockVerified(order_id=hold.order_id),)
+
+
+def tell_sources(hold: Hold, m: SourcesStillFit, c: Context) -> Change:
+    """The stock is there; lines come from now on from where they come from now."""
+    return {"sources": m.sources}, (StockVerified(order_id=hold.order_id, gone=m.gone or None),)
 
 
 def tell_gone(hold: Hold, m: CheckFitsNoMore, c: Context) -> Change:
@@ -104,12 +123,21 @@ def issue_checked(hold: Hold, m: CheckedGoodsThere, c: Context) -> Change:
     return _issue(hold, c, zeros(hold.spus))
 
 
-def _issue(hold: Hold, c: Context, locked: tuple[int, ...]) -> Change:
+def issue_sourced(hold: Hold, m: SourcedGoodsThere, c: Context) -> Change:
+    """The pieces leave the books from where they are, and the allotments hear of it."""
+    assert hold.sources, "only such a hold is read like this"
+    sources = Sources(hold.sources.sale, hold.sources.presale, m.taken)
+    changes, said = _issue(hold, c, zeros(tuple(m.cells)), m.cells)
+    sold = [PiecesSold(promotion, m.taken[spu]) for spu, promotion in sources.sale.items()]
+    return {**changes, "sources": sources}, (*said, *sold)
+
+
+def _issue(hold: Hold, c: Context, locked: tuple[int, ...], cells: Mapping[str, int] | None = None) -> Change:
     kind = issue_kind(hold.order_id)
     number = number_for(hold.order_id, kind, ())
     document = Document(number, kind, hold.store, hold.order_id, c.now, hold.spus, hold.quantities)
-    taken = tuple(-q for q in hold.quantities)
-    movement = Movement(hold.store, c.now, kind, hold.order_id, number, hold.spus, taken, locked)
+    names, taken = (tuple(cells), tuple(cells.values())) if cells else (hold.spus, tuple(-q for q in hold.quantities))
+    movement = Movement(hold.store, c.now, kind, hold.order_id, number, names, taken, locked)
     event = StockDeducted(order_id=hold.order_id, document=number, spus=hold.spus, quantities=hold.quantities)
     return {"document": number}, (document, movement, event)
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from services.inventory.cells import summed, zeros
+from services.inventory.cells import Shelf, summed, zeros
+from services.inventory.sources import Allotments, gone_back
 from services.inventory.state import (
     Document,
     Hold,
@@ -21,6 +22,7 @@ from services.inventory.state import (
     Movement,
     SubstitutesShort,
     SubstitutesThere,
+    parted,
 )
 from shared.contracts.inventory import (
     ComeBack,
@@ -56,10 +58,12 @@ class MoreThanIssued(ArithmeticError):
 
 
 class Filed(NamedTuple):
-    """What surrounds a way back: the clock's reading, and what the order has until now."""
+    """What surrounds a way back: the clock's reading, what the order has until now, and where it may go to."""
 
     now: datetime
     issue: Issue
+    shelf: Shelf
+    allotments: Allotments
 
 
 def issue_of(hold: Hold) -> Issue:
@@ -109,37 +113,53 @@ class _Papers:
     """The documents of one step in the making, each with its movement."""
 
     def __init__(self, hold: Hold, f: Filed) -> None:
-        self.said: list[Document | Movement] = []
+        self.said: list[object] = []
         self.papers: list[Paper] = []
-        self._hold, self._at, self._written = hold, f.now, list(f.issue.documents)
+        self._hold, self._sources, self._f, self._written = hold, hold.sources, f, list(f.issue.documents)
 
-    def write(self, kind: Kind, pieces: Mapping[str, int], reason: str | None = None) -> None:
-        """Writes a document about these pieces, in an adjustment signed; none at all when there are none."""
+    def write(
+        self, kind: Kind, pieces: Mapping[str, int], reason: str | None = None, cells: Mapping[str, int] | None = None
+    ) -> None:
+        """Writes a document about these pieces, in an adjustment signed; none at all when there are none. `cells` is
+        the change of every cell where it is not that of their shelves."""
         if not pieces:
             return
-        hold, spus, quantities = self._hold, tuple(pieces), tuple(pieces.values())
+        hold, at, spus, quantities = self._hold, self._f.now, tuple(pieces), tuple(pieces.values())
         number = number_for(hold.order_id, kind, self._written)
         reverses = self._written[0] if kind in (Kind.ISSUE_REVERSAL, Kind.RETURN_RECEIPT) else None
         self._written.append(number)
         self.papers.append(Paper(number=number, kind=kind.value, spus=spus, quantities=quantities))
-        self.said.append(
-            Document(number, kind, hold.store, hold.order_id, self._at, spus, quantities, reverses, reason)
-        )
+        self.said.append(Document(number, kind, hold.store, hold.order_id, at, spus, quantities, reverses, reason))
         if kind is not Kind.DAMAGE_REPORT:  # those goods left the stock with the issue
-            on_hand = tuple(-q for q in quantities) if kind in ISSUES else quantities
-            self.said.append(
-                Movement(hold.store, self._at, kind, hold.order_id, number, spus, on_hand, zeros(spus)),
-            )
+            if cells is None:
+                cells = {spu: -q for spu, q in pieces.items()} if kind in ISSUES else pieces
+            names, on_hand = tuple(cells), tuple(cells.values())
+            self.said.append(Movement(hold.store, at, kind, hold.order_id, number, names, on_hand, zeros(names)))
+
+    def reverse(self, pieces: Mapping[str, int], short: Mapping[str, int], reason: str | None = None) -> None:
+        """Pieces go back; those of them that were never there, off the books. On hand of these stays what it was."""
+        if self._sources is None:
+            self.write(Kind.ISSUE_REVERSAL, pieces, reason)
+            self.write(Kind.ADJUSTMENT, {spu: -quantity for spu, quantity in short.items()}, SHORT)
+            return
+        gone = gone_back(self._sources, pieces, short, self._f.shelf, self._f.allotments)
+        off: dict[str, int] = {}
+        for cell, quantity in gone.off.items():
+            spu, _ = parted(cell)
+            off[spu] = off.get(spu, 0) + quantity
+        self.write(Kind.ISSUE_REVERSAL, pieces, reason, gone.back)
+        self.write(Kind.ADJUSTMENT, off, SHORT, gone.off)
+        self.said += gone.told
+        self._sources = gone.sources
 
     def drop(self, missing: Mapping[str, int]) -> None:
-        """Pieces that were never there: off the issue, and off the books. On hand stays what it was."""
-        self.write(Kind.ISSUE_REVERSAL, missing, SHORT)
-        self.write(Kind.ADJUSTMENT, {spu: -quantity for spu, quantity in missing.items()}, SHORT)
+        """Pieces that were never there: off the issue, and off the books."""
+        self.reverse(missing, missing, SHORT)
 
     @property
-    def changes(self) -> dict[str, str]:
+    def changes(self) -> dict[str, object]:
         """What changes in the hold."""
-        return {"document": self._written[-1]}
+        return {"document": self._written[-1], "sources": self._sources}
 
 
 # -- the actions -------------------------------------------------------------------------------------------------------
@@ -172,8 +192,7 @@ def reverse(hold: Hold, m: ReverseIssue, f: Filed) -> Change:
     covered = {spu: line.covered for spu, line in f.issue.lines.items() if line.covered}
     if too_many := {spu: quantity for spu, quantity in short.items() if quantity > covered.get(spu, 0)}:
         raise MoreThanIssued(f"the order has {covered}, and {too_many} of it are said to be short")
-    step.write(Kind.ISSUE_REVERSAL, covered)
-    step.write(Kind.ADJUSTMENT, {spu: -quantity for spu, quantity in short.items()}, SHORT)
+    step.reverse(covered, short)
     return step.changes, (*step.said, IssueReversed(order_id=hold.order_id, documents=tuple(step.papers)))
 
 

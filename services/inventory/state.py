@@ -1,7 +1,10 @@
-"""Stock as inventory sees it: cells, holds on them, and what is written down when goods move.
+"""Stock as inventory sees it: cells, holds on them, allotments, and what is written down when goods move.
 
-A store's stock is a cell per SPU. Every change of a cell is a Movement in the ledger, so on hand and locked are always
-the sums of the ledger's deltas.
+A store's stock is a cell per SPU, its shelf. Pieces that are not for everybody, or not there yet, are cells beside it
+under names that no SPU can have (`sale_cell`, `incoming_cell`, `owed_cell`): what is set aside for a flash sale, what
+is to come and may be promised, and what was sold of it and has not come yet. Every change of a cell is a Movement in
+the ledger, so on hand and locked are always the sums of the ledger's deltas; and what the documents of an SPU come to
+is what is on its shelf and set aside, less what is owed.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from shared.contracts.inventory import HoldMode
 from shared.runtime.said import Record
@@ -53,6 +56,45 @@ class Cell(NamedTuple):
 EMPTY = Cell(0, 0)
 """A cell that no goods were ever received for."""
 
+MARK = "|"
+"""Parts a cell's name from its SPU's: no Name has it."""
+INCOMING, OWED = "+incoming", "+owed"
+"""What follows the mark where it is no promotion: no Name begins like this."""
+
+
+def sale_cell(spu: str, promotion: str) -> str:
+    """The cell of the pieces that are set aside for a flash sale."""
+    return f"{spu}{MARK}{promotion}"
+
+
+def incoming_cell(spu: str) -> str:
+    """The cell of what is to come and may be promised."""
+    return f"{spu}{MARK}{INCOMING}"
+
+
+def owed_cell(spu: str) -> str:
+    """The cell of what was sold of what is to come, and has not come yet."""
+    return f"{spu}{MARK}{OWED}"
+
+
+def parted(cell: str) -> tuple[str, str]:
+    """The SPU of a cell, and what it is of: a promotion, INCOMING, OWED, or nothing for the shelf."""
+    spu, _, of = cell.partition(MARK)
+    return spu, of
+
+
+class Sources(Struct, frozen=True, gc=False):
+    """Which lines of a hold come from elsewhere than the shelf.
+
+    `sale` names the promotion whose allotment a line comes from, by SPU. `presale` are the SPUs that may come from what
+    is to come. `taken` says, once it is deducted, how many pieces of an SPU did come from there; those that go back are
+    off it.
+    """
+
+    sale: Mapping[str, str]
+    presale: tuple[str, ...] = ()
+    taken: Mapping[str, int] = field(default_factory=dict)
+
 
 class Hold(Struct, frozen=True, gc=False):
     """What an order has on the stock of one store. `spus` (each once) and `quantities` (pieces) are parallel.
@@ -67,6 +109,7 @@ class Hold(Struct, frozen=True, gc=False):
     spus: tuple[str, ...] = ()
     quantities: tuple[int, ...] = ()
     document: str = ""
+    sources: Sources | None = None
 
 
 class Issued(NamedTuple):
@@ -91,6 +134,39 @@ class Issue(Struct, frozen=True):
 
 Holders = tuple[str, ...]
 """The orders that have pieces of one cell locked, the newest first, as they were when the batch was loaded."""
+
+
+class AllotmentPhase(StrEnum):
+    """What has become of a flash sale in a store."""
+
+    NEW = "new"
+    ANNOUNCED = "announced"  # its end is known, and nothing is set aside for it
+    OPEN = "open"  # pieces are set aside
+    OVER = "over"  # what was left is on the shelf again
+
+
+class Allotment(Struct, frozen=True, gc=False):
+    """The pieces of one SPU that a flash sale may sell in one store: `quantity` in all, of which `sold` are.
+
+    While it is open, the rest is in its cell. `spu` is empty, and `ends_at` None, as long as nobody has told.
+    """
+
+    store: str
+    promotion: str
+    phase: AllotmentPhase
+    spu: str = ""
+    quantity: int = 0
+    sold: int = 0
+    ends_at: datetime | None = None
+
+    @property
+    def left(self) -> int:
+        """Pieces that are not sold."""
+        return self.quantity - self.sold
+
+    def is_open_for(self, spu: str) -> bool:
+        """Pieces of this SPU are set aside for it."""
+        return self.phase is AllotmentPhase.OPEN and self.spu == spu
 
 
 class StoreRequest(Struct, frozen=True):
@@ -119,13 +195,19 @@ LOCK = "lock"
 """Kind of a movement without a document: a hold locks its pieces."""
 UNLOCK = "unlock"
 """Kind of a movement without a document: a hold is given back."""
+ALLOT = "allot"
+"""Kind of a movement without a document: pieces are set aside for a flash sale, or given back to the shelf."""
+EXPECT = "expect"
+"""Kind of a movement without a document: more, or less, is to come than was thought."""
+ARRIVE = "arrive"
+"""Kind of a movement without a document: of what came in, so much was owed already or is to come no more."""
 
 
 class Movement(Record, frozen=True):
     """One row of the ledger: what one step did to the cells of a store.
 
-    `spus`, `on_hand` and `locked` (deltas in pieces) are parallel. It names its document (`kind` is then the
-    document's kind), or the hold of `order_id` that was locked or unlocked.
+    `spus` (names of cells), `on_hand` and `locked` (deltas in pieces) are parallel. It names its document (`kind` is
+    then the document's kind), or the hold of `order_id` that was locked or unlocked, or neither.
     """
 
     store: str
@@ -178,6 +260,22 @@ class HoldFallsShort(NamedTuple):
     missing: Mapping[str, int]
 
 
+class SourcesFit(NamedTuple):
+    """HoldStock of lines on sale or to come, and there is enough now. Allotments of the promotions in `gone` have not
+    enough for it, the shelf has."""
+
+    demand: Mapping[str, int]
+    sources: Sources | None
+    gone: tuple[str, ...]
+
+
+class SourcesStillFit(NamedTuple):
+    """VerifyStock of such a hold, or of one that is to be one now, and there is enough. `gone` as in SourcesFit."""
+
+    sources: Sources | None
+    gone: tuple[str, ...]
+
+
 class CheckStillFits(NamedTuple):
     """VerifyStock for a hold that was only checked, and there is enough now."""
 
@@ -190,6 +288,14 @@ class CheckFitsNoMore(NamedTuple):
 
 class CheckedGoodsThere(NamedTuple):
     """DeductStock for a hold that was only checked, and there is enough now."""
+
+
+class SourcedGoodsThere(NamedTuple):
+    """DeductStock for a hold with lines on sale or to come, and there is enough now: the change of every cell, and
+    the pieces per SPU that come from elsewhere than the shelf."""
+
+    cells: Mapping[str, int]
+    taken: Mapping[str, int]
 
 
 class CheckedGoodsSoldOut(NamedTuple):
@@ -211,12 +317,37 @@ class SubstitutesShort(NamedTuple):
     missing: Mapping[str, int]
 
 
+class AwaitedGoodsCome(NamedTuple):
+    """ReceiveGoods, and some of it was to come. Pieces are summed per SPU; `arrived` is the change of every cell that
+    comes of that, besides."""
+
+    store: str
+    pieces: Mapping[str, int]
+    arrived: Mapping[str, int]
+
+
+class IncomingFits(NamedTuple):
+    """ExpectGoods, and no less is to come than was sold of it: the change of every cell."""
+
+    store: str
+    cells: Mapping[str, int]
+
+
+class IncomingBelowSold(NamedTuple):
+    """ExpectGoods of less than was sold of what is to come. `detail` says of what, for the person."""
+
+    detail: str
+
+
 class CountFits(NamedTuple):
-    """AdjustStock that leaves no less than nothing. Deltas are summed per SPU, without the zeros."""
+    """AdjustStock that leaves no less than nothing. Deltas are summed per SPU, without the zeros; `cells` is the change
+    of every cell, `unset` says of which allotments pieces are not there that were set aside."""
 
     store: str
     deltas: Mapping[str, int]
     reason: str
+    cells: Mapping[str, int]
+    unset: tuple[PiecesMissing, ...]
 
 
 class CountTakesHold(NamedTuple):
@@ -234,3 +365,99 @@ class CountBelowZero(NamedTuple):
 
 class CountChangesNothing(NamedTuple):
     """AdjustStock whose deltas come to nothing."""
+
+
+# -- of allotments -----------------------------------------------------------------------------------------------------
+
+
+class AllotmentFits(NamedTuple):
+    """SetAllotment, and the shelf has what it takes, or gets what is too much."""
+
+    spu: str
+    quantity: int
+
+
+class SpuHasAllotment(NamedTuple):
+    """SetAllotment of an SPU that another open allotment of this store is of."""
+
+    detail: str
+
+
+class AllotmentOfOtherSpu(NamedTuple):
+    """SetAllotment of another SPU than before."""
+
+    detail: str
+
+
+class AllotmentOverStock(NamedTuple):
+    """SetAllotment of more than the shelf can give."""
+
+    detail: str
+
+
+class AllotmentBelowSold(NamedTuple):
+    """SetAllotment of fewer pieces than are sold."""
+
+    detail: str
+
+
+class AllotmentTooLate(NamedTuple):
+    """SetAllotment after the end of the sale."""
+
+    detail: str
+
+
+class SaleEndsLater(NamedTuple):
+    """AnnounceSale of a sale that is still to end."""
+
+    ends_at: datetime
+
+
+class SaleEnded(NamedTuple):
+    """AnnounceSale of a sale that has ended."""
+
+    ends_at: datetime
+
+
+class SaleRunsOut(NamedTuple):
+    """The timer of a sale's end. `subject` is the store and the promotion, with a slash between them."""
+
+    subject: str
+
+    @property
+    def store(self) -> str:
+        """No name has a slash."""
+        return self.subject.partition("/")[0]
+
+    @property
+    def promotion(self) -> str:
+        """No name has a slash."""
+        return self.subject.partition("/")[2]
+
+
+class PiecesSold(NamedTuple):
+    """To an allotment: an order was paid first."""
+
+    promotion: str
+    pieces: int
+
+
+class PiecesBack(NamedTuple):
+    """To an allotment: the order that had bought these pieces was reversed."""
+
+    promotion: str
+    pieces: int
+
+
+class SoldPiecesMissing(NamedTuple):
+    """To an allotment: pieces that were sold are nowhere to be found, so that the order goes without them."""
+
+    promotion: str
+    pieces: int
+
+
+class PiecesMissing(NamedTuple):
+    """To an allotment: a count found less than was set aside."""
+
+    promotion: str
+    pieces: int

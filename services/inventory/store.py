@@ -8,8 +8,14 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import asyncpg
+import msgspec
+from msgspec.structs import astuple
+
 from services.inventory.state import (
     EMPTY,
+    Allotment,
+    AllotmentPhase,
     Cell,
     Document,
     Hold,
@@ -19,20 +25,27 @@ from services.inventory.state import (
     Movement,
     Phase,
     RequestPhase,
+    Sources,
     StoreRequest,
 )
 from shared.runtime.commit import Commit
-from shared.runtime.statement import Connection, Write, to_text
+from shared.runtime.statement import Connection, Write, columns, to_text
 from shared.runtime.table import Key
 
 LOAD_CELLS = """
     select c.store, c.spu, c.on_hand, c.locked
     from unnest($1::text[], $2::text[]) as k (store, spu) join cells c using (store, spu)"""
 LOAD_HOLDS = """
-    select order_id, store, phase, mode, spus, quantities, document
+    select order_id, store, phase, mode, spus, quantities, document, sources
     from holds where order_id = any($1::text[])"""
 # A storekeeper's request is known by its document: the document is all that is kept of it.
 LOAD_REQUESTS = "select number from documents where number = any($1::text[])"
+LOAD_ALLOTMENTS = """
+    select a.store, a.promotion, a.phase, a.spu, a.quantity, a.sold, a.ends_at
+    from unnest($1::text[], $2::text[]) as k (store, promotion) join allotments a using (store, promotion)"""
+LOAD_ASIDE = """
+    select a.store, a.spu, a.promotion
+    from unnest($1::text[], $2::text[]) as k (store, spu) join allotments a using (store, spu) where a.phase = 'open'"""
 LOAD_ISSUES = "select order_id, lines, documents from issues where order_id = any($1::text[])"
 # Who has pieces of a cell locked, the newest first: no index may tell, since it would have to change with every hold.
 # So the ledger is walked back along its key, a span of it at a time, until all that is locked is accounted for; holds
@@ -54,9 +67,17 @@ SAVE_CELLS = """
     select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
     on conflict (store, spu) do update set on_hand = excluded.on_hand, locked = excluded.locked"""
 SAVE_HOLDS = """
-    insert into holds (order_id, store, phase, mode, spus, quantities, document)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-    on conflict (order_id) do update set phase = excluded.phase, document = excluded.document"""
+    insert into holds (order_id, store, phase, mode, spus, quantities, document, sources)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+    on conflict (order_id) do update
+    set phase = excluded.phase, document = excluded.document, sources = excluded.sources"""
+# Those that are open come last (`save_many`): an SPU has one of them at any moment.
+SAVE_ALLOTMENTS = """
+    insert into allotments (store, promotion, phase, spu, quantity, sold, ends_at)
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::timestamptz[])
+    on conflict (store, promotion) do update
+    set phase = excluded.phase, spu = excluded.spu, quantity = excluded.quantity, sold = excluded.sold,
+        ends_at = excluded.ends_at"""
 SAVE_ISSUES = """
     insert into issues (order_id, lines, documents)
     select * from unnest($1::text[], $2::text[], $3::text[])
@@ -71,6 +92,7 @@ APPEND_DOCUMENTS = """
                          $8::text[], $9::text[], $10::text[])"""
 
 
+_to_sources = msgspec.json.Decoder(Sources).decode
 JSON_REMEMBERED = 4_096
 """Most columns of lines whose text is kept."""
 
@@ -82,6 +104,7 @@ class InventoryStore:
         """The states of all keys, one query per kind; a cell that no goods were received for is empty."""
         found: dict[Key, Any] = {}
         cells: list[Key] = []
+        beside: dict[str, list[Key]] = {"allotment": [], "aside": []}
         others: dict[str, list[str]] = {"hold": [], "request": [], "issue": []}
         for key in keys:
             if key[0] == "cell":
@@ -89,6 +112,9 @@ class InventoryStore:
                 cells.append(key)
             elif key[0] == "holders":
                 found[key] = await _holders(connection, key[1], key[2]) if len(key) == 3 else ()
+            elif key[0] in beside:
+                found[key] = None
+                beside[key[0]].append(key)
             else:
                 found[key] = None
                 others[key[0]].append(key[1])
@@ -97,9 +123,7 @@ class InventoryStore:
                 found["cell", row[0], row[1]] = Cell(row[2], row[3])
         if holds := others["hold"]:
             for row in await connection.fetch(LOAD_HOLDS, holds):
-                found["hold", row[0]] = Hold(
-                    row[0], row[1], Phase(row[2]), row[3], tuple(json.loads(row[4])), tuple(json.loads(row[5])), row[6]
-                )
+                found["hold", row[0]] = _to_hold(row)
         if requests := others["request"]:
             for row in await connection.fetch(LOAD_REQUESTS, requests):
                 found["request", row[0]] = StoreRequest(row[0], RequestPhase.WRITTEN)
@@ -107,13 +131,21 @@ class InventoryStore:
             for row in await connection.fetch(LOAD_ISSUES, issues):
                 lines = {spu: Issued(*pieces) for spu, pieces in json.loads(row[1]).items()}
                 found["issue", row[0]] = Issue(row[0], lines, tuple(json.loads(row[2])))
+        if asked := beside["allotment"]:
+            for row in await connection.fetch(LOAD_ALLOTMENTS, [k[1] for k in asked], [k[2] for k in asked]):
+                found["allotment", row[0], row[1]] = Allotment(row[0], row[1], AllotmentPhase(row[2]), *row[3:])
+        if asked := beside["aside"]:
+            for row in await connection.fetch(LOAD_ASIDE, [k[1] for k in asked], [k[2] for k in asked]):
+                found["aside", row[0], row[1]] = row[2]
         return found
 
     def save_many(self, commit: Commit) -> list[Write]:
-        """A write per table. Requests write nothing of their own: their document is in the records."""
+        """A write per table. Requests write nothing of their own: their document is in the records; and which allotment
+        an SPU has open is in the allotments."""
         cells: list[tuple[str, str, int, int]] = []
         holds: list[Hold] = []
         issues: list[Issue] = []
+        allotments: list[Allotment] = []
         for key, state in commit.states.items():
             if key[0] == "cell":
                 cells.append((key[1], key[2], state.on_hand, state.locked))
@@ -121,6 +153,8 @@ class InventoryStore:
                 holds.append(state)
             elif key[0] == "issue":
                 issues.append(state)
+            elif key[0] == "allotment":
+                allotments.append(state)
         writes = []
         if cells:
             writes.append(Write("save_cells", SAVE_CELLS, list(zip(*cells, strict=True))))
@@ -128,11 +162,20 @@ class InventoryStore:
             writes.append(Write("save_holds", SAVE_HOLDS, _hold_columns(holds)))
         if issues:
             writes.append(Write("save_issues", SAVE_ISSUES, _issue_columns(issues)))
+        if allotments:
+            allotments.sort(key=lambda a: a.phase is AllotmentPhase.OPEN)
+            writes.append(Write("save_allotments", SAVE_ALLOTMENTS, columns([astuple(a) for a in allotments])))
         if movements := commit.records.get(Movement):
             writes.append(Write("append_ledger", APPEND_LEDGER, _movement_columns(movements)))
         if documents := commit.records.get(Document):
             writes.append(Write("append_documents", APPEND_DOCUMENTS, _document_columns(documents)))
         return writes
+
+
+def _to_hold(row: asyncpg.Record) -> Hold:
+    order_id, store, phase, mode, spus, quantities, document, sources = row
+    lines = tuple(json.loads(spus)), tuple(json.loads(quantities))
+    return Hold(order_id, store, Phase(phase), mode, *lines, document, _to_sources(sources) if sources else None)
 
 
 async def _holders(connection: Connection, store: str, spu: str) -> Holders:
@@ -161,6 +204,7 @@ def _hold_columns(holds: list[Hold]) -> list[list[Any]]:
         [_json(h.spus) for h in holds],
         [_json(h.quantities) for h in holds],
         [h.document for h in holds],
+        [to_text(h.sources) if h.sources else None for h in holds],
     ]
 
 

@@ -23,7 +23,7 @@ from shared.contracts.aftersales import (
     ReleaseTicket,
 )
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
-from shared.contracts.inventory import AdjustStock, ReceiveGoods
+from shared.contracts.inventory import AdjustStock, ExpectGoods, ReceiveGoods, SetAllotment
 from shared.contracts.logistics import (
     BringGoodsBack,
     BringReturn,
@@ -57,6 +57,8 @@ FROM_OUTSIDE: frozenset[type[Message]] = frozenset(
         SignalsTold,
         ReceiveGoods,
         AdjustStock,
+        SetAllotment,
+        ExpectGoods,
         ReportMoney,
         SetSlots,
         StartPicking,

@@ -16,11 +16,15 @@ from shared.contracts.aftersales import WindowShut
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked, Slot
 from shared.contracts.inventory import (
     AdjustStock,
+    AnnounceSale,
     DeductStock,
+    ExpectGoods,
     GoodsReceived,
     HoldStock,
+    OnSale,
     ReceiveGoods,
     ReleaseStock,
+    SetAllotment,
     StockAdjusted,
     StockDeducted,
     StockGone,
@@ -112,6 +116,7 @@ _STAMP = int(AT.timestamp() * 1000) << 20
 _HASHED: dict[str, Any] = {"device": "0f" * 12, "address": "a9" * 12}
 _LINES: dict[str, Any] = {"spus": ("milk-1l", "bread"), "quantities": (2, 1)}
 _SHORT: dict[str, Any] = {"spus": ("milk-1l",), "missing": (1,)}
+_ON_SALE = OnSale(spus=("milk-1l",), promotions=("tenth",))
 _REQUEST: dict[str, Any] = {"request_id": "r-1", "store": "s-mitte"}
 _ANSWER: dict[str, Any] = {"command_id": "c-1", "command": "PayOrder", "subject_id": "o-7f3a"}
 
@@ -144,15 +149,18 @@ CONTROLS: tuple[Message, ...] = (
     OrderClosed(**_OF_ACCOUNT),
     OrderCancelled(**_OF_ACCOUNT, reason="payment_expired"),
     OrderRejected(**_OF_ACCOUNT, **_SHORT, reason="out_of_stock"),
-    HoldStock(**_IN_STORE, **_LINES, mode="on_payment"),
-    VerifyStock(**_IN_STORE),
+    HoldStock(**_IN_STORE, **_LINES, mode="on_payment", on_sale=_ON_SALE, presale=("bread",)),
+    VerifyStock(**_IN_STORE, on_sale=_ON_SALE),
     DeductStock(**_IN_STORE),
     ReleaseStock(**_IN_STORE),
     ReceiveGoods(**_REQUEST, **_LINES),
     AdjustStock(**_REQUEST, spus=("milk-1l", "bread"), deltas=(-2, 1), reason="counted"),
-    StockHeld(**_ORDER, mode="lock"),
+    SetAllotment(**_REQUEST, promotion="tenth", spu="milk-1l", quantity=500),
+    ExpectGoods(**_REQUEST, **_LINES),
+    AnnounceSale(store="s-mitte", promotion="tenth", ends_at=AT),
+    StockHeld(**_ORDER, mode="on_payment", gone=("tenth",)),
     StockShort(**_ORDER, **_SHORT),
-    StockVerified(**_ORDER),
+    StockVerified(**_ORDER, gone=("tenth",)),
     StockGone(**_ORDER, **_SHORT),
     StockDeducted(**_ORDER, **_LINES, document="SI-o-7f3a"),
     StockSoldOut(**_ORDER, **_SHORT),

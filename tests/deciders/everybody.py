@@ -53,7 +53,18 @@ from shared.contracts.aftersales import (
 )
 from shared.contracts.asyncapi import FROM_OUTSIDE, messages
 from shared.contracts.base import CommandAccepted, CommandRefused, Entry, Message
-from shared.contracts.inventory import AdjustStock, DeductStock, HoldStock, SubstituteStock, VerifyStock
+from shared.contracts.inventory import (
+    AdjustStock,
+    AnnounceSale,
+    DeductStock,
+    ExpectGoods,
+    HoldStock,
+    ReceiveGoods,
+    ReverseIssue,
+    SetAllotment,
+    SubstituteStock,
+    VerifyStock,
+)
 from shared.contracts.logistics import (
     AmendFulfilment,
     BringGoodsBack,
@@ -101,7 +112,7 @@ DECIDERS: Mapping[str, Decider] = {name: module.DECIDER for name, module in MODU
 
 TABLES: Mapping[str, tuple[Table, ...]] = {
     "order": (order.SALES_ORDER, replacing.REPLACEMENT_ORDER),
-    "inventory": (inventory.HOLD, inventory.REQUEST),
+    "inventory": (inventory.HOLD, inventory.ALLOTMENT, inventory.REQUEST),
     "risk": (risk.SCREENING, risk.ENDING),
     "payment": (payment.PAYMENT, payment.REFUND, reports.REPORT),
     "logistics": (logistics.FULFILMENT, logistics.RETURN, logistics.RESERVATION, logistics.SLOT),
@@ -113,6 +124,7 @@ ENDS: Mapping[str, frozenset[StrEnum]] = {
     "sales order": sale.ENDS,
     "replacement order": sale.ENDS,
     "hold": frozenset({stock.Phase.RELEASED, stock.Phase.REVERSED, stock.Phase.TAKEN_BACK}),
+    "allotment": frozenset({stock.AllotmentPhase.OVER}),
     "storekeeper's request": frozenset({stock.RequestPhase.WRITTEN}),
     "screening": frozenset(
         {
@@ -135,8 +147,11 @@ ENDS: Mapping[str, frozenset[StrEnum]] = {
 }
 """The phases of each table that nothing leads out of, `LEFT_AGAIN` apart."""
 
-LEFT_AGAIN: Mapping[str, frozenset[StrEnum]] = {"ticket": frozenset({complaint.TicketPhase.RESOLVED})}
-"""Ends that are one but for a person's word: a late intercept may become another ticket."""
+LEFT_AGAIN: Mapping[str, frozenset[StrEnum]] = {
+    "ticket": frozenset({complaint.TicketPhase.RESOLVED}),
+    "allotment": frozenset({stock.AllotmentPhase.OVER}),
+}
+"""Ends that are one but for a person's word: a late intercept may become another ticket, a sale may get a later end."""
 
 NEVER: Mapping[str, frozenset[StrEnum]] = {"replacement order": sale.SALES_ONLY}
 """Phases that a table has no row for: nothing of its kind is ever in them."""
@@ -164,16 +179,35 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     ReplacementApproved: (ReplacementApproved, sale.ReplacementFits, sale.ReplacementUnfit),
     _logistics.ReturnInspected: (sale.ReturnCame, sale.OldGoodsCame),
     _logistics.ReturnOverdue: (sale.ReturnForgotten, sale.ReturnLost),
-    HoldStock: (HoldStock, stock.LockFits, stock.CheckFits, stock.HoldFallsShort),
-    VerifyStock: (VerifyStock, stock.CheckStillFits, stock.CheckFitsNoMore),
-    DeductStock: (DeductStock, stock.CheckedGoodsThere, stock.CheckedGoodsSoldOut),
+    HoldStock: (HoldStock, stock.LockFits, stock.CheckFits, stock.SourcesFit, stock.HoldFallsShort),
+    VerifyStock: (VerifyStock, stock.CheckStillFits, stock.SourcesStillFit, stock.CheckFitsNoMore),
+    DeductStock: (
+        DeductStock,
+        stock.CheckedGoodsThere,
+        stock.SourcedGoodsThere,
+        stock.PiecesSold,
+        stock.CheckedGoodsSoldOut,
+    ),
+    ReverseIssue: (ReverseIssue, stock.PiecesBack, stock.SoldPiecesMissing),
     SubstituteStock: (stock.SubstitutesThere, stock.SubstitutesShort),
+    ReceiveGoods: (ReceiveGoods, stock.AwaitedGoodsCome),
+    ExpectGoods: (stock.IncomingFits, stock.IncomingBelowSold),
+    SetAllotment: (
+        stock.AllotmentFits,
+        stock.SpuHasAllotment,
+        stock.AllotmentOfOtherSpu,
+        stock.AllotmentOverStock,
+        stock.AllotmentBelowSold,
+        stock.AllotmentTooLate,
+    ),
+    AnnounceSale: (stock.SaleEndsLater, stock.SaleEnded),
     AdjustStock: (
         AdjustStock,
         stock.CountFits,
         stock.CountBelowZero,
         stock.CountChangesNothing,
         stock.CountTakesHold,
+        stock.PiecesMissing,
     ),
     ScreenOrder: (
         screening.FoundNothing,

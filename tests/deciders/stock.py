@@ -8,15 +8,33 @@ from datetime import datetime
 from typing import Any
 
 from services.inventory.decider import DECIDER
-from services.inventory.state import LOCK, Cell, Document, Hold, Holders, Movement, Phase
+from services.inventory.state import (
+    EMPTY,
+    LOCK,
+    Allotment,
+    Cell,
+    Document,
+    Hold,
+    Holders,
+    Movement,
+    Phase,
+    incoming_cell,
+    owed_cell,
+    sale_cell,
+)
 from shared.contracts.base import Message
 from shared.contracts.inventory import (
     AdjustStock,
+    AnnounceSale,
     DeductStock,
     DropShort,
+    ExpectGoods,
     HoldStock,
+    OnSale,
+    ReceiveGoods,
     ReleaseStock,
     ReverseIssue,
+    SetAllotment,
     SubstituteStock,
     TakeBack,
     TakeReturn,
@@ -36,11 +54,28 @@ def of(order: str) -> dict[str, str]:
 
 
 def hold(order: str, mode: Any = "lock", **lines: int) -> HoldStock:
-    return HoldStock(**of(order), mode=mode, spus=tuple(lines), quantities=tuple(lines.values()))
+    quantities = tuple(lines.values())
+    return HoldStock(order_id=order, store=STORE, mode=mode, spus=tuple(lines), quantities=quantities)
 
 
-def verify(order: str = "o-1") -> VerifyStock:
-    return VerifyStock(**of(order))
+def buy(order: str, sale: Mapping[str, str] | None = None, presale: Collection[str] = (), /, **lines: int) -> HoldStock:
+    """A hold with lines on sale (promotions by SPU), and lines that may come from what is to come."""
+    return HoldStock(
+        **of(order),
+        mode="on_payment",
+        spus=tuple(lines),
+        quantities=tuple(lines.values()),
+        on_sale=on_sale(sale or {}),
+        presale=tuple(presale) or None,
+    )
+
+
+def on_sale(sale: Mapping[str, str]) -> OnSale | None:
+    return OnSale(spus=tuple(sale), promotions=tuple(sale.values())) if sale else None
+
+
+def verify(order: str = "o-1", sale: Mapping[str, str] | None = None) -> VerifyStock:
+    return VerifyStock(**of(order), on_sale=on_sale(sale or {}))
 
 
 def deduct(order: str = "o-1") -> DeductStock:
@@ -105,6 +140,22 @@ def count(request: str = "r-1", /, **deltas: int) -> AdjustStock:
     )
 
 
+def receive(request: str = "r-1", /, **pieces: int) -> ReceiveGoods:
+    return ReceiveGoods(request_id=request, store=STORE, spus=tuple(pieces), quantities=tuple(pieces.values()))
+
+
+def expect(**pieces: int) -> ExpectGoods:
+    return ExpectGoods(request_id="r-1", store=STORE, spus=tuple(pieces), quantities=tuple(pieces.values()))
+
+
+def allot(quantity: int, spu: str = "milk", promotion: str = "tenth") -> SetAllotment:
+    return SetAllotment(request_id="r-1", store=STORE, promotion=promotion, spu=spu, quantity=quantity)
+
+
+def announce(ends_at: datetime, promotion: str = "tenth") -> AnnounceSale:
+    return AnnounceSale(store=STORE, promotion=promotion, ends_at=ends_at)
+
+
 def holders(states: Mapping[Key, Any], movements: Iterable[Movement], spu: str) -> Holders:
     """The fact that the database tells, from what is in memory."""
     locks = [m for m in movements if m.kind == LOCK and spu in m.spus and m.order_id]
@@ -138,7 +189,19 @@ class Stock(Scene):
 
     def cell(self, spu: str) -> Cell:
         """What is on the shelf."""
-        state: Cell = self.states["cell", STORE, spu]
+        return self.states.get(("cell", STORE, spu)) or EMPTY
+
+    def set_aside(self, spu: str = "milk", promotion: str = "tenth") -> int:
+        """What is in the cell of a sale."""
+        return self.cell(sale_cell(spu, promotion)).on_hand
+
+    def to_come(self, spu: str = "milk") -> tuple[int, int]:
+        """What is to come and may be promised, and what was sold of it and has not come."""
+        return self.cell(incoming_cell(spu)).on_hand, self.cell(owed_cell(spu)).on_hand
+
+    def allotment(self, promotion: str = "tenth") -> Allotment:
+        """What has become of a sale."""
+        state: Allotment = self.states["allotment", STORE, promotion]
         return state
 
     def phase(self, order: str = "o-1") -> Phase:
