@@ -434,7 +434,7 @@ def _told_cancelled(order: Order, reason: str, c: Context) -> tuple[object, ...]
 def _deed(order: Order, reason: str) -> Deed:
     """What risk hears of an order that ended so."""
     if reason == CANCELLED_BY_CUSTOMER:
-        return "cancelled_after_payment" if order.paid else "cancelled"
+        return "cancelled_after_payment" if order.reference else "cancelled"  # stray money is no payment
     if reason == SLOT_OVER and order.payable_until:
         return "expired"  # it could be paid until then
     return DEEDS.get(reason, "ended")
@@ -460,10 +460,11 @@ def _return_unasked(m: MoneyUnasked, number: int) -> RefundPayment:
 
 
 def book_refund(order: Order, m: PaymentRefunded | StrayMoneyReturned, c: Context) -> Change:
-    """The gateway confirmed a refund, perhaps one that it had refused before."""
+    """The gateway confirmed a refund, perhaps one that it had refused before. That nothing was left to give back needs
+    no paper."""
     body = {"amount": m.amount, "reason": m.reason, "liable": m.liable, "reference": m.reference}
     changes: dict[str, Any] = {"refunded": order.refunded + m.amount}
-    said: list[object] = [Paper(order.order_id, "refund", m.at, body)]
+    said: list[object] = [Paper(order.order_id, "refund", m.at, body)] if m.amount else []
     owed = tuple(one for one in order.owed if one.refund != m.refund)
     if owed != order.owed:
         changes["owed"] = owed

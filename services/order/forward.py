@@ -216,9 +216,9 @@ def deduct(order: Order, m: PaymentTaken, c: Context) -> Change:
 
 
 def book_payment(order: Order, m: PaymentTaken) -> Change:
-    """The gateway confirmed money for this order."""
+    """The money for this order is confirmed. That nothing was to be paid needs no paper."""
     paper = Paper(order.order_id, "payment", m.at, {"amount": m.amount, "reference": m.reference})
-    return {"paid": order.paid + m.amount, "reference": m.reference}, (paper,)
+    return {"paid": order.paid + m.amount, "reference": m.reference}, (paper,) if m.amount else ()
 
 
 # -- the store's work --------------------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 The one rule, in its order:
 
-1. *Flash.* A line of which a flash sale is on costs the sale's price. It stands alone: nothing else changes that line,
-   and it counts towards no minimum.
+1. *Flash.* A line of which a flash sale is on costs the sale's price; of several the lowest, of equals the one whose id
+   comes first. It stands alone: nothing else changes that line, and it counts towards no minimum. A sale with a limit
+   is for all the pieces that it would apply to, or for none.
 2. *Lines.* Of the `percent` and `buy_n_pay_m` promotions that cover a line, the one that takes most off it applies; of
    equals, the one whose id comes first. A percentage is rounded half up, line by line.
 3. *The total.* Of the `amount_off` promotions the one that takes most off applies; of equals, the first by id.
@@ -96,8 +97,8 @@ def priced(
     now: datetime,
     may_have: Callable[[Promotion, int], bool],
 ) -> Priced:
-    """Prices lines (each SPU once). `may_have` says whether the account may have a promotion with a limit once more, or
-    a flash sale for so many pieces."""
+    """Prices lines (each SPU once) with these coupons, which are valid. `may_have` says whether the account may have a
+    promotion with a limit once more, or a flash sale for so many pieces."""
     prices = tuple(line.price for line in lines)
     costs = [line.quantity * line.price for line in lines]
     if not offers and not coupons:
@@ -123,8 +124,7 @@ class _Basket:
 
     def priced(self, offers: Offers, coupons: Sequence[Promotion], prices: tuple[int, ...]) -> Priced:
         on_lines = [self._of_line(offers, line) for line in self._lines]
-        for n, promotions in enumerate(on_lines):
-            self._flash(n, promotions)
+        self._flash(on_lines)
         for n, promotions in enumerate(on_lines):
             if n not in self._alone:
                 self._best_of_line(n, promotions)
@@ -140,20 +140,31 @@ class _Basket:
     def _of_line(self, offers: Offers, line: Line) -> list[Promotion]:
         return [p for p in offers.of_line(line.spu, line.category) if p.on(self._store, self._now)]
 
-    def _flash(self, n: int, promotions: Sequence[Promotion]) -> None:
-        """The lowest price of the flash sales that are on."""
-        line = self._lines[n]
-        sales = [p for p in promotions if p.kind is Kind.FLASH and p.value < line.price]
-        for sale in sorted(sales, key=lambda p: (p.value, p.id)):
-            if self._allowed(sale, line.quantity):
-                self._alone.add(n)
-                self._take(sale, n, (line.price - sale.value) * line.quantity, line.quantity)
+    def _flash(self, on_lines: Sequence[Sequence[Promotion]]) -> None:
+        """The lowest price of the flash sales that are on. An account has a sale for all pieces that it is the best
+        for, or for none: refused for one line, it is refused to the order."""
+        sales = [
+            [p for p in promotions if p.kind is Kind.FLASH and p.value < line.price]
+            for promotions, line in zip(on_lines, self._lines, strict=True)
+        ]
+        while any(sales):
+            best = {n: min(some, key=lambda p: (p.value, p.id)) for n, some in enumerate(sales) if some}
+            pieces: dict[str, int] = {}
+            for n, sale in best.items():
+                pieces[sale.id] = pieces.get(sale.id, 0) + self._lines[n].quantity
+            refused = {sale.id for sale in best.values() if not self._may_have(sale, pieces[sale.id])}
+            if not refused:
+                for n, sale in best.items():
+                    line = self._lines[n]
+                    self._alone.add(n)
+                    self._take(sale, n, (line.price - sale.value) * line.quantity, line.quantity)
                 return
+            sales = [[p for p in some if p.id not in refused] for some in sales]
 
     def _best_of_line(self, n: int, promotions: Sequence[Promotion]) -> None:
         offs = [(self._off_line(n, p), p) for p in promotions if p.kind is not Kind.FLASH and self._reaches(p)]
         for off, promotion in sorted(offs, key=lambda one: (-one[0], one[1].id)):
-            if off and self._allowed(promotion, 1):
+            if off and self._may_have(promotion, 1):
                 self._take(promotion, n, off, 1)
                 return
 
@@ -171,7 +182,7 @@ class _Basket:
             if cost and cost >= promotion.min_total:
                 offs.append((-min(promotion.value, cost), promotion.id, promotion, scope))
         for off, _, promotion, scope in sorted(offs, key=lambda one: one[:2]):
-            if off and self._allowed(promotion, 1):
+            if off and self._may_have(promotion, 1):
                 for n, part in zip(scope, spread(-off, [self._costs[n] for n in scope]), strict=True):
                     self._take(promotion, n, part, 1)
                 return
@@ -181,12 +192,6 @@ class _Basket:
 
     def _scope(self, p: Promotion) -> list[int]:
         return [n for n, line in enumerate(self._lines) if n not in self._alone and p.covers(line.spu, line.category)]
-
-    def _allowed(self, p: Promotion, units: int) -> bool:
-        had = self._taken[p.id][2] if p.id in self._taken else 0
-        if p.kind is Kind.FLASH:
-            units += had
-        return self._may_have(p, units)
 
     def _take(self, p: Promotion, n: int, off: int, units: int) -> None:
         _, offs, had = self._taken.setdefault(p.id, (p, [0] * len(self._lines), 0))

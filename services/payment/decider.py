@@ -16,11 +16,15 @@ asked for so is unasked, an attempt that it answers is given up, and the contrad
 A refund belongs to one capture and never exceeds what is left of it: one that would is refused here, and the gateway
 never hears of it. Several may be under way at once, whatever the phase of the payment. Whoever refuses, the order
 service is told, which has a person see to it.
+
+A price may be nothing, and so may what is left to give back. That is answered at once: no gateway moves nothing, and no
+book has a line of it. Where the gateway's reference would stand, the key stands that it would have been asked with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
@@ -125,8 +129,19 @@ class UnansweredLate(Struct, frozen=True):
     key: str
 
 
+class NothingToTake(Struct, frozen=True):
+    """A `TakePayment` of nothing."""
+
+    attempt: int
+    method: str
+
+
 class SameAttempt(Struct, frozen=True):
     """A repeat of a `TakePayment` that is under way or over."""
+
+
+class NothingToRefund(Struct, frozen=True):
+    """A `RefundPayment` of nothing."""
 
 
 class RefundOverRest(Struct, frozen=True):
@@ -153,6 +168,18 @@ def charge(state: Payment, m: TakePayment, context: Context) -> Change:
         "method": m.method,
     }
     return {"attempts": (*state.attempts, Attempt(m.attempt, m.amount, m.method))}, (Effect(key, CHARGE, call),)
+
+
+def take_nothing(state: Payment, m: NothingToTake, context: Context) -> Change:
+    """Paid at once: the click is all that it takes."""
+    said = PaymentTaken(
+        order_id=state.order_id,
+        attempt=m.attempt,
+        amount=0,
+        reference=attempt_key(state.order_id, m.attempt),
+        at=context.now,
+    )
+    return {"attempts": (*state.attempts, Attempt(m.attempt, 0, m.method, "taken"))}, (said,)
 
 
 def ask(state: Payment, m: GatewayTimedOut | UnansweredLate, context: Context) -> Change:
@@ -264,17 +291,27 @@ def ask_for_refund(state: Refund, m: RefundPayment, context: Context) -> Change:
 
 def tell_refunded(state: Refund, m: GatewayRefunded, context: Context) -> Change:
     """The money is back: as much of it as the gateway says."""
+    changes, said = _refunded(state, m.amount, m.reference, m.at)
+    entry = JournalEntry(state.order_id, m.at, "refunded", m.amount, m.reference, state.reason, state.liable)
+    return changes, (*said, entry)
+
+
+def refund_nothing(state: Refund, m: NothingToRefund, context: Context) -> Change:
+    """There was nothing to give back, and the order need not wait."""
+    return _refunded(state, 0, refund_key(state.order_id, state.number), context.now)
+
+
+def _refunded(state: Refund, amount: int, reference: str, at: datetime) -> Change:
     said = PaymentRefunded(
         order_id=state.order_id,
         refund=state.number,
-        amount=m.amount,
-        reference=m.reference,
+        amount=amount,
+        reference=reference,
         reason=state.reason,
         liable=state.liable,
-        at=m.at,
+        at=at,
     )
-    entry = JournalEntry(state.order_id, m.at, "refunded", m.amount, m.reference, state.reason, state.liable)
-    return {"amount": m.amount, "reference": m.reference, "at": m.at}, (said, entry)
+    return {"amount": amount, "reference": reference, "at": at}, (said,)
 
 
 def tell_refunded_otherwise(state: Refund, m: RefundedOtherwise, context: Context) -> Change:
@@ -335,6 +372,7 @@ PAYMENT = Table(
     {
         Phase.NEW: {
             TakePayment: to(Phase.CHARGING, charge),
+            NothingToTake: to(Phase.TAKEN, take_nothing),
             StrayMoney: to(Phase.OPEN, keep_stray),
         },
         Phase.CHARGING: {
@@ -348,6 +386,7 @@ PAYMENT = Table(
         },
         Phase.OPEN: {
             TakePayment: to(Phase.CHARGING, charge),
+            NothingToTake: to(Phase.TAKEN, take_nothing),
             **_whatever_is_awaited(Phase.OPEN),
         },
         Phase.TAKEN: {
@@ -361,6 +400,7 @@ REFUND = Table(
     {
         RefundPhase.NEW: {
             RefundPayment: to(RefundPhase.ASKED, ask_for_refund),
+            NothingToRefund: to(RefundPhase.REFUNDED, refund_nothing),
             RefundOverRest: to(RefundPhase.REFUSED, refuse_over_rest),
         },
         RefundPhase.ASKED: {
@@ -388,7 +428,9 @@ REFUND = Table(
 def read(state: Payment, m: Any) -> Any:
     """The message as the payment's table knows it."""
     if isinstance(m, TakePayment):
-        return SameAttempt() if any(a.number >= m.attempt for a in state.attempts) else m
+        if any(a.number >= m.attempt for a in state.attempts):
+            return SameAttempt()
+        return m if m.amount else NothingToTake(m.attempt, m.method)
     live = state.live
     is_live = live is not None and m.key == attempt_key(state.order_id, live.number)
     if isinstance(m, GatewayTook):
@@ -423,6 +465,8 @@ def read_refund(
     if isinstance(m, GatewayRefunded) and m.amount != refund.amount:
         return RefundedOtherwise(m)
     if isinstance(m, RefundPayment) and refund.phase is RefundPhase.NEW:
+        if not refund.amount:
+            return NothingToRefund()
         return m if refund.amount <= _capture_of(payment, refund).remainder else RefundOverRest()
     return m
 
@@ -517,7 +561,7 @@ def _new_refund(message: RefundPayment | GatewayRefunded | GatewayRefusedRefund)
             f"the gateway answered refund {message.refund} of {message.order_id}, which nobody asked for"
         )
     m = message
-    if m.amount < 1:
+    if m.amount < 0:
         raise MoneyMistake(f"refund {m.refund} of {m.order_id} is {m.amount}, which is no amount")
     return Refund(m.order_id, m.refund, RefundPhase.NEW, m.amount, m.reference, m.reason, m.liable)
 

@@ -102,8 +102,8 @@ class Payment(Struct, frozen=True, gc=False):
 
 
 class Refund(Struct, frozen=True):
-    """Money of one capture on its way back. `reference` and `at` are the gateway's, once it is done; `code` says why
-    it was refused."""
+    """Money of one capture on its way back. `reference` and `at` are the gateway's, once it is done (of nothing, which
+    no gateway gives back, they are ours); `code` says why it was refused."""
 
     order_id: str
     number: int

@@ -30,7 +30,8 @@ class PaymentCommand(Message):
 
 
 class TakePayment(PaymentCommand):
-    """Take `amount` (minor units) with a method; `attempt` numbers the customer's clicks, from 1."""
+    """Take `amount` (minor units) with a method; `attempt` numbers the customer's clicks, from 1. Nothing (0) is taken
+    at once, and no gateway hears of it."""
 
     attempt: Number
     amount: Money
@@ -40,7 +41,7 @@ class TakePayment(PaymentCommand):
 
 class RefundPayment(PaymentCommand):
     """Give `amount` (minor units) back. `refund` numbers the refunds of the order, from 1; `reference` names the
-    capture that it goes back to."""
+    capture that it goes back to. Nothing (0) is given back at once, and no gateway hears of it."""
 
     refund: Annotated[int, Field(ge=1, le=REFUNDS_MAX)]
     amount: Money
@@ -67,7 +68,8 @@ class PaymentEvent(Message):
 
 
 class PaymentTaken(PaymentEvent):
-    """The money of the attempt that the order waits for."""
+    """The money of the attempt that the order waits for; `reference` is the gateway's, of nothing (0) the attempt's own
+    key."""
 
     attempt: Number
     amount: Money
@@ -99,7 +101,7 @@ class MoneyUnasked(PaymentEvent):
 
 
 class PaymentRefunded(PaymentEvent):
-    """The gateway gave money back."""
+    """The gateway gave money back; `reference` is the gateway's, of nothing (0) the refund's own key."""
 
     refund: Number
     amount: Money

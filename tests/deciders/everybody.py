@@ -225,8 +225,8 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
     ReleaseReview: (ReleaseReview, screening.ReviewClaimedByOther, screening.NobodysReview),
     AccountsActed: (screening.EndingTold,),
     SignalsTold: (),  # facts of risk's: a table decides nothing about them
-    TakePayment: (TakePayment, payment.SameAttempt),
-    RefundPayment: (RefundPayment, payment.RefundOverRest),
+    TakePayment: (TakePayment, payment.NothingToTake, payment.SameAttempt),
+    RefundPayment: (RefundPayment, payment.NothingToRefund, payment.RefundOverRest),
     ReportMoney: (ReportMoney, reports.KnownMoney, reports.ToldBefore, reports.BooksDisagree),
     ReserveSlot: (ReserveSlot, store_work.PlaceFree, store_work.NoPlace),
     SetSlots: (SetSlots, store_work.EndMoved),

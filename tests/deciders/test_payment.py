@@ -116,6 +116,23 @@ def test_taken_when_the_gateway_took_it() -> None:
     assert payment(scene).phase is Phase.TAKEN
 
 
+def test_nothing_is_taken_at_once() -> None:
+    """A price of nothing is paid by the click: no gateway is asked, no book has a line of it, and said twice it is once
+    done."""
+    scene = Scene(DECIDER)
+    free = attempt(amount=0)
+    assert scene.says(free) == [PaymentTaken(order_id="o-1", attempt=1, amount=0, reference=FIRST, at=NOON)]
+    assert (payment(scene).phase, payment(scene).captures) == (Phase.TAKEN, ())
+    assert scene.when(free) == IGNORED
+
+
+def test_late_money_is_unasked_after_nothing_was_to_pay() -> None:
+    """The first attempt came to nothing in time, then a coupon made the order free: the first's money goes back."""
+    scene = after(*GIVEN_UP, attempt(2, 0))
+    assert payment(scene).phase is Phase.TAKEN
+    assert hears(scene)[:2] == [unasked("cap-1"), captured("cap-1", "unasked")]
+
+
 def test_declined_and_tried_again_with_another_key() -> None:
     """A declined card may be tried again; the gateway must not take the second click for the first."""
     scene = after(attempt())

@@ -22,7 +22,14 @@ from services.payment.state import (
     RefundPhase,
     digest_of,
 )
-from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused, RefundPayment, ReportMoney, TakePayment
+from shared.contracts.payment import (
+    PaymentRefunded,
+    PaymentRefundRefused,
+    PaymentTaken,
+    RefundPayment,
+    ReportMoney,
+    TakePayment,
+)
 from shared.runtime.said import Effect
 from shared.runtime.table import IGNORED, Moved
 from tests.deciders.scene import NOON, Scene
@@ -135,9 +142,36 @@ def test_refused_once_when_it_exceeds_what_is_left() -> None:
 
 
 def test_parked_when_it_is_no_amount() -> None:
-    """Nothing cannot be given back; less than nothing is no message."""
+    """Less than nothing cannot be given back; nobody can send such a message."""
     with pytest.raises(MoneyMistake, match="which is no amount"):
-        after().when(back(1, 0))
+        after().when(back().model_copy(update={"amount": -1}))
+
+
+def nothing_back(number: int = 1) -> PaymentRefunded:
+    """What the order hears when nothing was left to give back."""
+    key = f"o-1:refund-{number}"
+    return PaymentRefunded(
+        order_id="o-1", refund=number, amount=0, reference=key, reason="sold_out", liable="store", at=NOON
+    )
+
+
+def test_nothing_is_refunded_at_once() -> None:
+    """All that was paid is back already, and the order that ends now need not wait for a gateway that moves nothing."""
+    scene = after(back(1, 1000), given_back(1))
+    assert scene.says(back(2, 0)) == [nothing_back(2)]
+    assert (refund(scene, 2).phase, refund(scene, 2).at) == (RefundPhase.REFUNDED, NOON)
+    assert left(scene) == 0
+    assert scene.when(back(2, 0)) == IGNORED
+
+
+def test_what_cost_nothing_is_refunded_at_once() -> None:
+    """The reference of a payment of nothing is one that its refund can name, and no book has a line of either."""
+    scene = Scene(DECIDER)
+    (taken,) = scene.says(ATTEMPT.model_copy(update={"amount": 0}))
+    assert isinstance(taken, PaymentTaken)
+    assert scene.says(back(1, 0, taken.reference)) == [nothing_back()]
+    with pytest.raises(MoneyMistake, match=f"no money came as {FIRST}"):
+        scene.when(back(2, 1, taken.reference))
 
 
 def test_parked_when_no_such_money_came() -> None:
