@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Annotated, Literal
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import ConfigDict, Field
 
-from services.order import catalogue
+from services.order import catalogue, promotions_api
 from services.order.pages import OrderPage, OrderRow, Orders
 from services.order.state import ENDS
 from shared.contracts.base import (
@@ -27,7 +28,7 @@ from shared.contracts.base import (
     Slot,
     Text,
 )
-from shared.contracts.order import CancelOrder, Delivery, PayOrder, PlaceOrder
+from shared.contracts.order import COUPONS_MAX, CancelOrder, Delivery, PayOrder, PlaceOrder
 from shared.http.asked import Asked, asking, order_id_for
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
@@ -45,7 +46,11 @@ register(
         "quantity_too_large": (422, "More pieces of one product than an order may hold"),
         "outside_area": (422, "No store serves this delivery point"),
         "slot_over": (422, "The slot cannot be kept any more"),
+        "presale_needs_slot": (422, "A product can be had from a later day on: choose a slot then"),
         "coupon_unknown": (422, "There is no such coupon"),
+        "coupon_not_valid": (409, "The coupon is not valid here and now"),
+        "coupon_used": (409, "The account has used this coupon"),
+        "coupon_does_not_apply": (409, "The coupon takes nothing off this basket"),
         "store_not_accepting": (409, "The store takes no new orders"),
         "total_too_large": (409, "More money than one payment can take"),
         "total_changed": (409, "The total is another one"),
@@ -123,7 +128,7 @@ class BasketIn(Body):
     delivery: DeliveryIn | None = None
     lines: Annotated[list[LineIn], Field(min_length=1, max_length=LINES_MAX)]
     slot: SlotIn | None = None
-    coupons: Annotated[list[Name], Field(max_length=20)] = []
+    coupons: Annotated[list[Name], Field(max_length=COUPONS_MAX)] = []
     expected_total: Money | None = None
     device: Device | None = None
     account: Account | None = None
@@ -145,7 +150,7 @@ class CancelIn(Body):
 def routes(parts: Parts) -> list[APIRouter]:
     """The order service's routes."""
     orders = Orders(parts.pool, parts.settings.currency)
-    return [_orders(parts, orders), catalogue.routes(parts.pool)]
+    return [_orders(parts, orders), catalogue.routes(parts.pool), *promotions_api.routes(parts)]
 
 
 def _orders(parts: Parts, orders: Orders) -> APIRouter:
@@ -256,8 +261,8 @@ def _command(order_id: str, basket: BasketIn, caller: Caller) -> PlaceOrder:
         raise invalid("body", "account", "name the account that the order is for")
     if basket.store is None and basket.delivery is None:
         raise invalid("body", "store", "name a store or a delivery point")
-    if basket.coupons:
-        raise refusal("coupon_unknown", f"there is no coupon {basket.coupons[0]}")
+    if twice := [code for code, times in Counter(basket.coupons).items() if times > 1]:
+        raise invalid("body", "coupons", f"names {twice[0]} more than once")
     pieces: dict[str, int] = {}
     for line in basket.lines:
         pieces[line.spu] = pieces.get(line.spu, 0) + line.quantity
@@ -273,4 +278,5 @@ def _command(order_id: str, basket: BasketIn, caller: Caller) -> PlaceOrder:
         slot=Slot(start=basket.slot.start, end=basket.slot.end) if basket.slot else None,
         expected_total=basket.expected_total,
         device=basket.device,
+        coupons=tuple(basket.coupons),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import asyncpg
@@ -17,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from services.order import areas
 from services.order.geojson import BadArea, geojson, understood
-from shared.contracts.base import MONEY_MAX, Filled, Name
+from shared.contracts.base import MONEY_MAX, Filled, Moment, Name
 from shared.contracts.order import Latitude, Longitude
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
@@ -47,6 +48,7 @@ class Product(Body):
     name: Label
     price: Annotated[int, Field(ge=1, le=MONEY_MAX, strict=True)]
     category: Annotated[Label, _as_it_is("a new product is of `other`")] = "other"
+    available_from: Annotated[Moment | None, _as_it_is("null: it can be had now")] = None
 
 
 class ProductBody(Product):
@@ -69,11 +71,12 @@ class Products(Body):
 
 
 class ProductRow(BaseModel):
-    """A product as it is shown."""
+    """A product as it is shown. One that is `available_from` a later day than today can only be ordered for a slot."""
 
     name: str
     price: int
     category: str
+    available_from: datetime | None
     spu: str
 
 
@@ -94,42 +97,49 @@ class Centre(Body):
 
 
 class StoreBody(Body):
-    """A store, the area it serves and whether it takes new orders. What GET gives will do: bounds and centre follow
-    from the area, whatever stands here."""
+    """A store, the area it serves and whether it takes new orders; a pause ends by itself. What GET gives will do:
+    bounds and centre follow from the area, whatever stands here."""
 
     name: Label
     area: Annotated[dict[str, Any], Field(description="GeoJSON Polygon or MultiPolygon, bare or in a Feature")]
     accepting: Annotated[bool, _as_it_is("a new store takes orders")] = True
+    paused_until: Annotated[Moment | None, _as_it_is("null: no pause")] = None
     store: Name | None = None
     bounds: Bounds | None = None
     centre: Centre | None = None
 
 
 class StoreRow(BaseModel):
-    """A store as it is shown: its area as it was understood, with bounds and centre, so that swapped axes are seen."""
+    """A store as it is shown: its area as it was understood, with bounds and centre, so that swapped axes are seen. A
+    pause that is over is none."""
 
     name: str
     area: dict[str, Any]
     accepting: bool
+    paused_until: datetime | None
     store: str
     bounds: Bounds
     centre: Centre
 
 
-_PRODUCTS = """insert into products (spu, name, price, category)
-select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
+_PRODUCTS = """insert into products (spu, name, price, category, available_from)
+select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[])
 on conflict (spu) do update
     set name = excluded.name, price = excluded.price, updated_at = now(),
-        category = case when products.spu = any($5::text[]) then products.category else excluded.category end
-returning spu, name, price, category"""
-_LIST = """select spu, name, price, category from products where $1::text is null or spu > $1 order by spu limit $2"""
-_STORE = """insert into stores as kept (store, name, accepting, area, west, south, east, north)
-values ($1, $2, coalesce($3::boolean, true), $4, $5, $6, $7, $8)
+        category = case when products.spu = any($6::text[]) then products.category else excluded.category end,
+        available_from =
+            case when products.spu = any($7::text[]) then products.available_from else excluded.available_from end
+returning spu, name, price, category, available_from"""
+_LIST = """select spu, name, price, category, available_from from products where $1::text is null or spu > $1
+order by spu limit $2"""
+_STORE = """insert into stores as kept (store, name, accepting, area, west, south, east, north, paused_until)
+values ($1, $2, coalesce($3::boolean, true), $4, $5, $6, $7, $8, $10::timestamptz)
 on conflict (store) do update set name = excluded.name, accepting = coalesce($3::boolean, kept.accepting),
     area = excluded.area, west = excluded.west, south = excluded.south, east = excluded.east, north = excluded.north,
-    updated_at = now()
-returning accepting"""
-_STORES = "select store, name, accepting, area from stores where $1::text is null or store > $1 order by store limit $2"
+    paused_until = case when $9::boolean then excluded.paused_until else kept.paused_until end, updated_at = now()
+returning accepting, paused_until"""
+_STORES = """select store, name, accepting, paused_until, area from stores where $1::text is null or store > $1
+order by store limit $2"""
 
 
 def routes(pool: asyncpg.Pool) -> APIRouter:
@@ -138,14 +148,18 @@ def routes(pool: asyncpg.Pool) -> APIRouter:
 
     async def keep(products: list[ProductOf]) -> list[asyncpg.Record]:
         latest = {p.spu: p for p in products}
-        rows = [(p.spu, p.name, p.price, p.category) for _, p in sorted(latest.items())]
-        unsaid = [p.spu for p in latest.values() if "category" not in p.model_fields_set]
-        kept: list[asyncpg.Record] = await pool.fetch(_PRODUCTS, *(list(c) for c in zip(*rows, strict=True)), unsaid)
+        rows = [(p.spu, p.name, p.price, p.category, p.available_from) for _, p in sorted(latest.items())]
+        as_they_are = [
+            [p.spu for p in latest.values() if member not in p.model_fields_set]
+            for member in ("category", "available_from")
+        ]
+        columns = (list(column) for column in zip(*rows, strict=True))
+        kept: list[asyncpg.Record] = await pool.fetch(_PRODUCTS, *columns, *as_they_are)
         return kept
 
     @router.put("/products/{spu}")
     async def put_product(spu: Name, body: ProductBody, caller: Merchant) -> ProductRow:
-        _must_be_of(spu, "spu", body.spu)
+        must_be_of(spu, "spu", body.spu)
         (row,) = await keep([ProductOf(**{**body.model_dump(exclude_unset=True), "spu": spu})])
         return ProductRow(**row)
 
@@ -161,15 +175,17 @@ def routes(pool: asyncpg.Pool) -> APIRouter:
 
     @router.put("/stores/{store}")
     async def put_store(store: Name, body: StoreBody, caller: Merchant) -> StoreRow:
-        _must_be_of(store, "store", body.store)
+        must_be_of(store, "store", body.store)
         try:
             # An area made to be slow must not keep everybody else waiting.
             area = await asyncio.to_thread(understood, body.area)
         except BadArea as wrong:
             raise refusal("area_invalid", str(wrong)) from None
         said = body.accepting if "accepting" in body.model_fields_set else None
-        accepting = await pool.fetchval(_STORE, store, body.name, said, json.dumps(geojson(area)), *area.bounds)
-        return _store_row(store, body.name, accepting, area)
+        pause = ("paused_until" in body.model_fields_set, body.paused_until)
+        kept = json.dumps(geojson(area))
+        row = await pool.fetchrow(_STORE, store, body.name, said, kept, *area.bounds, *pause)
+        return _store_row(store, body.name, row, area)
 
     @router.get("/stores")
     async def list_stores(caller: Reader, paging: Paged) -> Page[StoreRow]:
@@ -177,23 +193,25 @@ def routes(pool: asyncpg.Pool) -> APIRouter:
         return paging.page(
             rows,
             last=lambda r: (r["store"],),
-            item=lambda r: _store_row(r["store"], r["name"], r["accepting"], areas.kept(r["area"])),
+            item=lambda r: _store_row(r["store"], r["name"], r, areas.kept(r["area"])),
         )
 
     return router
 
 
-def _must_be_of(address: str, member: str, said: str | None) -> None:
+def must_be_of(address: str, member: str, said: str | None) -> None:
     """What GET gives can be PUT back, at its own address: 422 `invalid_request` when the body names another."""
     if said not in (None, address):
         raise invalid("body", member, f"the body is of {said}, the address of {address}")
 
 
-def _store_row(store: str, name: str, accepting: bool, area: BaseGeometry) -> StoreRow:
+def _store_row(store: str, name: str, row: Any, area: BaseGeometry) -> StoreRow:
+    until = row["paused_until"]
     return StoreRow(
         store=store,
         name=name,
-        accepting=accepting,
+        accepting=row["accepting"],
+        paused_until=until if until and until > datetime.now(UTC) else None,
         area=geojson(area),
         bounds=Bounds(**areas.bounds(area)),
         centre=Centre(**areas.centre(area)),

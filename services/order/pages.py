@@ -14,13 +14,16 @@ from pydantic import BaseModel
 from services.order.decider import table_of, ticket_leads_back
 from services.order.papers import VERDICTS
 from services.order.policy import Policy, actor_of, policy_of
-from services.order.state import CancelWanted, Phase, TicketFits
+from services.order.state import CancelWanted, Discounts, Phase, TicketFits
+from services.order.store import discounts_of
 from shared.contracts.base import sales_order_of
 from shared.contracts.order import PayOrder
+from shared.contracts.risk import OrderCleared
 from shared.http.auth import Caller, Role
 from shared.runtime.table import To
 
-_PAGE = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, a.lots, a.replaces, a.replacement
+_PAGE = """select o.*, b.spus, b.quantities, b.prices, b.delivery, b.slot, b.discounts, a.lots, a.replaces,
+    a.replacement
 from orders o join baskets b using (order_id) left join amendments a using (order_id) where o.order_id = $1"""
 _REPLACEMENTS = """select o.order_id, o.phase, o.placed_at, o.reason, a.lots, a.replacement
 from amendments a join orders o using (order_id) where a.replaces = $1
@@ -57,6 +60,10 @@ class OrderRow(BaseModel):
 class OrderPage(BaseModel):
     """All there is to know of an order. Money in minor units, times ISO 8601.
 
+    A line costs its `quantity` at the ordinary `unit_price`, less the `discount` that its `promotions` came to; the
+    lines' totals are the total. `coupons` are those that the order named, `denied` the promotions that it may not have:
+    its account had them as often as it may, or the pieces of the flash sale are gone.
+
     A line tells what became of its pieces: `returned` (given back), `refunded`, `exchanged` and `replenished` (others
     went out for them), and what is `left`. A replacement order names what it `replaces`: its sales order, whose page
     tells of the replacements, their tickets, documents and timeline too. An entry's `source` is the order or the ticket
@@ -73,6 +80,8 @@ class OrderPage(BaseModel):
     slot: dict[str, Any] | None
     lines: list[dict[str, Any]]
     total: int
+    coupons: list[str]
+    denied: list[str]
     currency: str
     paid: int
     refunded: int
@@ -122,6 +131,7 @@ class Orders:
                 own[paper["kind"]].append(body)
         replacements = [_replacement(one) for one in chain]
         mine = [one for one in replacements if one["about"] == order_id]
+        discounts = discounts_of(row["discounts"])
         return OrderPage(
             order_id=order_id,
             kind=row["kind"],
@@ -131,15 +141,17 @@ class Orders:
             placed_at=row["placed_at"],
             delivery=json.loads(row["delivery"]) if row["delivery"] else None,
             slot=json.loads(row["slot"]) if row["slot"] else None,
-            lines=_lines(row, own, mine),
+            lines=_lines(row, discounts, own, mine),
             total=row["total"],
+            coupons=list(discounts.coupons),
+            denied=list(discounts.denied),
             currency=self._currency,
             paid=row["paid"],
             refunded=row["refunded"],
             hold_mode=row["hold_mode"],
             payable_until=row["payable_until"],
             reason=row["reason"] or None,
-            screening=None if caller.role is Role.CUSTOMER else _screening(row, own["screening"]),
+            screening=None if caller.role is Role.CUSTOMER else _screening(row, own["screening"], timeline),
             short=[line for paper in own["short"][-1:] for line in paper["lines"]],
             substitutes=[] if row["replaces"] else _substitutes(row["lots"]),
             replaces=row["replaces"],
@@ -170,13 +182,15 @@ class Orders:
         return [OrderRow(**{**row, "reason": row["reason"] or None}) for row in rows]
 
 
-def _screening(row: Any, papers: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """What risk said last. Of an order that it cleared there is no paper, and its stock was locked; of one that an
-    earlier version screened, nothing more is known."""
+def _screening(row: Any, papers: Sequence[dict[str, Any]], timeline: Sequence[Any]) -> dict[str, Any] | None:
+    """What risk said last. Of an order that it cleared there is no paper; its stock was locked, or, where whoever pays
+    first is served first, its timeline says it. Of one that an earlier version screened, nothing more is known."""
     if papers:
         return papers[-1]
-    cleared = row["hold_mode"] == "lock" and not row["replaces"]
-    return {"verdict": "clear", "reason": "", "rules": []} if cleared else None
+    locked = row["hold_mode"] == "lock" and not row["replaces"]
+    if locked or OrderCleared.TYPE in {entry["message"] for entry in timeline}:
+        return {"verdict": "clear", "reason": "", "rules": []}
+    return None
 
 
 def _substitutes(lots: str | None) -> list[dict[str, Any]]:
@@ -188,7 +202,12 @@ def _substitutes(lots: str | None) -> list[dict[str, Any]]:
     ]
 
 
-def _lines(row: Any, own: dict[str, list[dict[str, Any]]], replacements: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _lines(
+    row: Any,
+    discounts: Discounts,
+    own: dict[str, list[dict[str, Any]]],
+    replacements: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
     """The lines, and what became of their pieces. A replacement order's cost nothing."""
     became: dict[str, Counter[str]] = defaultdict(Counter)
     for kind, word in (("returned", "returned"), ("compensated", "refunded")):
@@ -204,7 +223,10 @@ def _lines(row: Any, own: dict[str, list[dict[str, Any]]], replacements: list[di
     for spu, quantity, _, instead_of, _ in json.loads(row["lots"] or "[]"):
         has[spu] += quantity if row["replaces"] or not instead_of else 0
     lines = []
-    for spu, quantity, price in zip(*(json.loads(row[c]) for c in ("spus", "quantities", "prices")), strict=True):
+    columns = (json.loads(row[c]) for c in ("spus", "quantities", "prices"))
+    for n, (spu, quantity, price) in enumerate(zip(*columns, strict=True)):
+        promotions = [{"id": p.promotion, "discount": p.discounts[n]} for p in discounts.applied if p.discounts[n]]
+        off = sum(p.discounts[n] for p in discounts.applied)
         done = became[spu]
         there = has[spu] if row["lots"] not in (None, "[]") else quantity
         paid = 0 if row["replaces"] else price
@@ -213,8 +235,9 @@ def _lines(row: Any, own: dict[str, list[dict[str, Any]]], replacements: list[di
                 "spu": spu,
                 "quantity": quantity,
                 "unit_price": paid,
-                "discount": 0,
-                "total": quantity * paid,
+                "discount": off,
+                "total": quantity * paid - off,
+                "promotions": promotions,
                 "returned": done["returned"],
                 "refunded": done["refunded"],
                 "exchanged": done["exchanged"],

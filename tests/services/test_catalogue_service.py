@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -157,7 +158,7 @@ async def test_the_category_of_a_product_stays_as_it_is(shop: Inside) -> None:
     assert ok(await shop.ask("PUT", "/products/milk", milk))["category"] == "other"
     assert ok(await shop.ask("PUT", "/products/milk", {**milk, "category": "fresh"}))["category"] == "fresh"
     changed = ok(await shop.ask("PUT", "/products/milk", {**milk, "price": 210}))
-    assert changed == {"spu": "milk", "name": "Milk", "price": 210, "category": "fresh"}
+    assert changed == {"spu": "milk", "name": "Milk", "price": 210, "category": "fresh", "available_from": None}
     items = [{**milk, "spu": "milk"}, {**milk, "spu": "oat"}, {**APPLE, "spu": "apple"}]
     ok(await shop.ask("PUT", "/products", {"items": items}))
     shown = ok(await shop.ask("GET", "/products"))["items"]
@@ -166,6 +167,81 @@ async def test_the_category_of_a_product_stays_as_it_is(shop: Inside) -> None:
         "milk": (199, "fresh"),
         "oat": (199, "other"),
     }
+
+
+# -- goods to come, stores that pause ----------------------------------------------------------------------------------
+
+PLUM = {"name": "Plum", "price": 99}
+LATER, PAST = "2199-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+
+
+def order(spu: str, **members: Any) -> dict[str, Any]:
+    """A basket for store s-1."""
+    return {"store": "s-1", "lines": [{"spu": spu, "quantity": 1}], "account": "a-1", **members}
+
+
+async def test_the_day_of_a_product_stays_as_it_is(shop: Inside) -> None:
+    """When it is left out, one by one and for many at once; null is now."""
+    assert ok(await shop.ask("PUT", "/products/plum", PLUM))["available_from"] is None
+    assert ok(await shop.ask("PUT", "/products/plum", {**PLUM, "available_from": LATER}))["available_from"] == LATER
+    assert ok(await shop.ask("PUT", "/products/plum", {**PLUM, "price": 98}))["available_from"] == LATER
+    items = [{**PLUM, "spu": "plum"}, {**PLUM, "spu": "fig", "available_from": LATER}]
+    ok(await shop.ask("PUT", "/products", {"items": items}))
+    shown = ok(await shop.ask("GET", "/products"))["items"]
+    assert [(p["spu"], p["available_from"]) for p in shown] == [("fig", LATER), ("plum", LATER)]
+    ok(await shop.ask("PUT", "/products", {"items": [{**PLUM, "spu": "fig", "available_from": None}]}))
+    assert ok(await shop.ask("PUT", "/products/plum", {**PLUM, "available_from": None}))["available_from"] is None
+    assert [p["available_from"] for p in ok(await shop.ask("GET", "/products"))["items"]] == [None, None]
+
+
+async def test_goods_to_come_need_a_slot(shop: Inside) -> None:
+    """On or after their day; the refusal says which."""
+    ok(await put(shop))
+    day = (datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0)
+    ok(await shop.ask("PUT", "/products/plum", {**PLUM, "available_from": day.isoformat()}))
+    early, late = (
+        {"start": (day + timedelta(hours=n)).isoformat(), "end": (day + timedelta(hours=n + 1)).isoformat()}
+        for n in (-1, 0)
+    )
+    for slot in (None, early):
+        told = refused(await shop.ask("POST", "/orders", order("plum", slot=slot)), "presale_needs_slot")
+        assert "plum" in told
+        assert f"{day:%Y-%m-%d}" in told
+    assert (await shop.ask("POST", "/orders", order("plum", slot=late))).status_code == 202
+
+
+async def test_a_pause_stays_as_it_is_and_ends_by_itself(shop: Inside) -> None:
+    """Left out: as it is; null: no pause; one that is over is none. `accepting` is another matter."""
+    assert ok(await put(shop))["paused_until"] is None
+    assert ok(await put(shop, paused_until=LATER))["paused_until"] == LATER
+    assert ok(await put(shop, name="Another name", accepting=False))["paused_until"] == LATER
+    (shown,) = await stores(shop)
+    assert (shown["paused_until"], shown["accepting"]) == (LATER, False)
+    assert ok(await shop.ask("PUT", "/stores/s-1", shown)) == shown
+    assert ok(await put(shop, paused_until=PAST))["paused_until"] is None
+    assert (await stores(shop))[0]["paused_until"] is None
+    ok(await put(shop, paused_until=LATER))
+    assert ok(await put(shop, paused_until=None))["paused_until"] is None
+
+
+async def test_a_paused_store_says_until_when(shop: Inside) -> None:
+    """409 to orders; the next one after the pause is taken."""
+    ok(await put(shop, paused_until=LATER))
+    ok(await shop.ask("PUT", "/products/apple", APPLE))
+    answer = await shop.ask("POST", "/orders", order("apple"))
+    assert (answer.status_code, answer.json()["code"]) == (409, "store_not_accepting")
+    assert "until 2199-01-01T00:00:00Z" in answer.json()["detail"]
+    ok(await put(shop, paused_until=PAST))
+    assert (await shop.ask("POST", "/orders", order("apple"))).status_code == 202
+
+
+@pytest.mark.parametrize("value", ["tomorrow", "2027-01-01", "2027-01-01T00:00:00", 1_790_000_000, True, "", []])
+async def test_instants_are_instants(shop: Inside, value: Any) -> None:
+    """With a zone, as text."""
+    assert "paused_until" in refused(await put(shop, paused_until=value), "invalid_request")
+    told = refused(await shop.ask("PUT", "/products/plum", {**PLUM, "available_from": value}), "invalid_request")
+    assert "available_from" in told
+    assert await stores(shop) == ok(await shop.ask("GET", "/products"))["items"] == []
 
 
 # -- what GET gives can be PUT back ------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from tests.parts import RealParts
 
 STORE = "insert into stores values ('s-1', 'One', true, '{}', 0, 0, 1, 1)"
 PRODUCT = "insert into products values ('apple', 'Apple', 100, 'fruit')"
+PROMOTION = "insert into promotions values ('tenth', 1, 'percent', '{}', now(), now())"
+RUSH = "insert into rushes values ('r-1', null, '[]', now(), now())"
 ENTRY = "insert into blocklist values ('account', 'a-1', 'refuse', 'seen before', null, now(), 'me')"
 
 
@@ -25,6 +27,8 @@ async def _version(connection: asyncpg.Connection) -> int:
     [
         ("order", (PRODUCT, "update products set price = 110", "delete from products", "truncate products")),
         ("order", (STORE, "update stores set accepting = false", "delete from stores", "truncate stores")),
+        ("order", (PROMOTION, "update promotions set revision = 2", "delete from promotions", "truncate promotions")),
+        ("order", (RUSH, "update rushes set store = 's-1'", "delete from rushes", "truncate rushes")),
         ("risk", (ENTRY, "update blocklist set treatment = 'refer'", "delete from blocklist", "truncate blocklist")),
         ("risk", ("update switch set is_on = false",)),
     ],
