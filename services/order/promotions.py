@@ -69,7 +69,10 @@ def promotion_of(id_: str, revision: int, body: str) -> Promotion:
         kept[scope] = frozenset(kept.get(scope, ()))
     for end in ("starts_at", "ends_at"):
         kept[end] = datetime.fromisoformat(kept[end])
-    return Promotion(id=id_, revision=revision, kind=Kind(kept.pop("kind")), **kept)
+    kind = Kind(kept.pop("kind"))
+    if kind is Kind.COUPON:
+        kept["per_account"] = 1
+    return Promotion(id=id_, revision=revision, kind=kind, **kept)
 
 
 class Rush(NamedTuple):

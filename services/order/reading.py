@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -113,19 +113,7 @@ def needs(message: Any, look: Look) -> Iterable[Key]:
         return needs_of_sale(message) if type(message) is TellSale else needs_of_account(message)
     key = ("order", message.order_id)
     if type(message) is PlaceOrder:
-        keys: list[Key] = [key, OFFERS, *(("product", spu) for spu in message.spus)]
-        if message.store:
-            keys.append(("store", message.store))
-            if message.delivery:
-                keys.append(("within", message.store, *_point(message)))
-        else:
-            serving: Key = ("serving", *_point(message))
-            keys.append(serving)
-            if store := look(serving):
-                keys.append(("store", store))
-        if message.coupons or look(OFFERS):
-            keys += _needs_of_claims(message, look)
-        return keys
+        return _needs_of_basket(message, look)
     if type(message) is OrderCleared:
         return [key, RUSHES]
     if type(message) in _AT_PRICES_OF_NOW and (order := look(key)):
@@ -144,12 +132,26 @@ def needs(message: Any, look: Look) -> Iterable[Key]:
     return [key]
 
 
-def _needs_of_claims(m: PlaceOrder, look: Look) -> list[Key]:
-    """The coupons, and how often the account has had what it may have only so often."""
-    keys: list[Key] = [key for code in m.coupons for key in (("coupon", code), ("claims", m.account, code))]
-    products = [(spu, look(("product", spu))) for spu in m.spus]
-    limited = look(OFFERS).limited([(spu, product.category) for spu, product in products if product])
-    return [*keys, *(("claims", m.account, promotion.id) for promotion in limited)]
+def _needs_of_basket(m: PlaceOrder, look: Look) -> Iterator[Key]:
+    """Where it goes, what is in it, what changes its price, and how often the account has had what it may have only so
+    often. Each of these tells what the next are: `look` raises where more has to be loaded first."""
+    yield ("order", m.order_id)
+    yield OFFERS
+    yield from (("product", spu) for spu in m.spus)
+    yield from (key for code in m.coupons for key in (("coupon", code), ("claims", m.account, code)))
+    if m.store:
+        yield ("store", m.store)
+        if m.delivery:
+            yield ("within", m.store, *_point(m))
+    else:
+        serving: Key = ("serving", *_point(m))
+        yield serving
+        if store := look(serving):
+            yield ("store", store)
+    if offers := look(OFFERS):
+        products = [(spu, look(("product", spu))) for spu in m.spus]
+        limited = offers.limited([(spu, product.category) for spu, product in products if product])
+        yield from (("claims", m.account, promotion.id) for promotion in limited)
 
 
 def read(order: Order, message: Any, look: Look, c: Context) -> Any:
