@@ -29,7 +29,7 @@ from shared.contracts.topics import SERVICES
 END = datetime.max.replace(tzinfo=UTC)
 """When an evening is judged: after everything."""
 OWNED = {
-    "order": {"order.orders": "order_id"},
+    "order": {"order.orders": "order_id", "order.claims": "account"},
     "inventory": {"inventory.cells": "store", "inventory.holds": "store"},
     "risk": {"risk.screenings": "account", "risk.endings": "account", "risk.conducts": "subject"},
     "payment": {"payment.payments": "order_id", "payment.refunds": "order_id"},

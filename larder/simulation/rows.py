@@ -8,7 +8,7 @@ databases can say the same; lines are lists instead of JSON. What only the simul
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -20,7 +20,8 @@ from larder.simulation.world import World
 from services.aftersales.state import Rating, TicketStep
 from services.inventory.state import Document, Movement
 from services.logistics.state import StepBack
-from services.order.state import Amendment, Basket, Paper, TimelineEntry
+from services.order.promotions import Promotion
+from services.order.state import Amendment, Basket, ClaimKept, Paper, TimelineEntry
 from services.payment.state import Contradiction, JournalEntry
 from services.risk.state import Entered
 from shared.contracts.topics import ACTIVITY
@@ -31,6 +32,7 @@ Rows = dict[str, list[Row]]
 
 TABLES = {
     "order": "order.orders",
+    "claims": "order.claims",
     "hold": "inventory.holds",
     "issue": "inventory.issues",
     "screening": "risk.screenings",
@@ -56,6 +58,7 @@ RECORDS: dict[type, str] = {
     Paper: "order.papers",
     Basket: "order.baskets",
     Amendment: "order.amendments",
+    ClaimKept: "order.claims_kept",
     Movement: "inventory.ledger",
     Document: "inventory.documents",
     JournalEntry: "payment.journal",
@@ -73,10 +76,13 @@ def rows_of(world: World) -> Rows:
     rows: Rows = {name: [] for name in (*TABLES.values(), *RECORDS.values())}
     for service, database in world.databases.items():
         for key, state in database.states.items():
+            if key[0] == "claims":  # its rows are told by what was written down of it
+                continue
             rows[TABLES[key[0]]].append(_aggregate(key, state) | {"written_by": database.writers[key]})
         for kind, records in database.records.items():
             rows[RECORDS[kind]] += [_plain(record) for record in records]
         rows |= _runtime_rows(service, database)
+    rows |= _marketing_rows(world)
     rows["risk.reviews"] = [row for row in rows["risk.screenings"] if row["review"]]
     rows["risk.rule_sets"] = [
         {"version": r.version, "rules": msgspec.json.encode({"rules": r.rules, "levels": r.levels}).decode()}
@@ -113,6 +119,33 @@ def _aggregate(key: Key, state: Any) -> Row:
     if key[0] == "cell":
         return {"store": key[1], "spu": key[2], "on_hand": state.on_hand, "locked": state.locked}
     return _plain(state)
+
+
+def _marketing_rows(world: World) -> Rows:
+    shop, writers = world.shop, world.databases["order"].writers
+    newest = {id_: (at, promotion) for at, promotion in shop.revisions for id_ in (promotion.id,)}
+    return {
+        "order.promotions": [_promotion(at, promotion) for at, promotion in newest.values()],
+        "order.promotion_revisions": [_promotion(at, promotion) for at, promotion in shop.revisions],
+        "order.claims": [
+            {"account": account, "promotion": promotion, "order_id": order_id, "units": units}
+            | {"written_by": writers["claims", account, promotion]}
+            for (account, promotion), claims in shop.claims.items()
+            for order_id, units in claims.items()
+        ],
+        "people.rushes": [{"at": at, "rushes": rushes} for at, rushes in shop.rush_changes],
+        "people.pauses": [{"at": at, "store": store, "until": until} for at, store, until in shop.pauses],
+        "people.to_come": [{"spu": spu, "available_from": day} for spu, day in shop.available_from.items()],
+    }
+
+
+def _promotion(at: datetime, promotion: Promotion) -> Row:
+    """As it is kept: its body is the JSON of its fields."""
+    kept = _plain(promotion)
+    id_, revision = kept.pop("id"), kept.pop("revision")
+    body = msgspec.json.encode(kept, order="deterministic").decode()
+    about = {"kind": promotion.kind.value, "starts_at": promotion.starts_at, "ends_at": promotion.ends_at}
+    return {"id": id_, "revision": revision, "at": at, "body": body, **about}
 
 
 _FIELDS: dict[type, list[str]] = {}
