@@ -114,6 +114,7 @@ class Customers:
         account = f"a-{dice.randrange(self.accounts)}"
         actor = f"customer:{account}"
         placed_s = dice.random() * (PLACING_S if dice.random() >= self.later else LATER_S)
+        placed_s = self.marketing.comes(placed_s)
         order = PlaceOrder(order_id=order_id, account=account, **self._basket(), **self._place(), **self._extras())
         order = self.marketing.tempt(order)
         desk.send(order, actor, after_s=placed_s)

@@ -36,6 +36,8 @@ TOGETHER_S = 10.0
 """In some evenings everybody clicks when the hand of the clock is here."""
 REFUSES = 0.15
 """How often a customer does not want an order at another total."""
+COMES_LATER = 0.3
+"""How many customers of an evening with coupons come later."""
 COMES_S = (300, 2_400)
 """From when on goods can be had that are still to come: before the second slot, or before the third."""
 
@@ -267,11 +269,17 @@ class Marketing:
             quantities.append(dice.choice((1, 2)))
             if dice.random() < 0.9:
                 changed["slot"] = self.slots[-1]
-        if "coupons" in self.has and dice.random() < 0.6:
+        if "coupons" in self.has and dice.random() < 0.8:
             changed["coupons"] = tuple(dice.sample((*COUPONS, "coup-of-the-moon"), dice.choice((1, 1, 1, 2))))
             if dice.random() < 0.9:
                 changed["coupons"] = tuple(c for c in changed["coupons"] if c in self.shop.promotions)
         return order.model_copy(update={**changed, "spus": tuple(spus), "quantities": tuple(quantities)})
+
+    def comes(self, placed_s: float) -> float:
+        """Where there are coupons, some come when others have used theirs."""
+        if "coupons" not in self.has or self.dice.random() >= COMES_LATER:
+            return placed_s
+        return self.dice.random() * LATE_S
 
     def wants(self, order_id: str, total: int) -> bool:
         """Does the customer still want an order at this total? Only another one than before is a question."""

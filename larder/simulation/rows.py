@@ -24,6 +24,7 @@ from services.order.promotions import Promotion
 from services.order.state import Amendment, Basket, ClaimKept, Paper, TimelineEntry
 from services.payment.state import Contradiction, JournalEntry
 from services.risk.state import Entered
+from shared.contracts.order import SettleClaim
 from shared.contracts.topics import ACTIVITY
 from shared.runtime.table import Key
 
@@ -129,7 +130,7 @@ def _marketing_rows(world: World) -> Rows:
         "order.promotion_revisions": [_promotion(at, promotion) for at, promotion in shop.revisions],
         "order.claims": [
             {"account": account, "promotion": promotion, "order_id": order_id, "units": units}
-            | {"written_by": writers["claims", account, promotion]}
+            | {"written_by": writers.get(("claims", account, promotion), set())}
             for (account, promotion), claims in shop.claims.items()
             for order_id, units in claims.items()
         ],
@@ -240,6 +241,12 @@ def _log_rows(world: World) -> Rows:
             for _, records in places
             for d in records
             if d.type in ("CommandAccepted", "CommandRefused")
+        ],
+        "log.claims": [
+            {"id": d.id, **msgspec.json.decode(d.value or b"")}
+            for _, records in places
+            for d in records
+            if d.type == SettleClaim.TYPE and d.link
         ],
         "log.activity": [
             entry | {"type": type_}

@@ -13,6 +13,7 @@ from typing import Any
 
 from larder.audit.life import summed as lines
 from larder.audit.report import Report
+from larder.simulation import bargains
 from larder.simulation.books import place_of
 from larder.simulation.clock import NOON
 from larder.simulation.rows import Rows
@@ -56,6 +57,7 @@ def hear_witnesses(rows: Rows, report: Report) -> None:
         conducts_are_counted,
         claims_are_kept,
         blocks_are_entered,
+        *bargains.WITNESSES,
     ):
         for name, subject, found in rule(rows):
             report.add(name, (subject,), found)
