@@ -5,41 +5,18 @@ What an order paid is worked out again by `larder.audit`; here stands what takes
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from larder.audit.prices import Line, worked_out
+from larder.simulation.books import catalogue_of
 from larder.simulation.rows import Row, Rows
+from services.order.state import NO_DISCOUNTS
 
 Broken = tuple[str, str, str]
 """A rule, what it is about (mostly an order), and what was found."""
-
-
-def claims_are_orders(rows: Rows) -> Iterator[Broken]:
-    """At rest an account has had what its delivered orders were priced with, and nothing for orders that came to
-    nothing; of nothing more than it may."""
-    had = {(c["account"], c["promotion"], c["order_id"]): c["units"] for c in rows["order.claims"]}
-    due: dict[tuple[str, str, str], int] = {}
-    limits: dict[tuple[str, str], int] = {}
-    for order in rows["order.orders"]:
-        if order["phase"] == "closed":
-            for one in order["discounts"].applied:
-                if one.limit:
-                    due[order["account"], one.promotion, order["order_id"]] = one.units
-                    whose = order["account"], one.promotion
-                    limits[whose] = max(one.limit, limits.get(whose, 0))
-    for claim in sorted(had.keys() | due.keys()):
-        if had.get(claim, 0) != due.get(claim, 0):
-            found = f"{claim[0]} has had {had.get(claim, 0)} of {claim[1]} for it, and paid for {due.get(claim, 0)}"
-            yield ("claims_are_orders", claim[2], found)
-    spent = Counter[tuple[str, str]]()
-    for (account, promotion, _), units in due.items():
-        spent[account, promotion] += units
-    for whose, units in spent.items():
-        if units > limits[whose]:
-            yield ("limits_are_kept", whose[0], f"{units} of {whose[1]}, and it may have {limits[whose]}")
 
 
 def denied_is_denied(rows: Rows) -> Iterator[Broken]:
@@ -48,7 +25,7 @@ def denied_is_denied(rows: Rows) -> Iterator[Broken]:
     for told in rows["log.claims"]:
         refused[told["order_id"]][told["id"]] = told["denied"]
     taken = Counter(e["order_id"] for e in rows["order.timeline"] if e["message"] == "SettleClaim")
-    orders = {order["order_id"]: order["discounts"] for order in rows["order.orders"]}
+    orders = {order["order_id"]: order["discounts"] or NO_DISCOUNTS for order in rows["order.orders"]}
     for order_id, answers in refused.items():
         # The last one may have come too late.
         for promotion in {p for denied in list(answers.values())[: taken[order_id]] for p in denied}:
@@ -102,32 +79,54 @@ def goods_to_come_wait(rows: Rows) -> Iterator[Broken]:
             yield ("goods_to_come_wait", order["order_id"], f"{to_come} is to come, and is locked")
 
 
-def coupons_are_named(rows: Rows) -> Iterator[Broken]:
-    """A coupon comes into the price of an order that names it, of the account that it is for; and who is told that it
-    was used has used it."""
-    revisions = {(row["id"], row["revision"]): json.loads(row["body"]) for row in rows["order.promotion_revisions"]}
-    accounts = {order["order_id"]: order["account"] for order in rows["order.orders"]}
-    for basket in rows["order.baskets"]:
-        account, discounts = accounts[basket["order_id"]], basket["discounts"]
-        for one in discounts.applied:
-            body = revisions[one.promotion, one.revision]
-            is_named = one.promotion in discounts.coupons or body["kind"] != "coupon"
-            if not is_named or body["account"] not in ("", account):
-                yield ("coupons_are_named", basket["order_id"], f"{account} has {one.promotion}, for {body['account']}")
+def used_coupons_were_used(rows: Rows) -> Iterator[Broken]:
+    """Who is told that the account has used a coupon: it has."""
     claimed = {(claim["account"], claim["promotion"]) for claim in rows["order.claims_kept"]}
     bodies = {sent["id"]: sent["body"] for sent in rows["people.sent"] if sent["type"] == "PlaceOrder"}
     for answer in rows["order.answers"]:
         if answer["code"] == "coupon_used":
             asked = bodies[answer["id"]]
             if not any((asked.account, code) in claimed for code in asked.coupons):
-                yield ("coupons_are_named", asked.order_id, f"{asked.coupons} were used, says the answer; never")
+                yield ("used_coupons_were_used", asked.order_id, f"one of {asked.coupons}, says the answer; none was")
+
+
+def verified_on_the_click(rows: Rows) -> Iterator[Broken]:
+    """What a customer was asked for is what the order cost when it was verified: at the prices and promotions of then,
+    less what was refused to it."""
+    if not rows["order.promotion_revisions"]:
+        return
+    catalogue = catalogue_of(rows)
+    looked, asked = dict[str, datetime](), dict[str, datetime]()
+    for entry in rows["order.timeline"]:
+        if entry["message"] == "StockVerified":
+            looked[entry["order_id"]] = entry["at"]
+        if entry["phase"] == "paying" and entry["message"] in ("StockVerified", "SettleClaim"):
+            asked[entry["order_id"]] = looked[entry["order_id"]]
+        elif entry["phase"] == "awaiting_payment":
+            asked.pop(entry["order_id"], None)  # to be confirmed, or to be paid, once more
+    for order in rows["order.orders"]:
+        if (at := asked.get(order["order_id"])) is None:
+            continue
+        prices = {change["spu"]: change["price"] for change in rows["people.prices"] if change["at"] <= at}
+        lines = [
+            Line(spu, quantity, prices[spu], catalogue.category(spu, at))
+            for spu, quantity in zip(order["spus"], order["quantities"], strict=True)
+        ]
+        discounts = order["discounts"] or NO_DISCOUNTS
+        on = catalogue.in_force(order["store"], at, [(line.spu, line.category) for line in lines])
+        coupons = (catalogue.coupon(code, order["store"], at) for code in discounts.coupons)
+        on += [coupon for coupon in coupons if coupon and coupon.account in ("", order["account"])]
+        off = sum(sum(one.lines) for one in worked_out(lines, on, discounts.denied).values())
+        due = sum(line.quantity * line.price for line in lines) - off
+        if due != order["total"]:
+            yield ("verified_on_the_click", order["order_id"], f"asked for {order['total']}, at {at} it cost {due}")
 
 
 WITNESSES = (
-    claims_are_orders,
     denied_is_denied,
     rushes_are_first_paid,
     pauses_are_kept,
     goods_to_come_wait,
-    coupons_are_named,
+    used_coupons_were_used,
+    verified_on_the_click,
 )

@@ -21,7 +21,7 @@ from services.aftersales.state import Rating, TicketStep
 from services.inventory.state import Document, Movement
 from services.logistics.state import StepBack
 from services.order.promotions import Promotion
-from services.order.state import Amendment, Basket, ClaimKept, Paper, TimelineEntry
+from services.order.state import NO_DISCOUNTS, Amendment, Basket, ClaimKept, Paper, TimelineEntry
 from services.payment.state import Contradiction, JournalEntry
 from services.risk.state import Entered
 from shared.contracts.order import SettleClaim
@@ -33,7 +33,6 @@ Rows = dict[str, list[Row]]
 
 TABLES = {
     "order": "order.orders",
-    "claims": "order.claims",
     "hold": "inventory.holds",
     "issue": "inventory.issues",
     "screening": "risk.screenings",
@@ -51,9 +50,11 @@ TABLES = {
     "ticket": "aftersales.tickets",
     "return": "logistics.returns",
     "cell": "inventory.cells",
+    "allotment": "inventory.allotments",
     "request": "inventory.requests",
 }
-"""The table of each kind of aggregate."""
+"""The table of each kind of aggregate. Of two kinds the rows are made of others: claims of what was written down of
+them, and which allotment an SPU has of the allotments."""
 RECORDS: dict[type, str] = {
     TimelineEntry: "order.timeline",
     Paper: "order.papers",
@@ -77,9 +78,8 @@ def rows_of(world: World) -> Rows:
     rows: Rows = {name: [] for name in (*TABLES.values(), *RECORDS.values())}
     for service, database in world.databases.items():
         for key, state in database.states.items():
-            if key[0] == "claims":  # its rows are told by what was written down of it
-                continue
-            rows[TABLES[key[0]]].append(_aggregate(key, state) | {"written_by": database.writers[key]})
+            if table := TABLES.get(key[0]):
+                rows[table].append(_aggregate(key, state) | {"written_by": database.writers[key]})
         for kind, records in database.records.items():
             rows[RECORDS[kind]] += [_plain(record) for record in records]
         rows |= _runtime_rows(service, database)
@@ -119,13 +119,17 @@ def rows_of(world: World) -> Rows:
 def _aggregate(key: Key, state: Any) -> Row:
     if key[0] == "cell":
         return {"store": key[1], "spu": key[2], "on_hand": state.on_hand, "locked": state.locked}
-    return _plain(state)
+    row = _plain(state)
+    if key[0] == "order" and state.discounts is NO_DISCOUNTS:
+        row["discounts"] = None
+    return row
 
 
 def _marketing_rows(world: World) -> Rows:
     shop, writers = world.shop, world.databases["order"].writers
     newest = {id_: (at, promotion) for at, promotion in shop.revisions for id_ in (promotion.id,)}
     return {
+        "order.products": [{"spu": spu, "category": shop.categories.get(spu, "other")} for spu in shop.prices],
         "order.promotions": [_promotion(at, promotion) for at, promotion in newest.values()],
         "order.promotion_revisions": [_promotion(at, promotion) for at, promotion in shop.revisions],
         "order.claims": [
