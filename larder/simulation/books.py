@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from larder.audit.catalogue import Catalogue, Promotion
 from larder.audit.leftovers import answered_once, nothing_is_left
 from larder.audit.life import BOOKS, ENDS, Life
 from larder.audit.links import Kept, Outbox, links_are_even
@@ -19,9 +20,17 @@ from larder.audit.look import Counted, Look, Waiting, links_of
 from larder.audit.owners import Decided, decided_by_its_shard
 from larder.audit.parked import Parked, nothing_of_ours_parked
 from larder.audit.phases import NEWS
+from larder.audit.prices import claims_within_limit, refused_was_used_up
 from larder.audit.report import Report
 from larder.audit.rules import judge
-from larder.audit.stock import Movement, Stock, document_moved_once, places_are_reservations
+from larder.audit.stock import (
+    Allotment,
+    Movement,
+    Stock,
+    allotments_are_cells,
+    document_moved_once,
+    places_are_reservations,
+)
 from larder.simulation.clock import NOON
 from larder.simulation.rows import Row, Rows
 from shared.contracts.topics import SERVICES
@@ -29,8 +38,8 @@ from shared.contracts.topics import SERVICES
 END = datetime.max.replace(tzinfo=UTC)
 """When an evening is judged: after everything."""
 OWNED = {
-    "order": {"order.orders": "order_id"},
-    "inventory": {"inventory.cells": "store", "inventory.holds": "store"},
+    "order": {"order.orders": "order_id", "order.claims": "account"},
+    "inventory": {"inventory.cells": "store", "inventory.holds": "store", "inventory.allotments": "store"},
     "risk": {"risk.screenings": "account", "risk.endings": "account", "risk.conducts": "subject"},
     "payment": {"payment.payments": "order_id", "payment.refunds": "order_id"},
     "logistics": {
@@ -42,6 +51,9 @@ OWNED = {
     "aftersales": {"aftersales.windows": "order_id", "aftersales.tickets": "order_id"},
 }
 """Whose things are kept in a table: what the commands of its service are keyed by (DESIGN §2)."""
+
+_OPENS = NOON - timedelta(hours=1)
+"""Before an evening's first order."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -61,6 +73,7 @@ def judge_evening(rows: Rows) -> Report:
         outbox.compare(seen)
         report.hold(decided_by_its_shard, list(_decided(rows, service)), service, shards)
     _judge_stock(rows, report)
+    _judge_marketing(rows, report)
     for life in lives(rows):
         for rule, wrong in judge(life, report.checked, at_rest=True):
             report.add(rule, (life.order_id,), wrong)
@@ -73,13 +86,14 @@ def judge_evening(rows: Rows) -> Report:
 def lives(rows: Rows) -> list[Life]:
     """All lives, in order of their ids: their rows are those of `larder.audit.gather`, column by column."""
     found: dict[str, Life] = {}
+    catalogue = catalogue_of(rows)
     for name, told in _SOURCES.items():
         make = BOOKS[name]._make
         for row in told(rows):
             order_id = row[0]
             life = found.get(order_id)
             if life is None:
-                life = found[order_id] = Life(order_id)
+                life = found[order_id] = Life(order_id, catalogue=catalogue)
             setattr(life, name, make(row))
     return [found[order_id] for order_id in sorted(found)]
 
@@ -160,6 +174,8 @@ def _orders(rows: Rows) -> Iterator[tuple[Any, ...]]:
             o["replacement"] and _text(o["replacement"]),
             *(masters.get(o["replacement"].replaces, (None, None)) if o["replacement"] else (None, None)),
             *(compensated[o["order_id"]], replaced[o["order_id"]], dropped[o["order_id"]]),
+            *(o["placed_at"], _text(o["discounts"]) if o["discounts"] else None),
+            _text(o["presale"]) if o["presale"] else None,
         )
 
 
@@ -167,8 +183,9 @@ def _timelines(rows: Rows) -> Iterator[tuple[Any, ...]]:
     for order_id, entries in _by_order(rows["order.timeline"]).items():
         paying = [e["at"] for e in entries if e["phase"] == "paying" and e["message"] not in NEWS]
         expired = [e["at"] for e in entries if e["message"] == "PaymentExpired"]
+        holding = [e["at"] for e in entries if e["phase"] == "holding"]
         course = ",".join([f"{e['phase']} {e['message']}" for e in entries])
-        yield order_id, course, max(paying, default=None), min(expired, default=None)
+        yield order_id, course, max(paying, default=None), min(expired, default=None), min(holding, default=None)
 
 
 def _accepted(rows: Rows) -> Iterator[tuple[str, str]]:
@@ -183,7 +200,12 @@ def _moves(rows: Rows) -> Iterator[tuple[Any, ...]]:
     for order_id, moves in _by_order(rows["inventory.ledger"]).items():
         kinds = [move["kind"] for move in moves]
         issues = kinds.count("sales_issue") + kinds.count("replacement_issue")
-        yield order_id, kinds.count("lock"), kinds.count("unlock"), issues, kinds.count("issue_reversal")
+        issued = [move for move in moves if move["kind"] in ("sales_issue", "replacement_issue")]
+        beside = [(move["spus"], move["on_hand"]) for move in issued if any("|" in cell for cell in move["spus"])]
+        yield (
+            *(order_id, kinds.count("lock"), kinds.count("unlock"), issues, kinds.count("issue_reversal")),
+            *(_text(beside) if beside else None, min((move["at"] for move in issued), default=None)),
+        )
 
 
 def _fulfilments(rows: Rows) -> Iterator[tuple[Any, ...]]:
@@ -249,6 +271,7 @@ _SOURCES: dict[str, Callable[[Rows], Iterator[tuple[Any, ...]]]] = {
     "papers": _listed("order.papers", "kind", "body"),
     "accepted": _accepted,
     "hold": _columns("inventory.holds", "order_id", "store", "phase", "mode", "spus", "quantities"),
+    "claims": _listed("order.claims", "account", "promotion", "units"),
     "moves": _moves,
     "documents": _listed("inventory.documents", "number", "kind", "store", "reverses", "spus", "quantities", "reason"),
     "payment": _columns("payment.payments", "order_id", "phase", "captures", "attempts"),
@@ -267,6 +290,62 @@ _SOURCES: dict[str, Callable[[Rows], Iterator[tuple[Any, ...]]]] = {
     "ending": _columns("risk.endings", "order_id", "account", "deed"),
 }
 """Each book of a life, from its tables."""
+
+# -- marketing ---------------------------------------------------------------------------------------------------------
+
+
+class Known(Catalogue):
+    """Here it is known to the microsecond what an order read, and how late a store may hear of a sale's end."""
+
+    def just_written(self, at: datetime) -> tuple[Promotion, ...]:
+        """Nothing is in doubt."""
+        return ()
+
+    def sells(self, id_: str, at: datetime) -> bool:
+        """Whether the stores have heard of no end that has come."""
+        known = [one for one in self.revisions.get(id_, ()) if one.written <= at]
+        return bool(known) and all(at < one.ends_at for one in known)
+
+
+def catalogue_of(rows: Rows) -> Catalogue:
+    """What prices were made of. What is kept of rushes is their last word only: of all of them tell their witnesses."""
+    revisions = [(row["id"], row["revision"], row["body"], row["at"]) for row in rows["order.promotion_revisions"]]
+    return Known(revisions, [(row["spu"], row["category"], _OPENS) for row in rows["order.products"]])
+
+
+def _judge_marketing(rows: Rows, report: Report) -> None:
+    kinds: dict[str, str] = {}
+    most: dict[str, int] = {}
+    for row in rows["order.promotion_revisions"]:
+        body = msgspec.json.decode(row["body"])
+        kinds[row["id"]], most[row["id"]] = body["kind"], max(body["per_account"], most.get(row["id"], 0))
+    had = Counter[tuple[str, str]]()
+    for claim in rows["order.claims"]:
+        had[claim["account"], claim["promotion"]] += claim["units"]
+    report.hold(claims_within_limit, [(*whose, units, most.get(whose[1])) for whose, units in had.items()])
+    claimed: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for claim in rows["order.claims_kept"]:
+        claimed[claim["account"], claim["promotion"]].add(claim["order_id"])
+    refused = [
+        (o["order_id"], p, kinds[p] == "flash", most[p] > 0, bool(claimed[o["account"], p] - {o["order_id"]}))
+        for o in rows["order.orders"]
+        for p in (o["discounts"].denied if o["discounts"] else ())
+    ]
+    report.hold(refused_was_used_up, refused)
+    cells = {(c["store"], c["spu"]): c["on_hand"] for c in rows["inventory.cells"] if _is_aside(c["spu"])}
+    allotments = []
+    for a in rows["inventory.allotments"]:
+        about = [a[column] for column in ("store", "promotion", "phase", "spu", "quantity", "sold")]
+        allotments.append(Allotment(*about, cells.pop((a["store"], f"{a['spu']}|{a['promotion']}"), 0)))
+    for (store, cell), on_hand in cells.items():
+        spu, _, promotion = cell.partition("|")
+        allotments.append(Allotment(store, promotion, None, spu, None, None, on_hand))
+    report.hold(allotments_are_cells, allotments)
+
+
+def _is_aside(cell: str) -> bool:
+    return "|" in cell and "|+" not in cell
+
 
 # -- what is about no single order -------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from larder.simulation.clock import NOON
+from larder.simulation.marketing import Marketing
 from larder.simulation.people import Desk
 from larder.simulation.shop import Shop
 from shared.contracts.base import Message, Slot
@@ -88,8 +89,9 @@ class Plan:
 class Customers:
     """All customers of one evening."""
 
-    def __init__(self, desk: Desk, shop: Shop, slots: list[Slot]) -> None:
+    def __init__(self, desk: Desk, shop: Shop, slots: list[Slot], marketing: Marketing) -> None:
         self.desk = desk
+        self.marketing = marketing
         self.dice = desk.dice
         self.shop = shop
         self.slots = slots
@@ -112,7 +114,9 @@ class Customers:
         account = f"a-{dice.randrange(self.accounts)}"
         actor = f"customer:{account}"
         placed_s = dice.random() * (PLACING_S if dice.random() >= self.later else LATER_S)
+        placed_s = self.marketing.comes(placed_s)
         order = PlaceOrder(order_id=order_id, account=account, **self._basket(), **self._place(), **self._extras())
+        order = self.marketing.tempt(order)
         desk.send(order, actor, after_s=placed_s)
         if dice.random() < 0.08:
             desk.send(order, actor, after_s=placed_s + dice.random())  # another click, another id, the same order
@@ -190,11 +194,14 @@ class Customers:
             return
         dice, desk = self.dice, self.desk
         payable = OrderPayable.from_json(record.value)
+        if not self.marketing.wants(plan.order_id, payable.total):
+            return
         method = plan.methods.pop(0)
         waits_s = dice.choice((0.05, 0.5, 2.0, 20.0, 100.0)) * dice.random()
         if dice.random() < 0.15:  # at the very end of the window, or just after it
             left_s = (payable.payable_until - self.desk.around.clock.now).total_seconds()
             waits_s = max(0.0, left_s - dice.choice((0.5, 5.0, 50.0)) * (dice.random() - 0.1))
+        waits_s = self.marketing.waits(waits_s)
         if plan.mistakes:
             plan.mistakes -= 1
             wrong = PayOrder(order_id=plan.order_id, method=method, expected_total=payable.total + 1)

@@ -16,15 +16,18 @@ from larder.simulation.shop import Shop
 from shared.contracts.base import Message, Pack
 from shared.contracts.inventory import (
     AdjustStock,
+    AnnounceSale,
     DropShort,
+    ExpectGoods,
     HoldStock,
     ReceiveGoods,
     ReverseIssue,
+    SetAllotment,
     StockShort,
     VerifyStock,
 )
 from shared.contracts.logistics import FulfilOrder
-from shared.contracts.order import CancelOrder
+from shared.contracts.order import CancelOrder, Claim, ClaimPromotions, ReturnPromotions, SettleClaim, TellSale
 from shared.contracts.payment import RefundPayment, TakePayment
 from shared.contracts.risk import AccountsActed, Activity, OrderRefused, ScreenOrder
 from shared.contracts.topics import SERVICES, events_of, partition_for
@@ -45,6 +48,9 @@ COMMANDS = {
     "aftersales": "OpenWindow",
 }
 """A command of each service, to be spoiled."""
+
+_A_COUPON = Claim(promotion="coup-0", units=1, limit=1)
+_A_SALE = "flash-0"
 
 
 class Poisoner:
@@ -102,6 +108,7 @@ class Poisoner:
             (
                 VerifyStock(order_id=order_id, store="s-0"),
                 ReverseIssue(order_id=order_id, store="s-0"),
+                SettleClaim(order_id=order_id, denied=()),
             )
         )
         service = message.TOPIC.split(".")[0]
@@ -163,6 +170,12 @@ class Poisoner:
                 ),
                 TakePayment(order_id=order_id, attempt=1, amount=1, currency="EUR", method="tok_ok"),
                 CancelOrder(order_id=order_id, reason="mischief"),
+                ClaimPromotions(order_id=order_id, account=account, claims=(_A_COUPON,)),
+                ReturnPromotions(order_id=order_id, account=account, promotions=(_A_COUPON.promotion,)),
+                TellSale(promotion=_A_SALE),
+                AnnounceSale(store=store, promotion=_A_SALE, ends_at=NOON),
+                SetAllotment(request_id=request_id, store=store, promotion=_A_SALE, spu=spus[0], quantity=1),
+                ExpectGoods(request_id=request_id, store=store, spus=spus, quantities=some),
                 OrderRefused(order_id=order_id, reason="mischief"),
             )
         )

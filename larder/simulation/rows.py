@@ -8,7 +8,7 @@ databases can say the same; lines are lists instead of JSON. What only the simul
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -20,9 +20,11 @@ from larder.simulation.world import World
 from services.aftersales.state import Rating, TicketStep
 from services.inventory.state import Document, Movement
 from services.logistics.state import StepBack
-from services.order.state import Amendment, Basket, Paper, TimelineEntry
+from services.order.promotions import Promotion
+from services.order.state import NO_DISCOUNTS, Amendment, Basket, ClaimKept, Paper, TimelineEntry
 from services.payment.state import Contradiction, JournalEntry
 from services.risk.state import Entered
+from shared.contracts.order import SettleClaim
 from shared.contracts.topics import ACTIVITY
 from shared.runtime.table import Key
 
@@ -48,14 +50,17 @@ TABLES = {
     "ticket": "aftersales.tickets",
     "return": "logistics.returns",
     "cell": "inventory.cells",
+    "allotment": "inventory.allotments",
     "request": "inventory.requests",
 }
-"""The table of each kind of aggregate."""
+"""The table of each kind of aggregate. Of two kinds the rows are made of others: claims of what was written down of
+them, and which allotment an SPU has of the allotments."""
 RECORDS: dict[type, str] = {
     TimelineEntry: "order.timeline",
     Paper: "order.papers",
     Basket: "order.baskets",
     Amendment: "order.amendments",
+    ClaimKept: "order.claims_kept",
     Movement: "inventory.ledger",
     Document: "inventory.documents",
     JournalEntry: "payment.journal",
@@ -73,10 +78,12 @@ def rows_of(world: World) -> Rows:
     rows: Rows = {name: [] for name in (*TABLES.values(), *RECORDS.values())}
     for service, database in world.databases.items():
         for key, state in database.states.items():
-            rows[TABLES[key[0]]].append(_aggregate(key, state) | {"written_by": database.writers[key]})
+            if table := TABLES.get(key[0]):
+                rows[table].append(_aggregate(key, state) | {"written_by": database.writers[key]})
         for kind, records in database.records.items():
             rows[RECORDS[kind]] += [_plain(record) for record in records]
         rows |= _runtime_rows(service, database)
+    rows |= _marketing_rows(world)
     rows["risk.reviews"] = [row for row in rows["risk.screenings"] if row["review"]]
     rows["risk.rule_sets"] = [
         {"version": r.version, "rules": msgspec.json.encode({"rules": r.rules, "levels": r.levels}).decode()}
@@ -112,7 +119,38 @@ def rows_of(world: World) -> Rows:
 def _aggregate(key: Key, state: Any) -> Row:
     if key[0] == "cell":
         return {"store": key[1], "spu": key[2], "on_hand": state.on_hand, "locked": state.locked}
-    return _plain(state)
+    row = _plain(state)
+    if key[0] == "order" and state.discounts is NO_DISCOUNTS:
+        row["discounts"] = None
+    return row
+
+
+def _marketing_rows(world: World) -> Rows:
+    shop, writers = world.shop, world.databases["order"].writers
+    newest = {id_: (at, promotion) for at, promotion in shop.revisions for id_ in (promotion.id,)}
+    return {
+        "order.products": [{"spu": spu, "category": shop.categories.get(spu, "other")} for spu in shop.prices],
+        "order.promotions": [_promotion(at, promotion) for at, promotion in newest.values()],
+        "order.promotion_revisions": [_promotion(at, promotion) for at, promotion in shop.revisions],
+        "order.claims": [
+            {"account": account, "promotion": promotion, "order_id": order_id, "units": units}
+            | {"written_by": writers.get(("claims", account, promotion), set())}
+            for (account, promotion), claims in shop.claims.items()
+            for order_id, units in claims.items()
+        ],
+        "people.rushes": [{"at": at, "rushes": rushes} for at, rushes in shop.rush_changes],
+        "people.pauses": [{"at": at, "store": store, "until": until} for at, store, until in shop.pauses],
+        "people.to_come": [{"spu": spu, "available_from": day} for spu, day in shop.available_from.items()],
+    }
+
+
+def _promotion(at: datetime, promotion: Promotion) -> Row:
+    """As it is kept: its body is the JSON of its fields."""
+    kept = _plain(promotion)
+    id_, revision = kept.pop("id"), kept.pop("revision")
+    body = msgspec.json.encode(kept, order="deterministic").decode()
+    about = {"kind": promotion.kind.value, "starts_at": promotion.starts_at, "ends_at": promotion.ends_at}
+    return {"id": id_, "revision": revision, "at": at, "body": body, **about}
 
 
 _FIELDS: dict[type, list[str]] = {}
@@ -207,6 +245,12 @@ def _log_rows(world: World) -> Rows:
             for _, records in places
             for d in records
             if d.type in ("CommandAccepted", "CommandRefused")
+        ],
+        "log.claims": [
+            {"id": d.id, **msgspec.json.decode(d.value or b"")}
+            for _, records in places
+            for d in records
+            if d.type == SettleClaim.TYPE and d.link
         ],
         "log.activity": [
             entry | {"type": type_}

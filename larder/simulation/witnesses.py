@@ -13,6 +13,7 @@ from typing import Any
 
 from larder.audit.life import summed as lines
 from larder.audit.report import Report
+from larder.simulation import bargains
 from larder.simulation.books import place_of
 from larder.simulation.clock import NOON
 from larder.simulation.rows import Rows
@@ -54,8 +55,9 @@ def hear_witnesses(rows: Rows, report: Report) -> None:
         lies_are_kept,
         orders_are_seen_once,
         conducts_are_counted,
-        claims_are_kept,
+        review_claims_are_kept,
         blocks_are_entered,
+        *bargains.WITNESSES,
     ):
         for name, subject, found in rule(rows):
             report.add(name, (subject,), found)
@@ -255,7 +257,7 @@ def _milliseconds(moment: str) -> int:
     return (datetime.fromisoformat(moment) - EPOCH) // timedelta(milliseconds=1)
 
 
-def claims_are_kept(rows: Rows) -> Iterator[Broken]:
+def review_claims_are_kept(rows: Rows) -> Iterator[Broken]:
     """Nobody does anything to a review that is somebody else's, and only of such a one is anybody told so."""
     sent = {s["id"]: s for s in rows["people.sent"] if s["type"] in ("ClaimReview", "ReleaseReview", "DecideReview")}
     claims: dict[str, tuple[str, datetime]] = {}
@@ -267,7 +269,7 @@ def claims_are_kept(rows: Rows) -> Iterator[Broken]:
         is_anothers = holder != actor and answer["at"] < until
         if (is_anothers and answer["accepted"]) or (not is_anothers and answer["code"] == "review_claimed"):
             what = f"{command['type']} of {actor}: {answer['code'] or 'done'}"
-            yield ("claims_are_kept", order_id, f"{what}, and it was {holder or 'nobody'}'s until {until}")
+            yield ("review_claims_are_kept", order_id, f"{what}, and it was {holder or 'nobody'}'s until {until}")
         if answer["accepted"]:
             claims[order_id] = (actor, answer["at"] + CLAIM if command["type"] == "ClaimReview" else NOON)
 

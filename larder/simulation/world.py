@@ -17,6 +17,7 @@ from larder.simulation.gateway import Calls, Gateway
 from larder.simulation.liars import Liar
 from larder.simulation.link import Around
 from larder.simulation.log import Log
+from larder.simulation.marketing import Marketing
 from larder.simulation.owner import Owner, Post, topics_of
 from larder.simulation.people import Desk
 from larder.simulation.poison import Poisoner
@@ -30,6 +31,7 @@ from services.aftersales.decider import DECIDER as AFTERSALES
 from services.inventory.decider import DECIDER as INVENTORY
 from services.logistics.decider import DECIDER as LOGISTICS
 from services.order.decider import DECIDER as ORDER
+from services.order.state import ClaimKept
 from services.payment.decider import DECIDER as PAYMENT
 from services.risk.decider import DECIDER as RISK
 from services.risk.state import Entered
@@ -69,6 +71,7 @@ class World:
         self.databases["inventory"].answer_facts(partial(holders, self.databases["inventory"]))
         self.databases["risk"].answer_facts(partial(risk_fact, self.shop, self.databases["risk"]))
         self.databases["risk"].listed[Entered] = self.shop.enter
+        self.databases["order"].listed[ClaimKept] = self.shop.keep_claim
         self.gateway = Gateway(self.around, self.desk.report_money)
         self.owners: dict[tuple[str, int], Owner] = {}
         self.everybody: list[Owner] = []
@@ -140,8 +143,10 @@ class World:
 
     def run(self) -> None:
         """Plays the evening; raises NeverRests when it does not end."""
-        customers = Customers(self.desk, self.shop, self.slots)
+        marketing = Marketing(self.desk, self.shop, self.slots, self.seed)
+        customers = Customers(self.desk, self.shop, self.slots, marketing)
         staff = Staff(self.desk, self.shop, self.slots, Road(self.desk))
+        marketing.begin()
         staff.begin()
         customers.begin()
         CustomerService(self.desk, self.shop).begin(list(customers.plans))

@@ -87,7 +87,7 @@ def claim_outlives_its_review(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(risk, "_decided", forgetful)
 
 
-@found_by("claims_are_kept")
+@found_by("review_claims_are_kept")
 def claims_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     """A review is decided while somebody else has it."""
     read = risk._read_work
