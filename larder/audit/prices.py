@@ -83,16 +83,20 @@ def worked_out(lines: Sequence[Line], promotions: Sequence[Promotion], denied: S
         total = tuple(amount + off.get(n, 0) for n, amount in enumerate(had))
         found[p.id] = Off(p.revision, p.kind, total, units, p.limit)
 
-    # A flash sale stands alone, at the lowest price that the account may have for all pieces of the line.
-    alone = set()
-    for n, line in enumerate(lines):
-        sales = [p for p in allowed if p.kind == "flash" and p.value < line.price and p.covers(line.spu, line.category)]
-        for sale in sorted(sales, key=lambda p: (p.value, p.id)):
-            before = found[sale.id].units if sale.id in found else 0
-            if not sale.limit or before + line.quantity <= sale.limit:
-                take(sale, {n: line.quantity * (line.price - sale.value)}, line.quantity)
-                alone.add(n)
-                break
+    # A flash sale stands alone, at the lowest price; the account may have it for all pieces that want it, or for none.
+    sales = [p for p in allowed if p.kind == "flash"]
+    alone: dict[int, Promotion] = {}
+    while True:
+        for n, line in enumerate(lines):
+            offered = [p for p in sales if p.value < line.price and p.covers(line.spu, line.category)]
+            if offered:
+                alone[n] = min(offered, key=lambda p: (p.value, p.id))
+        over = [p for p in sales if p.limit < sum(lines[n].quantity for n in alone if alone[n] is p) and p.limit]
+        if not over:
+            break
+        alone, sales = {}, [p for p in sales if p not in over]
+    for n, sale in alone.items():
+        take(sale, {n: lines[n].quantity * (lines[n].price - sale.value)}, lines[n].quantity)
     rest = [n for n in range(len(lines)) if n not in alone]
 
     def scope(p: Promotion) -> list[int]:
