@@ -10,6 +10,9 @@ keep what was sent for a while: it has arrived by then, and is never read by a s
 emptied where they lie. Parked messages about these orders go whole once they are settled; one that is open waits for a
 person, and is left.
 
+The account's name itself stays where things are counted for it, a pseudonym of nobody: in its orders, and in what it
+has had of promotions (`claims`), since a coupon that was used stays used.
+
 What workers remember brings nothing back: their writes leave an address alone that is there or gone (`save_many`), and
 no message moves a review that is decided or a ticket of an order that is closed.
 """

@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 from larder.audit.books import Books, Connection
+from larder.audit.catalogue import Catalogue
 from larder.audit.life import BOOKS, Life
 from larder.audit.phases import NEWS
 from shared.settings import GATEWAY_BOOK
@@ -31,7 +32,7 @@ select o.order_id, o.kind, o.phase, o.account, o.store, o.total, o.hold_mode, o.
     o.closing_refund, a.owed, coalesce(a.overdue, false), o.payable_until, o.phase_since, o.ended,
     o.ended and o.placed_at <= coalesce((select at from sweeps where name = 'timelines'), '-infinity'),
     coalesce(t.names, ''), a.replacement, m.phase, m.phase_since, coalesce(c.amount, 0), coalesce(c.pieces, 0),
-    coalesce(d.pieces, 0)
+    coalesce(d.pieces, 0), o.placed_at, b.discounts, b.presale
 from orders o left join baskets b using (order_id) left join amendments a using (order_id) {_TIMERS}
 left join orders m on m.order_id = a.replaces
 left join (
@@ -49,21 +50,29 @@ where {{asked}} order by o.order_id collate "C\""""
 _TIMELINES = f"""
 select order_id, string_agg(phase || ' ' || message, ',' order by seq),
     max(at) filter (where phase = 'paying' and message not in ({", ".join(f"'{news}'" for news in sorted(NEWS))})),
-    min(at) filter (where message = 'PaymentExpired')
+    min(at) filter (where message = 'PaymentExpired'), min(at) filter (where phase = 'holding')
 from timeline o where {{asked}} group by order_id order by order_id collate "C\""""
 _PAPERS = """
 select order_id, '[' || string_agg('["' || kind || '",' || body || ']', ',' order by seq) || ']'
 from papers o where {asked} group by order_id order by order_id collate "C\""""
 _ACCEPTED = """
-select o.order_id, min(o.id) from (select subject as order_id, id from answers where accepted) o
+select o.order_id, min(o.id) from (
+    select subject as order_id, id from answers
+    where accepted and subject not in (select id from promotions)) o
 where {asked} group by o.order_id order by o.order_id collate "C\""""
+_CLAIMS = """
+select order_id, json_agg(json_build_array(account, promotion, units) order by account, promotion)::text
+from claims o where {asked} group by order_id order by order_id collate "C\""""
 _HOLDS = """
 select order_id, store, phase, mode, spus, quantities
 from holds o where {asked} order by order_id collate "C\""""
 _MOVES = """
 select order_id, count(*) filter (where kind = 'lock'), count(*) filter (where kind = 'unlock'),
     count(*) filter (where kind in ('sales_issue', 'replacement_issue')),
-    count(*) filter (where kind = 'issue_reversal')
+    count(*) filter (where kind = 'issue_reversal'),
+    '[' || string_agg('[' || spus || ',' || on_hand || ']', ',' order by seq)
+        filter (where kind in ('sales_issue', 'replacement_issue') and position('|' in spus) > 0) || ']',
+    min(at) filter (where kind in ('sales_issue', 'replacement_issue'))
 from ledger o where order_id is not null and {asked} group by order_id order by order_id collate "C\""""
 _DOCUMENTS = """
 select order_id, '[' || string_agg('[' || to_json(number) || ',"' || kind || '",' || to_json(store) || ','
@@ -126,6 +135,10 @@ from screenings o left join reviews r using (order_id) {_TIMERS}
 left join rule_sets v on v.version = o.rules_version and o.spoke is not null
 where {{asked}} order by o.order_id collate "C\""""
 
+_REVISIONS = "select id, revision, body, at from promotion_revisions"
+_PRODUCTS = "select spu, category, updated_at from products"
+_RUSHES = "select store, spus, starts_at, ends_at, updated_at from rushes"
+
 _ALL = "$1::text[] is null"
 _SOME = "o.order_id = any($1::text[])"
 
@@ -135,6 +148,7 @@ SOURCES: dict[str, tuple[str, str]] = {
     "timeline": ("order", _TIMELINES),
     "papers": ("order", _PAPERS),
     "accepted": ("order", _ACCEPTED),
+    "claims": ("order", _CLAIMS),
     "hold": ("inventory", _HOLDS),
     "moves": ("inventory", _MOVES),
     "documents": ("inventory", _DOCUMENTS),
@@ -191,6 +205,7 @@ async def lives(
     every = [stream for of_one in streams.values() for stream in of_one]
     # A connection does one thing at a time; different databases do theirs side by side.
     await asyncio.gather(*(_open(books[d], of_one, only, (after or {}).get(d)) for d, of_one in streams.items()))
+    catalogue = await _catalogue(books["order"])
     while True:
         await asyncio.gather(*(_refill(of_one) for of_one in streams.values()))
         bound = min((stream.rows[-1][0] for stream in every if not stream.ended), default=None)
@@ -201,12 +216,19 @@ async def lives(
                 order_id = row[0]
                 life = found.get(order_id)
                 if life is None:
-                    life = found[order_id] = Life(order_id)
+                    life = found[order_id] = Life(order_id, catalogue=catalogue)
                 setattr(life, name, make(row))
         if found:
             yield [found[order_id] for order_id in sorted(found)]
         if bound is None:
             return
+
+
+async def _catalogue(connection: Connection) -> Catalogue:
+    # Of what categories goods were matters for promotions only.
+    revisions = [tuple(row) for row in await connection.fetch(_REVISIONS)]
+    products = [tuple(row) for row in await connection.fetch(_PRODUCTS)] if revisions else []
+    return Catalogue(revisions, products, [tuple(row) for row in await connection.fetch(_RUSHES)])
 
 
 async def _open(

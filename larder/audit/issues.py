@@ -14,6 +14,7 @@ from larder.audit.life import (
     HOLDING,
     UNPAID,
     Life,
+    Order,
     in_words,
     lines,
     listed,
@@ -101,7 +102,10 @@ def reversals_fit(life: Life) -> str | None:
         if not adjusted.get(spu, 0) <= reversed_.get(spu, 0) <= issued.get(spu, 0) or pieces < 0:
             told = f"issued {issued.get(spu, 0)} {spu}, reversed {reversed_.get(spu, 0)}"
             return f"{told}, written off as short {adjusted.get(spu, 0)}"
-    if life.hold and life.hold.phase != "reversed" and adjusted != reversed_:
+    # Of goods to come, what has not come was never on the books: nothing is written off.
+    expected = listed(life.order.presale) if life.order else []
+    different = [spu for spu in {**reversed_, **adjusted} if reversed_.get(spu, 0) != adjusted.get(spu, 0)]
+    if life.hold and life.hold.phase != "reversed" and set(different) - set(expected):
         return f"{in_words(reversed_)} reversed, {in_words(adjusted)} written off as short"
     went = course(life)
     if adjusted and went and "PiecesShort" not in went.messages:
@@ -169,7 +173,7 @@ def hold_is_its_moves(life: Life) -> str | None:
     hold = life.hold
     if hold is None and life.moves is None:
         return None
-    moved = life.moves[1:] if life.moves else (0, 0, 0, 0)
+    moved = life.moves[1:5] if life.moves else (0, 0, 0, 0)
     phase = hold.phase if hold else ""
     if phase in LEDGER_OF:
         fits = moved in LEDGER_OF[phase]
@@ -192,6 +196,42 @@ def hold_is_fulfilment(life: Life) -> str | None:
     if reversed_fits and (hold == "taken_back") == (work in BROUGHT_BACK):
         return ""
     return f"the fulfilment is {work}, the hold {hold}"
+
+
+def pieces_come_from_where(life: Life) -> str | None:
+    """Of what is set aside for a flash sale an order takes the pieces that it paid the sale's price for, all of them
+    there as long as the sale is on; of what is to come only goods that it says are to come."""
+    order, moves = life.order, life.moves
+    if moves is None or not (moves.beside or (order and order.discounts)):
+        return None
+    taken: dict[str, int] = {}
+    for cells, changes in listed(moves.beside):
+        for cell, change in zip(cells, changes, strict=True):
+            taken[cell] = taken.get(cell, 0) - change
+    due = _paid_as_sale(order) if order and moves.issues else {}
+    for cell in {*due, *taken}:
+        spu, mark, place = cell.partition("|")
+        if place.startswith("+"):
+            if spu not in listed(order.presale if order else None):
+                return f"{taken[cell]} of {cell}, which it does not wait for"
+        elif mark and taken.get(cell, 0) != due.get(cell, 0):
+            # What is left at the end of a sale is on the shelf again, and who has paid gets it from there.
+            is_over = not (moves.issued_at and life.catalogue.sells(place, moves.issued_at))
+            if not (is_over and cell in due and not taken.get(cell)):
+                return f"{taken.get(cell, 0)} were taken of {cell}, {due.get(cell, 0)} were paid as such"
+    return ""
+
+
+def _paid_as_sale(order: Order) -> dict[str, int]:
+    """Pieces that an order pays a flash sale's price for, by the cell that they are set aside in."""
+    lines = list(zip(listed(order.spus), listed(order.quantities), strict=True))
+    return {
+        f"{spu}|{promotion}": quantity
+        for promotion, _, kind, off, *_ in (listed(order.discounts)[0] if order.discounts else ())
+        if kind == "flash"
+        for (spu, quantity), amount in zip(lines, off, strict=True)
+        if amount
+    }
 
 
 def inspected_is_taken_back(life: Life) -> str | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from operator import mul
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
+
+from larder.audit.catalogue import NOTHING, Catalogue
 
 # -- phases of an order, by what must be true in them ------------------------------------------------------------------
 
@@ -57,7 +59,9 @@ class Order(NamedTuple):
     replacement order, `replacement` is [sales order, about, ticket, kind, ...], and `master_phase` the phase of the
     sales order since `master_since`. Of a sales order, `compensated` is what its page and those of its replacements say
     was given for goods, `pieces_compensated` for how many that were to be replaced, and `pieces_dropped` how many its
-    replacements were to bring and did not.
+    replacements were to bring and did not. `prices` are ordinary ones; `discounts` are [[[promotion, revision, kind,
+    [off each line], units, limit], ...], coupons, refused promotions, claimed promotions, priced at], None where there
+    were none; `presale` the SPUs that could not be had yet.
     """
 
     order_id: str
@@ -90,20 +94,24 @@ class Order(NamedTuple):
     compensated: int = 0
     pieces_compensated: int = 0
     pieces_dropped: int = 0
+    placed_at: datetime | None = None
+    discounts: str | None = None
+    presale: str | None = None
 
 
 class Timeline(NamedTuple):
-    """The order service: [[phase, message], ...] as they came; when the order was last asked to pay for good, and when
-    its time to pay was over."""
+    """The order service: [[phase, message], ...] as they came; when the order was last asked to pay for good, when its
+    time to pay was over, and when it asked for its stock."""
 
     order_id: str
     entries: str
     paying_at: datetime | None = None
     expired_at: datetime | None = None
+    holding_at: datetime | None = None
 
 
 class Accepted(NamedTuple):
-    """The order service: one of the commands that it accepted for this order."""
+    """The order service: one of the commands that it accepted for this order (some are about promotions)."""
 
     order_id: str
     command: str
@@ -114,6 +122,13 @@ class Papers(NamedTuple):
 
     order_id: str
     papers: str
+
+
+class Claims(NamedTuple):
+    """The order service: what the order's account has counted for it, [[account, promotion, units], ...]."""
+
+    order_id: str
+    claims: str
 
 
 class Hold(NamedTuple):
@@ -128,13 +143,16 @@ class Hold(NamedTuple):
 
 
 class Moves(NamedTuple):
-    """Inventory: how often the ledger moved something for the order, by kind; issues of both kinds."""
+    """Inventory: how often the ledger moved something for the order, by kind; issues of both kinds. `beside` are its
+    issues that took pieces from elsewhere than the shelf, [[cells, on hand], ...]; when the first one was written."""
 
     order_id: str
     locks: int
     unlocks: int
     issues: int
     reversals: int
+    beside: str | None = None
+    issued_at: datetime | None = None
 
 
 class Documents(NamedTuple):
@@ -298,13 +316,14 @@ class Screening(NamedTuple):
 
 @dataclass(slots=True)
 class Life:
-    """All that the books say of one order; None where a book does not know it."""
+    """All that the books say of one order; None where a book does not know it. `catalogue` is the same for all."""
 
     order_id: str
     order: Order | None = None
     timeline: Timeline | None = None
     papers: Papers | None = None
     accepted: Accepted | None = None
+    claims: Claims | None = None
     hold: Hold | None = None
     moves: Moves | None = None
     documents: Documents | None = None
@@ -322,6 +341,7 @@ class Life:
     tickets: Tickets | None = None
     screening: Screening | None = None
     ending: Ending | None = None
+    catalogue: Catalogue = field(default=NOTHING, compare=False)
 
     @property
     def phase(self) -> str:
@@ -341,8 +361,32 @@ class Life:
             return []
         if amended := listed(order.lots):
             return [(lot[0], lot[1], lot[2]) for lot in amended]
-        columns = (listed(order.spus), listed(order.quantities), listed(order.prices))
-        return list(zip(*columns, strict=True))
+        return self.paid_pieces
+
+    @property
+    def totals(self) -> list[int]:
+        """What each line costs less what was taken off it."""
+        if self.order is None:
+            return []
+        totals = list(map(mul, listed(self.order.quantities), listed(self.order.prices)))
+        for _, _, _, off, *_ in listed(self.order.discounts)[0] if self.order.discounts else ():
+            totals = [total - taken for total, taken in zip(totals, off, strict=True)]
+        return totals
+
+    @property
+    def paid_pieces(self) -> list[tuple[str, int, int]]:
+        """SPU, pieces and price as ordered: what a line costs is spread over its pieces to the unit, the dearer ones
+        first."""
+        order = self.order
+        if order is None:
+            return []
+        if not order.discounts:
+            return list(zip(listed(order.spus), listed(order.quantities), listed(order.prices), strict=True))
+        lots = []
+        for spu, quantity, total in zip(listed(order.spus), listed(order.quantities), self.totals, strict=True):
+            price, dearer = divmod(total, quantity)
+            lots += [(spu, n, p) for n, p in ((dearer, price + 1), (quantity - dearer, price)) if n]
+        return lots
 
     @property
     def wanted(self) -> Mapping[str, int]:
@@ -359,8 +403,7 @@ class Life:
         """What was paid for pieces that are not to be delivered any more (minor units)."""
         if self.order is None or self.is_replacement or not listed(self.order.lots):
             return 0
-        paid: int = sum(map(mul, listed(self.order.quantities), listed(self.order.prices)))
-        return paid - sum(quantity * price for _, quantity, price in self.lots)
+        return sum(self.totals) - sum(quantity * price for _, quantity, price in self.lots)
 
 
 BOOKS: dict[str, Any] = {book: get_args(kind)[0] for book, kind in get_type_hints(Life).items() if get_args(kind)}

@@ -6,8 +6,8 @@ the rules in `WITH_GATEWAY` nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
-from operator import mul
 from typing import Any
 
 from larder.audit.life import CALLED_OFF, DEDUCTED, DEDUCTING, ENDS, REMEMBERED, UNPAID, Life, listed
@@ -87,14 +87,14 @@ def reports_looked_up(life: Life) -> str | None:
 
 
 def total_is_lines(life: Life) -> str | None:
-    """The total is what the lines cost; what is to be delivered instead is no more than was ordered."""
+    """The total is what the lines cost less what was taken off them, none of them below zero; what is to be delivered
+    instead is no more than was ordered."""
     order = life.order
     if order is None:
         return None
-    ordered, prices = listed(order.quantities), listed(order.prices)
-    worth = sum(map(mul, ordered, prices))
-    if order.kind == "sales" and order.total != worth:
-        return f"the total is {order.total}, the lines come to {worth}"
+    ordered, totals = listed(order.quantities), life.totals
+    if order.kind == "sales" and (order.total != sum(totals) or min(totals, default=0) < 0):
+        return f"the total is {order.total}, the lines come to {totals}"
     if (pieces := sum(lot[1] for lot in listed(order.lots))) > sum(ordered):
         return f"{pieces} pieces are to be delivered, {sum(ordered)} were ordered"
     return ""
@@ -107,10 +107,17 @@ def refunds_fit_lines(life: Life) -> str | None:
     own = [refund for refund in _standing(life) if refund[4] != UNASKED]
     if order is None or life.is_replacement or not (own or listed(order.lots)):
         return None
-    prices = dict(zip(listed(order.spus), listed(order.prices), strict=True))
-    for spu, quantity, price, instead_of, _ in listed(order.lots):
-        if quantity < 1 or (not instead_of and price != prices.get(spu)):
-            return f"a lot of {quantity} {spu} at {price}, the line was paid {prices.get(spu)} per piece"
+    if lots := listed(order.lots):
+        ordered, kept, paid, carried = (Counter[Any]() for _ in range(4))
+        for spu, quantity, price in life.paid_pieces:
+            ordered[spu, price] += quantity
+            paid[price] += quantity
+        for spu, quantity, price, instead_of, _ in lots:
+            carried[price] += quantity
+            kept[spu, price] += 0 if instead_of else quantity
+        # A substitute carries the price of the piece that it replaces.
+        if kept - ordered or carried - paid or min(lot[1] for lot in lots) < 1:
+            return f"lots {lots}, paid were {dict(ordered)}"
     asked = sum(refund[2] for refund in own)
     goods = _for_goods(life)
     parts = asked - goods - sum(refund[2] for refund in _refunds(life) if refund[0] == order.closing_refund)
@@ -119,7 +126,7 @@ def refunds_fit_lines(life: Life) -> str | None:
         return f"{parts} was asked back for pieces worth {dropped}, in all {asked} of {order.total}"
     if order.given_back not in (dropped + goods, order.total):
         return f"{order.given_back} counts as given back, {dropped} of {order.total} was dropped, {goods} compensated"
-    if listed(order.lots) and parts != dropped:
+    if lots and parts != dropped:
         return f"{parts} was asked back for pieces worth {dropped}"
     return ""
 

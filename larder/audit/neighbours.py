@@ -36,8 +36,8 @@ DEED_OF = {
 """What risk knows of an order in this phase; of a cancelled one, by its reason where that names the customer."""
 COUNTED = ("payment_expired", "not_reachable", "cancelled_by_customer")
 """Reasons of a cancelled order that speak against its account."""
-VERDICT_OF = {"lock": "cleared", "on_payment": "restricted"}
-"""What risk must have said for a hold of this mode."""
+VERDICTS_OF = {"lock": ("cleared",), "on_payment": ("restricted", "cleared")}
+"""What risk must have said for a hold of this mode; a rush, which is not kept once it is taken back, asks nobody."""
 
 
 def fulfilment_agrees(life: Life) -> str | None:
@@ -178,7 +178,7 @@ def screening_agrees(life: Life) -> str | None:
         return f"{order.hold_mode or order.reason}, and risk never screened the order" if passed else ""
     if screening.account != order.account:
         return f"risk screened account {screening.account}, the order is of {order.account}"
-    if order.hold_mode and screening.phase != VERDICT_OF.get(order.hold_mode):
+    if order.hold_mode and screening.phase not in VERDICTS_OF.get(order.hold_mode, ()):
         return f"the order holds stock in mode {order.hold_mode}, but its screening is {screening.phase}"
     if screening.phase == "refused" and life.phase not in ENDS and life.phase != "screening":
         return f"risk refused the order, and it is {life.phase}"

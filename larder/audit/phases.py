@@ -16,6 +16,7 @@ NEWS = frozenset(
 """What may happen to an order anywhere, also when it has ended, without moving it: stray money, tickets, and papers and
 goods that come late."""
 STAYS: Mapping[str, frozenset[str]] = {
+    "verifying": frozenset({"StockVerified"}),
     "short": frozenset({"SubstituteChosen"}),
     "stopping": frozenset({"PickingStarted", "FulfilmentPacked", "PiecesShort"}),
     "delivered": frozenset({"GoodsRefunded", "GoodsKept", "ReturnApproved", "ReturnInspected", "ReturnOverdue"}),

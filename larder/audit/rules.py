@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from larder.audit import after_sales, issues, leftovers, money, neighbours, phases, tickets, verdicts
+from larder.audit import after_sales, issues, leftovers, money, neighbours, phases, prices, tickets, verdicts
 from larder.audit.life import Life
 
 Rule = Callable[[Life], str | None]
@@ -32,10 +32,14 @@ LIFE_RULES: tuple[Rule, ...] = (
     issues.no_hold_outlives_order,
     issues.waiting_order_holds,
     issues.hold_is_its_moves,
+    issues.pieces_come_from_where,
     issues.hold_is_fulfilment,
     issues.inspected_is_taken_back,
     issues.steps_back_are_phase,
     money.total_is_lines,
+    prices.price_is_promotions,
+    prices.claims_are_kept,
+    prices.paid_first_served_first,
     money.attempts_over,
     money.reports_looked_up,
     money.refunds_done,

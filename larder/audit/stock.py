@@ -1,6 +1,9 @@
 """Stock: cells are the sums of the ledger, and every movement has its paper. Places in slots are counted likewise.
 
 The ledger is walked once, in the order in which it was written: its sums must never have been below zero on the way.
+Beside the shelf of an SPU there may be cells of what is set aside for a flash sale (`milk|tenth`), of what is to come
+(`milk|+incoming`), and of what was sold of that (`milk|+owed`). Papers know of SPUs only: what they say is what changes
+on the shelf and aside, less what changes in what is owed.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ _SIGNS = {
     "adjustment": (1, 0),
 }
 _ISSUES = ("sales_issue", "replacement_issue")
+_INCOMING, _OWED = "+incoming", "+owed"
+_WITHOUT_PAPER = {"allot": "", "expect": _INCOMING, "arrive": _OWED}
+"""Movements between the cells of one SPU, and the cell that they must change; `allot` changes one of a sale's."""
 
 
 class Movement(NamedTuple):
@@ -48,6 +54,20 @@ class Movement(NamedTuple):
     hold_store: str | None = None
     hold_spus: str | None = None
     hold_quantities: str | None = None
+
+
+class Allotment(NamedTuple):
+    """A flash sale in a store: its phase, the pieces that it may sell and has sold, those that are set aside in its
+    cell, and whether its end is known and no timer is set to it. Of a cell without an allotment, the phase is None."""
+
+    store: str
+    promotion: str
+    phase: str | None
+    spu: str
+    quantity: int | None
+    sold: int | None
+    on_hand: int
+    is_endless: bool = False
 
 
 class Stock:
@@ -109,6 +129,8 @@ def movement_has_paper(movements: Iterable[Movement]) -> Iterator[Found]:
 
 def _without_paper(m: Movement) -> str:
     """What is wrong with a movement's document or hold; empty when nothing is."""
+    if m.kind in _WITHOUT_PAPER:
+        return _not_within_spu(m)
     if m.kind not in _SIGNS:
         return f"the auditor knows no movement of kind {m.kind!r}"
     if m.kind in ("lock", "unlock"):
@@ -125,6 +147,10 @@ def _without_paper(m: Movement) -> str:
     if m.kind in _ISSUES and m.hold_mode == "lock" and whose.endswith(f"-{m.order_id}"):
         locked_sign = -1  # an order's later issues are of substitutes, which were never locked
     pieces = listed(quantities)
+    if "|" in m.spus:
+        due = {spu: on_hand_sign * piece for spu, piece in zip(listed(spus), pieces, strict=True)}
+        fits = store == m.store and not any(listed(m.locked)) and _of_spus(m) == due
+        return "" if fits else f"{m.kind} does not move what {whose} says: {_of_spus(m)}"
     if (
         store != m.store
         or (spus != m.spus and listed(spus) != listed(m.spus))
@@ -133,6 +159,45 @@ def _without_paper(m: Movement) -> str:
     ):
         return f"{m.kind} does not move what {whose} says"
     return ""
+
+
+def _not_within_spu(m: Movement) -> str:
+    """What is wrong with a movement that needs no paper; empty when nothing is."""
+    changed = dict(zip(listed(m.spus), listed(m.on_hand), strict=True))
+    places = {cell.partition("|")[2] for cell in changed}
+    about = {
+        "allot": len(places) == 2 and "" in places and not places & {_INCOMING, _OWED},
+        "expect": places == {_INCOMING},
+        "arrive": places <= {"", _INCOMING, _OWED} and all(delta < 0 for delta in changed.values()),
+    }
+    if m.number or m.order_id or any(listed(m.locked)) or not about[m.kind] or any(_of_spus(m).values()):
+        return f"{m.kind} of {m.number or m.order_id or 'nothing'} changes {changed}"
+    return ""
+
+
+def _of_spus(m: Movement) -> dict[str, int]:
+    """What a movement changes of each SPU that papers know of."""
+    found: dict[str, int] = {}
+    for cell, delta in zip(listed(m.spus), listed(m.on_hand), strict=True):
+        spu, _, place = cell.partition("|")
+        found[spu] = found.get(spu, 0) + (0 if place == _INCOMING else -delta if place == _OWED else delta)
+    return found
+
+
+def allotments_are_cells(rows: Iterable[Allotment]) -> Iterator[Found]:
+    """What is set aside for a flash sale is what it may sell less what it has sold, until its end, and nothing then; no
+    SPU is in two open ones of a store."""
+    open_: dict[tuple[str, str], str] = {}
+    for row in rows:
+        left = (row.quantity or 0) - (row.sold or 0) if row.phase == "open" else 0
+        ids = (row.store, row.promotion)
+        if row.on_hand != left or (row.sold or 0) < 0 or (row.quantity or 0) < (row.sold or 0):
+            told = f"{row.phase or 'unknown'}, {row.sold} of {row.quantity} {row.spu} are sold"
+            yield ids, f"{told}, {row.on_hand} are set aside"
+        if row.phase == "open" and row.is_endless:
+            yield ids, "its end is known, and no timer is set to it"
+        if row.phase == "open" and (other := open_.setdefault((row.store, row.spu), row.promotion)) != row.promotion:
+            yield ids, f"{row.spu} is set aside for {other} as well"
 
 
 def document_moved_once(rows: Iterable[tuple[str, int, int]]) -> Iterator[Found]:

@@ -11,8 +11,9 @@ from larder.audit.links import Kept, Outbox
 from larder.audit.look import Look
 from larder.audit.owners import decided_by_its_shard
 from larder.audit.parked import Parked, nothing_of_ours_parked
+from larder.audit.prices import claims_within_limit, refused_was_used_up
 from larder.audit.report import PARKED_LISTED, ParkedMessage, Report
-from larder.audit.stock import Movement, Stock, document_moved_once
+from larder.audit.stock import Allotment, Movement, Stock, allotments_are_cells, document_moved_once
 
 FETCHED = 2_000
 """Rows that are fetched at a time."""
@@ -30,6 +31,33 @@ select number, sum(written), sum(moved) from (
     select number, 1 as written, 0 as moved from documents where kind <> 'damage_report'
     union all select document, 0, 1 from ledger where document is not null
 ) as counted group by number"""
+_ALLOTMENTS = """
+select coalesce(a.store, c.store), coalesce(a.promotion, split_part(c.spu, '|', 2)), a.phase,
+    coalesce(a.spu, split_part(c.spu, '|', 1)), a.quantity, a.sold, coalesce(c.on_hand, 0),
+    a.ends_at is not null and t.subject is null
+from allotments a left join timers t on t.subject = a.store || '/' || a.promotion and t.name = 'sale_ends'
+full join (select * from cells where position('|' in spu) > 0 and position('|+' in spu) = 0) c
+    on c.store = a.store and c.spu = a.spu || '|' || a.promotion"""
+_CLAIMS = """
+select c.account, c.promotion, sum(c.units)::bigint, max(r.may)
+from claims c left join (
+    select id, max(case body::json ->> 'kind' when 'coupon' then 1
+        else coalesce((body::json ->> 'per_account')::int, 0) end) as may
+    from promotion_revisions group by id) r on r.id = c.promotion
+group by 1, 2"""
+# Who had it and was priced anew may have given it back without a trace.
+_REFUSED = """
+select o.order_id, p.promotion, r.flash, r.limited, exists (
+    select from orders n join baskets c using (order_id)
+    where n.account = o.account and n.order_id <> o.order_id and c.discounts is not null
+        and (c.discounts::jsonb -> 3 ? p.promotion or (c.discounts::json ->> 4)::timestamptz > n.placed_at))
+from baskets b join orders o using (order_id)
+cross join json_array_elements_text(b.discounts::json -> 2) p (promotion)
+cross join lateral (
+    select coalesce(bool_or(body::json ->> 'kind' = 'flash'), false) as flash,
+        coalesce(bool_or(body::json ->> 'kind' = 'coupon' or (body::json ->> 'per_account')::int > 0), false) as limited
+    from promotion_revisions where id = p.promotion) r
+where b.discounts is not null"""
 _OUTBOX = """
 select shard, topic, kafka_partition, first_link, last_link from outbox
 order by shard, topic, kafka_partition, first_link"""
@@ -50,7 +78,8 @@ DECIDED = {
     "inventory": """
 select a.shard, a.subject, array_agg(distinct d.store)
 from answers a join documents d on d.number in ('GR-' || a.subject, 'AD-' || a.subject)
-where a.accepted group by a.shard, a.subject""",
+where a.accepted group by a.shard, a.subject
+union all select shard, subject, array[split_part(subject, '/', 1)] from timers""",
     "risk": """
 select a.shard, a.subject, array[s.account]
 from (select shard, subject from answers where accepted union select shard, subject from timers) a
@@ -79,6 +108,11 @@ async def judge_tables(connection: Connection, service: str, shards: int, seen: 
             report.hold(decided_by_its_shard, rows, service, shards)
     if service == "inventory":
         await _judge_stock(connection, report)
+    if service == "order":
+        async for rows in _portions(connection, _CLAIMS):
+            report.hold(claims_within_limit, rows)
+        async for rows in _portions(connection, _REFUSED):
+            report.hold(refused_was_used_up, rows)
 
 
 async def _judge_stock(connection: Connection, report: Report) -> None:
@@ -88,6 +122,7 @@ async def _judge_stock(connection: Connection, report: Report) -> None:
     async for rows in _portions(connection, _CELLS):
         stock.compare(rows)
     stock.end()
+    report.hold(allotments_are_cells, [Allotment._make(row) for row in await connection.fetch(_ALLOTMENTS)])
     async for rows in _portions(connection, _MOVED):
         report.hold(document_moved_once, rows)
 

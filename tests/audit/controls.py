@@ -21,8 +21,26 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LATER = datetime(2126, 1, 1, tzinfo=UTC)
 """When timers of the world are due."""
 SLOT = datetime(2126, 1, 2, 10, tzinfo=UTC)
-PRICES = {"apple": 250, "milk": 199, "bread": 320}
-RECEIVED = {"apple": 100, "milk": 100, "bread": 10}
+PRICES = {"apple": 250, "milk": 199, "bread": 320, "pear": 101, "tea": 333, "cake": 500, "mango": 700}
+RECEIVED = {"apple": 100, "milk": 100, "bread": 10, "pear": 100, "tea": 100, "cake": 9}
+ALLOTTED, EXPECTED, ARRIVED = 5, 4, 1
+"""Pieces of cake that the sale `dawn` may sell; of mango that were to come, and that have come."""
+YESTERDAY = NOON - timedelta(days=1)
+_GOODS = {"spus": ["pear", "tea"]}
+PROMOTIONS: dict[str, tuple[dict[str, Any], ...]] = {
+    "ten": (
+        {"kind": "percent", "value": 20, "spus": ["pear"], "per_account": 3},
+        {"kind": "percent", "value": 10, "spus": ["pear"], "per_account": 3},
+    ),
+    "five": ({"kind": "percent", "value": 5, **_GOODS},),
+    "three": ({"kind": "buy_n_pay_m", "value": 0, "n": 3, "m": 2, "categories": ["hot"]},),
+    "whole": ({"kind": "amount_off", "value": 100, "min_total": 500, **_GOODS},),
+    "elsewhere": ({"kind": "percent", "value": 100, "stores": ["s-2"]},),
+    "welcome": ({"kind": "coupon", "value": 50, "per_account": 1, **_GOODS},),
+    "gift": ({"kind": "coupon", "value": 5_000, "per_account": 1, "account": "a-1", **_GOODS},),
+    "dawn": ({"kind": "flash", "value": 250, "spus": ["cake"], "per_account": 3},),
+}
+"""Each with its revisions, written an hour after each other."""
 
 DEDUCTED = {
     "awaiting_picking": "queued",
@@ -86,10 +104,55 @@ class Tale:
     slot: bool = False
     stray: bool = False
     dropped: tuple[tuple[str, int], ...] = ()
+    applied: tuple[tuple[Any, ...], ...] = ()
+    coupons: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    sale: str = ""
+    presale: tuple[str, ...] = ()
+
+    @property
+    def pieces(self) -> list[tuple[str, int, int]]:
+        """SPU, pieces and what was paid for each of them, as ordered."""
+        found = []
+        for n, (spu, quantity) in enumerate(self.lines.items()):
+            total = PRICES[spu] * quantity - sum(one[3][n] for one in self.applied)
+            price, dearer = divmod(total, quantity)
+            found += [(spu, dearer, price + 1)] if dearer else []
+            found += [(spu, quantity - dearer, price)]
+        return found
+
+    @property
+    def lots(self) -> list[tuple[str, int, int]]:
+        """The same of what is delivered: the cheapest pieces are dropped first."""
+        missing, found = dict(self.dropped), []
+        for spu, quantity, price in reversed(self.pieces):
+            gone = min(quantity, missing.get(spu, 0))
+            missing[spu] = missing.get(spu, 0) - gone
+            found += [(spu, quantity - gone, price)] if quantity > gone else []
+        return found[::-1]
+
+    @property
+    def discounts(self) -> str | None:
+        """As the basket has them."""
+        if not (self.applied or self.denied):
+            return None
+        claimed = [one[0] for one in self.applied if one[5]]
+        return json.dumps([self.applied, self.coupons, self.denied, claimed, NOON.isoformat()])
+
+    @property
+    def cells(self) -> dict[str, int]:
+        """The change of every cell when the goods leave the books."""
+        cells: dict[str, int] = {}
+        for spu, quantity in self.lines.items():
+            if spu in self.presale:
+                cells |= {f"{spu}|+incoming": -quantity, f"{spu}|+owed": quantity}
+            else:
+                cells[f"{spu}|{self.sale}" if self.sale else spu] = -quantity
+        return cells
 
     @property
     def total(self) -> int:
-        return sum(PRICES[spu] * quantity for spu, quantity in self.lines.items())
+        return sum(quantity * price for _, quantity, price in self.pieces)
 
     @property
     def wanted(self) -> dict[str, int]:
@@ -98,7 +161,7 @@ class Tale:
 
     @property
     def worth(self) -> int:
-        return sum(PRICES[spu] * quantity for spu, quantity in self.wanted.items())
+        return sum(quantity * price for _, quantity, price in self.lots)
 
     @property
     def course(self) -> list[tuple[str, str]]:
@@ -139,11 +202,46 @@ TALES = (
     Tale("o-returned", "cancelled", {"apple": 1}, way="not_reachable"),
     Tale("o-calling", "short", {"apple": 1}),
     Tale("o-way-back", "returning", {"milk": 1}),
+    # 303 less 10 percent, 1332 less one tea; of the rest 100 off, and a coupon.
+    Tale(
+        "o-priced",
+        "closed",
+        {"pear": 3, "tea": 4},
+        dropped=(("tea", 1),),
+        applied=(
+            ("ten", 2, "percent", (30, 0), 1, 3),
+            ("three", 1, "buy_n_pay_m", (0, 333), 1, 0),
+            ("whole", 1, "amount_off", (21, 79), 1, 0),
+            ("welcome", 1, "coupon", (11, 39), 1, 1),
+        ),
+        coupons=("welcome",),
+    ),
+    Tale(
+        "o-gift",
+        "closed",
+        {"pear": 1, "tea": 1},
+        applied=(
+            ("ten", 2, "percent", (10, 0), 1, 3),
+            ("five", 1, "percent", (0, 17), 1, 0),
+            ("gift", 1, "coupon", (91, 316), 1, 1),
+        ),
+        coupons=("gift",),
+    ),
+    Tale(
+        "o-again",
+        "closed",
+        {"pear": 2},
+        applied=(("ten", 2, "percent", (20,), 1, 3),),
+        coupons=("welcome",),
+        denied=("welcome",),
+    ),
+    Tale("o-dawn", "closed", {"cake": 2}, "on_payment", applied=(("dawn", 1, "flash", (500,), 2, 3),), sale="dawn"),
+    Tale("o-mango", "awaiting_picking", {"mango": 2, "milk": 1}, "on_payment", slot=True, presale=("mango",)),
 )
 ORDERS = len(TALES)
 IN_FLIGHT = {
     "awaiting_payment": 2,
-    "awaiting_picking": 1,
+    "awaiting_picking": 2,
     "delivered": 1,
     "in_review": 1,
     "picking": 1,
@@ -179,9 +277,11 @@ class World:
         self._receive_goods()
         for tale in TALES:
             self._tell(tale)
+        self._goods_arrive()
+        self._write_catalogue()
         self._rows["inventory", "cells"] = [(STORE, spu, *cell) for spu, cell in self._cells.items()]
         self._rows["risk", "rule_sets"] = [(1, RULES, "put", "many_orders", "one is enough", NOON, "ra-1")]
-        self._rows["logistics", "slots"] = [(STORE, SLOT, SLOT + timedelta(hours=1), 5, 2)]
+        self._rows["logistics", "slots"] = [(STORE, SLOT, SLOT + timedelta(hours=1), 5, 3)]
         self._write_links()
         for (name, table), rows in self._rows.items():
             await self._insert(name, table, rows)
@@ -228,6 +328,39 @@ class World:
     def _receive_goods(self) -> None:
         self._document("GR-1", "goods_receipt", None, RECEIVED)
         self._move("goods_receipt", None, "GR-1", RECEIVED, 1, 0)
+        self._move("allot", None, None, {"cake": -ALLOTTED, "cake|dawn": ALLOTTED}, 1, 0)
+        self._move("expect", None, None, {"mango|+incoming": EXPECTED}, 1, 0)
+
+    def _goods_arrive(self) -> None:
+        """A piece that was sold before it came."""
+        self._document("GR-2", "goods_receipt", None, {"mango": ARRIVED})
+        self._move("goods_receipt", None, "GR-2", {"mango": ARRIVED}, 1, 0)
+        self._move("arrive", None, None, {"mango": -ARRIVED, "mango|+owed": -ARRIVED}, 1, 0)
+
+    def _write_catalogue(self) -> None:
+        for id_, bodies in PROMOTIONS.items():
+            newest = json.dumps(bodies[-1])
+            row = (id_, len(bodies), bodies[-1]["kind"], newest, YESTERDAY, LATER, YESTERDAY)
+            self._rows["order", "promotions"].append(row)
+            for revision, body in enumerate(bodies, 1):
+                self._revise(id_, revision, body, YESTERDAY + timedelta(hours=revision))
+        for spu in PRICES:
+            category = "hot" if spu == "tea" else "other"
+            self._rows["order", "products"].append((spu, spu, PRICES[spu], category, YESTERDAY))
+        about = ("rush-1", STORE, '["cake"]', YESTERDAY, LATER, YESTERDAY)
+        self._rows["order", "rushes"].append(about)
+        self._rows["inventory", "allotments"].append((STORE, "dawn", "open", "cake", ALLOTTED, 2, LATER))
+        self._rows["inventory", "timers"].append((f"{STORE}/dawn", "sale_ends", 0, LATER))
+
+    def _revise(self, id_: str, revision: int, body: dict[str, Any], at: datetime) -> None:
+        times = {"starts_at": YESTERDAY.isoformat(), "ends_at": LATER.isoformat()}
+        self._rows["order", "promotion_revisions"].append((id_, revision, json.dumps({**times, **body}), at))
+
+    async def revise(self, id_: str, body: dict[str, Any], at: datetime = NOON - timedelta(hours=2)) -> None:
+        """One more revision of a promotion, or a new one."""
+        self._rows.clear()
+        self._revise(id_, len(PROMOTIONS.get(id_, ())) + 1, body, at)
+        await self._insert("order", "promotion_revisions", self._rows["order", "promotion_revisions"])
 
     def _document(
         self, number: str, kind: str, order_id: str | None, lines: dict[str, int], reverses: str | None = None
@@ -267,7 +400,10 @@ class World:
         if t.deducted:
             number = f"SI-{t.order_id}"
             self._document(number, "sales_issue", t.order_id, t.lines)
-            self._move("sales_issue", t.order_id, number, t.lines, -1, -1 if locks else 0)
+            if t.sale or t.presale:
+                self._move("sales_issue", t.order_id, number, t.cells, 1, 0)
+            else:
+                self._move("sales_issue", t.order_id, number, t.lines, -1, -1 if locks else 0)
         if t.way == "reversed":
             self._document(f"IR-{t.order_id}", "issue_reversal", t.order_id, t.lines, f"SI-{t.order_id}")
             self._move("issue_reversal", t.order_id, f"IR-{t.order_id}", t.lines, 1, 0)
@@ -288,7 +424,7 @@ class World:
         self._tell_store(t)
         self._tell_order(t)
         verdict = {None: "in_review", "lock": "cleared", "on_payment": "restricted"}[t.mode]
-        verdict = "refused" if t.way == "refused" else verdict
+        verdict = "refused" if t.way == "refused" else "cleared" if t.sale or t.presale else verdict
         said, reason = SAID[verdict]
         saw = (NOON, t.total, None, None, said, *((40, 1, SPOKE) if reason == "rules_restricted" else (0, 1, None)))
         self._rows["risk", "screenings"].append((t.order_id, "a-1", verdict, reason, *saw))
@@ -299,8 +435,7 @@ class World:
         if t.phase in ("delivered", "closed"):
             is_open = t.phase == "delivered"
             window = (t.order_id, "open" if is_open else "shut", "a-1", STORE, LATER if is_open else NOON, 0)
-            goods = [[spu, quantity, PRICES[spu]] for spu, quantity in t.wanted.items() if quantity]
-            self._rows["aftersales", "windows"].append((*window, json.dumps(goods)))
+            self._rows["aftersales", "windows"].append((*window, json.dumps(t.lots)))
             if is_open:
                 self._rows["aftersales", "timers"].append((t.order_id, "window", 0, LATER))
 
@@ -318,7 +453,7 @@ class World:
 
     def captures(self, t: Tale) -> list[tuple[str, int]]:
         """References and amounts of what was captured."""
-        first = [(f"cap_{t.order_id}:1", t.total)] if t.paid else []
+        first = [(f"cap_{t.order_id}:1", t.total)] if t.paid and t.total else []
         return [*first, *([(f"cap2_{t.order_id}:1", t.total)] if t.stray else [])]
 
     def refunds(self, t: Tale) -> list[tuple[int, str, int]]:
@@ -329,7 +464,7 @@ class World:
 
     def _tell_money(self, t: Tale) -> None:
         captures, refunds = self.captures(t), self.refunds(t)
-        if not captures:
+        if not (captures or t.paid):
             return
         back = {capture: amount for _, capture, amount in refunds}
         columns = [
@@ -338,7 +473,9 @@ class World:
         ]
         attempts = [[1, t.total, "tok_ok", "taken", ""]]
         self._rows["payment", "payments"].append((t.order_id, "taken", json.dumps(attempts), json.dumps(columns)))
-        self._rows["gateway", "intents"].append((f"{t.order_id}:1", t.order_id, t.total, "EUR", "tok_ok", None, NOON))
+        if captures:
+            intent = (f"{t.order_id}:1", t.order_id, t.total, "EUR", "tok_ok", None, NOON)
+            self._rows["gateway", "intents"].append(intent)
         for reference, amount in captures:
             self._rows["payment", "journal"].append((t.order_id, reference, "captured", amount, NOON, "payment", None))
             self._rows["gateway", "captures"].append((reference, f"{t.order_id}:1", t.order_id, amount, "EUR", NOON))
@@ -402,7 +539,12 @@ class World:
         prices = json.dumps([PRICES[spu] for spu in t.lines])
         slot = json.dumps({"start": SLOT.isoformat(), "end": (SLOT + timedelta(hours=1)).isoformat()})
         lines = json.dumps(list(t.lines)), json.dumps(list(t.lines.values()))
-        self._rows["order", "baskets"].append((t.order_id, *lines, prices, None, slot if t.slot else None, None))
+        marketing = (t.discounts, json.dumps(t.presale) if t.presale else None)
+        basket = (t.order_id, *lines, prices, None, slot if t.slot else None, None, *marketing)
+        self._rows["order", "baskets"].append(basket)
+        for promotion, _, _, _, units, limit in t.applied:
+            if limit:
+                self._rows["order", "claims"].append(("a-1", promotion, t.order_id, units))
         for phase, message in t.course:
             self._entry(t, phase, message)
         if t.stray:
@@ -414,12 +556,12 @@ class World:
             if t.phase == waiting:
                 self._rows["order", "timers"].append((t.order_id, timer, 0, LATER))
         if t.dropped:
-            lots = [[spu, quantity, PRICES[spu], "", 0] for spu, quantity in t.wanted.items()]
+            lots = [[*lot, "", 0] for lot in t.lots]
             self._rows["order", "amendments"].append((t.order_id, json.dumps(lots), None, None))
         if t.dropped or t.phase == "short":
             for phase in ("open", "resolved") if t.dropped else ("open",):
                 self._paper(t, "ticket", {"ticket_id": f"t-{t.order_id}-1", "kind": "shortage", "phase": phase})
-        for reference, amount in self.captures(t):
+        for reference, amount in self.captures(t) or ([(f"{t.order_id}:1", 0)] if t.paid else []):
             self._paper(t, "payment", {"amount": amount, "reference": reference})
         for number, _, amount in self.refunds(t):
             reference = f"ref_{t.order_id}:refund-{number}"

@@ -32,6 +32,7 @@ async def put_right(world: World) -> None:
         for subject, owner in await world.of[service].fetch(owners):
             shard = partition_for(owner, SHARDS)
             await world.of[service].execute("update timers set shard = $2 where subject = $1", subject, shard)
+    await world.of["inventory"].execute("update timers set shard = $1", partition_for("s-1", SHARDS))
     for (subject,) in await world.of["order"].fetch("select subject from answers"):
         shard = partition_for(subject, SHARDS)
         await world.of["order"].execute("update answers set shard = $2 where subject = $1", subject, shard)
@@ -52,7 +53,7 @@ async def test_each_shard_s_own_is_clean(world: World) -> None:
 async def test_a_timer_of_another_shard_is_named(world: World) -> None:
     """In each service that has timers: whoever set it was not the owner of its order, its store or its account."""
     await put_right(world)
-    for service in TIMED:
+    for service in (*TIMED, "inventory"):
         subject = await world.of[service].fetchval("select subject from timers order by subject limit 1")
         await world.of[service].execute("update timers set shard = 1 - shard where subject = $1", subject)
         assert await found(world) == {subject}

@@ -22,11 +22,12 @@ create table promotion_revisions (
 
 -- Times in which stores sell first paid, first served. `spus` is a JSON array, empty: every order.
 create table rushes (
-    id        text primary key,
-    store     text,
-    spus      text        not null,
-    starts_at timestamptz not null,
-    ends_at   timestamptz not null
+    id         text primary key,
+    store      text,
+    spus       text        not null,
+    starts_at  timestamptz not null,
+    ends_at    timestamptz not null,
+    updated_at timestamptz not null default now()
 );
 
 -- What accounts had of promotions that they may have only so often: written by the shard of the account only.
