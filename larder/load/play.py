@@ -18,12 +18,14 @@ from larder.load.baskets import Basket
 
 
 class Ready(NamedTuple):
-    """A basket ready to be ordered. `rest` is the body of PlaceOrder behind its order id."""
+    """A basket ready to be ordered. `rest` is the body of PlaceOrder behind its order id, `total` what it costs without
+    promotions, in minor units."""
 
     store: str
     account: str
     pieces: int
     rest: bytes
+    total: int = 0
 
 
 @dataclass
@@ -55,17 +57,22 @@ class Play:
 
     def _take(self, basket: Basket) -> None:
         here = self.demand.setdefault(basket.store, {})
+        total = 0
         for spu, quantity, price in zip(basket.spus, basket.quantities, basket.prices, strict=True):
             here[spu] = here.get(spu, 0) + quantity
-            self.prices.setdefault(spu, price)
+            total += quantity * self.prices.setdefault(spu, price)
         self.baskets += 1
         self.lines += len(basket.spus)
         # Names hold nothing that JSON escapes, and no tab.
         body = msgspec.json.encode(
             {"account": basket.account, "store": basket.store, "spus": basket.spus, "quantities": basket.quantities}
         )
-        head = f"{basket.store}\t{basket.account}\t{sum(basket.quantities)}\t"
+        head = f"{basket.store}\t{basket.account}\t{sum(basket.quantities)}\t{total}\t"
         self.spool.write(head.encode() + b"," + body[1:] + b"\n")
+
+    def busiest_store(self) -> str:
+        """The store that most pieces are wanted of."""
+        return max(self.demand, key=lambda store: sum(self.demand[store].values()))
 
     def plays(self, orders: int) -> int:
         """How often the baskets are played, begun ones included, to make so many orders."""
@@ -77,12 +84,13 @@ class Play:
         while self.baskets:
             self.spool.seek(0)
             for line in self.spool:
-                store, account, pieces, rest = line.split(b"\t", 3)
+                store, account, pieces, total, rest = line.split(b"\t", 4)
                 yield Ready(
                     names.get(store) or names.setdefault(store, store.decode()),
                     names.get(account) or names.setdefault(account, account.decode()),
                     int(pieces),
                     rest[:-1],
+                    int(total),
                 )
 
     def close(self) -> None:
