@@ -82,16 +82,23 @@ class Play:
         """The baskets in their order, again and again."""
         names: dict[bytes, str] = {}  # stores and accounts come again and again: one object each
         while self.baskets:
-            self.spool.seek(0)
-            for line in self.spool:
-                store, account, pieces, total, rest = line.split(b"\t", 4)
-                yield Ready(
-                    names.get(store) or names.setdefault(store, store.decode()),
-                    names.get(account) or names.setdefault(account, account.decode()),
-                    int(pieces),
-                    rest[:-1],
-                    int(total),
-                )
+            yield from self._once(names)
+
+    def once(self) -> Iterator[Ready]:
+        """Each basket; not while an `endless` one is under way, since they read the same file."""
+        return self._once({})
+
+    def _once(self, names: dict[bytes, str]) -> Iterator[Ready]:
+        self.spool.seek(0)
+        for line in self.spool:
+            store, account, pieces, total, rest = line.split(b"\t", 4)
+            yield Ready(
+                names.get(store) or names.setdefault(store, store.decode()),
+                names.get(account) or names.setdefault(account, account.decode()),
+                int(pieces),
+                rest[:-1],
+                int(total),
+            )
 
     def close(self) -> None:
         """Gives the temporary file back."""

@@ -98,6 +98,9 @@ class Robots:
         self.placed = 0
         self.refused: Counter[str] = Counter()
         """Refusals by command and code."""
+        self.coupons = 0
+        """Orders that named one."""
+        self.coupons_refused = 0
         self.changed: Counter[str] = Counter()
         """Totals that changed on the click: confirmed, or left."""
         self.resends = 0
@@ -155,6 +158,7 @@ class Robots:
         if self._tell is not None or order.plan is not None or coupon:
             order.basket = basket
         order.coupon, order.total = coupon, expected_total
+        self.coupons += bool(coupon)
         self.steps[Step.PLACING] += 1
         rest = basket.rest if tail is not Tail.SHORT else _with_nowhere(basket.rest)
         if coupon:
@@ -282,6 +286,7 @@ class Robots:
                 card = KEEPING_CARD
             elif tail is Tail.LATE:
                 card, step = self._late_card, Step.PAYING_LATE
+        assert order.total is not None, "who pays has seen a total"
         self.move(order, step, now)
         if step is Step.PAYING_LATE:
             order.resend_at += self._gateway_timeout_s
@@ -322,6 +327,7 @@ class Robots:
         """Larder refused the coupon; the customer wants the goods all the same."""
         assert order.basket is not None, "orders with a coupon keep their basket"
         order.coupon = ""
+        self.coupons_refused += 1
         self.move(order, Step.PLACING, now)
         rest = order.basket.rest if order.tail is not Tail.SHORT else _with_nowhere(order.basket.rest)
         self._say(order, self._place, b"-place-2", b'{"order_id":"%b"%b' % (order.id, rest))

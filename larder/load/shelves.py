@@ -68,9 +68,12 @@ async def tell(settings: Settings, calls: Iterable[tuple[str, str, object]]) -> 
             async with some:
                 await _call(client, method, path, None if body is None else msgspec.json.encode(body))
 
-        async with asyncio.TaskGroup() as group:
-            for one in calls:
-                group.create_task(call(*one))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for one in calls:
+                    group.create_task(call(*one))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # one reason is enough: the others are of the same kind
 
 
 async def _call(client: httpx.AsyncClient, method: str, path: str, body: bytes | None = None) -> None:

@@ -84,6 +84,10 @@ class PlayedOut:
     async def run(self) -> None:
         """Nothing more."""
 
+    def promotions_told(self) -> dict[str, object]:
+        """There were none."""
+        return {}
+
 
 @pytest.mark.parametrize(("own", "code"), [({}, 0), ({"PayOrder: no_cell": 2, "PlaceOrder: malformed": 1}, 1)])
 def test_commands_of_its_own_that_parked_are_a_failure(own, code, monkeypatch, capsys):
