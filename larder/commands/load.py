@@ -269,8 +269,7 @@ def _busiest_store(file: Path) -> str | None:
 def open_play(file: Path, orders: int, display: Display, *, store: str | None = None) -> Play:
     """The baskets of a file, or of one store in it, checked and ready."""
     skipped: list[str] = []
-    found = read_baskets(file, skipped)
-    play = Play.of((basket for basket in found if store in (None, basket.store)), orders)
+    play = Play.of(read_baskets(file, skipped), orders, store)
     for line in skipped[:SKIPPED_TOLD]:
         display.say(f"left out: {file}, {line}")
     if len(skipped) > SKIPPED_TOLD:

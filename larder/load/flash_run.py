@@ -31,7 +31,7 @@ ORDERS = 800
 """Ordinary orders before the crowd comes, unless it is given: enough for a p99."""
 ASIDE_S = 2.0
 """Orders of the first seconds, which are slow, and of the last ones before the crowd, which it may still meet, count
-neither as without it nor as with it."""
+neither as without it nor as with it; of a short stretch, its first and last fifth."""
 LASTS = timedelta(days=1)
 """Longer than any load; its end ends the sale before."""
 
@@ -135,7 +135,8 @@ class FlashLoad(Load):
         """How long ordinary orders waited until they were payable, without the crowd and with it: orders, p50 and p99
         in milliseconds."""
         began, opened, over = self.figures.began_at, self.sale.opened_at or 0.0, self.sale.over_at or 0.0
-        times = {"without": (began + ASIDE_S, opened - ASIDE_S), "with": (opened, over)}
+        aside_s = min(ASIDE_S, (opened - began) / 5)
+        times = {"without": (began + aside_s, opened - aside_s), "with": (opened, over)}
         return {
             name: {
                 "orders": len(self.figures.waits_of(placed)),

@@ -7,7 +7,7 @@ The bodies wait in a temporary file: memory does not grow with the baskets, and 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, NamedTuple, Self
@@ -42,25 +42,32 @@ class Play:
     """Pieces by store and SPU of all baskets, each taken once."""
 
     @classmethod
-    def of(cls, baskets: Iterable[Basket], most: int) -> Self:
-        """Takes at most `most` baskets; those behind them are only read, so that a fault anywhere is found."""
+    def of(cls, baskets: Iterable[Basket], most: int, store: str | None = None) -> Self:
+        """Takes at most `most` baskets, of all stores or of one; those behind them are only read, so that a fault
+        anywhere is found. A product costs the same whichever stores are taken."""
         play = cls(tempfile.TemporaryFile(prefix="larder-load-"))  # noqa: SIM115 - closed with the play
+        prices: dict[str, int] = {}
         try:
             for basket in baskets:
+                if store is not None:
+                    for spu, price in zip(basket.spus, basket.prices, strict=True):
+                        prices.setdefault(spu, price)
+                    if basket.store != store:
+                        continue
                 if play.baskets < most:
-                    play._take(basket)
+                    play._take(basket, prices)
             play.spool.flush()
         except BaseException:
             play.close()
             raise
         return play
 
-    def _take(self, basket: Basket) -> None:
+    def _take(self, basket: Basket, prices: Mapping[str, int]) -> None:
         here = self.demand.setdefault(basket.store, {})
         total = 0
         for spu, quantity, price in zip(basket.spus, basket.quantities, basket.prices, strict=True):
             here[spu] = here.get(spu, 0) + quantity
-            total += quantity * self.prices.setdefault(spu, price)
+            total += quantity * self.prices.setdefault(spu, prices.get(spu, price))
         self.baskets += 1
         self.lines += len(basket.spus)
         # Names hold nothing that JSON escapes, and no tab.
