@@ -42,7 +42,14 @@ class Larder:
         """Any order goes one step on."""
         id_ = self._chance.choice(list(self._next))
         customer, step = self._next.pop(id_)
-        events, then = getattr(self, f"_{step}")(id_, customer)
+        steps = {
+            "hold": self._hold,
+            "pay": self._pay,
+            "expire": self._expire,
+            "leave": self._leave,
+            "give_back": self._give_back,
+        }
+        events, then = steps[step](id_, customer)
         if then:
             self._next[id_] = (customer, then)
         return events

@@ -33,9 +33,9 @@ def test_each_is_one_that_larder_takes(play):
     assert {body.kind.value for body in bodies.values()} == {"percent", "buy_n_pay_m", "amount_off", "coupon"}
     assert all("1xa" in id_ for id_ in bodies)
     assert len({body.account for body in bodies.values()}) == 2
-    id_, body = promotions.changed()
-    assert written[id_] != body
-    assert written[id_]["kind"] == body["kind"]
+    id_, changed = promotions.changed()
+    assert written[id_] != changed
+    assert written[id_]["kind"] == changed["kind"]
 
 
 def test_coupons_are_named_by_their_shares(play):
