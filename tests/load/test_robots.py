@@ -396,9 +396,7 @@ def test_a_refused_coupon_is_left_out(code):
     day.place(coupon="welcome")
     assert isinstance(placed := day.said[0][2], PlaceOrder)
     assert placed.coupons == ("welcome",)
-    refused = CommandRefused(
-        subject_id="l-r-1", command_id="l-r-1-place", command="PlaceOrder", code=code, detail="the coupon"
-    )
+    refused = CommandRefused(subject_id="l-r-1", command_id="l-r-1-place", command="PlaceOrder", code=code)
     (again,) = day.hear(refused)
     assert isinstance(again, PlaceOrder)
     assert (again.coupons, again.spus, day.ids[-1]) == ((), ("apple", "milk"), "l-r-1-place-2")
@@ -411,8 +409,6 @@ def test_who_cancels_at_once_does_not_order_again_without_the_coupon():
     """The order is not wanted any more."""
     day = Day()
     day.place(Tail.CANCELS_AT_ONCE, coupon="welcome")
-    refused = CommandRefused(
-        subject_id="l-r-1", command_id="l-r-1-place", command="PlaceOrder", code="coupon_used", detail="the coupon"
-    )
+    refused = CommandRefused(subject_id="l-r-1", command_id="l-r-1-place", command="PlaceOrder", code="coupon_used")
     assert day.hear(refused) == []
     assert day.robots.orders == {}
