@@ -20,6 +20,7 @@ from larder.load.flash import AT_THE_DOOR_MAX, CROWD_MAX, FAULTS_TOLD, Sale, ref
 from larder.load.flash_run import ORDERS as FLASH_ORDERS
 from larder.load.flash_run import RATE as FLASH_RATE
 from larder.load.flash_run import FlashLoad
+from larder.load.hot import decisions_per_second
 from larder.load.mix import WAIT_MAX_S, Adversaries, After, Back, Mix
 from larder.load.own_parked import own_parked
 from larder.load.parts import broker_name, database_name
@@ -32,6 +33,8 @@ from shared.settings import Settings, get_settings
 INTERRUPTED = 130
 SKIPPED_TOLD = 5
 VIOLATIONS_TOLD = 20
+HOT_CROWD = 10_000
+"""So many orders of a piece one store's shard decides when it is measured alone."""
 _WINDOWS = f"{WINDOW_MIN} to {WINDOW_MAX:,}; {WINDOW_AT_A_RATE:,}"
 _MIX = Mix()
 _BACK = _MIX.back
@@ -250,7 +253,11 @@ def _flash(
     with display_here(sale.standing) as display, open_play(baskets, most, display, store=store) as play:
         load = FlashLoad(settings, options, play, names, display, sale)
         code, told = play_and_audit(load, display, with_audit=with_audit)
-    told = {**load.summary(), "orders": told}
+    display.say(f"measuring one store's shard alone, with a crowd of {HOT_CROWD:,}")
+    hot = decisions_per_second(min(pieces, HOT_CROWD), HOT_CROWD)
+    decided = {"holds": hot.holds, "verifications": hot.verifications, "deductions": hot.deductions}
+    decisions = {step: round(per_s) for step, per_s in decided.items()}
+    told = {**load.summary(), "decisions_per_s": decisions, "orders": told}
     for what in ("violations", "parked", "broker", "database"):
         told[what] = told["orders"].pop(what)
     del told["orders"]["place_to_payable_ms"]  # of both stretches together it says nothing
@@ -374,12 +381,14 @@ def flash_in_words(told: dict[str, Any]) -> str:
     """The summary of a flash sale for people."""
     waits, orders = told["place_to_payable_ms"], told["orders"]
     others = ", ".join(f"{count:,} {reason}" for reason, count in told["others"].items())
+    decisions = ", ".join(f"{per_s:,} {step}" for step, per_s in told["decisions_per_s"].items())
     return (
         f"{told['paid']:,} of {told['pieces']:,} pieces sold to a crowd of {told['crowd']:,}: all were sold after "
         f"{told['seconds_until_sold_out']} s, and the last of the crowd was told after {told['seconds']} s\n"
         f"{told['sold_out']:,} told sold out, {told['given_back']:,} gave their piece back, "
         f"{told['refunded']:,} got their money back in full; others: {others or 'none'}\n"
-        f"{told['ended_per_s']:,} flash orders ended a second (middle 80% of ends)\n"
+        f"{told['ended_per_s']:,} flash orders ended a second (middle 80% of ends); one store's shard alone, per "
+        f"second of CPU: {decisions}\n"
         f"place to payable of ordinary orders, p99: {waits['without']} ms without the crowd, {waits['with']} ms with "
         f"it ({waits['ratio']} times)\n"
         f"{orders['orders']:,} ordinary orders: {orders['completed']:,} completed, {orders['cancelled']:,} cancelled, "

@@ -25,7 +25,7 @@ from larder.load.wire import type_of
 
 CROWD_MAX = 1_000_000
 """Most customers of one sale; each is kept in memory."""
-AT_THE_DOOR_MAX = 100
+AT_THE_DOOR_MAX = 50
 """So many of the crowd are under way at once, from ordering until paid or told; the others wait outside. That is what
 admission does for orders over HTTP. It is chosen so that other orders of the store wait at most twice as long as
 without the crowd until they are payable, and the sale is still fast."""
