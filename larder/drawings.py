@@ -14,8 +14,8 @@ from pathlib import Path
 from larder.ways import cancel_policy, ways_to_the_end
 from services.aftersales.decider import AFTER_SALES, TICKET
 from services.aftersales.decider import DECIDER as AFTERSALES
-from services.inventory.decider import DECIDER as INVENTORY
 from services.inventory.decider import ALLOTMENT, HOLD, REQUEST
+from services.inventory.decider import DECIDER as INVENTORY
 from services.logistics.decider import DECIDER as LOGISTICS
 from services.logistics.decider import FULFILMENT, RESERVATION, RETURN, SLOT
 from services.order.decider import DECIDER as ORDER
