@@ -13,10 +13,16 @@ import uvloop
 from larder.amounts import amount
 from larder.commands.numbers import ORDERS_MAX, RATE_MAX, SEED_MAX
 from larder.load.baskets import read_baskets
+from larder.load.catalogue import Names
 from larder.load.display import Display, display_here
 from larder.load.errors import FileError, LoadError
 from larder.load.figures import Figures
-from larder.load.mix import Adversaries, After, Back, Mix
+from larder.load.flash import AT_THE_DOOR_MAX, CROWD_MAX, FAULTS_TOLD, Sale, refuse_small_crowd
+from larder.load.flash_run import ORDERS as FLASH_ORDERS
+from larder.load.flash_run import RATE as FLASH_RATE
+from larder.load.flash_run import FlashLoad
+from larder.load.hot import decisions_per_second
+from larder.load.mix import WAIT_MAX_S, Adversaries, After, Back, Mix
 from larder.load.own_parked import own_parked
 from larder.load.parts import broker_name, database_name
 from larder.load.play import Play
@@ -28,6 +34,8 @@ from shared.settings import Settings, get_settings
 INTERRUPTED = 130
 SKIPPED_TOLD = 5
 VIOLATIONS_TOLD = 20
+HOT_CROWD = 10_000
+"""So many orders of a piece one store's shard decides when it is measured alone."""
 _WINDOWS = f"{WINDOW_MIN} to {WINDOW_MAX:,}; {WINDOW_AT_A_RATE:,}"
 _MIX = Mix()
 _BACK = _MIX.back
@@ -42,8 +50,14 @@ def add_to(app: typer.Typer) -> None:
 
 def load(
     orders: Annotated[
-        int, typer.Option(min=1, max=ORDERS_MAX, help="How many orders; more than baskets plays the file again.")
-    ],
+        int | None,
+        typer.Option(
+            min=1,
+            max=ORDERS_MAX,
+            help=f"How many orders; more than baskets plays the file again. With --flash: before the crowd comes, "
+            f"{FLASH_ORDERS:,} unless given.",
+        ),
+    ] = None,
     baskets: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Baskets to play, CSV or .gz; without it the sample.")
     ] = None,
@@ -55,7 +69,7 @@ def load(
         typer.Option(
             min=0.01,
             max=RATE_MAX,
-            help="Orders a second; without it as fast as the window has room.",
+            help=f"Orders a second; without it as fast as the window has room, or with --flash {FLASH_RATE:g}.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=SEED_MAX, help="Decides which customer does what.")] = 1,
@@ -136,6 +150,36 @@ def load(
         float | None,
         typer.Option(min=0, max=1, help="Scales these shares, so that together they are this share."),
     ] = None,
+    promotions: Annotated[
+        bool,
+        typer.Option(
+            "--promotions",
+            help="Promotions of all kinds but flash are on during the load, one of them changes in the midst of it, "
+            "and a share of the orders names a coupon.",
+        ),
+    ] = False,
+    flash: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIECES",
+            min=1,
+            max=CROWD_MAX,
+            help="A flash sale of so many pieces of one product in the busiest store: first ordinary orders of that "
+            "store at a steady rate, then a crowd beside them. Tells who got a piece, and how much longer ordinary "
+            "orders wait until they are payable. Exit code 1 unless all pieces are sold, and to the cent.",
+        ),
+    ] = None,
+    crowd: Annotated[
+        int | None,
+        typer.Option(
+            metavar="CUSTOMERS",
+            min=1,
+            max=CROWD_MAX,
+            help="How many want a piece, each in an order of its own; a few decline, never pay, come twice, or give "
+            f"it back. At most {AT_THE_DOOR_MAX} of them are under way at once, the others wait at the door: chosen so "
+            "that ordinary orders wait at most twice as long as without the crowd.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace stores and products that are there and differ.")
     ] = False,
@@ -145,6 +189,14 @@ def load(
     """Play baskets against the running stack. Exit code 1 if orders are stuck, a command of the load parked, or the
     audit finds violations."""
     quiet_clients()
+    if crowd is not None and flash is None:
+        raise LoadError("a crowd comes to a flash sale: --flash says of how many pieces")
+    if flash is not None:
+        refuse_small_crowd(flash, crowd)
+        if adversaries is not None or adversary_share is not None:
+            raise LoadError("a flash sale has a crowd of its own, and no adversaries: a load is with one or the other")
+    elif orders is None:
+        raise LoadError("how many orders? --orders says it; or --flash and --crowd, for a flash sale")
     back = Back(
         cancel_paid_share,
         cancel_picking_share,
@@ -170,9 +222,11 @@ def load(
     )
     settings = get_settings()
     refuse_far_hosts(settings.bootstrap())
-    options = Options(orders, seed, rate, window, mix, overwrite)
+    options = Options(orders or FLASH_ORDERS, seed, rate, window, mix, overwrite, promotions)
     names = read_names(products or PRODUCTS)
-    with display_here() as display, open_play(baskets or BASKETS, orders, display) as play:
+    if flash is not None and crowd is not None:
+        raise typer.Exit(_flash(settings, options, baskets or BASKETS, names, flash, crowd, audit, as_json))
+    with display_here() as display, open_play(baskets or BASKETS, options.orders, display) as play:
         load = Load(settings, options, play, names, display)
         code, told = play_and_audit(load, display, with_audit=audit)
     words = in_words(told, load.figures, settings.currency)
@@ -182,10 +236,48 @@ def load(
     raise typer.Exit(code)
 
 
-def open_play(file: Path, orders: int, display: Display) -> Play:
-    """The baskets of a file, checked and ready."""
+def _flash(
+    settings: Settings,
+    options: Options,
+    baskets: Path,
+    names: Names,
+    pieces: int,
+    customers: int,
+    with_audit: bool,
+    as_json: bool,
+) -> int:
+    """A load with a flash sale; the exit code."""
+    unpaid = options.mix.unpaid > 0 and settings.payment_window_s <= WAIT_MAX_S
+    sale = Sale(pieces, customers, options.seed, with_unpaid=unpaid)
+    store = _busiest_store(baskets)
+    most = options.orders + customers
+    with display_here(sale.standing) as display, open_play(baskets, most, display, store=store) as play:
+        load = FlashLoad(settings, options, play, names, display, sale)
+        code, told = play_and_audit(load, display, with_audit=with_audit)
+    display.say(f"measuring one store's shard alone, with a crowd of {HOT_CROWD:,}")
+    hot = decisions_per_second(min(pieces, HOT_CROWD), HOT_CROWD)
+    decided = {"holds": hot.holds, "verifications": hot.verifications, "deductions": hot.deductions}
+    decisions = {step: round(per_s) for step, per_s in decided.items()}
+    told = {**load.summary(), "decisions_per_s": decisions, "orders": told}
+    for what in ("violations", "parked", "broker", "database"):
+        told[what] = told["orders"].pop(what)
+    del told["orders"]["place_to_payable_ms"]  # of both stretches together it says nothing
+    for fault in load.sale.faults()[:FAULTS_TOLD]:
+        display.say(f"not exact: {fault}")
+    say_lines(json.dumps(told) if as_json else flash_in_words(told))
+    return code or int(not told["exact"])
+
+
+def _busiest_store(file: Path) -> str | None:
+    """The store that most baskets of a file are of; None if there are none."""
+    stores = Counter(basket.store for basket in read_baskets(file))
+    return max(stores, key=stores.__getitem__, default=None)
+
+
+def open_play(file: Path, orders: int, display: Display, *, store: str | None = None) -> Play:
+    """The baskets of a file, or of one store in it, checked and ready."""
     skipped: list[str] = []
-    play = Play.of(read_baskets(file, skipped), orders)
+    play = Play.of(read_baskets(file, skipped), orders, store)
     for line in skipped[:SKIPPED_TOLD]:
         display.say(f"left out: {file}, {line}")
     if len(skipped) > SKIPPED_TOLD:
@@ -218,6 +310,7 @@ def play_and_audit(load: Load, display: Display, *, with_audit: bool) -> tuple[i
         code = INTERRUPTED
     tell_refusals(load, display)
     told = load.figures.summary(load.robots.placed, violations, broker_name(settings), database, parked)
+    told |= load.promotions_told()
     return code, told | ({"screening": load.watch.summary()} if load.watch else {})
 
 
@@ -262,18 +355,55 @@ def tell_refusals(load: Load, display: Display) -> None:
 
 def in_words(told: dict[str, Any], figures: Figures, currency: str) -> str:
     """The summary for people."""
-    waits, violations = told["place_to_payable_ms"], told["violations"]
-    verdict = {None: "no audit", 0: "the audit found nothing wrong"}.get(
-        violations, f"THE AUDIT FOUND {violations} VIOLATIONS"
-    )
-    if told["parked"]:
-        verdict += f"; {told['parked']:,} OF THE LOAD'S OWN COMMANDS PARKED"
+    waits = told["place_to_payable_ms"]
     return (
         f"{told['orders']:,} orders in {told['seconds']:,} s: {told['completed']:,} completed, "
         f"{told['cancelled']:,} cancelled, {told['rejected']:,} rejected\n"
         f"{told['lives_per_s']:,} lives/s (middle 80% of ends); place to payable: p50 {waits['p50']} ms, "
         f"p99 {waits['p99']} ms\n"
         f"{amount(figures.taken, currency)} taken for {figures.pieces:,} pieces\n"
+        f"{_promotions_in_words(told.get('promotions'), currency)}"
         f"{told['broker']}, {told['database']}\n"
-        f"{verdict}"
+        f"{_verdict(told)}"
     )
+
+
+def _promotions_in_words(told: dict[str, Any] | None, currency: str) -> str:
+    if told is None:
+        return ""
+    return (
+        f"{told['orders']:,} paid orders had promotions: {told['taken_off'] / 100:,.2f} {currency} off; "
+        f"{told['coupons']:,} orders named a coupon, {told['coupons_refused']:,} were refused; on the click "
+        f"{told['confirmed']:,} customers took another total, {told['left']:,} left\n"
+    )
+
+
+def flash_in_words(told: dict[str, Any]) -> str:
+    """The summary of a flash sale for people."""
+    waits, orders = told["place_to_payable_ms"], told["orders"]
+    others = ", ".join(f"{count:,} {reason}" for reason, count in told["others"].items())
+    decisions = ", ".join(f"{per_s:,} {step}" for step, per_s in told["decisions_per_s"].items())
+    return (
+        f"{told['paid']:,} of {told['pieces']:,} pieces sold to a crowd of {told['crowd']:,}: all were sold after "
+        f"{told['seconds_until_sold_out']} s, and the last of the crowd was told after {told['seconds']} s\n"
+        f"{told['sold_out']:,} told sold out, {told['given_back']:,} gave their piece back, "
+        f"{told['refunded']:,} got their money back in full; others: {others or 'none'}\n"
+        f"{told['ended_per_s']:,} flash orders ended a second (middle 80% of ends); one store's shard alone, per "
+        f"second of CPU: {decisions}\n"
+        f"place to payable of ordinary orders, p99: {waits['without']} ms without the crowd, {waits['with']} ms with "
+        f"it ({waits['ratio']} times)\n"
+        f"{orders['orders']:,} ordinary orders: {orders['completed']:,} completed, {orders['cancelled']:,} cancelled, "
+        f"{orders['rejected']:,} rejected\n"
+        f"{told['broker']}, {told['database']}\n"
+        f"{'exact' if told['exact'] else 'NOT EXACT'}; {_verdict(told)}"
+    )
+
+
+def _verdict(told: dict[str, Any]) -> str:
+    violations = told["violations"]
+    verdict = {None: "no audit", 0: "the audit found nothing wrong"}.get(
+        violations, f"THE AUDIT FOUND {violations} VIOLATIONS"
+    )
+    if told["parked"]:
+        verdict += f"; {told['parked']:,} OF THE LOAD'S OWN COMMANDS PARKED"
+    return verdict

@@ -72,7 +72,8 @@ class Cast(Iterator[Role]):
         self._second_half = _ladder((*always, (2 * shares.stolen, self._rob)))
         self._flooded: Ready | None = None
         if shares.flood:
-            self._flooded = _basket_of_the_largest_store(play)
+            store = play.busiest_store()
+            self._flooded = next(basket for basket in play.endless() if basket.store == store)
             _provide(play, self._flooded, int(orders * shares.flood * FLOOD_MARGIN / play.plays(orders)) + 30)
         self._baskets = play.endless()
 
@@ -97,9 +98,9 @@ class Cast(Iterator[Role]):
         account = self._robbed(self._next("history") // HISTORY)
         return Role(None, _ordered(basket, _at_home(account), only=self._cheapest(basket)), Tail.PAYS)
 
-    def _cheapest(self, basket: Ready) -> str:
-        spus: list[str] = _body(basket)["spus"]
-        return min(spus, key=self._prices.__getitem__)
+    def _cheapest(self, basket: Ready) -> tuple[str, int]:
+        price, spu = min((self._prices[spu], spu) for spu in _body(basket)["spus"])
+        return spu, price
 
     # -- adversaries -----------------------------------------------------------------------------------------------
 
@@ -151,16 +152,16 @@ def _at_home(account: str) -> Customer:
     return Customer(account, f"phone of {account}", f"home of {account}")
 
 
-def _ordered(basket: Ready, customer: Customer, *, only: str | None = None) -> Ready:
-    """The basket, or one piece of it, ordered by somebody."""
+def _ordered(basket: Ready, customer: Customer, *, only: tuple[str, int] | None = None) -> Ready:
+    """The basket, or one piece (SPU and price) of it, ordered by somebody."""
     body = _body(basket) | {"account": customer.account, "device": customer.device}
-    pieces = basket.pieces
+    pieces, total = basket.pieces, basket.total
     if only is not None:
-        body |= {"spus": [only], "quantities": [1]}
-        pieces = 1
+        body |= {"spus": [only[0]], "quantities": [1]}
+        pieces, total = 1, only[1]
     lat, lon = _door(basket.store)
     body["delivery"] = {"lat": lat, "lon": lon, "address": customer.address}
-    return Ready(basket.store, customer.account, pieces, b"," + msgspec.json.encode(body)[1:])
+    return Ready(basket.store, customer.account, pieces, b"," + msgspec.json.encode(body)[1:], total)
 
 
 def _body(basket: Ready) -> dict[str, Any]:
@@ -173,11 +174,6 @@ def _door(store: str) -> tuple[float, float]:
     """A point inside the store's area."""
     west, south, east, north = bounds_of(store)
     return round((south + north) / 2, 4), round((west + east) / 2, 4)
-
-
-def _basket_of_the_largest_store(play: Play) -> Ready:
-    largest = max(play.demand, key=lambda store: sum(play.demand[store].values()))
-    return next(basket for basket in play.endless() if basket.store == largest)
 
 
 def _provide(play: Play, basket: Ready, times: int) -> None:

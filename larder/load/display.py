@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
@@ -15,6 +16,8 @@ from larder.load.order import Step
 from larder.load.robots import Robots
 from shared.printable import printable
 
+Standing = Callable[[float, Robots, Figures, int], str]
+"""How a load stands at an instant: its robots, its figures, and how many orders it will have."""
 PLAIN_EVERY_S = 2.0
 LIVE_EVERY_S = 0.5
 
@@ -57,8 +60,9 @@ def standing(now: float, robots: Robots, figures: Figures, orders: int) -> str:
 class Plain:
     """Lines for a log."""
 
-    def __init__(self, file: TextIO | None = None) -> None:
+    def __init__(self, file: TextIO | None = None, line: Standing = standing) -> None:
         self._file = file or sys.stderr
+        self._line = line
         self._next = 0.0
 
     def say(self, line: str) -> None:
@@ -67,7 +71,7 @@ class Plain:
     def tick(self, now: float, robots: Robots, figures: Figures, orders: int) -> None:
         if now >= self._next:
             self._next = now + PLAIN_EVERY_S
-            self.say(standing(now, robots, figures, orders))
+            self.say(self._line(now, robots, figures, orders))
 
     def __enter__(self) -> Self:
         return self
@@ -81,8 +85,9 @@ class Plain:
 class OneLine:
     """One line of a terminal that is written over and over."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, line: Standing = standing) -> None:
         console = console or Console(stderr=True, highlight=False)
+        self._line = line
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._next = 0.0
 
@@ -92,7 +97,7 @@ class OneLine:
     def tick(self, now: float, robots: Robots, figures: Figures, orders: int) -> None:
         if now >= self._next:
             self._next = now + LIVE_EVERY_S
-            line = Text(standing(now, robots, figures, orders), no_wrap=True, overflow="ellipsis")
+            line = Text(self._line(now, robots, figures, orders), no_wrap=True, overflow="ellipsis")
             self._live.update(line, refresh=True)
 
     def __enter__(self) -> Self:
@@ -105,6 +110,6 @@ class OneLine:
         self._live.stop()
 
 
-def display_here() -> Display:
+def display_here(line: Standing = standing) -> Display:
     """The one that fits where we run."""
-    return OneLine() if sys.stderr.isatty() else Plain()
+    return OneLine(line=line) if sys.stderr.isatty() else Plain(line=line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from enum import StrEnum
+from math import inf
 from typing import Any
 
 MIDDLE = (0.10, 0.90)
@@ -19,7 +20,7 @@ class End(StrEnum):
 
 
 class Figures:
-    """Counts ends and waiting times; 16 bytes an order."""
+    """Counts ends and waiting times; 24 bytes an order."""
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(End, 0)
@@ -27,22 +28,31 @@ class Figures:
         """When orders ended, in the order of ending."""
         self.waits = array("d")
         """Seconds from handing PlaceOrder to the producer until OrderPayable was seen."""
+        self.payable_at = array("d")
+        """When that was; parallel to `waits`."""
         self.taken = 0
         """Money of paid orders, minor units."""
         self.pieces = 0
         """Pieces of paid orders."""
+        self.discounted = 0
+        """Paid orders with promotions."""
+        self.taken_off = 0
+        """What promotions took off paid orders, minor units."""
         self.received = 0
         """Pieces that came into the stores before the first order."""
         self.began_at = 0.0
 
-    def payable(self, wait_s: float) -> None:
+    def payable(self, wait_s: float, now: float) -> None:
         """An order became payable for the first time."""
         self.waits.append(wait_s)
+        self.payable_at.append(now)
 
-    def paid(self, total: int, pieces: int) -> None:
-        """An order was paid."""
+    def paid(self, total: int, pieces: int, off: int) -> None:
+        """An order was paid; promotions took so much off."""
         self.taken += total
         self.pieces += pieces
+        self.discounted += off > 0
+        self.taken_off += off
 
     def ended(self, how: End, now: float) -> None:
         """An order ended."""
@@ -71,12 +81,17 @@ class Figures:
             count += 1
         return count / span_s
 
-    def wait_ms(self, share: float) -> float | None:
-        """The waiting time that this share of orders did not exceed, in milliseconds."""
-        if not self.waits:
-            return None
-        ordered = sorted(self.waits)
-        return 1000 * ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+    def wait_ms(self, share: float, placed: tuple[float, float] = (-inf, inf)) -> float | None:
+        """The waiting time that this share of orders (all, or those placed in a time) did not exceed, in
+        milliseconds."""
+        ordered = sorted(self.waits_of(placed))
+        return 1000 * ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else None
+
+    def waits_of(self, placed: tuple[float, float]) -> list[float]:
+        """The waiting times of orders placed in a time: from, to."""
+        begin, end = placed
+        both = zip(self.waits, self.payable_at, strict=True)
+        return [wait for wait, payable_at in both if begin <= payable_at - wait < end]
 
     def summary(
         self, orders: int, violations: int | None, broker: str, database: str, parked: int | None = None

@@ -91,8 +91,10 @@ class Order:
         "account",
         "attempt",
         "basket",
+        "coupon",
         "id",
         "moved_at",
+        "ordinary",
         "payable_link",
         "pieces",
         "placed_at",
@@ -112,13 +114,19 @@ class Order:
         self.account = basket.account
         self.pieces = basket.pieces
         self.basket: Ready | None = None
-        """Kept only for ways back, and for somebody who is told of events: it is the largest part of an order."""
+        """Kept only for ways back, for coupons, and for somebody who is told of events: it is the largest part of an
+        order."""
+        self.coupon = ""
+        """The one that it names; empty when larder has refused it."""
+        self.ordinary = basket.total
+        """What it costs without promotions, minor units."""
         self.plan: Plan | None = None
         """What happens otherwise than with plain orders, by event; plain orders have none."""
         self.tail = tail
         self.step = Step.PLACING
         self.attempt = 0
-        self.total = 0
+        self.total: int | None = None
+        """What the customer saw last."""
         self.payable_link = 0
         """The link number of the last OrderPayable: larder may say it again, and the log may hold it twice."""
         self.placed_at = self.moved_at = now

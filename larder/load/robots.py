@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
+from zlib import crc32
 
 import msgspec
 
@@ -29,8 +30,13 @@ from shared.runtime.envelope import Wire
 RESEND_S = 20.0
 """A command without its event is sent again after so long; then after twice as long, and so on."""
 RESENDS_DOUBLED_MAX = 3
+CONFIRM_SHARE = 0.75
+"""Share of customers who pay a total that has changed on the click; the others cancel."""
 ORDER_COMMANDS, STORE_COMMANDS = PlaceOrder.TOPIC, StartPicking.TOPIC
 CARD, BAD_CARD, TWICE_CARD, KEEPING_CARD = "tok_ok", "tok_declined", "tok_twice", "tok_no_refund"
+
+COUPON_CODES = frozenset({"coupon_unknown", "coupon_not_valid", "coupon_used", "coupon_does_not_apply"})
+"""Why an order with a coupon may be refused for it."""
 
 Send = Callable[[str, int, Wire], None]
 """Takes a record for a topic and partition; it goes out with the next batch."""
@@ -83,6 +89,7 @@ class Robots:
         closes: bool = True,
         tell: Tell | None = None,
         similar: Similar | None = None,
+        confirm_share: float = CONFIRM_SHARE,
     ) -> None:
         self.orders: dict[bytes, Order] = {}
         self.steps = [0] * len(Step)
@@ -91,6 +98,11 @@ class Robots:
         self.placed = 0
         self.refused: Counter[str] = Counter()
         """Refusals by command and code."""
+        self.coupons = 0
+        """Orders that named one."""
+        self.coupons_refused = 0
+        self.changed: Counter[str] = Counter()
+        """Totals that changed on the click: confirmed, or left."""
         self.resends = 0
         self.late_until = 0.0
         """Until when late money may come."""
@@ -99,6 +111,7 @@ class Robots:
         self.alarms: list[tuple[float, bytes]] = []
         """When who lets goods lie cancels, and which order: a heap."""
         self._lies_s = lies_s
+        self._confirm_share = confirm_share
         self._prefix = prefix_of(run).encode()
         self._figures = figures
         self._send = send
@@ -132,18 +145,26 @@ class Robots:
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
-    def place(self, basket: Ready, tail: Tail, now: float) -> bytes:
-        """A customer orders. The order's id."""
+    def place(
+        self, basket: Ready, tail: Tail, now: float, *, coupon: str = "", expected_total: int | None = None
+    ) -> bytes:
+        """A customer orders; naming a coupon, or for nothing but this total. The order's id."""
         self.placed += 1
         id_ = b"%b%d" % (self._prefix, self.placed)
         order = Order(id_, basket, tail, now)
         order.resend_at = now + RESEND_S
         self.orders[id_] = order
         order.plan = self._plans.get(tail)
-        if self._tell is not None or order.plan is not None:
+        if self._tell is not None or order.plan is not None or coupon:
             order.basket = basket
+        order.coupon, order.total = coupon, expected_total
+        self.coupons += bool(coupon)
         self.steps[Step.PLACING] += 1
         rest = basket.rest if tail is not Tail.SHORT else _with_nowhere(basket.rest)
+        if coupon:
+            rest = b'%b,"coupons":["%b"]}' % (rest[:-1], coupon.encode())
+        if expected_total is not None:
+            rest = b'%b,"expected_total":%d}' % (rest[:-1], expected_total)
         self._say(order, self._place, b"-place", b'{"order_id":"%b"%b' % (id_, rest))
         if tail is Tail.CANCELS_AT_ONCE:
             self.want_out(order)
@@ -224,15 +245,18 @@ class Robots:
             return  # not said again, only sent again
         order.payable_link = link
         if step is Step.PLACING:
-            self._figures.payable(now - order.placed_at)
+            self._figures.payable(now - order.placed_at, now)
         elif step is Step.CANCELLING:
             if tail is Tail.CANCELS_AT_ONCE:
                 self.want_out(order)  # the first wish was refused, or comes late and settles it anyway
             return
         elif step not in (Step.PAYING, Step.PAYING_LATE, Step.IN_REVIEW):
             return
-        order.total = _total_of(event.value or b"").total
-        if tail is Tail.UNPAID:
+        seen, order.total = order.total, _total_of(event.value or b"").total
+        if seen not in (None, order.total) and not self._confirms(order):
+            self.move(order, Step.CANCELLING, now)
+            self.want_out(order)
+        elif tail is Tail.UNPAID:
             self.move(order, Step.AWAITING_PAYMENT, now)
         elif tail is Tail.CANCELS_LATE:
             self.move(order, Step.AWAITING_PAYMENT, now)
@@ -242,6 +266,12 @@ class Robots:
             self.want_out(order)
         else:
             self._pay_now(order, now)
+
+    def _confirms(self, order: Order) -> bool:
+        """Does the customer pay another total than the one that they saw?"""
+        confirms = crc32(order.id) % 100 < 100 * self._confirm_share
+        self.changed["confirmed" if confirms else "left"] += 1
+        return confirms
 
     def _pay_now(self, order: Order, now: float) -> None:
         order.attempt = attempt = order.attempt + 1
@@ -256,6 +286,7 @@ class Robots:
                 card = KEEPING_CARD
             elif tail is Tail.LATE:
                 card, step = self._late_card, Step.PAYING_LATE
+        assert order.total is not None, "who pays has seen a total"
         self.move(order, step, now)
         if step is Step.PAYING_LATE:
             order.resend_at += self._gateway_timeout_s
@@ -276,7 +307,8 @@ class Robots:
 
     def _paid(self, order: Order, event: Heard, now: float) -> None:
         order.moved_at = now
-        self._figures.paid(order.total, order.pieces)
+        assert order.total is not None, "who pays has seen a total"
+        self._figures.paid(order.total, order.pieces, order.ordinary - order.total)
 
     def refused_command(self, order: Order, event: Heard, now: float) -> None:
         """Larder does not do what was asked."""
@@ -284,12 +316,21 @@ class Robots:
         self.refused[f"{refusal.command}: {refusal.code}"] += 1
         if refusal.command == "ReportPicked" and refusal.code == "fulfilment_not_picking":
             self._ways.pick_later(order, now)
-        if (
-            refusal.command == "PlaceOrder"
-            and order.step in (Step.PLACING, Step.CANCELLING)
-            and refusal.code != "order_exists"
-        ):
+        if refusal.command != "PlaceOrder" or refusal.code == "order_exists":
+            return
+        if order.coupon and order.step is Step.PLACING and refusal.code in COUPON_CODES:
+            self._place_without_coupon(order, now)
+        elif order.step in (Step.PLACING, Step.CANCELLING):
             self._end(order, End.REJECTED, now)
+
+    def _place_without_coupon(self, order: Order, now: float) -> None:
+        """Larder refused the coupon; the customer wants the goods all the same."""
+        assert order.basket is not None, "orders with a coupon keep their basket"
+        order.coupon = ""
+        self.coupons_refused += 1
+        self.move(order, Step.PLACING, now)
+        rest = order.basket.rest if order.tail is not Tail.SHORT else _with_nowhere(order.basket.rest)
+        self._say(order, self._place, b"-place-2", b'{"order_id":"%b"%b' % (order.id, rest))
 
     def _referred(self, order: Order, event: Heard, now: float) -> None:
         """A person decides, and no robot is one: the end of the review window does."""

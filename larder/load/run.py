@@ -11,8 +11,12 @@ import gc
 import ipaddress
 import math
 import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 from larder.load.adversaries import Cast
 from larder.load.catalogue import Names
@@ -23,8 +27,9 @@ from larder.load.lines import Listener, Sender
 from larder.load.mix import WAIT_MAX_S, Chooser, Mix
 from larder.load.order import AWAITED, Step
 from larder.load.play import Play
+from larder.load.promotions import Promotions
 from larder.load.robots import Robots, Tell
-from larder.load.shelves import MARGIN, Substitutes, fill, tell_catalogue
+from larder.load.shelves import MARGIN, Substitutes, fill, tell, tell_catalogue
 from larder.load.watch import Watch
 from larder.load.wire import time_now
 from shared.contracts.base import STOCK_QUANTITY_MAX
@@ -63,6 +68,8 @@ class Options:
     mix: Mix = field(default_factory=Mix)
     overwrite: bool = False
     """Whether stores and products that are there otherwise are replaced."""
+    promotions: bool = False
+    """Whether there are promotions, and coupons."""
 
     @property
     def most_under_way(self) -> int:
@@ -107,7 +114,41 @@ class Load:
         self.watch = Watch() if self.mix.adversaries.together else None
         """Tells adversaries and customers apart; None in a load without adversaries."""
         self._cast = Cast(self.mix, options.seed, options.orders, self.run_id, play) if self.watch else None
+        self._promotions = None
+        if options.promotions:
+            self._promotions = Promotions(self.run_id, play, names, options.seed, datetime.now(UTC))
+        self._change: asyncio.Task[None] | None = None
         self._progress_at = 0.0
+
+    @property
+    def crews(self) -> tuple[Robots, ...]:
+        """Everybody who is heard, and looked after."""
+        return (self.robots,)
+
+    @property
+    def to_place(self) -> int:
+        """How many orders `robots` place, as far as is known."""
+        return self.options.orders
+
+    @property
+    def most_to_place(self) -> int:
+        """How many there are goods for."""
+        return self.options.orders
+
+    def promotions_told(self) -> dict[str, Any]:
+        """What the last line of `larder load --json` tells of promotions, if there were any; money in minor units."""
+        if self._promotions is None:
+            return {}
+        robots, figures = self.robots, self.figures
+        told = {
+            "orders": figures.discounted,
+            "taken_off": figures.taken_off,
+            "coupons": robots.coupons,
+            "coupons_refused": robots.coupons_refused,
+            "confirmed": robots.changed["confirmed"],
+            "left": robots.changed["left"],
+        }
+        return {"promotions": told}
 
     async def run(self) -> None:
         """Plays all of it; afterwards the figures are complete, or `stuck` says what is not."""
@@ -116,15 +157,16 @@ class Load:
         async with self._sender:
             await self._fill_shelves()
             async with Listener(self.settings.bootstrap(), self._topics(), self.settings.shards) as listener:
-                gc.collect()
-                gc.freeze()
-                gc.set_threshold(50_000, 20, 20)
-                cpu_s = time.process_time()
-                try:
-                    await self._play_all(listener)
-                finally:
-                    gc.unfreeze()
-                cpu_us = (time.process_time() - cpu_s) / max(1, self.robots.placed) * 1e6
+                async with self._promoted():
+                    gc.collect()
+                    gc.freeze()
+                    gc.set_threshold(50_000, 20, 20)
+                    cpu_s = time.process_time()
+                    try:
+                        await self._play_all(listener)
+                    finally:
+                        gc.unfreeze()
+                cpu_us = (time.process_time() - cpu_s) / max(1, sum(crew.placed for crew in self.crews)) * 1e6
                 self._display.say(f"the load itself took {cpu_us:.0f} µs of CPU an order")
         if self.robots.late_until and not self.stuck:
             wait_s = self.robots.late_until + LATE_GRACE_S - time.monotonic()
@@ -133,6 +175,30 @@ class Load:
                     f"all orders have ended; waiting {wait_s:.0f} s for the last late money, which goes back"
                 )
                 await asyncio.sleep(wait_s)
+
+    @asynccontextmanager
+    async def _promoted(self) -> AsyncIterator[None]:
+        """The promotions are on while the block runs: later loads are not cheaper for it."""
+        written = dict(self._written())
+        await tell(self.settings, [("PUT", f"/promotions/{id_}", body) for id_, body in written.items()])
+        try:
+            yield
+            if self._change:
+                await self._change
+        finally:
+            await tell(self.settings, [("DELETE", f"/promotions/{id_}", None) for id_ in written])
+
+    def _written(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The promotions of this load: id and body."""
+        if self._promotions:
+            yield from self._promotions.written()
+
+    def _change_a_promotion(self) -> None:
+        """Once half of the orders are placed: those that are not paid yet learn on the click what it costs now."""
+        if self._promotions and self._change is None and self.robots.placed >= self.options.orders // 2:
+            id_, body = self._promotions.changed()
+            calls = [("PUT", f"/promotions/{id_}", body)]
+            self._change = asyncio.create_task(tell(self.settings, calls), name="change a promotion")
 
     def _topics(self) -> tuple[str, ...]:
         """Tickets are listened to only if somebody waits for one."""
@@ -154,7 +220,7 @@ class Load:
 
     async def _fill_shelves(self) -> None:
         play, settings = self._play, self.settings
-        plays = play.plays(self.options.orders)
+        plays = play.plays(self.most_to_place)
         self._refuse_too_many(plays)
         cells = sum(len(demand) for demand in play.demand.values())
         self._display.say(
@@ -176,72 +242,97 @@ class Load:
         most = max(pieces for demand in self._play.demand.values() for pieces in demand.values()) * plays
         if most + MARGIN > STOCK_QUANTITY_MAX:
             raise LoadError(
-                f"{self.options.orders:,} orders play the baskets {plays:,} times, and would need {most:,} pieces of "
+                f"{self.most_to_place:,} orders play the baskets {plays:,} times, and would need {most:,} pieces of "
                 f"one product in one store; a goods receipt takes at most {STOCK_QUANTITY_MAX:,}"
             )
 
     async def _play_all(self, listener: Listener) -> None:
-        robots, sender = self.robots, self._sender
+        crews, sender = self.crews, self._sender
         now = self.figures.began_at = self._progress_at = time.monotonic()
         next_watch = now
         many = False
         while True:
-            robots.time = time_now()
+            stamp = time_now()
+            for crew in crews:
+                crew.time = stamp
             self._place(now)
-            if robots.alarms:
-                robots.wake(now)
+            if self.robots.alarms:
+                self.robots.wake(now)
             sender.flush()
             if now >= next_watch:
                 next_watch = now + WATCH_EVERY_S
                 sender.check()
-                robots.overdue(now)
+                for crew in crews:
+                    crew.overdue(now)
                 self.stuck = self._look_for_stuck(now)
-            self._display.tick(now, robots, self.figures, self.options.orders)
-            if self.stuck or (not robots.orders and robots.placed >= self.options.orders):
+                self._change_a_promotion()
+            self._display.tick(now, self.robots, self.figures, self.to_place)
+            if self.stuck or self._is_over():
                 break
             if many and self.options.rate is None:
                 await asyncio.sleep(BEAT_S)
             records = await listener.hear(self._wait_ms(now))
             many = len(records) >= MANY
             now = time.monotonic()
-            robots.time = time_now()
-            if records and robots.hear(records, now):
-                self._progress_at = now
-            if self.watch:
-                self.watch.hear(records)
-        if self.watch:
-            await self._hear_last_words(listener, self.watch)
+            if records:
+                stamp = time_now()
+                for crew in crews:
+                    crew.time = stamp
+                    if crew.hear(records, now):
+                        self._progress_at = now
+                self._look_on(records, now)
+        await self._hear_last_words(listener)
 
-    async def _hear_last_words(self, listener: Listener, watch: Watch) -> None:
+    def _is_over(self) -> bool:
+        return self.robots.placed >= self.to_place and not any(crew.orders for crew in self.crews)
+
+    def _look_on(self, records: Sequence[Any], now: float) -> None:
+        """Whoever only counts."""
+        if self.watch:
+            self.watch.hear(records)
+
+    async def _hear_last_words(self, listener: Listener) -> None:
         """An order's end may be heard before what other services said of it earlier."""
-        end = time.monotonic() + LAST_WORDS_S
-        while (records := await listener.hear(WAIT_MS)) and time.monotonic() < end:
-            watch.hear(records)
+        end = time.monotonic() + LAST_WORDS_S if self.looks_on else 0
+        while time.monotonic() < end and (records := await listener.hear(WAIT_MS)):
+            self._look_on(records, time.monotonic())
+
+    @property
+    def looks_on(self) -> bool:
+        """Is there anybody who only counts?"""
+        return self.watch is not None
 
     def _place(self, now: float) -> None:
         robots, options = self.robots, self.options
-        room = min(options.most_under_way - robots.busy, options.orders - robots.placed)
+        room = min(options.most_under_way - robots.busy, self.to_place - robots.placed)
         if options.rate is not None:
             room = min(room, int((now - self.figures.began_at) * options.rate) + 1 - robots.placed)
         if room <= 0:
             return
         if self._cast and self.watch:
             for kind, basket, tail in islice(self._cast, room):
-                self.watch.placed(robots.place(basket, tail, now), kind, basket.account, basket.pieces)
+                id_ = robots.place(basket, tail, now, coupon=self._coupon())
+                self.watch.placed(id_, kind, basket.account, basket.pieces)
         else:
             for basket in islice(self._baskets, room):
-                robots.place(basket, self._chooser.next(), now)
+                robots.place(basket, self._chooser.next(), now, coupon=self._coupon())
         self._progress_at = now
+
+    def _coupon(self) -> str:
+        return self._promotions.coupon() if self._promotions else ""
 
     def _wait_ms(self, now: float) -> int:
         rate = self.options.rate
-        if rate is None or self.robots.placed >= self.options.orders:
+        if rate is None or self.robots.placed >= self.to_place:
             return WAIT_MS
         due = self.figures.began_at + self.robots.placed / rate
         return max(PACE_MS, min(WAIT_MS, math.ceil((due - now) * 1000)))
 
     def _look_for_stuck(self, now: float) -> list[str]:
-        steps, settings = self.robots.steps, self.settings
+        steps, settings = (
+            [sum(counts) for counts in zip(*(crew.steps for crew in self.crews), strict=True)],
+            self.settings,
+        )
         patience_s = PATIENCE_S
         if steps[Step.AWAITING_PAYMENT]:
             patience_s += settings.payment_window_s
@@ -255,16 +346,17 @@ class Load:
             patience_s += settings.return_window_s
         if steps[Step.PAYING_LATE]:
             patience_s += settings.gateway_timeout_s
-        if self.options.rate is not None and self.robots.placed < self.options.orders:
+        if self.options.rate is not None and self.robots.placed < self.to_place:
             patience_s += 1 / self.options.rate
         if now - self._progress_at < patience_s:
             return []
-        return [f"nothing has moved for {patience_s:.0f} s, and {len(self.robots.orders):,} orders have not ended:"] + [
+        return [f"nothing has moved for {patience_s:.0f} s, and {sum(steps):,} orders have not ended:"] + [
             f"  {steps[step]:,} wait for {AWAITED[step]}: {self._some_ids(step)}" for step in Step if steps[step]
         ]
 
     def _some_ids(self, step: Step) -> str:
-        ids = [order.id.decode() for order in self.robots.orders.values() if order.step is step]
+        orders = (order for crew in self.crews for order in crew.orders.values())
+        ids = [order.id.decode() for order in orders if order.step is step]
         return ", ".join(ids[:IDS_TOLD]) + (" ..." if len(ids) > IDS_TOLD else "")
 
 

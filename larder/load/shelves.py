@@ -18,7 +18,7 @@ from larder.load.lines import Listener, Sender
 from larder.load.play import Play
 from larder.load.wire import Stencil, prefix_of, time_now, type_of
 from shared.contracts.base import LINES_MAX
-from shared.contracts.inventory import ReceiveGoods
+from shared.contracts.inventory import ReceiveGoods, StoreCommand
 from shared.contracts.topics import partition_for
 from shared.settings import Settings
 from shared.tokens import create
@@ -40,30 +40,44 @@ Say = Callable[[str], None]
 async def tell_catalogue(settings: Settings, play: Play, names: Names, *, overwrite: bool = False) -> None:
     """Puts the stores and products of a play that are not there as it wants them; first of all the service that takes
     orders must answer."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
-    headers = {"Authorization": f"Bearer {create(settings, 'admin')}", "Content-Type": "application/json"}
-    base = f"http://{host}:{settings.port('order')}"
     needed = wanted(play, names)
     told = to_tell(needed, await there(settings, needed), overwrite=overwrite)
     products = [{"spu": spu, **product._asdict()} for spu, product in told.products.items()]
+    await tell(settings, [("GET", "/readyz", None)])
+    await tell(
+        settings,
+        [
+            *(("PUT", "/products", {"items": chunk}) for chunk in _chunks(products, PRODUCTS_MAX)),
+            *(
+                ("PUT", f"/stores/{name}", {"name": store.name, "area": area_of(name), "accepting": store.accepting})
+                for name, store in told.stores.items()
+            ),
+        ],
+    )
+
+
+async def tell(settings: Settings, calls: Iterable[tuple[str, str, object]]) -> None:
+    """Calls the order service as its admin: method, path and body of each call; some at once, in no order."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    headers = {"Authorization": f"Bearer {create(settings, 'admin')}", "Content-Type": "application/json"}
+    base = f"http://{host}:{settings.port('order')}"
     async with httpx.AsyncClient(base_url=base, headers=headers, timeout=CALL_PATIENCE_S, trust_env=False) as client:
         some = asyncio.Semaphore(CALLS_AT_ONCE)
-        await _call(client, "GET", "/readyz")
 
-        async def put(path: str, body: object) -> None:
+        async def call(method: str, path: str, body: object) -> None:
             async with some:
-                await _call(client, "PUT", path, msgspec.json.encode(body))
+                await _call(client, method, path, None if body is None else msgspec.json.encode(body))
 
-        async with asyncio.TaskGroup() as calls:
-            for chunk in _chunks(products, PRODUCTS_MAX):
-                calls.create_task(put("/products", {"items": chunk}))
-            for name, store in told.stores.items():
-                body = {"name": store.name, "area": area_of(name), "accepting": store.accepting}
-                calls.create_task(put(f"/stores/{name}", body))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for one in calls:
+                    group.create_task(call(*one))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # one reason is enough: the others are of the same kind
 
 
 async def _call(client: httpx.AsyncClient, method: str, path: str, body: bytes | None = None) -> None:
-    """A GET or PUT is the same however often it is done, so a service that just starts again is tried again."""
+    """A GET, PUT or DELETE is the same however often it is done, so a service that just starts again is tried again."""
     end = time.monotonic() + CALL_PATIENCE_S
     while True:
         try:
@@ -101,28 +115,44 @@ def receipts(run: str, play: Play, plays: int) -> Iterator[tuple[str, ReceiveGoo
 
 
 async def fill(sender: Sender, listener: Listener, run: str, play: Play, plays: int, shards: int, say: Say) -> int:
-    """Receives the goods, and waits until every receipt is written. Returns the pieces.
+    """Receives the goods, and waits until every receipt is written. Returns the pieces."""
+    pieces = 0
 
-    The listener hears `inventory.answers`. A receipt whose answer does not come is sent again under the same id.
+    def coming() -> Iterator[tuple[str, StoreCommand]]:
+        nonlocal pieces
+        for id_, message in receipts(run, play, plays):
+            pieces += sum(message.quantities)
+            yield id_, message
+
+    await have_done(sender, listener, coming(), shards, say)
+    return pieces
+
+
+async def have_done(
+    sender: Sender, listener: Listener, coming: Iterator[tuple[str, StoreCommand]], shards: int, say: Say
+) -> None:
+    """A storekeeper asks for these, each with its id, and waits until all are done; in no order.
+
+    The listener hears `inventory.answers`. A command whose answer does not come is sent again under the same id.
     """
-    stencil, coming = Stencil(ReceiveGoods.TYPE), receipts(run, play, plays)
+    stencils: dict[str, Stencil] = {}
     waiting: dict[str, tuple[float, int, tuple[bytes, bytes, Any]]] = {}
-    pieces = done = 0
+    done = 0
     progress_at = time.monotonic()
     while True:
         now, stamp = time.monotonic(), time_now()
         for id_, message in islice(coming, RECEIPTS_UNDER_WAY_MAX - len(waiting)):
+            stencil = stencils.get(message.TYPE) or stencils.setdefault(message.TYPE, Stencil(message.TYPE))
             headers = stencil.headers(id_.encode(), message.subject.encode(), b"storekeeper:robot", stamp)
             wire = (message.key.encode(), message.to_json(), headers)
             waiting[id_] = (now, partition_for(message.key, shards), wire)
-            sender.send(ReceiveGoods.TOPIC, waiting[id_][1], wire)
-            pieces += sum(message.quantities)
+            sender.send(StoreCommand.TOPIC, waiting[id_][1], wire)
         if not waiting:
-            return pieces
+            return
         for id_, (since, partition, wire) in waiting.items():
             if now - since > RESEND_S:
                 waiting[id_] = (now, partition, wire)
-                sender.send(ReceiveGoods.TOPIC, partition, wire)
+                sender.send(StoreCommand.TOPIC, partition, wire)
         sender.flush()
         for record in await listener.hear(200):
             type_ = type_of(record.headers)
@@ -132,16 +162,16 @@ async def fill(sender: Sender, listener: Listener, run: str, play: Play, plays: 
             if answer.get("command_id") not in waiting:
                 continue
             if type_ == b"CommandRefused":
-                raise LoadError(f"a goods receipt was refused: {answer}")
+                raise LoadError(f"a storekeeper's command was refused: {answer}")
             del waiting[answer["command_id"]]
             done, progress_at = done + 1, time.monotonic()
         if time.monotonic() - progress_at > GIVE_UP_S:
             raise LoadError(
-                f"no goods receipt was answered for {GIVE_UP_S:g} s ({done} were before); waiting for "
+                f"no storekeeper's command was answered for {GIVE_UP_S:g} s ({done} were before); waiting for "
                 f"{', '.join(islice(waiting, 3))}: look at `larder status` and `larder parked list`"
             )
         if done and done % RECEIPTS_UNDER_WAY_MAX == 0:
-            say(f"{done} goods receipts are written")
+            say(f"{done} storekeepers' commands are done")
 
 
 class Substitutes:

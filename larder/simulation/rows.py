@@ -255,9 +255,7 @@ def _log_rows(world: World) -> Rows:
             for d in records
             if d.type in ("CommandAccepted", "CommandRefused")
         ],
-        "log.claims": [
-            {"id": d.id, **msgspec.json.decode(d.value or b"")} for d in by_type(SettleClaim)
-        ],
+        "log.claims": [{"id": d.id, **msgspec.json.decode(d.value or b"")} for d in by_type(SettleClaim)],
         "log.on_sale": [
             {"order_id": d.subject, **body["on_sale"]}
             for d in by_type(HoldStock, VerifyStock)

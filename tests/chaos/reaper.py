@@ -178,13 +178,18 @@ class Playing:
         self._orders = orders
         self._log = log
 
-    async def ended_well(self) -> dict[str, Any]:
-        """The load's last line, once it has ended by itself with every order at its end."""
-        async with asyncio.timeout(END_S):
+    async def last_line(self, end_s: float = END_S) -> dict[str, Any]:
+        """The load's last line, once it has ended by itself, and well."""
+        async with asyncio.timeout(end_s):
             status = await self.process.wait()
         told = self._log.read_text()
         assert status == 0, f"the load ended with {status}:\n{told[-4000:]}"
-        summary: dict[str, Any] = json.loads(told.strip().splitlines()[-1])
+        line: dict[str, Any] = json.loads(told.strip().splitlines()[-1])
+        return line
+
+    async def ended_well(self) -> dict[str, Any]:
+        """The same; every order is at its end."""
+        summary = await self.last_line()
         assert summary["completed"] + summary["cancelled"] + summary["rejected"] == summary["orders"] == self._orders
         return summary
 

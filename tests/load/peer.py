@@ -30,6 +30,8 @@ class Peer:
         self.says_twice = False
         self.puts: list[str] = []
         """Paths that were PUT over HTTP."""
+        self.deleted: list[str] = []
+        """Paths that were DELETEd."""
         self.orders: dict[str, dict[str, Any]] = {}
         self.decided: list[str] = []
         """Command ids, each once, in the order in which they were decided."""
@@ -67,6 +69,8 @@ class Peer:
                 if head.startswith("put"):
                     self.puts.append(head.split()[1])
                     await reader.readexactly(int(head.partition("content-length:")[2].split()[0]))
+                elif head.startswith("delete"):
+                    self.deleted.append(head.split()[1])
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
         writer.close()
 

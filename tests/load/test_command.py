@@ -37,6 +37,10 @@ def _settings(monkeypatch, tmp_path):
         (["--baskets", "."], ". cannot be opened: Is a directory"),
         (["--unpaid-share", "2"], "the unpaid share 2 is not between 0 and 1"),
         (["--cancel-share", "0.6", "--declined-share", "0.6"], "more than all orders"),
+        (["--crowd", "5"], "a crowd comes to a flash sale: --flash says of how many pieces"),
+        (["--flash", "5"], "a flash sale needs a crowd: --crowd says how many customers come"),
+        (["--flash", "5", "--crowd", "4"], "a crowd of 4 cannot buy 5 pieces, one each"),
+        (["--flash", "5", "--crowd", "5", "--adversary-share", "0.1"], "a flash sale has a crowd of its own"),
     ],
 )
 def test_what_cannot_be_played_is_said_and_nothing_is_sent(arguments, told):
@@ -45,6 +49,24 @@ def test_what_cannot_be_played_is_said_and_nothing_is_sent(arguments, told):
     assert done.exit_code == 1
     assert f"larder: {told}" in done.output or told in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_load_without_orders_is_refused():
+    """Only with a flash sale there is a number that goes without saying."""
+    done = CliRunner().invoke(app, ["load"])
+    assert done.exit_code == 1
+    assert "how many orders? --orders says it" in done.output
+
+
+@pytest.mark.parametrize("option", ["--flash", "--crowd", "--orders"])
+@pytest.mark.parametrize("number", ["0", "-1", "some", "nan", "1000000000000"])
+def test_numbers_out_of_bounds_are_refused(option, number):
+    """Nothing, less than nothing, no number, and more than anybody could want."""
+    options = {"--flash": "1", "--crowd": "1", "--orders": "1", option: number}
+    done = CliRunner().invoke(app, ["load", *(word for pair in options.items() for word in pair)])
+    assert done.exit_code == 2
+    assert "Invalid value" in done.output
+    assert option in done.output
 
 
 def test_a_far_broker_is_refused(monkeypatch):
@@ -83,6 +105,10 @@ class PlayedOut:
 
     async def run(self) -> None:
         """Nothing more."""
+
+    def promotions_told(self) -> dict[str, object]:
+        """There were none."""
+        return {}
 
 
 @pytest.mark.parametrize(("own", "code"), [({}, 0), ({"PayOrder: no_cell": 2, "PlaceOrder: malformed": 1}, 1)])

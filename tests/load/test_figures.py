@@ -37,7 +37,7 @@ def test_the_summary_has_the_promised_fields():
     figures.ended(End.CANCELLED, 3.0)
     figures.ended(End.REJECTED, 4.0)
     for wait_ms in range(1, 101):
-        figures.payable(wait_ms / 1000)
+        figures.payable(wait_ms / 1000, 10.0)
     told = figures.summary(4, 0, "apache-kafka 4.1.1", "postgresql 18.4")
     assert told["completed"] + told["cancelled"] + told["rejected"] == told["orders"] == 4
     assert told["place_to_payable_ms"] == {"p50": 51.0, "p99": 100.0}
@@ -46,3 +46,21 @@ def test_the_summary_has_the_promised_fields():
         "orders", "completed", "cancelled", "rejected", "seconds", "lives_per_s",
         "place_to_payable_ms", "violations", "broker", "database", "parked",
     ]  # fmt: skip
+
+
+def test_waits_of_a_time_are_of_orders_placed_then():
+    """An order that became payable later counts where it was placed; an instant is in one time only."""
+    figures = Figures()
+    for placed_at, wait_s in ((1.0, 0.5), (1.9, 9.0), (2.0, 0.2), (3.0, 0.1)):
+        figures.payable(wait_s, placed_at + wait_s)
+    assert figures.wait_ms(0.99, (0.0, 2.0)) == pytest.approx(9_000)
+    assert figures.wait_ms(0.99, (2.0, 3.0)) == pytest.approx(200)
+    assert figures.wait_ms(0.99, (5.0, 6.0)) is None
+
+
+def test_paid_orders_tell_what_promotions_took_off():
+    """Orders without promotions count nothing."""
+    figures = Figures()
+    figures.paid(700, 3, 0)
+    figures.paid(0, 1, 250)
+    assert (figures.taken, figures.discounted, figures.taken_off) == (700, 1, 250)

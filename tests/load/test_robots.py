@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ COMMANDS = {
         *(OpenTicket, RecordCall, ReportUndeliverable, BringGoodsBack, InspectGoods),
     )
 }
-BASKET = Ready("s-1", "a-1", 3, b',"account":"a-1","store":"s-1","spus":["apple","milk"],"quantities":[2,1]}')
+BASKET = Ready("s-1", "a-1", 3, b',"account":"a-1","store":"s-1","spus":["apple","milk"],"quantities":[2,1]}', 699)
 ABOUT = {"order_id": "l-r-1", "store": "s-1"}
 OF = {**ABOUT, "account": "a-1"}
 PAYABLE = OrderPayable(**OF, total=699, payable_until="2026-01-01T00:00:00Z")  # type: ignore[arg-type]
@@ -75,6 +76,7 @@ class Day:
     """Robots, what they said, and a clock that stands until it is moved."""
 
     closes: bool = True
+    confirm_share: float = 1.0
     similar: Similar | None = None
     lies_s: float = 300
     said: list[tuple[str, str, Message]] = field(default_factory=list)
@@ -92,6 +94,7 @@ class Day:
             lies_s=self.lies_s,
             closes=self.closes,
             similar=self.similar,
+            confirm_share=self.confirm_share,
         )
 
     def _take(self, topic, partition, wire) -> None:
@@ -104,8 +107,8 @@ class Day:
         assert "link" not in attributes
         self.said.append((attributes["ce_id"], attributes["ce_actor"], message))
 
-    def place(self, tail: Tail = Tail.PAYS) -> None:
-        self.robots.place(BASKET, tail, self.now)
+    def place(self, tail: Tail = Tail.PAYS, **more: Any) -> None:
+        self.robots.place(BASKET, tail, self.now, **more)
 
     def hear(self, *events: Message, link: int | None = None) -> list[Message]:
         """What the robots say to these events; each is a new one on its link unless the number is given."""
@@ -354,3 +357,58 @@ def test_an_order_may_end_in_review(end, how):
     day.place()
     day.hear(OrderReferred(order_id="l-r-1"), end)
     assert (day.figures.counts[how], day.robots.orders) == (1, {})
+
+
+def changed_to(total: int) -> OrderPayable:
+    return OrderPayable(**OF, total=total, payable_until="2026-01-01T00:00:00Z")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("share", "said"), [(1.0, "PayOrder"), (0.0, "CancelOrder")])
+def test_a_total_that_changed_on_the_click_is_confirmed_or_left(share, said):
+    """Who confirms pays what larder says now; the others cancel. A total that is the same is no change."""
+    day = Day(confirm_share=share)
+    day.place(Tail.DECLINED)
+    day.hear(PAYABLE)
+    assert [type(m).__name__ for m in day.hear(PAYABLE)] == ["PayOrder"]
+    assert day.robots.changed == {}
+    (answer,) = day.hear(changed_to(650))
+    assert type(answer).__name__ == said
+    if isinstance(answer, PayOrder):
+        assert answer.expected_total == 650
+        day.hear(OrderPaid(**OF, total=650))
+        assert (day.figures.taken, day.figures.discounted, day.figures.taken_off) == (650, 1, 49)
+    assert day.robots.changed == {"confirmed" if share else "left": 1}
+
+
+def test_who_came_for_a_price_pays_no_other():
+    """The total that was expected on placing is the one that was seen."""
+    day = Day(confirm_share=0)
+    day.place(expected_total=499)
+    assert isinstance(placed := day.said[0][2], PlaceOrder)
+    assert placed.expected_total == 499
+    assert [type(m).__name__ for m in day.hear(PAYABLE)] == ["CancelOrder"]
+
+
+@pytest.mark.parametrize("code", ["coupon_used", "coupon_unknown", "coupon_does_not_apply", "coupon_not_valid"])
+def test_a_refused_coupon_is_left_out(code):
+    """The customer wants the goods all the same: a second command for the same order, once."""
+    day = Day()
+    day.place(coupon="welcome")
+    assert isinstance(placed := day.said[0][2], PlaceOrder)
+    assert placed.coupons == ("welcome",)
+    refused = CommandRefused(subject_id="l-r-1", command_id="l-r-1-place", command="PlaceOrder", code=code)
+    (again,) = day.hear(refused)
+    assert isinstance(again, PlaceOrder)
+    assert (again.coupons, again.spus, day.ids[-1]) == ((), ("apple", "milk"), "l-r-1-place-2")
+    assert (day.robots.coupons, day.robots.coupons_refused) == (1, 1)
+    assert day.hear(refused) == []
+    assert day.figures.counts[End.REJECTED] == 1
+
+
+def test_who_cancels_at_once_does_not_order_again_without_the_coupon():
+    """The order is not wanted any more."""
+    day = Day()
+    day.place(Tail.CANCELS_AT_ONCE, coupon="welcome")
+    refused = CommandRefused(subject_id="l-r-1", command_id="l-r-1-place", command="PlaceOrder", code="coupon_used")
+    assert day.hear(refused) == []
+    assert day.robots.orders == {}

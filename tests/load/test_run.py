@@ -100,6 +100,18 @@ async def test_a_rate_is_kept(shop: Shop):
     assert load.figures.counts[End.COMPLETED] == ORDERS
 
 
+async def test_promotions_are_on_during_the_load_and_one_changes_in_its_midst(shop: Shop, monkeypatch):
+    """Written before the first order, one of them written again while orders are placed, all ended after the last; and
+    some orders named a coupon."""
+    monkeypatch.setattr("larder.load.run.WATCH_EVERY_S", 0.1)
+    load = shop.load(rate=100, promotions=True)
+    await load.run()
+    ours = [path for path in shop.peer.puts if path.startswith("/promotions/")]
+    assert len(ours) == len(set(ours)) + 1
+    assert sorted(set(ours)) == sorted(shop.peer.deleted)
+    assert 0 < load.promotions_told()["promotions"]["coupons"] < ORDERS
+
+
 async def test_two_loads_share_no_id(shop: Shop):
     """The same seed twice makes the same customers, and orders of their own."""
     first, second = shop.load(), shop.load()
