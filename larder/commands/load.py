@@ -372,7 +372,7 @@ def _promotions_in_words(told: dict[str, Any] | None, currency: str) -> str:
     if told is None:
         return ""
     return (
-        f"{told['orders']:,} paid orders had promotions: {told['taken_off'] / 100:,.2f} {currency} off; "
+        f"{told['orders']:,} paid orders had promotions: {amount(told['taken_off'], currency)} off; "
         f"{told['coupons']:,} orders named a coupon, {told['coupons_refused']:,} were refused; on the click "
         f"{told['confirmed']:,} customers took another total, {told['left']:,} left\n"
     )

@@ -314,6 +314,8 @@ def _read_held(order: Order, m: StockHeld, look: Look, c: Context) -> Any:
 def _read_claim(order: Order, m: SettleClaim, look: Look, c: Context) -> Any:
     if order.phase is not Phase.VERIFYING:
         return m if order.phase is Phase.NEW else ClaimTooLate()
+    if too_late_for(order.slot, c):
+        return SlotMissed(order.order_id)
     if not m.denied:
         return ClaimGranted()
     now = _at_prices_of_now(order, look, c, m.denied)
