@@ -73,3 +73,20 @@ async def test_a_coupon_is_one_discount_however_many_click_at_once(shop: Shop) -
     assert (await shop.until(paid["order_id"], "cancelled"))["refunded"] == MILK - 50
     again = await shop.payable({shop.milk: 1}, coupons=[code])
     assert again["total"] == MILK - 50
+
+
+async def test_a_flash_sale_is_first_paid_first_served(shop: Shop) -> None:
+    """Its PUT answers when the store knows of it; its pieces come from the allotment, and what is left goes back to the
+    shelf when it is ended."""
+    sale = await promote(shop, "sale", kind="flash", value=99, spus=[shop.apple])
+    path = f"/stores/{shop.store}/flash-allotments/{sale}"
+    await shop.stack.put("inventory", path, {"spu": shop.apple, "quantity": 10})
+    order = await shop.payable({shop.apple: 2})
+    assert (order["total"], order["hold_mode"], order["screening"]["verdict"]) == (198, "on_payment", "clear")
+    assert order["lines"][0]["promotions"] == [{"id": sale, "discount": 2 * (APPLE - 99)}]
+    good(await shop.pay(order))
+    assert (await shop.until(order["order_id"], "awaiting_picking"))["paid"] == 198
+    await shop.stock_is(shop.apple, 98, 8)
+    good(await shop.stack.ask("DELETE", "order", f"/promotions/{sale}"))
+    await shop.stock_is(shop.apple, 98)
+    assert (await shop.payable({shop.apple: 1}))["total"] == APPLE
