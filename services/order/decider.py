@@ -495,7 +495,7 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     if kind is ClaimPromotions or kind is ReturnPromotions:
         return claims.decide_for_account(message, look, context)
     if kind is TellSale:
-        return sales.tell_sale(message, look)
+        return sales.tell_sale(message, look, context)
     key = ("order", message.order_id)
     order = look(key) or Order(message.order_id, Phase.NEW)
     answer = table_of(order.order_id).move(order, read(order, message, look, context), context, phase_since=context.now)

@@ -115,7 +115,7 @@ def hold_locked(order: Order, m: OrderCleared, c: Context) -> Change:
 
 def hold_first_paid(order: Order, m: FirstPaidFirst, c: Context) -> Change:
     """Nothing speaks against the order, and who pays first is served first."""
-    return _hold(order, None, "on_payment", c)
+    return _hold(order, m.cleared, "on_payment", c)
 
 
 def hold_on_payment(order: Order, m: OrderRestricted, c: Context) -> Change:
@@ -129,7 +129,7 @@ def await_review(order: Order, m: OrderReferred, c: Context) -> Change:
     return {}, (*ends, *screening_papers(order, m, c))
 
 
-def _hold(order: Order, m: OrderCleared | OrderRestricted | None, mode: HoldMode, c: Context) -> Change:
+def _hold(order: Order, m: OrderCleared | OrderRestricted, mode: HoldMode, c: Context) -> Change:
     command = HoldStock(
         order_id=order.order_id,
         store=order.store,
@@ -140,7 +140,7 @@ def _hold(order: Order, m: OrderCleared | OrderRestricted | None, mode: HoldMode
         presale=order.presale or None,
     )
     waits_no_more = (CancelTimer(order.order_id, SLOT_MISSED),) if order.slot else ()
-    return {"hold_mode": mode}, (*waits_no_more, command, *(screening_papers(order, m, c) if m else ()))
+    return {"hold_mode": mode}, (*waits_no_more, command, *screening_papers(order, m, c))
 
 
 # -- paying ------------------------------------------------------------------------------------------------------------

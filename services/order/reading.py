@@ -363,7 +363,7 @@ def _read_cleared(order: Order, m: OrderCleared, look: Look, c: Context) -> Any:
         return read
     rushes: Sequence[Rush] = look(RUSHES)
     in_rush = any(rush.covers(order.store, order.spus, c.now) for rush in rushes)
-    return FirstPaidFirst() if in_rush or order.presale or on_sale(order) else m
+    return FirstPaidFirst(m) if in_rush or order.presale or on_sale(order) else m
 
 
 def _too_large(total: int) -> str:

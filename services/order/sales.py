@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from services.order.state import Order, SaleFact
 from shared.contracts.inventory import AnnounceSale, OnSale
 from shared.contracts.order import TellSale
-from shared.runtime.decider import Look
+from shared.runtime.decider import Context, Look
 from shared.runtime.table import IGNORED, Ignored, Key, Moved
 
 
@@ -16,13 +16,13 @@ def needs_of_sale(m: TellSale) -> Iterable[Key]:
     return [("sale", m.promotion)]
 
 
-def tell_sale(m: TellSale, look: Look) -> Moved | Ignored:
-    """Every store that it is for gets the end of it."""
+def tell_sale(m: TellSale, look: Look, c: Context) -> Moved | Ignored:
+    """Every store that it is for gets the end of it; one that it is for no more, that it ends now."""
     sale: SaleFact | None = look(("sale", m.promotion))
     if sale is None:
         return IGNORED
-    told = [AnnounceSale(store=store, promotion=m.promotion, ends_at=sale.ends_at) for store in sale.stores]
-    return Moved((), told)
+    ends = [*((store, sale.ends_at) for store in sale.stores), *((store, c.now) for store in sale.left)]
+    return Moved((), [AnnounceSale(store=store, promotion=m.promotion, ends_at=at) for store, at in ends])
 
 
 def on_sale(order: Order) -> OnSale | None:

@@ -14,6 +14,7 @@ from shared.contracts.base import Slot
 from shared.contracts.inventory import HoldMode
 from shared.contracts.order import Delivery
 from shared.contracts.payment import Liable
+from shared.contracts.risk import OrderCleared
 from shared.runtime.said import Record
 
 
@@ -231,10 +232,11 @@ class StoreFact(NamedTuple):
 
 
 class SaleFact(NamedTuple):
-    """A fact: until when a flash sale is on, and in which stores."""
+    """A fact: until when a flash sale is on, in which stores, and in which it is not any more."""
 
     ends_at: datetime
     stores: tuple[str, ...]
+    left: tuple[str, ...] = ()
 
 
 # -- what is kept ------------------------------------------------------------------------------------------------------
@@ -506,6 +508,8 @@ class SubstituteUnfit(Struct, frozen=True):
 
 class FirstPaidFirst(Struct, frozen=True):
     """OrderCleared, and a flash sale, goods that are still to come, or a rush make it first paid, first served."""
+
+    cleared: OrderCleared
 
 
 class FlashSoldOut(Struct, frozen=True):

@@ -51,10 +51,17 @@ _STORES = "select s.store, s.accepting, s.paused_until from unnest($1::text[]) k
 _OFFERS = "select id, revision, body from promotions where kind <> 'coupon' and ends_at > $1"
 _COUPONS = "select id, revision, body from promotions where kind = 'coupon' and id = any($1::text[])"
 _RUSHES = "select id, store, spus, starts_at, ends_at from rushes where ends_at > $1"
-_SALES = """select p.id, p.ends_at, array(
-    select s.store from stores s
-    where coalesce(p.body::jsonb -> 'stores', '[]') = '[]' or p.body::jsonb -> 'stores' ? s.store
-    order by s.store) stores
+
+
+def _in_scope(body: str) -> str:
+    stores = f"coalesce({body}::jsonb -> 'stores', '[]')"
+    return f"({stores} = '[]' or {stores} ? s.store)"
+
+
+_SALES = f"""select p.id, p.ends_at,
+    array(select s.store from stores s where {_in_scope("p.body")} order by 1) stores,
+    array(select s.store from stores s where not {_in_scope("p.body")} and exists (
+        select from promotion_revisions r where r.id = p.id and {_in_scope("r.body")}) order by 1) stores_left
 from promotions p where p.kind = 'flash' and p.id = any($1::text[])"""
 _CLAIMS = """select c.account, c.promotion, c.order_id, c.units
 from unnest($1::text[], $2::text[]) k (account, promotion) join claims c using (account, promotion)"""
@@ -323,7 +330,7 @@ async def _promotions(connection: Connection, by_kind: Mapping[str, Sequence[Key
         found[key] = tuple(Rush(r[0], r[1] or "", frozenset(json.loads(r[2])), r[3], r[4]) for r in rows)
     if sales := [key[1] for key in by_kind.get("sale", ())]:
         for row in await connection.fetch(_SALES, sales):
-            found["sale", row["id"]] = SaleFact(row["ends_at"], tuple(row["stores"]))
+            found["sale", row["id"]] = SaleFact(row["ends_at"], tuple(row["stores"]), tuple(row["stores_left"]))
     if claims := by_kind.get("claims", ()):
         units: dict[Key, dict[str, int]] = {key: {} for key in claims}
         for row in await connection.fetch(_CLAIMS, [k[1] for k in claims], [k[2] for k in claims]):

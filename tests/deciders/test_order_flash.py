@@ -228,6 +228,14 @@ def test_stores_are_told_until_when_a_sale_is_on() -> None:
         ]
 
 
+def test_a_store_that_a_sale_is_for_no_more_is_told_that_it_ends_now() -> None:
+    """Its pieces go back to the shelf."""
+    street = Street()
+    street.scene.states["sale", "tenth"] = SaleFact(NOON + timedelta(hours=1), ("s-1",), ("s-2",))
+    ends = {told.store: told.ends_at for told in street.scene.says(TellSale(promotion="tenth"))}
+    assert ends == {"s-1": NOON + timedelta(hours=1), "s-2": street.scene.now}
+
+
 def test_nobody_is_told_of_what_is_no_sale() -> None:
     """There is none of this name."""
     assert Street().scene.when(TellSale(promotion="tenth")) == IGNORED
