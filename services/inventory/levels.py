@@ -8,16 +8,10 @@ from itertools import islice
 
 import asyncpg
 
+from services.inventory.state import MARK, OWED, incoming_cell, parted
 from shared.contracts.levels import AllotmentLevel, StockLevel
 from shared.runtime.table import Key
 from shared.telling import Told
-
-MARK = "|"
-"""Parts a cell's name from its SPU's; no Name has it."""
-INCOMING = "|+incoming"
-"""The cell of what is to come and may be promised."""
-_OF_NO_SALE = "|+"
-"""What no allotment's cell has in its name: promotions begin with a letter or a digit."""
 
 LOOK = """
     select k.store, k.spu, coalesce(c.on_hand - c.locked, 0) as available, coalesce(i.on_hand, 0) as incoming, now()
@@ -45,9 +39,10 @@ class StockLevels:
 
     async def look(self, pool: asyncpg.Pool, keys: Sequence[Key]) -> list[Told]:
         """A shelf's level says what is to come as well, whichever of the two changed."""
-        cells = {(key[1], key[2].removesuffix(INCOMING)) for key in keys}
-        asked = [cell for cell in cells if _OF_NO_SALE not in cell[1]]
-        rows = await pool.fetch(LOOK, [c[0] for c in asked], [c[1] for c in asked], INCOMING)
+        incoming = incoming_cell("")
+        cells = {(key[1], key[2].removesuffix(incoming)) for key in keys}
+        asked = [cell for cell in cells if parted(cell[1])[1] != OWED]
+        rows = await pool.fetch(LOOK, [c[0] for c in asked], [c[1] for c in asked], incoming)
         return [_told(*row) for row in rows]
 
     async def walk(self, pool: asyncpg.Pool, after: Key | None, most: int) -> list[Key]:
@@ -56,7 +51,7 @@ class StockLevels:
 
 
 def _told(store: str, cell: str, available: int, incoming: int, at: datetime) -> Told:
-    spu, _, promotion = cell.partition(MARK)
+    spu, promotion = parted(cell)
     if not promotion:
         level = StockLevel(store=store, spu=spu, available=available, incoming=incoming, at=at)
         return Told(StockLevel.TYPE, level.key, level.to_json())
