@@ -385,9 +385,11 @@ async def test_the_stores_are_told_of_a_flash_sale(shop: Inside) -> None:
         assert said() == ["AnnounceSale"] * times
     ok(await put(shop, "sale", body, stores=[]))
     assert said() == ["AnnounceSale"] * 4
-    ok(await shop.ask("DELETE", "/promotions/sale"), 204)
+    ok(await put(shop, "sale", body))  # one store again; the other is told that it ends there
     assert said() == ["AnnounceSale"] * 6
-    assert await revisions(shop, "sale") == [1, 2, 3]
+    ok(await shop.ask("DELETE", "/promotions/sale"), 204)
+    assert said() == ["AnnounceSale"] * 8
+    assert await revisions(shop, "sale") == [1, 2, 3, 4]
 
 
 # -- orders ------------------------------------------------------------------------------------------------------------
