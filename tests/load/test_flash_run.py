@@ -21,9 +21,9 @@ STORE = "32004"
 
 @pytest.fixture
 def load() -> Iterator[FlashLoad]:
-    """Twenty ordinary orders, then a crowd of ten for three pieces."""
+    """Twenty ordinary orders, then a crowd of ten for ten pieces."""
     with Play.of(read_baskets(BASKETS), 5, STORE) as play:
-        yield FlashLoad(Settings(kafka="127.0.0.1:1"), Options(20), play, {}, Plain(), Sale(3, 10, 1))
+        yield FlashLoad(Settings(kafka="127.0.0.1:1"), Options(20), play, {}, Plain(), Sale(10, 10, 1))
 
 
 def test_each_ordinary_order_is_another_account_s(load: FlashLoad):
@@ -49,7 +49,7 @@ def test_the_crowd_comes_after_the_ordinary_orders_and_they_flow_as_long_as_it_i
     assert load.robots.placed == 30
     load.sale.over_at = 101.0
     assert load.to_place == 30
-    assert sent[20:30] == [f"l-{load.run_id}-c-{n}-place" for n in range(1, 11)]
+    assert [id_ for id_ in sent if "-c-" in id_] == [f"l-{load.run_id}-c-{n}-place" for n in range(1, 11)]
 
 
 def test_a_piece_is_ordered_at_the_sale_s_price_or_not_at_all(load: FlashLoad):
