@@ -8,16 +8,10 @@ from itertools import islice
 
 import asyncpg
 
+from services.inventory.state import INCOMING, MARK, OWED, incoming_cell, parted
 from shared.contracts.levels import AllotmentLevel, StockLevel
 from shared.runtime.table import Key
 from shared.telling import Told
-
-MARK = "|"
-"""Parts a cell's name from its SPU's; no Name has it."""
-INCOMING = "|+incoming"
-"""The cell of what is to come and may be promised."""
-_OF_NO_SALE = "|+"
-"""What no allotment's cell has in its name: promotions begin with a letter or a digit."""
 
 LOOK = """
     select k.store, k.spu, coalesce(c.on_hand - c.locked, 0) as available, coalesce(i.on_hand, 0) as incoming, now()
@@ -45,9 +39,9 @@ class StockLevels:
 
     async def look(self, pool: asyncpg.Pool, keys: Sequence[Key]) -> list[Told]:
         """A shelf's level says what is to come as well, whichever of the two changed."""
-        cells = {(key[1], key[2].removesuffix(INCOMING)) for key in keys}
-        asked = [cell for cell in cells if _OF_NO_SALE not in cell[1]]
-        rows = await pool.fetch(LOOK, [c[0] for c in asked], [c[1] for c in asked], INCOMING)
+        cells = dict.fromkeys((key[1], _told_of(key[2])) for key in keys)
+        asked = [cell for cell in cells if cell[1]]
+        rows = await pool.fetch(LOOK, [c[0] for c in asked], [c[1] for c in asked], incoming_cell(""))
         return [_told(*row) for row in rows]
 
     async def walk(self, pool: asyncpg.Pool, after: Key | None, most: int) -> list[Key]:
@@ -55,8 +49,14 @@ class StockLevels:
         return [("cell", *row) for row in await pool.fetch(WALK, *(after[1:] if after else ("", "")), most)]
 
 
+def _told_of(cell: str) -> str:
+    """The cell whose level says what this one has: of what is to come its shelf's, of what is owed none."""
+    spu, of = parted(cell)
+    return spu if of == INCOMING else "" if of == OWED else cell
+
+
 def _told(store: str, cell: str, available: int, incoming: int, at: datetime) -> Told:
-    spu, _, promotion = cell.partition(MARK)
+    spu, promotion = parted(cell)
     if not promotion:
         level = StockLevel(store=store, spu=spu, available=available, incoming=incoming, at=at)
         return Told(StockLevel.TYPE, level.key, level.to_json())
