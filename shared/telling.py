@@ -34,8 +34,9 @@ BEAT_S = 1.0
 """So often some levels are told: people read them, and a second is now to people."""
 QUIET_BEAT_S = 0.05
 """The same while no batch is decided: a walk through all cells is over soon when nobody waits for the processor."""
-TOLD_MAX = 500
-"""Most levels of one beat. Each costs about ten microseconds here, so that telling takes half a percent of a core."""
+TOLD_MAX = 300
+"""Most levels of one beat. Each costs about 10 us here, as much in the database, and as much where it is heard: at most
+half a percent of two cores, however much changes."""
 NOTED_MAX = 100_000
 """Most keys that wait to be told. Beyond, they are forgotten, and the table is walked instead."""
 

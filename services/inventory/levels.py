@@ -8,7 +8,7 @@ from itertools import islice
 
 import asyncpg
 
-from services.inventory.state import MARK, OWED, incoming_cell, parted
+from services.inventory.state import INCOMING, MARK, OWED, incoming_cell, parted
 from shared.contracts.levels import AllotmentLevel, StockLevel
 from shared.runtime.table import Key
 from shared.telling import Told
@@ -39,15 +39,20 @@ class StockLevels:
 
     async def look(self, pool: asyncpg.Pool, keys: Sequence[Key]) -> list[Told]:
         """A shelf's level says what is to come as well, whichever of the two changed."""
-        incoming = incoming_cell("")
-        cells = {(key[1], key[2].removesuffix(incoming)) for key in keys}
-        asked = [cell for cell in cells if parted(cell[1])[1] != OWED]
-        rows = await pool.fetch(LOOK, [c[0] for c in asked], [c[1] for c in asked], incoming)
+        cells = dict.fromkeys((key[1], _told_of(key[2])) for key in keys)
+        asked = [cell for cell in cells if cell[1]]
+        rows = await pool.fetch(LOOK, [c[0] for c in asked], [c[1] for c in asked], incoming_cell(""))
         return [_told(*row) for row in rows]
 
     async def walk(self, pool: asyncpg.Pool, after: Key | None, most: int) -> list[Key]:
         """Cells in the order of their key."""
         return [("cell", *row) for row in await pool.fetch(WALK, *(after[1:] if after else ("", "")), most)]
+
+
+def _told_of(cell: str) -> str:
+    """The cell whose level says what this one has: of what is to come its shelf's, of what is owed none."""
+    spu, of = parted(cell)
+    return spu if of == INCOMING else "" if of == OWED else cell
 
 
 def _told(store: str, cell: str, available: int, incoming: int, at: datetime) -> Told:

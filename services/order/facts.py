@@ -7,11 +7,13 @@ that was answered is seen by whatever is asked after it (docs/adr/0004).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import asyncpg
 
+from services.order.areas import serving
 from services.order.decider import MASTER_DATA
 from services.order.reading import needs
 from services.order.store import OrderStore
@@ -23,6 +25,11 @@ REMEMBERED_MAX = 60_000
 """Most facts of master data that are remembered; beyond, all are forgotten and loaded again as they are asked for."""
 GATHER_S = 0.004
 """How long the first who asks whether they changed waits for others: one query answers all of them."""
+AREAS_MAX = 2_000
+"""Most stores whose areas are remembered; with more, the database finds the store of each point."""
+_AREAS = "select store, accepting, area, west, south, east, north from stores limit $1"
+_ALL_AREAS: Key = ("areas",)
+"""What is remembered of them, beside the facts."""
 _COUNT = "select version from master_data"
 _ABSENT = object()
 
@@ -51,11 +58,35 @@ class Facts:
             return found
 
         while missing := _missing(basket, look):
+            for key in [key for key in missing if key[0] == "serving"]:
+                areas = await self._areas(remembered)
+                if len(areas) <= AREAS_MAX:
+                    own[key] = _serving(areas, float(key[1]), float(key[2]))
+                    missing.remove(key)
+            if not missing:
+                continue
             async with self._pool.acquire() as connection:
                 loaded = await self._store.load_many(connection, missing, now)
             for key, fact in loaded.items():
                 (remembered if key[0] in MASTER_DATA else own)[key] = fact
         return look
+
+    async def _areas(self, remembered: dict[Key, Any]) -> Sequence[Any]:
+        """All areas with their boxes: points are seldom asked for twice, and stores are few."""
+        if _ALL_AREAS not in remembered:
+            remembered[_ALL_AREAS] = await self._pool.fetch(_AREAS, AREAS_MAX + 1)
+        areas: Sequence[Any] = remembered[_ALL_AREAS]
+        return areas
+
+
+def _serving(areas: Sequence[Any], lat: float, lon: float) -> str | None:
+    # The box only leaves out what cannot be: a point on the antimeridian is in none for sure.
+    near = [
+        (store, accepting, area)
+        for store, accepting, area, west, south, east, north in areas
+        if south <= lat <= north and (west <= lon <= east or abs(lon) == 180)
+    ]
+    return serving(near, lat, lon)
 
 
 def _missing(basket: PlaceOrder, look: Look) -> set[Key]:

@@ -116,6 +116,25 @@ async def test_delivery_point_finds_its_store(shop: Inside) -> None:
     )
 
 
+async def test_point_finds_the_store_that_an_order_would(shop: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From what is remembered, or, with more stores than that, from the database: borders, overlaps, and the
+    antimeridian as well."""
+    east = [[170, -20], [180, -20], [180, -10], [170, -10], [170, -20]]
+    areas = {"s-0": (RING, False), "s-2": (RING, True), "s-3": (east, True)}
+    for store, (ring, accepting) in areas.items():
+        body = {"name": store, "area": {"type": "Polygon", "coordinates": [ring]}, "accepting": accepting}
+        assert (await shop.ask("PUT", f"/stores/{store}", body)).status_code == 200
+    points = [(52.5, 13.5), (52, 13), (53, 14), (53.01, 13.5), (-15, 180), (-15, -180), (-15, -179), (-15, 175)]
+    found = []
+    for most in (facts.AREAS_MAX, 1):
+        monkeypatch.setattr(facts, "AREAS_MAX", most)
+        await shop.pool.execute("update master_data set version = version + 1")
+        found.append(
+            [(await told(shop, {**basket(store=None), "delivery": {"lat": a, "lon": b}}))["store"] for a, b in points]
+        )
+    assert found[0] == found[1] == ["s-1", "s-1", "s-1", None, "s-3", "s-3", None, "s-3"]
+
+
 async def test_change_that_was_answered_is_in_the_next_quote(shop: Inside) -> None:
     """Prices, stores and promotions, however often quotes are asked: nothing that is remembered outlives its change."""
     for price in range(100, 110):
