@@ -27,10 +27,12 @@ def denied_is_denied(rows: Rows) -> Iterator[Broken]:
     refused: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for told in rows["log.claims"]:
         refused[told["order_id"]][told["id"]] = told["denied"]
-    taken = Counter(e["order_id"] for e in rows["order.timeline"] if e["message"] == "SettleClaim")
+    taken = Counter(
+        e["order_id"] for e in rows["order.timeline"] if e["message"] == "SettleClaim" and e["phase"] != "releasing"
+    )
     orders = {order["order_id"]: order["discounts"] or NO_DISCOUNTS for order in rows["order.orders"]}
     for order_id, answers in refused.items():
-        # The last one may have come too late.
+        # The last one may have come too late for the order.
         for promotion in {p for denied in list(answers.values())[: taken[order_id]] for p in denied}:
             applied = [one.promotion for one in orders[order_id].applied]
             if promotion in applied or promotion not in orders[order_id].denied:

@@ -334,10 +334,13 @@ def _judge_marketing(rows: Rows, report: Report) -> None:
     ]
     report.hold(refused_was_used_up, refused)
     cells = {(c["store"], c["spu"]): c["on_hand"] for c in rows["inventory.cells"] if _is_aside(c["spu"])}
+    timed = {timer["subject"] for timer in rows["inventory.timers"] if timer["name"] == "sale_ends"}
     allotments = []
     for a in rows["inventory.allotments"]:
         about = [a[column] for column in ("store", "promotion", "phase", "spu", "quantity", "sold")]
-        allotments.append(Allotment(*about, cells.pop((a["store"], f"{a['spu']}|{a['promotion']}"), 0)))
+        left = cells.pop((a["store"], f"{a['spu']}|{a['promotion']}"), 0)
+        is_endless = a["ends_at"] is not None and f"{a['store']}/{a['promotion']}" not in timed
+        allotments.append(Allotment._make((*about, left, is_endless)))
     for (store, cell), on_hand in cells.items():
         spu, _, promotion = cell.partition("|")
         allotments.append(Allotment(store, promotion, None, spu, None, None, on_hand))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -17,7 +18,7 @@ from larder.simulation.clock import NOON
 from larder.simulation.people import Desk
 from larder.simulation.shop import Shop
 from services.order.promotions import Kind, Promotion, Rush
-from shared.contracts.base import Message, Slot
+from shared.contracts.base import Slot
 from shared.contracts.inventory import ExpectGoods, ReceiveGoods, SetAllotment
 from shared.contracts.logistics import SetSlots, SlotPlaces
 from shared.contracts.order import PlaceOrder, TellSale
@@ -98,17 +99,18 @@ class Marketing:
         for number in range(dice.randint(1, 4)):
             kind = dice.choice((Kind.PERCENT, Kind.BUY_N_PAY_M, Kind.AMOUNT_OFF))
             begins = OPENS if dice.random() < 0.8 else NOON + timedelta(seconds=dice.random() * SOON_S)
-            fields = {"per_account": dice.choice((0, 0, 1, 1, 2)), "min_total": dice.choice((0, 0, 150, 400))}
-            self._write(Promotion(f"promo-{number}", 0, kind, begins, self._end(), **fields, **self._scope()))
+            fields: dict[str, Any] = {"per_account": dice.choice((0, 0, 1, 1, 2))}
+            fields |= {"min_total": dice.choice((0, 0, 150, 400)), **self._scope()}
+            self._write(Promotion(f"promo-{number}", 0, kind, begins, self._end(), **fields))
         self._at_any_time(self._change_promotion, (1, 2, 3))
 
     def _begin_coupons(self) -> None:
         dice = self.dice
         for code in COUPONS[: dice.randint(1, len(COUPONS))]:
             account = f"a-{dice.randrange(3)}" if dice.random() < 0.2 else ""
-            fields = {"account": account, "per_account": 1, "min_total": dice.choice((0, 0, 0, 200))}
-            scope = self._scope() if dice.random() < 0.3 else {}
-            self._write(Promotion(code, 0, Kind.COUPON, OPENS, self._end(), **fields, **scope))
+            fields: dict[str, Any] = {"account": account, "per_account": 1, "min_total": dice.choice((0, 0, 0, 200))}
+            fields |= self._scope() if dice.random() < 0.3 else {}
+            self._write(Promotion(code, 0, Kind.COUPON, OPENS, self._end(), **fields))
         self._at_any_time(self._change_promotion, (0, 0, 1))
 
     def _end(self) -> datetime:
@@ -178,12 +180,14 @@ class Marketing:
             begins = OPENS if dice.random() < 0.8 else NOON + timedelta(seconds=dice.random() * SOON_S)
             ends = NOON + timedelta(seconds=dice.choice((20, 300, 900, 4_000)) * (0.5 + dice.random()))
             stores = frozenset(dice.sample(list(self.shop.areas), 1)) if dice.random() < 0.2 else frozenset()
-            fields = {"per_account": dice.choice((0, 0, 1, 2, 3)), "spus": frozenset({spu}), "stores": stores}
-            promotion = Promotion(id_, 0, Kind.FLASH, begins, ends, **fields)
+            limit = dice.choice((0, 0, 1, 2, 3))
+            promotion = Promotion(
+                id_, 0, Kind.FLASH, begins, ends, spus=frozenset({spu}), stores=stores, per_account=limit
+            )
             if dice.random() < 0.7:
                 self._write(promotion)
             else:
-                self.desk.after(dice.random() * SOON_S, lambda p=promotion: self._write(p))
+                self.desk.after(dice.random() * SOON_S, partial(self._write, promotion))
             for store in sorted(stores) or self.shop.areas:
                 self._request(ReceiveGoods, store, 0.0, spu, dice.choice((5, 20)))
                 self._allot(store, id_, 0.2 + dice.random() * 2.0)
@@ -238,9 +242,10 @@ class Marketing:
                 self._request(ReceiveGoods, store, comes_s * (0.6 + 0.5 * dice.random()), spu, some)
                 came -= some
 
-    def _request(self, command: type[Message], store: str, after_s: float, spu: str, quantity: int) -> None:
-        what: dict[str, Any] = {"spus": (spu,), "quantities": (quantity,)}
-        request = command(request_id=self._request_id(), store=store, **what)
+    def _request(
+        self, command: type[ExpectGoods | ReceiveGoods], store: str, after_s: float, spu: str, quantity: int
+    ) -> None:
+        request = command(request_id=self._request_id(), store=store, spus=(spu,), quantities=(quantity,))
         self.desk.send(request, f"storekeeper:{store}", after_s=after_s)
 
     # -- rushes and pauses -----------------------------------------------------------------------------------------

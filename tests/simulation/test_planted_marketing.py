@@ -85,7 +85,7 @@ def coupon_given_back_although_delivered(patch: pytest.MonkeyPatch) -> None:
 @found_by("claims_are_kept")
 def dropped_claims_kept(patch: pytest.MonkeyPatch) -> None:
     """What comes into the price no more is not given back."""
-    claim = claims.claim
+    claim: Any = claims.claim
 
     def forgetful(*about: Any) -> Any:
         changes, (basket, command) = claim(*about)
