@@ -171,6 +171,26 @@ def test_flash_line_tells_what_is_left_and_is_ordinary_when_that_is_not_enough()
     assert (milk.total, milk.available) == (26, None)
 
 
+def test_coupon_that_takes_nothing_off_once_the_sale_is_over_is_let_go() -> None:
+    """As an order that is held at another total lets it go: without the sale everything is free."""
+    free = promotion("free", Kind.PERCENT, value=100, min_total=500)
+    welcome = promotion("WELCOME", Kind.COUPON, value=100, per_account=1)
+    given: dict[Key, Any] = {OFFERS: Offers([FLASH, free]), ("coupon", "WELCOME"): welcome}
+    known = levels(milk=9, bread=1)
+    known._left["s-1", "milk", "tenth"] = Left(2, NOON)
+    basket = BASKET.model_copy(update={"coupons": ("WELCOME",)})
+    told = fine(basket, known, given=given)
+    assert (told.total, [(off.id, off.discount) for off in told.coupons]) == (26 + 249, [("WELCOME", 100)])
+    del known._left["s-1", "milk", "tenth"]
+    told = fine(basket, known, given=given)
+    assert (told.total, told.coupons) == (0, [])
+    scene = Shop(DECIDER, {**SHOP, **given})
+    scene.when(basket)
+    scene.when(OrderCleared(order_id="o-1"))
+    scene.when(StockHeld(order_id="o-1", mode="on_payment", gone=("tenth",)))
+    assert order(scene).total == 0
+
+
 def test_line_that_neither_allotment_nor_shelf_covers_is_out_of_stock() -> None:
     """At its ordinary price."""
     told = fine(BASKET, levels(milk=1, bread=1), given={OFFERS: Offers([FLASH])})
