@@ -22,6 +22,20 @@ Broken = tuple[str, str, str]
 """A rule, what it is about (mostly an order), and what was found."""
 
 
+def counted_in_turn(rows: Rows) -> Iterator[Broken]:
+    """At no moment has an account more of a promotion than any word on it allows, whatever became of its orders."""
+    most: dict[str, int] = defaultdict(int)
+    for row in rows["order.promotion_revisions"]:
+        most[row["id"]] = max(most[row["id"]], row["per_account"])
+    had: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for claim in rows["order.claims_kept"]:  # in the order in which they were written
+        units = had[claim["account"], claim["promotion"]]
+        units[claim["order_id"]] = claim["units"]
+        if claim["units"] and sum(units.values()) > most[claim["promotion"]]:
+            found = f"{claim['account']} has {units} of {claim['promotion']}, of {most[claim['promotion']]}"
+            yield ("counted_in_turn", claim["order_id"], found)
+
+
 def denied_is_denied(rows: Rows) -> Iterator[Broken]:
     """What was refused to an order comes into its price no more: its total comes to rest."""
     refused: dict[str, dict[str, list[str]]] = defaultdict(dict)
@@ -155,18 +169,19 @@ def reversed_to_the_sale(rows: Rows) -> Iterator[Broken]:
     if not rows["inventory.allotments"]:
         return
     catalogue = catalogue_of(rows)
-    came_from: dict[str, dict[str, str]] = defaultdict(dict)
+    has = Counter[tuple[str, str]]()
+    """Pieces of a sale, by order and cell."""
     for move in rows["inventory.ledger"]:
-        cells = dict(zip(move["spus"], move["on_hand"], strict=True))
-        if move["kind"] == "sales_issue":
-            for cell in cells:
-                spu, mark, sale = cell.partition("|")
-                if mark and not sale.startswith("+"):
-                    came_from[move["order_id"]][spu] = sale
-        elif move["kind"] == "issue_reversal":
-            for spu, sale in came_from[move["order_id"]].items():
-                if cells.get(spu) and f"{spu}|{sale}" not in cells and catalogue.sells(sale, move["at"]):
-                    yield ("reversed_to_the_sale", move["order_id"], f"{cells} at {move['at']}, and {sale} is on")
+        cells, order_id = dict(zip(move["spus"], move["on_hand"], strict=True)), move["order_id"]
+        if move["kind"] == "issue_reversal":
+            for (whose, cell), pieces in has.items():
+                spu, _, sale = cell.partition("|")
+                is_elsewhere = whose == order_id and pieces and cells.get(spu) and cell not in cells
+                if is_elsewhere and catalogue.sells(sale, move["at"]):
+                    yield ("reversed_to_the_sale", order_id, f"{cells} at {move['at']}, and {sale} is on")
+        for cell, delta in cells.items():
+            if order_id and "|" in cell and "|+" not in cell and move["kind"] in ("sales_issue", "issue_reversal"):
+                has[order_id, cell] -= delta
 
 
 def gone_is_gone(rows: Rows) -> Iterator[Broken]:
@@ -238,6 +253,7 @@ def promised_once(rows: Rows) -> Iterator[Broken]:
 
 
 WITNESSES = (
+    counted_in_turn,
     denied_is_denied,
     rushes_are_first_paid,
     pauses_are_kept,

@@ -318,8 +318,7 @@ def _judge_marketing(rows: Rows, report: Report) -> None:
     kinds: dict[str, str] = {}
     most: dict[str, int] = {}
     for row in rows["order.promotion_revisions"]:
-        body = msgspec.json.decode(row["body"])
-        kinds[row["id"]], most[row["id"]] = body["kind"], max(body["per_account"], most.get(row["id"], 0))
+        kinds[row["id"]], most[row["id"]] = row["kind"], max(row["per_account"], most.get(row["id"], 0))
     had = Counter[tuple[str, str]]()
     for claim in rows["order.claims"]:
         had[claim["account"], claim["promotion"]] += claim["units"]

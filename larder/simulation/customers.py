@@ -120,7 +120,7 @@ class Customers:
         desk.send(order, actor, after_s=placed_s)
         if dice.random() < 0.08:
             desk.send(order, actor, after_s=placed_s + dice.random())  # another click, another id, the same order
-        if dice.random() < 0.3:
+        if dice.random() < 0.3 and order_id not in self.marketing.crowd:
             self._cancel(order_id, actor, placed_s)
         if dice.random() < 0.1:
             pay = PayOrder(order_id=order_id, method="tok_ok", expected_total=dice.choice((0, 250)))
@@ -130,7 +130,7 @@ class Customers:
         methods = [self.usual if dice.random() < 0.6 else dice.choice(OTHER_METHODS) for _ in range(4)]
         if dice.random() < 0.12:
             methods = methods[: dice.randint(0, 1)]  # never pays, or tries once
-        methods = self.marketing.pays(methods)
+        methods = self.marketing.pays(order_id, methods)
         self.plans[order_id] = Plan(order_id, actor, methods, dice.random() < 0.1, dice.random() < 0.1)
 
     def _meddle(self, order: PlaceOrder, actor: str, placed_s: float) -> None:
@@ -212,7 +212,7 @@ class Customers:
         desk.send(pay, plan.actor, after_s=waits_s)
         if plan.in_a_hurry:
             desk.send(pay, plan.actor, after_s=waits_s)
-        if dice.random() < 0.2:
+        if dice.random() < 0.2 and plan.order_id not in self.marketing.crowd:
             cancel = CancelOrder(order_id=plan.order_id)
             desk.send(cancel, plan.actor, after_s=waits_s + dice.choice((0.1, 1.0, 12.0, 100.0)) * dice.random())
 

@@ -42,7 +42,7 @@ TOGETHER_S = 10.0
 """In some evenings everybody clicks when the hand of the clock is here."""
 REFUSES = 0.15
 """How often a customer does not want an order at another total."""
-COMES_LATER = 0.3
+COMES_LATER = 0.5
 """How many customers of an evening with coupons come later."""
 HOUSEHOLD = 0.5
 """The share of evenings with coupons or promotions in which one person orders nearly everything: limits bite."""
@@ -62,6 +62,8 @@ class Marketing:
         self.is_household = bool(self.has & {"promotions", "coupons"}) and dice.random() < HOUSEHOLD
         if self.is_household:
             desk.around.log.watch(PaymentDeclined.TYPE, self._change_between_clicks)
+        self.crowd: set[str] = set()
+        """Orders that are meant: they pay, and do not change their minds."""
         self._totals: dict[str, int] = {}
         self._sales: dict[str, str] = {}
         """What flash sales sell."""
@@ -291,6 +293,7 @@ class Marketing:
             others = dice.random() < 0.4
             spus, quantities = [spu, *spus[:others]], [dice.choice((1, 1, 1, 2, 3)), *quantities[:others]]
             if dice.random() < CROWDS:
+                self.crowd.add(order.order_id)
                 changed |= {"store": next(iter(self.shop.areas)), "delivery": None, "slot": None}
         if self.shop.available_from and dice.random() < 0.6:
             spu, others = next(iter(self.shop.available_from)), dice.random() < 0.4
@@ -298,7 +301,7 @@ class Marketing:
             if dice.random() < 0.9:
                 day = self.shop.available_from[spus[-1]]
                 changed["slot"] = dice.choice([slot for slot in self.slots if slot.start >= day])
-        if "coupons" in self.has and dice.random() < (0.2 if "delivery" in changed else 0.8):
+        if "coupons" in self.has and dice.random() < (0.2 if order.order_id in self.crowd else 0.8):
             changed["coupons"] = tuple(dice.sample((*COUPONS, "coup-of-the-moon"), dice.choice((1, 1, 1, 2))))
             if dice.random() < 0.9:
                 changed["coupons"] = tuple(c for c in changed["coupons"] if c in self.shop.promotions)
@@ -308,10 +311,12 @@ class Marketing:
         """Where there are coupons, some come when others have used theirs."""
         if "coupons" not in self.has or self.dice.random() >= COMES_LATER:
             return placed_s
-        return self.dice.random() * LATE_S
+        return self.dice.random() * self.dice.choice((60.0, LATE_S))
 
-    def pays(self, methods: list[str]) -> list[str]:
-        """A card that is declined first: prices change before the next click."""
+    def pays(self, order_id: str, methods: list[str]) -> list[str]:
+        """A crowd has its money ready. Elsewhere a card is declined first: prices change before the next click."""
+        if order_id in self.crowd:
+            return ["tok_ok"] * 4
         if not self.is_household or not methods or self.dice.random() >= 0.4:
             return methods
         return ["tok_declined", *methods[1:]]

@@ -152,7 +152,8 @@ def _promotion(at: datetime, promotion: Promotion) -> Row:
     kept = _plain(promotion)
     id_, revision = kept.pop("id"), kept.pop("revision")
     body = msgspec.json.encode(kept, order="deterministic").decode()
-    about = {"kind": promotion.kind.value, "starts_at": promotion.starts_at, "ends_at": promotion.ends_at}
+    about: Row = {"kind": promotion.kind.value, "starts_at": promotion.starts_at, "ends_at": promotion.ends_at}
+    about["per_account"] = promotion.per_account
     return {"id": id_, "revision": revision, "at": at, "body": body, **about}
 
 
