@@ -165,15 +165,16 @@ def sold_as_allotted(rows: Rows) -> Iterator[Broken]:
 
 
 def reversed_to_the_sale(rows: Rows) -> Iterator[Broken]:
-    """While a sale is on, what goes back of it is for the next customer."""
+    """While a sale is on, what goes back of it is for the next customer; not what was never there."""
     if not rows["inventory.allotments"]:
         return
     catalogue = catalogue_of(rows)
     has = Counter[tuple[str, str]]()
     """Pieces of a sale, by order and cell."""
+    never_there = {(m["order_id"], m["at"]) for m in rows["inventory.ledger"] if m["kind"] == "adjustment"}
     for move in rows["inventory.ledger"]:
         cells, order_id = dict(zip(move["spus"], move["on_hand"], strict=True)), move["order_id"]
-        if move["kind"] == "issue_reversal":
+        if move["kind"] == "issue_reversal" and (order_id, move["at"]) not in never_there:
             for (whose, cell), pieces in has.items():
                 spu, _, sale = cell.partition("|")
                 is_elsewhere = whose == order_id and pieces and cells.get(spu) and cell not in cells
@@ -202,7 +203,9 @@ def gone_is_gone(rows: Rows) -> Iterator[Broken]:
         asked = dict(zip(order["spus"], order["quantities"], strict=True))
         for promotion, spus in wanted[order_id].items():
             if told["type"] == "StockSoldOut":
-                spus &= set(told["missing"])
+                # It may have come back at the ordinary price before it was paid.
+                is_on_sale = order["discounts"] and promotion in {one.promotion for one in order["discounts"].applied}
+                spus &= set(told["missing"]) if is_on_sale else set()
             elif promotion not in told["gone"]:
                 continue
             left = {spu: _least(rows, order["store"], f"{spu}|{promotion}", told["at"]) for spu in spus}
