@@ -292,6 +292,8 @@ def _read_click(order: Order, m: PayOrder, look: Look, c: Context) -> Any:
 
 def _read_total(order: Order, m: StockVerified, look: Look, c: Context) -> Any:
     """A total that is still the same stands with all that is in it: it is the price that the customer saw."""
+    if order.phase is Phase.NEW:
+        return m
     if order.phase is Phase.VERIFYING and too_late_for(order.slot, c):
         return SlotMissed(order.order_id)
     now = _at_prices_of_now(order, look, c, m.gone or ())
