@@ -89,13 +89,14 @@ def replacement_has_master(life: Life) -> str | None:
 
 
 def replaced_or_refunded(life: Life) -> str | None:
-    """For every piece that a replacement order was to bring and did not, the customer got money, and for no other that
-    was to be replaced."""
+    """For every piece that a replacement order was to bring and did not, the customer got money (unless it was free),
+    and for no other that was to be replaced."""
     order = life.order
     if order is None or not (order.pieces_dropped or order.pieces_compensated):
         return None
     dropped, paid = order.pieces_dropped, order.pieces_compensated
-    return "" if dropped == paid else f"{dropped} pieces were not brought, money was given for {paid}"
+    free = sum(pieces for _, pieces, price in life.lots if not price)
+    return "" if dropped - free <= paid <= dropped else f"{dropped} pieces were not brought, money was given for {paid}"
 
 
 def return_is_ticket(life: Life) -> str | None:

@@ -174,9 +174,13 @@ def _orders(rows: Rows) -> Iterator[tuple[Any, ...]]:
             o["replacement"] and _text(o["replacement"]),
             *(masters.get(o["replacement"].replaces, (None, None)) if o["replacement"] else (None, None)),
             *(compensated[o["order_id"]], replaced[o["order_id"]], dropped[o["order_id"]]),
-            *(o["placed_at"], _text(o["discounts"]) if o["discounts"] else None),
+            *(o["placed_at"], _discounts(o["discounts"]) if o["discounts"] else None),
             _text(o["presale"]) if o["presale"] else None,
         )
+
+
+def _discounts(discounts: Any) -> str:
+    return _text((*discounts[:-1], discounts.at.isoformat()))
 
 
 def _timelines(rows: Rows) -> Iterator[tuple[Any, ...]]:
