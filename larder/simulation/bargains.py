@@ -201,8 +201,9 @@ def gone_is_gone(rows: Rows) -> Iterator[Broken]:
             continue
         asked = dict(zip(order["spus"], order["quantities"], strict=True))
         for promotion, spus in wanted[order_id].items():
-            if told["type"] == "StockSoldOut":
-                spus &= set(told["missing"])
+            if told["type"] == "StockSoldOut":  # of what it was priced with at last
+                still = promotion in {one.promotion for one in (order["discounts"] or NO_DISCOUNTS).applied}
+                spus = spus & set(told["missing"]) if still else set()
             elif promotion not in told["gone"]:
                 continue
             left = {spu: _least(rows, order["store"], f"{spu}|{promotion}", told["at"]) for spu in spus}
