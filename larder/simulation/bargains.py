@@ -202,10 +202,9 @@ def gone_is_gone(rows: Rows) -> Iterator[Broken]:
             continue
         asked = dict(zip(order["spus"], order["quantities"], strict=True))
         for promotion, spus in wanted[order_id].items():
-            if told["type"] == "StockSoldOut":
-                # It may have come back at the ordinary price before it was paid.
-                is_on_sale = order["discounts"] and promotion in {one.promotion for one in order["discounts"].applied}
-                spus &= set(told["missing"]) if is_on_sale else set()
+            if told["type"] == "StockSoldOut":  # of what it was priced with at last
+                still = promotion in {one.promotion for one in (order["discounts"] or NO_DISCOUNTS).applied}
+                spus = spus & set(told["missing"]) if still else set()
             elif promotion not in told["gone"]:
                 continue
             left = {spu: _least(rows, order["store"], f"{spu}|{promotion}", told["at"]) for spu in spus}
