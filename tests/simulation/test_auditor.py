@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from larder.audit.rules import AT_REST
 from larder.simulation import complaints, customers
 from larder.simulation.clock import NOON
 from larder.simulation.rows import rows_of
@@ -527,11 +526,6 @@ def test_violations_name_ids(clean: Rows) -> None:
     (violation,) = [v for v in audit_evening(rows) if v.rule == "order_is_journal"]
     assert violation.ids == (order(rows, "closed")["order_id"],)
     assert "the journal says" in str(violation)
-
-
-def test_every_rule_about_an_order_is_broken_here() -> None:
-    """None is named that nothing of the above breaks."""
-    assert {rule.__name__ for rule in AT_REST} <= {rule for rule, _ in (*SPOILS, *COMPLAINTS)}
 
 
 def test_a_late_expiry_is_seen(clean: Rows) -> None:
