@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from operator import mul
 from typing import NamedTuple
 
 from services.order.promotions import Kind, Offers, Promotion
@@ -67,7 +68,12 @@ def summed(spus: Iterable[str], quantities: Iterable[int]) -> dict[str, int]:
 
 def total_of(quantities: Sequence[int], prices: Sequence[int]) -> int:
     """The sum of the lines at ordinary prices, in minor units."""
-    return sum(q * p for q, p in zip(quantities, prices, strict=True))
+    return sum(map(mul, quantities, prices))
+
+
+def at_ordinary_prices(quantities: Sequence[int], prices: Sequence[int]) -> Priced:
+    """Prices lines of which no promotion can take anything off."""
+    return Priced(tuple(prices), total_of(quantities, prices))
 
 
 def spread(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
@@ -101,8 +107,6 @@ def priced(
     promotion with a limit once more, or a flash sale for so many pieces."""
     prices = tuple(line.price for line in lines)
     costs = [line.quantity * line.price for line in lines]
-    if not offers and not coupons:
-        return Priced(prices, sum(costs))
     return _Basket(lines, costs, store, now, may_have).priced(offers, coupons, prices)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from services.order.claims import NONE_HAD, must_claim, needs_of_account
 from services.order.goods import Substitute, is_similar, list_of, lots_of, replaced, without
 from services.order.policy import CANCEL_POLICY, Actor, Policy, actor_of, policy_of
-from services.order.pricing import TOTAL_MAX, Line, Priced, priced, summed
+from services.order.pricing import TOTAL_MAX, Line, Priced, at_ordinary_prices, priced, summed
 from services.order.promotions import Kind, Offers, Promotion, Rush
 from services.order.sales import needs_of_sale, on_sale
 from services.order.slots import SLOT_OVER, latest_for, too_late_for
@@ -222,7 +222,6 @@ def _read_basket(order: Order, m: PlaceOrder, look: Look, c: Context) -> Any:
     coupons = [look(("coupon", code)) for code in m.coupons]
     if wrong_coupon := _wrong_coupon(m, coupons, store, look, c):
         return wrong_coupon
-    lines = [Line(spu, quantity, *products[spu][:2]) for spu, quantity in demand.items()]
     denied: set[str] = set()
 
     def may_have(promotion: Promotion, units: int) -> bool:
@@ -232,7 +231,7 @@ def _read_basket(order: Order, m: PlaceOrder, look: Look, c: Context) -> Any:
         denied.add(promotion.id)
         return False
 
-    price = priced(lines, look(OFFERS), coupons, store, c.now, may_have)
+    price = _price(spus, quantities, list(products.values()), look(OFFERS), coupons, store, c, may_have)
     names = {one.promotion for one in price.applied}
     if unfit := [code for code in m.coupons if code not in names]:
         return CouponUnfit(f"coupon {unfit[0]} takes nothing off this basket")
@@ -333,12 +332,29 @@ class _Now(NamedTuple):
 
 def _at_prices_of_now(order: Order, look: Look, c: Context, gone: Sequence[str] = ()) -> _Now:
     products = [look(("product", spu)) for spu in order.spus]
-    lines = [Line(spu, q, *p[:2]) for spu, q, p in zip(order.spus, order.quantities, products, strict=True)]
     coupons = [coupon for code in order.discounts.coupons if (coupon := look(("coupon", code)))]
-    denied = (*order.discounts.denied, *(one for one in gone if one not in order.discounts.denied))
+    denied = order.discounts.denied + tuple([one for one in gone if one not in order.discounts.denied])
     fitting = [p for p in coupons if p.on(order.store, c.now) and p.account in ("", order.account)]
-    price = priced(lines, look(OFFERS), fitting, order.store, c.now, lambda p, units: _fits(p, units, denied))
+    goods = (order.spus, order.quantities, products)
+    price = _price(*goods, look(OFFERS), fitting, order.store, c, lambda p, units: _fits(p, units, denied))
     return _Now(price, denied)
+
+
+def _price(
+    spus: Sequence[str],
+    quantities: Sequence[int],
+    products: Sequence[Product],
+    offers: Offers,
+    coupons: Sequence[Promotion],
+    store: str,
+    c: Context,
+    may_have: Callable[[Promotion, int], bool],
+) -> Priced:
+    if not offers and not coupons:
+        return at_ordinary_prices(quantities, [product.price for product in products])
+    goods = zip(spus, quantities, products, strict=True)
+    lines = [Line(spu, quantity, product.price, product.category) for spu, quantity, product in goods]
+    return priced(lines, offers, coupons, store, c.now, may_have)
 
 
 def _fits(promotion: Promotion, units: int, denied: Sequence[str]) -> bool:
