@@ -74,8 +74,8 @@ class Catalogue:
         self.revisions: dict[str, list[Promotion]] = {}
         for row in sorted(revisions, key=lambda row: (row[0], row[1])):
             self.revisions.setdefault(row[0], []).append(_promotion(*row))
-        self._categories = {spu: (category, written) for spu, category, written in products}
-        self._rushes = tuple(
+        self._categories = {spu: (category, written + _WRITTEN) for spu, category, written in products}
+        self.rushes = tuple(
             Rush(store or "", frozenset(msgspec.json.decode(spus)), *times) for store, spus, *times in rushes
         )
         self._newest = [
@@ -97,8 +97,11 @@ class Catalogue:
             about = self._between[place] = _by_scope(p for begin, end, p in self._newest if begin <= at < end)
         if not about:
             return []
-        scopes = {scope for spu, category in goods for scope in (("spu", spu), ("category", category))}
-        found = {p.id: p for scope in (*scopes, ("all", "")) for p in about.get(scope, ())}
+        found = {p.id: p for p in about.get(("all", ""), ())}
+        for spu, category in goods:
+            for scope in (("spu", spu), ("category", category)):
+                if scope in about:
+                    found |= {p.id: p for p in about[scope]}
         return [p for p in found.values() if not p.stores or store in p.stores]
 
     def coupon(self, id_: str, store: str, at: datetime) -> Promotion | None:
@@ -118,14 +121,14 @@ class Catalogue:
 
     def category(self, spu: str, at: datetime) -> str | None:
         """What an SPU belonged to; None where it was changed since, or about then."""
-        category, written = self._categories.get(spu, (None, _ALWAYS))
-        return category if written + _WRITTEN < at else None
+        category, since = self._categories.get(spu, (None, _ALWAYS))
+        return category if since < at else None
 
     def in_rush(self, store: str, spus: Iterable[str], at: datetime) -> bool:
         """Whether an order of these SPUs was surely in a rush: not near its borders, and not before it was written."""
         return any(
             rush.written + _WRITTEN <= at and rush.starts_at + _WRITTEN <= at < rush.ends_at - _WRITTEN
-            for rush in self._rushes
+            for rush in self.rushes
             if rush.store in ("", store) and (not rush.spus or not rush.spus.isdisjoint(spus))
         )
 

@@ -48,15 +48,19 @@ def price_is_promotions(life: Life) -> str | None:
     at = datetime.fromisoformat(at_text) if at_text else order.placed_at
     if at is None:
         return "priced at no instant"
+    goods = [(spu, life.catalogue.category(spu, at)) for spu in listed(order.spus)]
+    automatic = life.catalogue.in_force(order.store, at, goods)
+    if not (automatic or order.discounts):
+        return ""  # most are like that
     named = {row[0]: Off(row[1], row[2], tuple(row[3]), *row[4:]) for row in applied}
     if both := named.keys() & set(denied):
         return f"{sorted(both)} were refused, and came into the price"
-    lines = _lines(life, at)
+    columns = (goods, listed(order.quantities), listed(order.prices))
+    lines = [Line(spu, quantity, price, category) for (spu, category), quantity, price in zip(*columns, strict=True)]
     if wrong := _named_badly(life, named, coupons, at, {line.spu: line for line in lines}):
         return wrong
     revisions = [found for id_, off in named.items() if (found := life.catalogue.revision(id_, off.revision))]
-    goods = [(line.spu, line.category) for line in lines]
-    in_force = [*life.catalogue.in_force(order.store, at, goods), *_coupons(life, coupons, at)]
+    in_force = [*automatic, *_coupons(life, coupons, at)]
     fresh = list(_concerning(life.catalogue.just_written(at), lines, order.store, coupons))
     if not any(line.category is None and p.categories for p in revisions for line in lines):
         due = worked_out(lines, revisions, denied)
@@ -162,29 +166,17 @@ def paid_first_served_first(life: Life) -> str | None:
     order = life.order
     if order is None or order.hold_mode != "lock" or life.is_replacement:
         return None
-    if listed(order.presale):
+    if order.presale:
         return f"locked, with {order.presale} still to come"
-    if order.phase in COUNTED and any(kind == "flash" for kind in _kinds(life)):
+    if order.discounts and order.phase in COUNTED and "flash" in (row[2] for row in listed(order.discounts)[0]):
         return "locked, at the price of a flash sale"
-    cleared_at = life.timeline.holding_at if life.timeline else None
+    cleared_at = life.timeline.holding_at if life.timeline and life.catalogue.rushes else None
     if cleared_at and life.catalogue.in_rush(order.store, listed(order.spus), cleared_at):
         return f"locked at {cleared_at}, in a rush"
     return ""
 
 
 # -- parts of the rules ------------------------------------------------------------------------------------------------
-
-
-def _kinds(life: Life) -> list[str]:
-    """The kinds of the promotions in an order's price."""
-    return [row[2] for row in listed(life.order.discounts)[0]] if life.order and life.order.discounts else []
-
-
-def _lines(life: Life, at: datetime) -> list[Line]:
-    order, category = life.order, life.catalogue.category
-    assert order is not None
-    columns = zip(listed(order.spus), listed(order.quantities), listed(order.prices), strict=True)
-    return [Line(spu, quantity, price, category(spu, at)) for spu, quantity, price in columns]
 
 
 def _coupons(life: Life, names: Sequence[str], at: datetime) -> Iterator[Promotion]:

@@ -162,9 +162,9 @@ where ($2::text is null or id > $2) and ($3::text is null or store is null or st
 order by id limit $5"""
 _OTHER_RUSHES = """select count(*), coalesce(sum(jsonb_array_length(spus::jsonb)), 0) from rushes
 where ends_at > $1 and id <> $2"""
-_WRITE_RUSH = f"""insert into rushes (id, store, spus, starts_at, ends_at) values ($2, $3, $4, $5, $6)
+_WRITE_RUSH = f"""insert into rushes (id, store, spus, starts_at, ends_at, updated_at) values ($2, $3, $4, $5, $6, $1)
 on conflict (id) do update set store = excluded.store, spus = excluded.spus, starts_at = excluded.starts_at,
-    ends_at = excluded.ends_at
+    ends_at = excluded.ends_at, updated_at = excluded.updated_at
 returning {_RUSH_COLUMNS}"""
 _DROP_RUSH = "delete from rushes where id = $1 returning id"
 
