@@ -162,15 +162,14 @@ class Teller:
         keys = self._levels.first(self._noted, TOLD_MAX)
         for key in keys:
             del self._noted[key]
-        self._sending = True
+        untold, self._sending = dict.fromkeys(keys), True
         try:
             mine = [key for key in keys if self._shard(store_of(key)) in owned]
             if mine:
                 await self._send(await self._levels.look(self._pool, mine))
-        except BaseException:
-            self._noted.update(dict.fromkeys(keys))
-            raise
+            untold = {}
         finally:
+            self._noted.update(untold)
             self._sending = False
 
     def _walk(self) -> None:

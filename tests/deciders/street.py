@@ -13,6 +13,7 @@ from typing import Any
 from services.order.decider import DECIDER
 from services.order.promotions import Kind, Offers, Promotion
 from services.order.state import Claims, Order, Phase, Product
+from shared.contracts.aftersales import ReplacementApproved
 from shared.contracts.base import Message
 from shared.contracts.inventory import (
     DeductStock,
@@ -40,7 +41,7 @@ from shared.contracts.payment import (
 )
 from shared.contracts.risk import OrderCleared, ScreenOrder
 from shared.runtime.table import Key, Moved, Outcome, Refused
-from tests.deciders.orders import SHOP, Shop
+from tests.deciders.orders import DELIVERED, ON_THE_ROAD, PACKED, PICKING, SHOP, Shop
 from tests.deciders.scene import NOON
 
 Link = tuple[str, str]
@@ -72,6 +73,24 @@ class Street:
         for p in promotions:
             if p.kind is Kind.COUPON:
                 self.scene.states["coupon", p.id] = p
+
+    def delivers_and_replaces(self, spu: str, paid: int) -> None:
+        """`o-1`, paid and with milk, is delivered; then a piece of this goes out for a piece of its milk, for which so
+        much was paid."""
+        for message in (PICKING, PACKED, ON_THE_ROAD, DELIVERED):
+            self.hears(message)
+        self.hears(
+            ReplacementApproved(
+                order_id="o-1~r1",
+                ticket_id="t-1",
+                about="o-1",
+                kind="replenishment",
+                spus=(spu,),
+                quantities=(1,),
+                instead_of=("milk",),
+                prices=(paid,),
+            )
+        )
 
     def costs(self, **prices: int) -> None:
         """Prices change."""

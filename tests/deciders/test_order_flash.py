@@ -9,13 +9,12 @@ from msgspec.structs import replace
 
 from services.order.promotions import Kind, Promotion
 from services.order.state import Phase, SaleFact
-from shared.contracts.aftersales import ReopenTicket, ReplacementApproved
+from shared.contracts.aftersales import ReopenTicket
 from shared.contracts.base import MONEY_MAX
 from shared.contracts.inventory import AnnounceSale, HoldStock, OnSale, StockShort, VerifyStock
 from shared.contracts.order import ClaimPromotions, OrderCancelled, OrderRejected, TellSale
 from shared.contracts.payment import RefundPayment
 from shared.runtime.table import IGNORED
-from tests.deciders import orders
 from tests.deciders.orders import only
 from tests.deciders.prices import promotion
 from tests.deciders.scene import NOON
@@ -196,20 +195,7 @@ def test_replacement_is_short_and_not_sold_out() -> None:
     """A replacement order is in no sale: its ticket hears that there is no stock."""
     street = payable(TENTH)
     click(street)
-    for message in (orders.PICKING, orders.PACKED, orders.ON_THE_ROAD, orders.DELIVERED):
-        street.hears(message)
-    street.hears(
-        ReplacementApproved(
-            order_id="o-1~r1",
-            ticket_id="t-1",
-            about="o-1",
-            kind="replenishment",
-            spus=("milk",),
-            quantities=(1,),
-            instead_of=("milk",),
-            prices=(99,),
-        )
-    )
+    street.delivers_and_replaces("milk", 99)
     street.hears(StockShort(order_id="o-1~r1", spus=("milk",), missing=(1,)))
     assert street.order("o-1~r1").phase is Phase.REJECTED
     assert only(ReopenTicket, street.heard).note == "out_of_stock"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from services.order.promotions import Kind, Promotion
 from services.order.state import Paper, Phase
-from shared.contracts.aftersales import OpenWindow, ReplacementApproved
+from shared.contracts.aftersales import OpenWindow
 from shared.contracts.base import MONEY_MAX
 from shared.contracts.inventory import HoldStock
 from shared.contracts.logistics import PiecesShort
@@ -307,19 +307,6 @@ def test_replacement_of_a_free_piece_moves_no_money() -> None:
     """It can be held and sent like any."""
     street = payable(ALL_FREE, milk=2)
     click(street)
-    for message in (orders.PICKING, orders.PACKED, orders.ON_THE_ROAD, orders.DELIVERED):
-        street.hears(message)
-    street.hears(
-        ReplacementApproved(
-            order_id="o-1~r1",
-            ticket_id="t-1",
-            about="o-1",
-            kind="replenishment",
-            spus=("oat",),
-            quantities=(1,),
-            instead_of=("milk",),
-            prices=(0,),
-        )
-    )
+    street.delivers_and_replaces("oat", 0)
     assert only(HoldStock, [m for m in street.heard if m.subject == "o-1~r1"]).spus == ("oat",)
     assert street.order("o-1~r1").phase is Phase.HOLDING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +35,7 @@ from shared.service import Parts
 from shared.settings import Settings
 from shared.telling import Teller, Told
 from tests.parts import RealParts
+from tests.runtime.ground import until
 from tests.services.inside import Inside, inside
 
 PATIENCE_S = 30
@@ -110,13 +111,13 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [levels.stock("s-1", spu) is None for spu in ("milk", "bread", "oat")] == [True, False, False]
 
 
-async def test_broker_away_keeps_what_is_known(tmp_path: Path) -> None:
+async def test_broker_away_keeps_what_is_known(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """And until when it was: nothing newer than that is claimed."""
     levels = heard(stock("milk", 5))
     levels.heard_at = AT
     parts: Any = SimpleNamespace(settings=Settings(home=tmp_path, kafka="127.0.0.1:1"))
     async with levels.following(parts):
-        await asyncio.sleep(0.3)
+        await until(lambda: "levels are not heard" in caplog.text, PATIENCE_S)
         assert levels.stock("s-1", "milk") == Stock(5, 0, AT)
         assert levels.heard_at == AT
 
@@ -230,14 +231,6 @@ async def test_slots_tell_places_left_until_there_are_none(logistics: Inside) ->
 # -- telling and following, on a real broker ---------------------------------------------------------------------------
 
 
-async def until(is_so: Callable[[], bool], what: str) -> None:
-    """Waits until it is so."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not is_so():
-            await asyncio.sleep(0.05)
-    assert is_so(), what
-
-
 @contextlib.asynccontextmanager
 async def telling_to(settings: Settings, it: Inside) -> AsyncIterator[Teller]:
     """A teller of the cells of this inventory, to the real broker."""
@@ -259,7 +252,7 @@ async def following(settings: Settings) -> AsyncIterator[Levels]:
     levels = Levels()
     assert levels.heard_at is None
     async with levels.following(cast(Any, SimpleNamespace(settings=settings))):
-        await until(lambda: levels.heard_at is not None, "the topics to be read to their ends")
+        await until(lambda: levels.heard_at is not None, PATIENCE_S)
         yield levels
 
 
@@ -269,7 +262,7 @@ async def test_told_is_heard_also_after_a_restart(migrated: Settings, inventory:
     await receive(inventory, milk=9, bread=2)
     await set_aside(inventory, tenth=2)
     async with telling_to(migrated, inventory) as teller:
-        await until(lambda: not teller.behind and bool(teller._epochs), "everything to be told")
+        await until(lambda: not teller.behind and bool(teller._epochs), PATIENCE_S)
         async with following(migrated) as first:
             assert first.left("s-1", "milk", "tenth") is not None
         async with following(migrated) as levels:
@@ -282,11 +275,11 @@ async def test_told_is_heard_also_after_a_restart(migrated: Settings, inventory:
             await receive(inventory, milk=1)
             for commit in inventory.commits[before:]:
                 teller.note(commit)
-            await until(lambda: levels.stock("s-1", "milk") != milk, "what changed to be heard")
+            await until(lambda: levels.stock("s-1", "milk") != milk, PATIENCE_S)
             known = levels.stock("s-1", "milk")
             assert known
             assert known.available == 10
-            await until(lambda: (levels.heard_at or at) > at, "it to go on hearing")
+            await until(lambda: (levels.heard_at or at) > at, PATIENCE_S)
 
 
 @pytest.mark.parts
@@ -296,7 +289,7 @@ async def test_records_are_keyed_for_compaction(migrated: Settings, inventory: I
     rows = [("s-1", f"rice|{name}", 1) for name in ("tenth", "half")]
     await inventory.pool.executemany("insert into cells (store, spu, on_hand, locked) values ($1, $2, $3, 0)", rows)
     async with telling_to(migrated, inventory) as teller:
-        await until(lambda: not teller.behind and bool(teller._epochs), "everything to be told")
+        await until(lambda: not teller.behind and bool(teller._epochs), PATIENCE_S)
     consumer = AIOKafkaConsumer(bootstrap_servers=migrated.bootstrap(), auto_offset_reset="earliest")
     await consumer.start()
     try:
