@@ -17,6 +17,7 @@ import msgspec
 
 from larder.load.errors import LoadError
 from larder.load.mix import Adversaries
+from larder.pictures import COLOURS, as_svg, pen
 from services.risk.rules import DELIVERED, BadRules, Rule, RuleSet, read_rules, rules_of
 from shared.settings import Settings
 from shared.tokens import create
@@ -25,8 +26,6 @@ STRICTER = read_rules((Path(__file__).parent / "data" / "stricter_rules.toml").r
 PATIENCE_S = 30
 KINDS = tuple(kind.name for kind in fields(Adversaries))
 DOUBTS = ("restricted", "referred", "refused")
-COLOURS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377")
-"""Paul Tol's bright scheme: told apart by colour-blind readers, too."""
 
 
 class Screening(NamedTuple):
@@ -167,12 +166,11 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def draw(outcomes: Sequence[Outcome], file: Path) -> None:
     """The picture, as SVG: the same outcomes give the same bytes."""
-    from matplotlib import rc_context  # a second to load: only who draws does
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # a second to load: only who draws does
 
     names = [outcome.screening.replace(" ", "\n") for outcome in outcomes]
     screened = [outcome.told["screening"] for outcome in outcomes]
-    with rc_context({"svg.hashsalt": "larder", "svg.fonttype": "none", "font.family": "sans-serif"}):
+    with pen():
         figure = Figure(figsize=(10, 4.2), layout="constrained")
         taken, honest = figure.subplots(1, 2)
         kinds = {
@@ -192,7 +190,7 @@ def draw(outcomes: Sequence[Outcome], file: Path) -> None:
             axes.spines[["top", "right"]].set_visible(False)
             axes.margins(y=0.1)
             axes.legend(frameon=False)
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        file.write_text(as_svg(figure))
 
 
 def _stack(
