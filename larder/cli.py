@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from larder.commands import (
     adversaries,
     audit,
+    bench,
     customer,
     demo,
     docs,
@@ -68,6 +69,7 @@ topics.add_to(app)
 parked.add_to(app)
 load.add_to(app)
 adversaries.add_to(app)
+bench.add_to(app)
 simulate.add_to(app)
 audit.add_to(app)
 customer.add_to(app)

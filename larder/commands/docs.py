@@ -14,7 +14,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def docs(root: Annotated[Path, typer.Option(help="The checkout.")] = Path()) -> None:
-    """Draw the tables of the deciders into docs/tables and the README."""
+    """Draw the tables of the deciders into docs/tables and the README, and kept benches into docs/benchmarks.md."""
     from larder.drawings import drawings  # it imports every decider: only who draws loads them
 
     for path, text in drawings(root).items():
