@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -25,7 +24,7 @@ from larder.bench.readings import (
     stolen_percent,
     used,
 )
-from larder.bench.version import AFTER_SHARE, Version
+from larder.bench.version import AFTER_SHARE, Version, surroundings
 from larder.load.errors import LoadError
 from larder.stack.errors import tail
 from larder.stack.home import Home
@@ -143,11 +142,7 @@ class Turn:
         self._say = say
         self._home = Home.at(Path(tempfile.mkdtemp(prefix="larder-bench-home-")))
         self._ports = {name: self._home.port(f"http-{name}") for name in PROCESSES}
-        # What somebody has set for a stack of theirs is no part of this one.
-        self._env = {
-            name: value for name, value in os.environ.items() if not name.startswith(("LARDER_", "PYTHONPATH"))
-        }
-        self._env |= SETTINGS | {"LARDER_HOME": str(self._home.root), "LARDER_SHARDS": str(shards)}
+        self._env = surroundings() | SETTINGS | {"LARDER_HOME": str(self._home.root), "LARDER_SHARDS": str(shards)}
         self._env |= {f"LARDER_{name.upper()}_PORT": str(port) for name, port in self._ports.items()}
         self._began_with: dict[str, Identity] = {}
 

@@ -44,8 +44,13 @@ class Version:
 
     def knows(self, option: str) -> bool:
         """Whether its `larder load` has an option; a LoadError if there is no `larder load` to ask."""
-        told = self.larder(os.environ, "load", "--help").needed(f"`larder load --help` of {self.name}")
+        told = self.larder(surroundings(), "load", "--help").needed(f"`larder load --help` of {self.name}")
         return option in "\n".join(told.out)
+
+
+def surroundings() -> dict[str, str]:
+    """Our environment without what somebody has set for a stack of theirs, and for their Python."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("LARDER_", "PYTHONPATH"))}
 
 
 def here(say: Say, root: Path = ROOT) -> Version:
@@ -65,8 +70,8 @@ def here(say: Say, root: Path = ROOT) -> Version:
 
 def commit_of(rev: str, root: Path = ROOT) -> str:
     """The id of the commit that somebody means; a LoadError if there is none."""
-    told = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
-    if told.code or len(told.out) != 1:
+    told = _git(root, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
+    if told.code:
         raise LoadError(f"there is no commit {rev[:80]!r} in {root}: `git log --oneline` lists those there are")
     return told.out[0]
 
