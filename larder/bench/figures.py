@@ -48,6 +48,8 @@ class Row(NamedTuple):
     cells: list[Spread | None]
     places: int
     """Digits after the point."""
+    compared: bool = True
+    """Whether it says anything how much more or less it is than the first one's."""
 
 
 def contestants(bench: Bench) -> list[Contestant]:
@@ -56,20 +58,19 @@ def contestants(bench: Bench) -> list[Contestant]:
 
 
 def name_of(contestant: Contestant, bench: Bench) -> str:
-    """Names what differs: the version, and the shards if there are several numbers of them."""
-    several = len({one.shards for one in contestants(bench)}) > 1
-    shards = f", {contestant.shards} shard{'s' * (contestant.shards > 1)}"
-    return contestant.version + shards * several
+    """Names the version, and the shards if anybody has more than one."""
+    sharded = any(one.shards > 1 for one in contestants(bench))
+    return contestant.version + f", {contestant.shards} shard{'s' * (contestant.shards > 1)}" * sharded
 
 
-def row(bench: Bench, name: str, get: Get, places: int = 0) -> Row:
+def row(bench: Bench, name: str, get: Get, places: int = 0, *, compared: bool = True) -> Row:
     """A figure of every contestant."""
     cells: list[Spread | None] = []
     for who in contestants(bench):
         told = [get(run) for run in bench["runs"] if (run["version"], run["shards"]) == who]
         values = [value for value in told if value is not None]
         cells.append(Spread.of(values) if values else None)
-    return Row(name, cells, places)
+    return Row(name, cells, places, compared)
 
 
 def at(*keys: str | int) -> Get:
@@ -152,6 +153,6 @@ def _of_load(bench: Bench, load: int) -> list[Row]:
     return [
         row(bench, "CPU an order, µs", sum_at("loads", load, "cpu_us")),
         *(row(bench, f"of it {part}", at("loads", load, "cpu_us", part)) for part in parts(bench, *CPU) if load == 0),
-        row(bench, "all else on the machine, % of a core", at("loads", load, "others_percent"), 1),
-        row(bench, "taken by the host, % of a core", at("loads", load, "stolen_percent"), 1),
+        row(bench, "all else on the machine, % of a core", at("loads", load, "others_percent"), 1, compared=False),
+        row(bench, "taken by the host, % of a core", at("loads", load, "stolen_percent"), 1, compared=False),
     ]

@@ -50,7 +50,9 @@ def _cells(row: Row) -> list[str]:
     first, *others = row.cells
     told = [_cell(first, row.places)]
     for cell in others:
-        of_first = f", {100 * cell.median / first.median:.0f}%" if cell and first and first.median else ""
+        of_first = (
+            f", {100 * cell.median / first.median:.0f}%" if row.compared and cell and first and first.median else ""
+        )
         told.append(_cell(cell, row.places) + of_first)
     return told
 

@@ -43,7 +43,7 @@ def test_parts_stand_with_their_databases():
     assert parts(told, "loads", 0, "cpu_us") == ["order", "order database", "inventory", "risk", "kafka"]
 
 
-def test_shards_are_named_where_they_differ():
+def test_shards_are_named_where_there_are_several():
     """And only there."""
     told = bench(run("a", load(None)), run("a", load(None), shards=8))
     assert [name_of(who, told) for who in contestants(told)] == ["a, 1 shard", "a, 8 shards"]
@@ -57,6 +57,7 @@ def test_the_report_holds_against_the_first_column():
     assert "| full lives a second | **800** (700 to 900) | **1,150** (1,000 to 1,300), 144% |" in told
     assert "| CPU an order, µs | **930** | **930**, 100% |" in told
     assert "| messages a batch, payment | none | none |" in told
+    assert "| all else on the machine, % of a core | **2.0** | **2.0** |" in told
     assert "2 cores of a processor, 23.5 GiB; Python 3.11.2, apache-kafka 4.1.1, postgresql 18.4" in told
     assert "each rate lasts 30 s" in told
     assert "waiting included" not in told
