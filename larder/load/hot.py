@@ -6,7 +6,7 @@ under load; the shard reads, decides and is told that it was committed, and what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from time import process_time
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.shard import Shard
 from shared.runtime.table import Key
+from shared.runtime.turn import AskKnown, Known, Question, Share, answered, decided
 
 BATCH = 1_000
 """Messages of a batch: what a worker takes under load."""
@@ -94,10 +95,7 @@ class _Store:
     def batch(self, deliveries: Iterable[Delivery]) -> None:
         """What the shard's owner does with a batch, but for the database's part."""
         shard = self._shard
-        works = shard.read(deliveries)
-        while missing := shard.missing(works):
-            shard.learn(self._load(missing))
-        commit = shard.decide(works, BEGIN)
+        [commit] = answered(decided([Share(shard, shard.read(deliveries))], BEGIN), self._answer)
         self._tables.save_many(commit)
         self._states.update(commit.states)
         shard.committed(commit)
@@ -106,5 +104,7 @@ class _Store:
                 if kind in self.said:
                     self.said[kind] += 1
 
-    def _load(self, keys: Collection[Key]) -> dict[Key, Any]:
-        return {key: self._states.get(key) for key in keys}
+    def _answer(self, question: Question) -> Any:
+        if isinstance(question, AskKnown):
+            return Known((), 0)
+        return {key: self._states.get(key) for key in question.keys}

@@ -16,6 +16,7 @@ from shared.runtime.progress import Progress
 from shared.runtime.said import Effect
 from shared.runtime.shard import BLOCKING, Due
 from shared.runtime.table import Key
+from shared.runtime.turn import AskKnown, Known, Question
 
 Facts = Callable[[Key, datetime], Any]
 """What people have written straight into the tables, as it is now."""
@@ -116,6 +117,12 @@ class Database:
             )
         for parked_id in commit.replayed:
             self.parked[parked_id - 1].state = "replayed"
+
+    def answer(self, question: Question, now: datetime) -> Any:
+        """What a turn asks."""
+        if isinstance(question, AskKnown):
+            return Known(self.known(question.ids), self.master_data())
+        return self.load(sorted(question.keys), now)
 
     def load(self, keys: Iterable[Key], now: datetime) -> dict[Key, Any]:
         """The states of these keys, and the facts as they are now."""

@@ -19,9 +19,10 @@ from larder.simulation.gateway import Calls
 from larder.simulation.link import Around, Link
 from shared.contracts.topics import commands_of
 from shared.runtime.commit import Commit, OutboxRow
-from shared.runtime.decider import NotLoaded, Windows
+from shared.runtime.decider import Windows
 from shared.runtime.envelope import Delivery
 from shared.runtime.shard import EFFECTS, Due, EffectAnswered, Replay, Shard, Work
+from shared.runtime.turn import Share, answered, decided
 
 REWIND_MAX = 6
 """Most records that a consumer hands out again."""
@@ -231,12 +232,9 @@ class Owner:
     # -- one batch -------------------------------------------------------------------------------------------------
 
     def _commit(self, works: Sequence[Work], then: Callable[[], None]) -> None:
-        shard, database, around, weather = self.shard, self.database, self.around, self.around.weather
-        if ids := shard.outside_ids(works):
-            shard.known(database.known(ids))
-            shard.master_data_is(database.master_data())
+        around, weather = self.around, self.around.weather
         now = around.clock.now
-        commit = self._decide(works, now)
+        [commit] = answered(decided([Share(self.shard, works)], now), partial(self.database.answer, now=now))
         if weather.crashes and around.is_hit(weather.crash):
             self._crash(None if around.dice.random() < 0.5 else commit)
         elif weather.takeovers and around.is_hit(weather.takeover):
@@ -247,23 +245,6 @@ class Owner:
             around.clock.after(around.dice.uniform(*PAUSE_S), self._come_back, works, commit, then)
         else:
             self._finish(works, commit, then)
-
-    def _decide(self, works: Sequence[Work], now: datetime) -> Commit:
-        shard, database = self.shard, self.database
-        while True:
-            while True:
-                missing = shard.missing(works)
-                if shard.doubts_master_data:
-                    shard.master_data_is(database.master_data())
-                else:
-                    if missing:
-                        shard.learn(database.load(sorted(missing), now))
-                    if not missing or shard.named_all:
-                        break
-            try:
-                return shard.decide(works, now)
-            except NotLoaded as absent:
-                shard.learn(database.load([absent.key], now))
 
     def _come_back(self, works: Sequence[Work], commit: Commit, then: Callable[[], None]) -> None:
         self._paused = self._awake = False

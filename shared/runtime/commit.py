@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -106,3 +106,16 @@ class Commit:
             or self.replayed
             or self.outbox
         )
+
+
+def together(commits: Sequence[Commit]) -> Commit:
+    """What several shards' commits mean for the tables of their service, as one: each aggregate is one shard's."""
+    first = commits[0]
+    if len(commits) == 1:
+        return first
+    whole = Commit(first.progress, first.epoch, first.expected_version, first.at)
+    for commit in commits:
+        whole.states.update(commit.states)
+        for kind, records in commit.records.items():
+            whole.records.setdefault(kind, []).extend(records)
+    return whole

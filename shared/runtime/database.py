@@ -12,18 +12,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 import msgspec
 
-from shared.runtime.commit import Commit, OutboxRow
+from shared.runtime.commit import Commit, OutboxRow, together
 from shared.runtime.envelope import Delivery, Payload, Wire
 from shared.runtime.progress import Progress
 from shared.runtime.said import Effect
 from shared.runtime.shard import BLOCKING, EFFECTS, Due
 from shared.runtime.statement import Connection, Store, Write, columns, execute, to_text
 from shared.runtime.table import Key
+from shared.runtime.turn import AskKnown, Known, Question, Share, decided
 
 WORKER_SETTINGS = {
     "application_name": "larder worker",
@@ -108,13 +109,6 @@ def rewritten(records: bytes, change: Callable[[Payload], Payload]) -> bytes | N
     return None if changed == payloads else _pack((source, time, changed))
 
 
-class Known(NamedTuple):
-    """What a batch may rest on: which of its ids were answered before, and how often master data has changed."""
-
-    answered: list[str]
-    master_data: int
-
-
 @dataclass(slots=True)
 class ParkedRow:
     """A parked message that an operator asked about, with what he asked."""
@@ -149,6 +143,23 @@ class Database:
         rows = await self.connection.fetch(_BLOCKED, shard, list(BLOCKING))
         return {r["subject"] for r in rows}
 
+    async def decided(self, shares: Sequence[Share], now: datetime) -> list[Commit]:
+        """Drives a turn: its questions are answered from the tables."""
+        turn = decided(shares, now)
+        try:
+            question = next(turn)
+            while True:
+                question = turn.send(await self.answer(question, now))
+        except StopIteration as end:
+            commits: list[Commit] = end.value
+            return commits
+
+    async def answer(self, question: Question, now: datetime) -> Any:
+        """What a turn asks."""
+        if isinstance(question, AskKnown):
+            return await self.known(question.ids)
+        return await self.load(question.keys, now)
+
     async def known(self, ids: Sequence[str]) -> Known:
         """Which of these ids have their answer, and the version of the master data, in one round trip."""
         row = await self.connection.fetchrow(_KNOWN, ids)
@@ -159,26 +170,31 @@ class Database:
         """The states of these keys."""
         return await self.store.load_many(self.connection, keys, now)
 
-    async def save(self, commit: Commit) -> None:
-        """Writes a batch in one transaction; raises GateShut when the shard is somebody else's by now."""
+    async def save(self, *commits: Commit) -> None:
+        """Writes a batch, of one shard or of several, in one transaction; raises GateShut, with nothing written, when
+        one of the shards is somebody else's by now."""
+        # In one order, whoever writes: two workers that lock the same rows never wait for each other in a circle.
+        commits = tuple(sorted(commits, key=lambda commit: commit.progress.shard))
+        writes = [*_runtime_writes(commits), *self.store.save_many(together(commits))]
         try:
-            await execute(self.connection, _gate(commit), [*_runtime_writes(commit), *self.store.save_many(commit)])
+            await execute(self.connection, _gate(commits), writes)
         except asyncpg.DivisionByZeroError:
-            raise GateShut(f"shard {commit.progress.shard}: epoch {commit.epoch} is over") from None
+            over = ", ".join(f"{c.progress.shard} (epoch {c.epoch})" for c in commits)
+            raise GateShut(f"one of these shards is somebody else's: {over}") from None
 
     # -- timers and effects ----------------------------------------------------------------------------------------
 
-    async def next_due(self, shard: int) -> datetime | None:
-        """When the first timer of the shard is due."""
-        value: datetime | None = await self.connection.fetchval(
-            "select due_at from timers where shard = $1 order by due_at limit 1", shard
-        )
-        return value
+    async def next_due(self, shards: Collection[int]) -> dict[int, datetime | None]:
+        """When the first timer of each of these shards is due."""
+        rows = await self.connection.fetch(_NEXT_DUE, list(shards))
+        return {row["shard"]: row["due_at"] for row in rows}
 
-    async def due(self, shard: int, now: datetime) -> list[Due]:
-        """The timers whose time has come, first due first."""
-        rows = await self.connection.fetch(_DUE, shard, now, DUE_MAX)
-        return [Due(r["subject"], r["name"]) for r in rows]
+    async def due(self, before: Mapping[int, datetime]) -> dict[int, list[Due]]:
+        """The timers of these shards whose time came before a moment, of each the first due first, at most DUE_MAX."""
+        found: dict[int, list[Due]] = {shard: [] for shard in before}
+        for shard, subject, name in await self.connection.fetch(_DUE, list(before), list(before.values()), DUE_MAX):
+            found[shard].append(Due(subject, name))
+        return found
 
     async def open_effects(self, shard: int, *, with_parked: bool = True) -> list[Effect]:
         """Calls to the outside world that nobody has decided the answer of; those whose answer is parked wait for an
@@ -215,6 +231,13 @@ class Database:
         await self.connection.execute(_SWEEP_ANSWERS, progress.shard, now, self._id_memory_s)
 
     # -- parked ----------------------------------------------------------------------------------------------------
+
+    async def asked_for(self, shards: Collection[int]) -> set[int]:
+        """The shards of which operators want something."""
+        rows = await self.connection.fetch(
+            "select distinct shard from parked_requests where shard = any($1::int[])", list(shards)
+        )
+        return {row["shard"] for row in rows}
 
     async def parked_requests(self, shard: int) -> list[ParkedRow]:
         """What operators asked for, the oldest first, at most REQUESTED_MAX; a replay takes the later messages of its
@@ -273,66 +296,94 @@ values ($1, 1, 0, $2, '{}', '{}', '{}', '{}')
 on conflict (shard) do update set epoch = p.epoch + 1
 returning epoch, version, cluster_id, offsets, received, sent, acked"""
 _GATE = """
-update progress set version = version + 1, cluster_id = $4, offsets = $5, received = $6, sent = $7, acked = $8
-where shard = $1 and epoch = $2 and version = $3 returning shard"""
+update progress p
+set version = p.version + 1, cluster_id = u.c, offsets = u.o, received = u.r, sent = u.s, acked = u.a
+from unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+    u (n, e, v, c, o, r, s, a)
+where p.shard = u.n and p.epoch = u.e and p.version = u.v returning p.shard"""
 
 
-def _gate(commit: Commit) -> Write:
-    p = commit.progress
-    counters = [to_text(c) for c in (p.offsets, p.received, p.sent, p.acked)]
-    return Write("gate", _GATE, [p.shard, commit.epoch, commit.expected_version, p.cluster_id, *counters])
+def _gate(commits: Sequence[Commit]) -> Write:
+    rows = [
+        (
+            commit.progress.shard,
+            commit.epoch,
+            commit.expected_version,
+            commit.progress.cluster_id,
+            *(to_text(getattr(commit.progress, counter)) for counter in _COUNTERS),
+        )
+        for commit in commits
+    ]
+    return Write("gate", _GATE, columns(rows))
 
 
 # -- what a commit means for the runtime's tables ----------------------------------------------------------------------
 
 _OUTBOX = """insert into outbox (shard, topic, kafka_partition, first_link, last_link, created_at, records)
-select $1, t, p, f, l, $2, r
-from unnest($3::text[], $4::int[], $5::bigint[], $6::bigint[], $7::bytea[]) u (t, p, f, l, r)"""
+select n, t, p, f, l, $1, r
+from unnest($2::int[], $3::text[], $4::int[], $5::bigint[], $6::bigint[], $7::bytea[]) u (n, t, p, f, l, r)"""
 _TIMERS_SET = """insert into timers (subject, name, shard, due_at)
-select s, n, $1, d from unnest($2::text[], $3::text[], $4::timestamptz[]) u (s, n, d)
+select s, t, n, d from unnest($1::int[], $2::text[], $3::text[], $4::timestamptz[]) u (n, s, t, d)
 on conflict (subject, name) do update set shard = excluded.shard, due_at = excluded.due_at"""
 _TIMERS_DONE = """delete from timers t using unnest($1::text[], $2::text[]) u (s, n)
 where t.subject = u.s and t.name = u.n"""
 _EFFECTS_OPENED = """insert into effects (id, shard, kind, arguments, opened_at)
-select i, $1, k, a, $2 from unnest($3::text[], $4::text[], $5::text[]) u (i, k, a) on conflict (id) do nothing"""
+select i, n, k, a, $1 from unnest($2::int[], $3::text[], $4::text[], $5::text[]) u (n, i, k, a)
+on conflict (id) do nothing"""
 _EFFECTS_CLOSED = "delete from effects where id = any($1::text[])"
 _ANSWERS = """insert into answers (id, shard, at, accepted, code, subject, fingerprint, detail)
-select i, $1, $2, c is null, c, s, f, d
-from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) u (i, c, s, f, d)
+select i, n, $1, c is null, c, s, f, d
+from unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) u (n, i, c, s, f, d)
 on conflict (id) do nothing"""
 _PARKED = """insert into parked (shard, subject, topic, kafka_partition, kafka_offset, message_id, message_type, key,
     headers, body, code, reason, parked_at)
-select $1, s, t, p, o, i, m, k, h::jsonb, b, c, r, $2
-from unnest($3::text[], $4::text[], $5::int[], $6::bigint[], $7::text[], $8::text[], $9::bytea[], $10::text[],
-    $11::bytea[], $12::text[], $13::text[]) u (s, t, p, o, i, m, k, h, b, c, r)"""
+select n, s, t, p, o, i, m, k, h::jsonb, b, c, r, $1
+from unnest($2::int[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::text[], $8::text[], $9::bytea[],
+    $10::text[], $11::bytea[], $12::text[], $13::text[]) u (n, s, t, p, o, i, m, k, h, b, c, r)"""
 _REPLAYED = "update parked set state = 'replayed' where id = any($1::bigint[])"
 
 
-def _runtime_writes(commit: Commit) -> list[Write]:
+_RUNTIME_WRITES = {
+    "outbox": _OUTBOX,
+    "timers_set": _TIMERS_SET,
+    "timers_done": _TIMERS_DONE,
+    "effects_opened": _EFFECTS_OPENED,
+    "effects_closed": _EFFECTS_CLOSED,
+    "answers": _ANSWERS,
+    "parked": _PARKED,
+    "replayed": _REPLAYED,
+}
+_AT_ONE_TIME = frozenset({"outbox", "effects_opened", "answers", "parked"})
+"""Their first parameter is the moment of the batch."""
+
+
+def _runtime_writes(commits: Sequence[Commit]) -> list[Write]:
     """The writes to the runtime's tables; tables that nothing changes in are left out of the statement."""
-    shard, at = commit.progress.shard, commit.at
-    writes = []
-    if rows := commit.outbox:
-        packed = [_pack((r.source, r.time, r.payloads)) for r in rows]
-        where = [[r.topic for r in rows], [r.partition for r in rows], [r.first_link for r in rows]]
-        writes.append(Write("outbox", _OUTBOX, [shard, at, *where, [r.last_link for r in rows], packed]))
-    if timers := commit.timers:
-        if set_ := [(s, n, due) for (s, n), due in timers.items() if due is not None]:
-            writes.append(Write("timers_set", _TIMERS_SET, [shard, *columns(set_)]))
-        if done := [key for key, due in timers.items() if due is None]:
-            writes.append(Write("timers_done", _TIMERS_DONE, columns(done)))
-    closed = set(commit.effects_closed)
-    if opened := [(e.id, e.kind, to_text(e.arguments)) for e in commit.effects_opened if e.id not in closed]:
-        writes.append(Write("effects_opened", _EFFECTS_OPENED, [shard, at, *columns(opened)]))
-    if closed:
-        writes.append(Write("effects_closed", _EFFECTS_CLOSED, [list(closed)]))
-    if answers := [(a.id, a.code, a.subject, a.fingerprint, a.detail) for a in commit.answers]:
-        writes.append(Write("answers", _ANSWERS, [shard, at, *columns(answers)]))
-    if commit.parked:
-        writes.append(Write("parked", _PARKED, [shard, at, *columns([_parked_row(p) for p in commit.parked])]))
-    if commit.replayed:
-        writes.append(Write("replayed", _REPLAYED, [commit.replayed]))
-    return writes
+    rows: dict[str, list[Any]] = {name: [] for name in _RUNTIME_WRITES}
+    for commit in commits:
+        shard, closed = commit.progress.shard, set(commit.effects_closed)
+        rows["outbox"] += [
+            (shard, r.topic, r.partition, r.first_link, r.last_link, _pack((r.source, r.time, r.payloads)))
+            for r in commit.outbox
+        ]
+        for (subject, name), due in commit.timers.items():
+            if due is None:
+                rows["timers_done"].append((subject, name))
+            else:
+                rows["timers_set"].append((shard, subject, name, due))
+        rows["effects_opened"] += [
+            (shard, e.id, e.kind, to_text(e.arguments)) for e in commit.effects_opened if e.id not in closed
+        ]
+        rows["effects_closed"] += [(id_,) for id_ in closed]
+        rows["answers"] += [(shard, a.id, a.code, a.subject, a.fingerprint, a.detail) for a in commit.answers]
+        rows["parked"] += [(shard, *_parked_row(p)) for p in commit.parked]
+        rows["replayed"] += [(id_,) for id_ in commit.replayed]
+    at = commits[0].at
+    return [
+        Write(name, _RUNTIME_WRITES[name], [*([at] if name in _AT_ONE_TIME else []), *columns(some)])
+        for name, some in rows.items()
+        if some
+    ]
 
 
 def _parked_row(p: Any) -> tuple[Any, ...]:
@@ -369,7 +420,12 @@ def _attributes(headers: list[list[str]]) -> dict[str, Any]:
 
 _KNOWN = "select array(select id from answers where id = any($1::text[])), version from master_data"
 _BLOCKED = "select distinct subject from parked where shard = $1 and state = 'parked' and code = any($2::text[])"
-_DUE = "select subject, name from timers where shard = $1 and due_at <= $2 order by due_at limit $3"
+_NEXT_DUE = """select s as shard, (select due_at from timers where shard = s order by due_at limit 1) as due_at
+from unnest($1::int[]) u (s)"""
+_DUE = """select u.s, t.subject, t.name
+from unnest($1::int[], $2::timestamptz[]) u (s, before)
+cross join lateral (select * from timers where shard = u.s and due_at <= u.before order by due_at limit $3) t
+order by t.due_at"""
 _OPEN_EFFECTS = """select id, kind, arguments from effects e where shard = $1 and ($2 or not exists (
     select from parked p where p.shard = e.shard and p.state = 'parked' and p.topic = $3 and p.message_id = e.id))
 order by id"""

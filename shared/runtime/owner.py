@@ -1,30 +1,31 @@
-"""One owned shard: its database, its publisher, its effects. The I/O around the pure step."""
+"""Owned shards: their database, their publisher, their effects. The I/O around the pure step.
+
+A worker takes one turn for all of its shards: one question to the database, one commit with a gate for each of them.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
 
 import asyncpg
-from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
 from shared.runtime.broker import check_same_cluster
 from shared.runtime.commit import Commit
 from shared.runtime.database import Database
-from shared.runtime.decider import Decider, NotLoaded, Windows
+from shared.runtime.decider import Decider, Windows
 from shared.runtime.effects import EffectRunner, Run
 from shared.runtime.metrics import BATCHES, LINK_GAPS, MESSAGES, PARKED
 from shared.runtime.publisher import Publisher
 from shared.runtime.shard import EFFECTS, Due, EffectAnswered, Item, Replay, Shard, Work
+from shared.runtime.turn import Share
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
 Saved = Callable[[Commit], None]
-FLUSH_S = 2.0
-"""How long a worker that stops waits for its last sends."""
 # What the database says of data that it cannot keep (class 22: data, class 23: integrity, class 54: too large for an
 # index or a row), and what the driver says.
 UNWRITABLE = (
@@ -65,7 +66,7 @@ class Owner:
         number: int,
         decider: Decider,
         database: Database,
-        producer: AIOKafkaProducer,
+        publisher: Publisher,
         settings: Settings,
         cluster: str,
         run: Run | None,
@@ -94,7 +95,6 @@ class Owner:
             similar_price_percent=settings.similar_price_percent,
             blocked=await database.blocked(number),
         )
-        publisher = Publisher(producer, shard.acked.__setitem__)
         owner = cls(shard, database, publisher, None, saved, wake)
         if run:
             owner.runner = EffectRunner(run, owner._take_answer)
@@ -110,17 +110,22 @@ class Owner:
                 rows = await self.database.outbox_after(progress.shard, topic, int(partition), last)
                 if not rows:
                     break
-                self.publisher.put(rows)
+                self.publisher.put(rows, self.shard.acked.__setitem__)
                 last = rows[-1].last_link
                 await self.publisher.room()
         if self.runner:
             for effect in await self.database.open_effects(progress.shard, with_parked=False):
                 self.runner.start(effect, resumed=True)
-        self.next_due = await self.database.next_due(progress.shard)
+        self.next_due = (await self.database.next_due([progress.shard]))[progress.shard]
 
     def _take_answer(self, answered: EffectAnswered) -> None:
         self._answered.append(answered)
         self._wake()
+
+    @property
+    def carries(self) -> bool:
+        """A turn left something over."""
+        return bool(self._carried)
 
     @property
     def has_work(self) -> bool:
@@ -128,20 +133,18 @@ class Owner:
         return bool(self._answered or self._carried)
 
     async def run_batch(self, items: Sequence[Item]) -> None:
-        """Decides and commits everything that came, in one transaction unless the database refuses a part of it."""
-        works = [*self._carried, *self.shard.read(items), *self.shard.read(self._answered)]
-        self._carried, self._answered = [], []
-        if works:
-            await self.publisher.room()
-            self.publisher.check()
-            await self._commit(works)
+        """A turn of this shard alone."""
+        await take_turn({self: items})
 
     async def fire_due(self, before: datetime) -> None:
-        """Fires the timers that were due before a moment up to which the log is read."""
-        due = await self.database.due(self.shard.progress.shard, before)
-        if due:
-            await self._commit(self.shard.read(due))
-        self.next_due = await self.database.next_due(self.shard.progress.shard)
+        """Fires the timers of this shard alone."""
+        await fire_due({self: before})
+
+    def works(self, items: Sequence[Item]) -> list[Work]:
+        """What is left of earlier turns, then these items, then the answers to effects; none of it comes again."""
+        works = [*self._carried, *self.shard.read(items), *self.shard.read(self._answered)]
+        self._carried, self._answered = [], []
+        return works
 
     async def serve_requests(self) -> bool:
         """Replays and drops what operators asked for, a turn's worth; whether there may be more."""
@@ -155,7 +158,7 @@ class Owner:
         if effects:
             await self._ask_again({r.delivery.id for r in effects})
         if messages := [Replay(r.id, r.delivery) for r in replays if r.delivery.topic != EFFECTS]:
-            await self._commit(self.shard.read(messages))
+            await _commit({self: self.shard.read(messages)})
             while self._carried:  # what is asked for next may wait behind them
                 await self.run_batch([])
         asked = [r.id for r in rows]
@@ -168,86 +171,100 @@ class Owner:
             if effect.id in effect_ids and self.runner:
                 self.runner.start(effect, resumed=True)
 
-    async def _commit(self, works: Sequence[Work]) -> None:
-        shard, database = self.shard, self.database
-        if ids := shard.outside_ids(works):
-            known = await database.known(ids)
-            shard.known(known.answered)
-            shard.master_data_is(known.master_data)
-        now = datetime.now(UTC)
-        try:
-            commit = await self._decide(works, now)
-            await database.save(commit)
-        except UNWRITABLE as wrong:
-            await self._bisect(works, wrong)
-            return
-        shard.committed(commit)
-        self._after(commit)
-        if commit.decided < len(works):
-            self._carried = [*_left_over(works[commit.decided :]), *self._carried]
-            self._wake()
+    def carry(self, works: Sequence[Work], *, behind: bool = False) -> None:
+        """These are for the next turn, before what is carried already or behind it. Timers are not carried: they are in
+        their table, and may be cancelled by then."""
+        kept = [work for work in works if not isinstance(work.item, Due)]
+        self._carried = [*self._carried, *kept] if behind else [*kept, *self._carried]
 
-    async def _decide(self, works: Sequence[Work], now: datetime) -> Commit:
-        shard, database = self.shard, self.database
-        while True:
-            while True:
-                missing = shard.missing(works)
-                if shard.doubts_master_data:
-                    shard.master_data_is((await database.known(())).master_data)
-                else:
-                    if missing:
-                        shard.learn(await database.load(missing, now))
-                    if not missing or shard.named_all:
-                        break
-            try:
-                return shard.decide(works, now)
-            except NotLoaded as absent:
-                # The first work looks at something that it did not name: each turn loads one key more.
-                shard.learn(await database.load({absent.key}, now))
-
-    async def _bisect(self, works: Sequence[Work], wrong: Exception) -> None:
-        """The database cannot keep or look for something of this batch: finds the message, parks it, keeps the rest."""
-        if len(works) == 1:
-            if works[0].message is None:
-                raise wrong  # not even parked can it be kept: that is a mistake of ours
-            log.error("parking a message that the database cannot keep: %s", wrong)
-            await self._commit([replace(works[0], message=None, code="unwritable", reason=str(wrong))])
-            return
-        half = len(works) // 2
-        await self._commit(works[:half])
-        rest = _left_over(works[half:])
-        if self._carried:
-            # What was left over comes first: the second half would move the offsets past it, and so lose it.
-            self._carried = [*self._carried, *rest]
-        elif rest:
-            await self._commit(rest)
-
-    def _after(self, commit: Commit) -> None:
-        service = self.shard.decider.service
-        self.publisher.put(commit.outbox)
+    def committed(self, works: Sequence[Work], commit: Commit) -> None:
+        """The transaction is through: what it says goes out, what it left over is for the next turn."""
+        self.shard.committed(commit)
+        self.publisher.put(commit.outbox, self.shard.acked.__setitem__)
         if self.runner:
             for effect in commit.effects_opened:
                 self.runner.start(effect)
         for due in commit.timers.values():
             if due is not None and (self.next_due is None or due < self.next_due):
                 self.next_due = due
+        self._count(commit)
+        self._saved(commit)
+        if commit.decided < len(works):
+            self.carry(works[commit.decided :])
+            self._wake()
+
+    def _count(self, commit: Commit) -> None:
+        service = self.shard.decider.service
         for parked in commit.parked:
             PARKED.labels(service, parked.code).inc()
             log.warning("parked %s about %s: %s (%s)", parked.delivery.type, parked.subject, parked.code, parked.reason)
         for gap in commit.gaps[:3]:
             log.error("gap on link %s: dropped until the sender goes back", gap)
-        LINK_GAPS.labels(service).inc(len(commit.gaps))
-        BATCHES.labels(service).inc()
+        if commit.gaps:
+            LINK_GAPS.labels(service).inc(len(commit.gaps))
         MESSAGES.labels(service).inc(commit.decided)
-        self._saved(commit)
 
     async def close(self) -> None:
         """Lets go of the shard; whoever claims it next takes over from the database."""
         if self.runner:
             await self.runner.close()
-        await self.publisher.close(FLUSH_S)
 
 
-def _left_over(works: Sequence[Work]) -> list[Work]:
-    """What another commit is to decide. Timers are not: they are in their table, and may be cancelled by then."""
-    return [work for work in works if not isinstance(work.item, Due)]
+async def take_turn(items: Mapping[Owner, Sequence[Item]]) -> None:
+    """Decides and commits everything that came for these shards of one worker, in one transaction unless the database
+    refuses a part of it."""
+    works = {owner: works for owner, some in items.items() if (works := owner.works(some))}
+    if works:
+        publisher = next(iter(works)).publisher
+        await publisher.room()
+        publisher.check()
+        await _commit(works)
+
+
+async def fire_due(before: Mapping[Owner, datetime]) -> None:
+    """Fires the timers that were due before a moment up to which the log of their shard is read."""
+    database = next(iter(before)).database
+    number = {owner: owner.shard.progress.shard for owner in before}
+    due = await database.due({number[owner]: moment for owner, moment in before.items()})
+    if works := {owner: owner.shard.read(due[number[owner]]) for owner in before if due[number[owner]]}:
+        await _commit(works)
+    next_due = await database.next_due(number.values())
+    for owner in before:
+        owner.next_due = next_due[number[owner]]
+
+
+async def _commit(works: Mapping[Owner, Sequence[Work]]) -> None:
+    database = next(iter(works)).database
+    now = datetime.now(UTC)
+    try:
+        commits = await database.decided([Share(owner.shard, some) for owner, some in works.items()], now)
+        await database.save(*commits)
+    except UNWRITABLE as wrong:
+        await _apart(works, wrong)
+        return
+    BATCHES.labels(next(iter(works)).shard.decider.service).inc()
+    for (owner, some), commit in zip(works.items(), commits, strict=True):
+        owner.committed(some, commit)
+
+
+async def _apart(works: Mapping[Owner, Sequence[Work]], wrong: Exception) -> None:
+    """The database cannot keep or look for something of this turn: each shard alone, then in halves, until the message
+    is found; it is parked, and the rest is kept."""
+    if len(works) > 1:
+        for owner, some in works.items():
+            await _commit({owner: some})
+        return
+    [(owner, some)] = works.items()
+    if len(some) == 1:
+        if some[0].message is None:
+            raise wrong  # not even parked can it be kept: that is a mistake of ours
+        log.error("parking a message that the database cannot keep: %s", wrong)
+        await _commit({owner: [replace(some[0], message=None, code="unwritable", reason=str(wrong))]})
+        return
+    half = len(some) // 2
+    await _commit({owner: some[:half]})
+    if owner.carries:
+        # What was left over comes first: the second half would move the offsets past it, and so lose it.
+        owner.carry(some[half:], behind=True)
+    elif rest := [work for work in some[half:] if not isinstance(work.item, Due)]:
+        await _commit({owner: rest})

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.runtime.commit import OutboxRow
 
@@ -44,138 +45,127 @@ def make_producer(bootstrap: str, client_id: str, *, idempotent: bool = True) ->
     )
 
 
-class Link:
-    """The rows on their way to one partition of one topic."""
+class Lane:
+    """What is on its way to one partition of one topic: rows of all links that end there, each with who hears of it."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int, acked: Acked) -> None:
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.rows: deque[tuple[OutboxRow, Acked]] = deque()
+        self.first_since = 0.0
+        self.flight: asyncio.Task[None] | None = None
+        """Carries the rows for as long as there are any."""
+
+    def batches(self, producer: AIOKafkaProducer) -> list[BatchBuilder]:
+        """All of its rows, in as many batches as they take."""
+        found = [batch := producer.create_batch()]
+        for row, _ in self.rows:
+            for key, value, headers in row.wires():
+                if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                    found.append(batch := producer.create_batch())
+                    batch.append(timestamp=None, key=key, value=value, headers=headers)
+        return found
+
+    def arrived(self, count: int) -> None:
+        """The broker has the first so many rows."""
+        last: dict[str, tuple[OutboxRow, Acked]] = {}
+        for _ in range(count):
+            row, acked = self.rows.popleft()
+            last[row.source] = row, acked
+        for row, acked in last.values():
+            acked(row.link, row.last_link)
+        self.first_since = time.monotonic()
+
+
+class Publisher:
+    """All links of all shards of a worker. A lane whose send failed goes back alone."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
-        self._topic = topic
-        self._partition = partition
-        self._acked = acked
-        self._rows: deque[OutboxRow] = deque()
-        self._first_since = 0.0
-        self._more = asyncio.Event()
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._full: set[Lane] = set()
         self._room = asyncio.Event()
         self._room.set()
-        self._task = asyncio.create_task(self._run(), name=f"link {topic}/{partition}")
+        self._failed: Exception | None = None
 
-    def put(self, row: OutboxRow) -> None:
-        """Queues a row behind the ones before it."""
-        if not self._rows:
-            self._first_since = time.monotonic()
-        self._rows.append(row)
-        self._more.set()
-        if len(self._rows) >= LINK_ROWS_MAX:
-            self._room.clear()
+    def put(self, rows: Iterable[OutboxRow], acked: Acked) -> None:
+        """Publishes rows behind everything that was put before; `acked` hears up to where a link has arrived."""
+        for row in rows:
+            lane = self._lanes.get((row.topic, row.partition))
+            if lane is None:
+                lane = self._lanes[row.topic, row.partition] = Lane(row.topic, row.partition)
+            if not lane.rows:
+                lane.first_since = time.monotonic()
+            lane.rows.append((row, acked))
+            if lane.flight is None:
+                # It begins when the loop gets to it: with all that this turn puts.
+                lane.flight = asyncio.create_task(self._carry(lane), name=f"lane {lane.topic}/{lane.partition}")
+            if len(lane.rows) >= LINK_ROWS_MAX:
+                self._full.add(lane)
+                self._room.clear()
 
     async def room(self) -> None:
-        """Waits until the link takes more."""
+        """Waits while a lane is full: a bound on what a slow broker makes us keep."""
         await self._room.wait()
 
     @property
     def waiting(self) -> int:
         """Rows that the broker has not acknowledged."""
-        return len(self._rows)
+        return sum(len(lane.rows) for lane in self._lanes.values())
 
     @property
     def waiting_s(self) -> float:
-        """How long its first row has waited for the broker to acknowledge it, or the row before it."""
-        return time.monotonic() - self._first_since if self._rows else 0.0
+        """How long the broker has acknowledged nothing of a lane that waits for it."""
+        since = min((lane.first_since for lane in self._lanes.values() if lane.rows), default=None)
+        return 0.0 if since is None else time.monotonic() - since
 
-    @property
-    def failed(self) -> BaseException | None:
-        """What ended the link, when it ended by itself."""
-        return self._task.exception() if self._task.done() and not self._task.cancelled() else None
+    def check(self) -> None:
+        """Raises what ended publication: then the worker cannot go on."""
+        if self._failed:
+            raise self._failed
 
-    async def _run(self) -> None:
+    async def _carry(self, lane: Lane) -> None:
         try:
-            await self._carry()
+            while lane.rows and not self._failed:
+                if arrived := await self._send(lane):
+                    lane.arrived(arrived)
+                if len(lane.rows) < LINK_ROWS_MAX:
+                    self._full.discard(lane)
+                    if not self._full:
+                        self._room.set()
+        except Exception as error:
+            self._failed = error
+            self._room.set()  # who waits for room would wait for ever; `check` tells him why
         finally:
-            self._room.set()  # who waits for room would wait for ever; `check` tells him why the link ended
+            lane.flight = None
 
-    async def _carry(self) -> None:
-        while True:
-            await self._more.wait()
-            while self._rows:
-                count = await self._send()
-                for _ in range(count):
-                    last = self._rows.popleft()
-                if count:
-                    self._acked(last.link, last.last_link)
-                    self._first_since = time.monotonic()
-                if len(self._rows) < LINK_ROWS_MAX:
-                    self._room.set()
-            self._more.clear()
-
-    async def _send(self) -> int:
+    async def _send(self, lane: Lane) -> int:
         """Sends rows from the first unacknowledged one; answers how many the broker took, as a whole."""
-        futures, taken = [], 0
-        batch = self._producer.create_batch()
+        count = len(lane.rows)
         try:
-            for row in list(self._rows):
-                for key, value, headers in row.wires():
-                    if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
-                        futures.append(await self._producer.send_batch(batch, self._topic, partition=self._partition))
-                        batch = self._producer.create_batch()
-                        batch.append(timestamp=None, key=key, value=value, headers=headers)
-                taken += 1
-            futures.append(await self._producer.send_batch(batch, self._topic, partition=self._partition))
+            futures = [
+                await self._producer.send_batch(batch, lane.topic, partition=lane.partition)
+                for batch in lane.batches(self._producer)
+            ]
             # In order: what comes behind a failed batch is sent again with it.
             for future in futures:
                 await future
         except KafkaError as error:
-            log.warning("link %s/%s: sending again after %s", self._topic, self._partition, error)
+            log.warning("lane %s/%s: sending again after %s", lane.topic, lane.partition, error)
             await asyncio.sleep(RETRY_S)
             return 0
-        return taken
+        return count
 
-    async def close(self) -> None:
-        """Stops; what is not acknowledged is published by the next owner of the shard."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-
-class Publisher:
-    """All links of one shard."""
-
-    def __init__(self, producer: AIOKafkaProducer, acked: Acked) -> None:
-        self._producer = producer
-        self._acked = acked
-        self._links: dict[str, Link] = {}
-
-    def put(self, rows: Iterable[OutboxRow]) -> None:
-        """Publishes rows behind everything that was put before."""
-        for row in rows:
-            link = self._links.get(row.link)
-            if link is None:
-                link = self._links[row.link] = Link(self._producer, row.topic, row.partition, self._acked)
-            link.put(row)
-
-    async def room(self) -> None:
-        """Waits while a link is full: a bound on what a slow broker makes us keep."""
-        for link in self._links.values():
-            await link.room()
-
-    @property
-    def waiting(self) -> int:
-        """Rows that the broker has not acknowledged."""
-        return sum(link.waiting for link in self._links.values())
-
-    @property
-    def waiting_s(self) -> float:
-        """How long the broker has acknowledged nothing of a link that waits for it."""
-        return max((link.waiting_s for link in self._links.values()), default=0.0)
-
-    def check(self) -> None:
-        """Raises what ended a link: then the worker cannot go on."""
-        for link in self._links.values():
-            if link.failed:
-                raise link.failed
-
-    async def close(self, flush_s: float) -> None:
-        """Gives what is on its way a moment to arrive, then stops."""
-        deadline = asyncio.get_running_loop().time() + flush_s
+    async def arrived(self, patience_s: float) -> None:
+        """Gives what is on its way a moment to arrive."""
+        deadline = asyncio.get_running_loop().time() + patience_s
         while self.waiting and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
-        for link in self._links.values():
-            await link.close()
+
+    async def close(self, patience_s: float) -> None:
+        """Stops, after a moment; what is not acknowledged is published by the next owner of its shard."""
+        await self.arrived(patience_s)
+        flights = [lane.flight for lane in self._lanes.values() if lane.flight]
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)

@@ -65,17 +65,20 @@ def _compose(gate: tuple[str, str, int], parts: tuple[tuple[str, str, int], ...]
         moved = _PARAMETER.sub(lambda m, by=shift: f"${int(m[1]) + by}", over_text(sql))  # type: ignore[misc]
         ctes.append(f"{name} as ({moved})")
         shift += count
-    # The gate moves one row, or the whole statement dies of a division by zero and nothing of it is written.
-    return f"with {', '.join(ctes)} select 1 / count(*) from {gate[0]}"
+    # The gate moves all of its rows, or the whole statement dies of a division by zero and nothing of it is written.
+    return f"with {', '.join(ctes)} select 1 / (count(*) = ${shift + 1}::int)::int from {gate[0]}"
+
+
+def _told(write: Write) -> list[Any]:
+    """Its arguments as they travel."""
+    return [
+        as_text(value) if as_text else value for as_text, value in zip(writers(write.sql), write.arguments, strict=True)
+    ]
 
 
 async def execute(connection: Connection, gate: Write, writes: Sequence[Write]) -> None:
-    """Runs gate and writes as one statement; raises asyncpg.DivisionByZeroError when the gate is shut."""
+    """Runs gate and writes as one statement; raises asyncpg.DivisionByZeroError when the gate is shut: when it moves
+    less rows than its arrays are long."""
     sql = _compose((gate.name, gate.sql, len(gate.arguments)), tuple((w.name, w.sql, len(w.arguments)) for w in writes))
-    arguments: list[Any] = list(gate.arguments)
-    for write in writes:
-        arguments += [
-            as_text(value) if as_text else value
-            for as_text, value in zip(writers(write.sql), write.arguments, strict=True)
-        ]
-    await connection.fetchval(sql, *arguments)
+    arguments = [argument for write in (gate, *writes) for argument in _told(write)]
+    await connection.fetchval(sql, *arguments, len(gate.arguments[0]))

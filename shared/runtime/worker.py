@@ -36,8 +36,8 @@ from shared.runtime.effects import Run
 from shared.runtime.envelope import Delivery
 from shared.runtime.instants import read_every_instant
 from shared.runtime.metrics import BATCH_SECONDS, CACHED, EFFECTS_RUNNING, LAG, UNPUBLISHED
-from shared.runtime.owner import Owner
-from shared.runtime.publisher import make_producer
+from shared.runtime.owner import Owner, fire_due, take_turn
+from shared.runtime.publisher import Publisher, make_producer
 from shared.runtime.statement import Store
 from shared.runtime.sweep import Sweep, Sweeper
 from shared.runtime.watchdog import Watchdog
@@ -64,6 +64,8 @@ HOUSEKEEPING_S = 5.0
 ENDS_PATIENCE_S = 2.0
 """How long brokers may take to tell where the logs end. The client alone would ask for 40 s; with two shards in turn
 the watchdog takes that for a batch that never ends."""
+FLUSH_S = 2.0
+"""How long a worker that stops, or lets go of a shard, waits for its last sends."""
 REQUESTS_S = 1.0
 """Beat of the look at what operators asked for."""
 
@@ -98,6 +100,7 @@ class Worker:
         self.producer = make_producer(
             settings.bootstrap(), f"{decider.service}-{settings.worker}", idempotent=settings.kafka_idempotence
         )
+        self._publisher = Publisher(self.producer)
         self.assigned = asyncio.Event()
         self._wake = asyncio.Event()
         self._owning = asyncio.Lock()
@@ -127,6 +130,7 @@ class Worker:
         await check_partitions(bootstrap, ALL_TOPICS, self.settings.shards)
         await take_name(self._connection, self.decider.service, self.settings.worker, NAME_PATIENCE_S)
         await self.producer.start()
+        self._database = self._database_over(self._connection)
         self._consumer = consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             group_id=self.decider.service,
@@ -153,8 +157,12 @@ class Worker:
             await asyncio.gather(housekeeping, return_exceptions=True)
             for owner in self.owners.values():
                 await owner.close()
+            await self._publisher.close(FLUSH_S)
             await asyncio.wait([asyncio.create_task(self._disconnect())], timeout=5)
             self._watchdog.stop()
+
+    def _database_over(self, connection: asyncpg.Connection) -> Database:
+        return Database(connection, self.store, self.settings.outbox_retention_s, self.settings.id_memory_s)
 
     async def _disconnect(self) -> None:
         await asyncio.gather(self._commit_offsets(), return_exceptions=True)
@@ -194,7 +202,7 @@ class Worker:
         """How long the broker has left a record of this worker without its acknowledgement."""
         oldest = next(iter(self._sending.values()), None)
         outside = time.monotonic() - oldest if oldest is not None else 0.0
-        return max([outside, *(owner.publisher.waiting_s for owner in self.owners.values())])
+        return max(outside, self._publisher.waiting_s)
 
     @property
     def lag(self) -> int:
@@ -222,9 +230,7 @@ class Worker:
             if self._failure:
                 raise self._failure
             if fetch is None:
-                fetch = asyncio.create_task(
-                    self._consumer.getmany(timeout_ms=self._patience_ms(), max_records=self.settings.max_batch)
-                )
+                fetch = asyncio.create_task(self._poll())
             woken = asyncio.create_task(self._wake.wait())
             await asyncio.wait({fetch, woken}, return_when=asyncio.FIRST_COMPLETED)
             woken.cancel()
@@ -237,12 +243,9 @@ class Worker:
             async with self._owning:
                 worked = await self._batch(records)
                 await self._fire()
-                if began >= requests_at:
-                    requests_at = began + REQUESTS_S
-                    for owner in list(self.owners.values()):
-                        if await owner.serve_requests():  # a turn's worth: the log has its turn between two of them
-                            requests_at = 0.0
-                            self._wake.set()
+                if began >= requests_at and self.owners:
+                    # A turn's worth: the log has its turn between two of them.
+                    requests_at = 0.0 if await self._serve_requests() else began + REQUESTS_S
             self._watchdog.resting()
             if worked:
                 took = loop.time() - began
@@ -251,6 +254,24 @@ class Worker:
                     await asyncio.sleep(self.beat_s - took)
         if fetch:
             fetch.cancel()
+
+    async def _poll(self) -> dict[TopicPartition, list[object]]:
+        """What the log holds now. The client fetches ahead, and would hand out what it fetched before the last turn;
+        what came while that was decided would wait for the fetch after it. So it fetches only while it is asked."""
+        consumer = self._consumer
+        consumer.resume(*consumer.assignment())
+        records = await consumer.getmany(timeout_ms=self._patience_ms(), max_records=self.settings.max_batch)
+        if records:
+            consumer.pause(*consumer.assignment())
+        return records  # type: ignore[no-any-return]
+
+    async def _serve_requests(self) -> bool:
+        """What operators asked for, a turn's worth; whether there may be more."""
+        asked = await self._database.asked_for(self.owners)
+        served = [await self.owners[number].serve_requests() for number in asked]
+        if any(served):
+            self._wake.set()
+        return any(served)
 
     def _patience_ms(self) -> int:
         """How long a poll may wait: until the next timer, at most IDLE_POLL_MS."""
@@ -273,22 +294,27 @@ class Worker:
                 continue
             for r in some:
                 into.append(read(r.topic, r.partition, r.offset, r.key, r.value, r.headers))  # type: ignore[attr-defined]
-        worked = False
-        for number, owner in list(self.owners.items()):
-            items = by_shard.get(number, [])
-            if items or owner.has_work:
-                worked = True
-                await owner.run_batch(items)
-        return worked
+        items = {
+            owner: by_shard.get(number, [])
+            for number, owner in self.owners.items()
+            if number in by_shard or owner.has_work
+        }
+        if items:
+            await take_turn(items)
+        return bool(items)
 
     async def _fire(self) -> None:
         """Due timers fire once the log is read up to where it ended when they were due: a payment that was accepted
         in time beats its expiry, also after an outage."""
-        for number, (before, ends) in list(self._snapshots.items()):
-            owner = self.owners[number]
-            if all(owner.shard.progress.offsets.get(topic, 0) >= end for topic, end in ends.items()):
-                del self._snapshots[number]
-                await owner.fire_due(before)
+        read = {
+            number: before
+            for number, (before, ends) in self._snapshots.items()
+            if all(self.owners[number].shard.progress.offsets.get(topic, 0) >= end for topic, end in ends.items())
+        }
+        for number in read:
+            del self._snapshots[number]
+        if read:
+            await fire_due({self.owners[number]: before for number, before in read.items()})
         now = datetime.now(UTC)
         due = [n for n, o in self.owners.items() if n not in self._snapshots and o.next_due and o.next_due <= now]
         for number, found in zip(due, await asyncio.gather(*map(self._ends, due)), strict=True):
@@ -313,16 +339,13 @@ class Worker:
             if self._stopping:
                 return  # whoever is left gets them when we are gone; a claim would only be in his way
             for number in sorted({tp.partition for tp in partitions}):
-                database = Database(
-                    self._connection, self.store, self.settings.outbox_retention_s, self.settings.id_memory_s
-                )
                 owner = self.owners.get(number)
                 if owner is None:
                     owner = self.owners[number] = await Owner.claim(
                         number,
                         self.decider,
-                        database,
-                        self.producer,
+                        self._database,
+                        self._publisher,
                         self.settings,
                         self._cluster,
                         self.run_effect,
@@ -353,16 +376,19 @@ class Worker:
     async def leave(self, partitions: set[TopicPartition]) -> None:
         """Lets go of shards that are to be somebody else's."""
         async with self._owning:
-            for number in {tp.partition for tp in partitions}:
-                self._snapshots.pop(number, None)
-                if owner := self.owners.pop(number, None):
-                    await owner.close()
+            left = [self.owners.pop(n) for n in {tp.partition for tp in partitions} if n in self.owners]
+            for owner in left:
+                self._snapshots.pop(owner.shard.progress.shard, None)
+                await owner.close()
+            if left:
+                await self._publisher.arrived(FLUSH_S)
 
     # -- housekeeping ----------------------------------------------------------------------------------------------
 
     async def _keep_house(self) -> None:
         service = self.decider.service
         sweeper = await asyncpg.connect(self.settings.dsn(service))
+        swept = self._database_over(sweeper)
         sweeping = Sweeper(sweeper, self.sweeps, self.settings)
         loop = asyncio.get_running_loop()
         waits_since = loop.time()
@@ -371,7 +397,7 @@ class Worker:
                 await asyncio.sleep(HOUSEKEEPING_S)
                 LAG.labels(service).set(self.lag)
                 CACHED.labels(service).set(sum(o.shard.cached for o in self.owners.values()))
-                UNPUBLISHED.labels(service).set(sum(o.publisher.waiting for o in self.owners.values()))
+                UNPUBLISHED.labels(service).set(self._publisher.waiting)
                 EFFECTS_RUNNING.labels(service).set(sum(o.runner.running for o in self.owners.values() if o.runner))
                 await self._check_cluster()
                 if self.silent or self._joined.is_set():
@@ -381,9 +407,8 @@ class Worker:
                 await self._check_logs()
                 # Without a coordinator it would wait for one, and so keep the look at the cluster from its beat.
                 await asyncio.gather(asyncio.wait_for(self._commit_offsets(), HOUSEKEEPING_S), return_exceptions=True)
+                self._publisher.check()  # an idle worker has no batch to notice it by
                 for owner in list(self.owners.values()):
-                    owner.publisher.check()  # an idle worker has no batch to notice it by
-                    swept = Database(sweeper, self.store, self.settings.outbox_retention_s, self.settings.id_memory_s)
                     await swept.sweep(owner.shard.progress, datetime.now(UTC))
                 if self.owners:
                     await sweeping.sweep(datetime.now(UTC))

@@ -44,6 +44,7 @@ from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.shard import Shard
 from shared.runtime.table import Key, Moved, Outcome
+from shared.runtime.turn import AskKnown, Known, Question, Share, answered, decided
 from tests.deciders.scene import NOON, Scene
 
 STORE = "s-1"
@@ -240,9 +241,7 @@ class Shelves:
         self._links = itertools.count(deliveries[-1].link + 1)
         works = self._shard.read(deliveries)
         while works:
-            while missing := self._shard.missing(works):
-                self._shard.learn(self._load(missing))
-            commit = self._shard.decide(works, at)
+            [commit] = answered(decided([Share(self._shard, works)], at), self._answer)
             self.states.update(commit.states)
             self.movements += commit.records.get(Movement, [])
             self.documents += commit.records.get(Document, [])
@@ -257,8 +256,10 @@ class Shelves:
             works = works[commit.decided :]
         return self.said[before:]
 
-    def _load(self, keys: Collection[Key]) -> dict[Key, Any]:
+    def _answer(self, question: Question) -> Any:
+        if isinstance(question, AskKnown):
+            return Known((), 0)
         return {
             key: holders(self.states, self.movements, key[2]) if key[0] == "holders" else self.states.get(key)
-            for key in keys
+            for key in question.keys
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,9 +15,11 @@ from shared.runtime.commit import Commit
 from shared.runtime.database import WORKER_SETTINGS, Database
 from shared.runtime.effects import Run
 from shared.runtime.owner import Owner
+from shared.runtime.publisher import Publisher
 from shared.runtime.shard import Item, Shard
 from shared.runtime.statement import Connection, Write
 from shared.runtime.table import Key
+from shared.runtime.turn import Share
 from shared.settings import Settings
 from tests.runtime.fake_producer import FakeProducer
 from tests.runtime.stand import Log
@@ -106,19 +108,19 @@ class Ground:
 
     async def owner(self, run: Run | None = None) -> Owner:
         """The real owner of shard 0, on a producer that is none."""
-        owner = await Owner.claim(
-            0,
-            TOY,
-            await self.database(),
-            self.producer,
-            Settings(token_secret="only for tests" * 3),
-            CLUSTER,
-            run,
-            lambda commit: None,
-            lambda: None,
-        )
-        self._owners.append(owner)
+        [owner] = await self.owners([0], run)
         return owner
+
+    async def owners(self, shards: Sequence[int], run: Run | None = None) -> list[Owner]:
+        """The same for several shards of one worker."""
+        database, publisher = await self.database(), Publisher(self.producer)
+        settings = Settings(token_secret="only for tests" * 3, shards=max(shards) + 1)
+        owners = [
+            await Owner.claim(n, TOY, database, publisher, settings, CLUSTER, run, lambda commit: None, lambda: None)
+            for n in shards
+        ]
+        self._owners += owners
+        return owners
 
     async def rows(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """What a query finds."""
@@ -144,12 +146,9 @@ class Hand:
 
     async def decide(self, *items: Item, now: datetime | None = None) -> Commit:
         """Up to the commit, and no further."""
-        works = self.shard.read(items)
-        self.shard.known((await self.database.known(self.shard.outside_ids(works))).answered)
-        now = now or datetime.now(UTC)
-        while missing := self.shard.missing(works):
-            self.shard.learn(await self.database.load(missing, now))
-        return self.shard.decide(works, now)
+        share = Share(self.shard, self.shard.read(items))
+        [commit] = await self.database.decided([share], now or datetime.now(UTC))
+        return commit
 
     async def do(self, *items: Item, now: datetime | None = None) -> Commit:
         """Decides and writes one batch."""

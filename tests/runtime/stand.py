@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from shared.contracts.base import Message
 from shared.runtime.commit import Answer, Commit, Parked
-from shared.runtime.decider import NotLoaded
 from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.said import Effect, Record
 from shared.runtime.shard import BLOCKING, Due, Item, Replay, Shard
 from shared.runtime.table import Key
+from shared.runtime.turn import AskKnown, Known, Question, Share, answered, decided
 from tests.runtime.toy import SCALE, TOY, Jar
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -90,19 +90,14 @@ class Stand:
 
     def decide(self, *items: Item) -> Commit:
         """Up to the commit, and no further."""
-        works = self.shard.read(items)
-        self.shard.known([i for i in self.shard.outside_ids(works) if i in self.answers])
-        while True:
-            while missing := self.shard.missing(works):
-                self._load(missing)
-            try:
-                return self.shard.decide(works, self.now)
-            except NotLoaded as absent:
-                self._load({absent.key})
+        [commit] = answered(decided([Share(self.shard, self.shard.read(items))], self.now), self._answer)
+        return commit
 
-    def _load(self, keys: set[Key]) -> None:
-        self.loaded.append(keys)
-        self.shard.learn({key: self.rows.get(key) for key in keys})
+    def _answer(self, question: Question) -> Any:
+        if isinstance(question, AskKnown):
+            return Known([i for i in question.ids if i in self.answers], 0)
+        self.loaded.append(question.keys)
+        return {key: self.rows.get(key) for key in question.keys}
 
     def do(self, *items: Item) -> list[Commit]:
         """One batch; what a cut leaves over is a batch of its own, except timers, which the table still has."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from shared.runtime import shard as module
 from shared.runtime.progress import Progress
 from shared.runtime.shard import Shard
+from shared.runtime.turn import AskKnown, Known, Question, Share, answered, decided
 from tests.runtime.stand import NOON, Log
 from tests.runtime.toy import SCALE, TOY, Put, Weigh
 
@@ -26,27 +27,21 @@ class Shop:
         self.log = Log()
         self.shard = Shard(PEOPLES, Progress(0, epoch=1), shards=1)
 
-    def tell(self, *messages: Any, knows_version: bool = False) -> list[bytes]:
+    def tell(self, *messages: Any, by_people: bool = False) -> list[bytes]:
         """A batch as the owner of a shard does it; answers with the bodies that were said."""
-        shard = self.shard
-        works = shard.read([self.log.told(m) for m in messages])
-        if knows_version:
-            shard.master_data_is(self.version)
-        loaded: set[Any] = set()
-        while True:
-            missing = shard.missing(works)
-            if shard.doubts_master_data:
-                self.asked += 1
-                shard.master_data_is(self.version)
-                continue
-            shard.learn({key: self.scale if key == SCALE else None for key in missing})
-            loaded |= missing
-            if not missing or shard.named_all:
-                break
-        commit = shard.decide(works, NOON)
-        shard.committed(commit)
-        self.loads.append(loaded)
-        return [body for row in commit.outbox for _, body, _ in row.records]
+        self.loads.append(set())
+        say = self.log.asked if by_people else self.log.told
+        works = self.shard.read([say(message) for message in messages])
+        [commit] = answered(decided([Share(self.shard, works)], NOON), self._answer)
+        self.shard.committed(commit)
+        return [body for row in commit.outbox if row.topic == "toy.events" for _, body, _ in row.records]
+
+    def _answer(self, question: Question) -> Any:
+        if isinstance(question, AskKnown):
+            self.asked += not question.ids
+            return Known((), self.version)
+        self.loads[-1] |= question.keys
+        return {key: self.scale if key == SCALE else None for key in question.keys}
 
 
 def test_it_is_loaded_once_while_nobody_changes_it() -> None:
@@ -79,9 +74,9 @@ def test_batches_without_master_data_do_not_ask() -> None:
 def test_a_version_that_came_with_the_ids_is_not_asked_for_again() -> None:
     """Batches with messages from outside get it in the same round trip."""
     shop = Shop()
-    shop.tell(Put(jar="a", pieces=2), Weigh(jar="a"), knows_version=True)
+    shop.tell(Put(jar="a", pieces=2), Weigh(jar="a"), by_people=True)
     shop.scale, shop.version = 7, 2
-    assert shop.tell(Weigh(jar="a"), knows_version=True) == [b'{"jar":"a","pieces":"14 g"}']
+    assert shop.tell(Weigh(jar="a"), by_people=True) == [b'{"jar":"a","pieces":"14 g"}']
     assert shop.asked == 0
 
 

@@ -62,7 +62,7 @@ async def start(monkeypatch: pytest.MonkeyPatch, acks: Acks) -> AsyncIterator[St
 
     def begin(producer: FakeProducer) -> Publisher:
         acks.producer = producer
-        publisher = Publisher(producer, acks)
+        publisher = Publisher(producer)
         started.append(publisher)
         return publisher
 
@@ -75,7 +75,7 @@ async def test_rows_arrive_in_order_and_once_when_nothing_fails(start: Start, ac
     """The calm case: no repeats."""
     producer = FakeProducer()
     publisher = start(producer)
-    publisher.put(rows(50, each=3))
+    publisher.put(rows(50, each=3), acks)
     await until(lambda: publisher.waiting == 0)
     assert producer.links("sky.commands/0") == numbers(150)
     assert acks.last == {"sky.commands/0": 150}
@@ -87,7 +87,7 @@ async def test_goes_back_to_the_first_row_not_acknowledged(start: Start, acks: A
     """Five batches are on their way and one fails: all from the first row on are sent again."""
     producer = FakeProducer(lambda n: trouble if n == nth else Send.ARRIVES, room=2)
     publisher = start(producer)
-    publisher.put(rows(10))
+    publisher.put(rows(10), acks)
     await until(lambda: publisher.waiting == 0)
     assert producer.heard("sky.commands/0") == numbers(10)
     assert producer.links("sky.commands/0")[-10:] == numbers(10)
@@ -104,7 +104,7 @@ async def test_nothing_is_lost_whatever_fails(start: Start, acks: Acks, seed: in
     ahead = rows(30, each=3)
     while ahead:
         size = dice.randint(1, 6)
-        publisher.put(ahead[:size])
+        publisher.put(ahead[:size], acks)
         ahead = ahead[size:]
         for _ in range(dice.randint(0, 5)):
             await asyncio.sleep(0)
@@ -125,7 +125,7 @@ async def test_a_failing_link_does_not_hold_up_another(start: Start, acks: Acks)
 
     producer = OneDown()
     publisher = start(producer)
-    publisher.put([*rows(3, partition=1), *rows(3, partition=0)])
+    publisher.put([*rows(3, partition=1), *rows(3, partition=0)], acks)
     await until(lambda: acks.last == {"sky.commands/0": 3})
     producer.held_back = False
     await until(lambda: publisher.waiting == 0)
@@ -137,7 +137,7 @@ async def test_nothing_is_acknowledged_before_the_broker_says_so(start: Start, a
     producer = FakeProducer()
     producer.held = True
     publisher = start(producer)
-    publisher.put(rows(3))
+    publisher.put(rows(3), acks)
     await until(lambda: producer.sends == 1)
     assert (publisher.waiting, acks.last) == (3, {})
     producer.release()
@@ -145,14 +145,14 @@ async def test_nothing_is_acknowledged_before_the_broker_says_so(start: Start, a
     assert acks.last == {"sky.commands/0": 3}
 
 
-async def test_a_full_link_makes_the_worker_wait(start: Start) -> None:
+async def test_a_full_link_makes_the_worker_wait(start: Start, acks: Acks) -> None:
     """A slow broker bounds what a worker keeps in memory."""
     producer = FakeProducer()
     producer.held = True
     publisher = start(producer)
-    publisher.put(rows(LINK_ROWS_MAX - 1))
+    publisher.put(rows(LINK_ROWS_MAX - 1), acks)
     await publisher.room()
-    publisher.put(rows(LINK_ROWS_MAX)[-1:])
+    publisher.put(rows(LINK_ROWS_MAX)[-1:], acks)
     waiting = asyncio.create_task(publisher.room())
     await until(lambda: producer.sends == 1)
     assert not waiting.done()
@@ -161,12 +161,12 @@ async def test_a_full_link_makes_the_worker_wait(start: Start) -> None:
 
 
 @pytest.mark.parametrize("count", [1, LINK_ROWS_MAX])
-async def test_a_mistake_of_ours_ends_the_worker_and_does_not_hang_it(start: Start, count: int) -> None:
+async def test_a_mistake_of_ours_ends_the_worker_and_does_not_hang_it(start: Start, acks: Acks, count: int) -> None:
     """What no repetition mends is raised where the worker looks, also when the link was full."""
     producer = FakeProducer(lambda n: Send.BREAKS)
     publisher = start(producer)
-    publisher.put(rows(count))
-    await until(lambda: any(link.failed for link in publisher._links.values()))
+    publisher.put(rows(count), acks)
+    await until(lambda: publisher._failed is not None)
     await asyncio.wait_for(publisher.room(), 1)
     with pytest.raises(TypeError, match="a mistake of ours"):
         publisher.check()
@@ -176,7 +176,7 @@ async def test_closing_gives_what_is_on_its_way_a_moment(start: Start, acks: Ack
     """A worker that stops in peace leaves nothing for the next one to repeat."""
     producer = FakeProducer()
     publisher = start(producer)
-    publisher.put(rows(5))
+    publisher.put(rows(5), acks)
     await publisher.close(5)
     assert acks.last == {"sky.commands/0": 5}
 
@@ -185,7 +185,7 @@ async def test_closing_does_not_wait_for_a_broker_that_is_gone(start: Start, ack
     """The next owner of the shard publishes what is left, from the outbox."""
     producer = FakeProducer(lambda n: Send.IS_REFUSED)
     publisher = start(producer)
-    publisher.put(rows(5))
+    publisher.put(rows(5), acks)
     await asyncio.wait_for(publisher.close(0.02), 5)
     assert acks.last == {}
 
@@ -199,7 +199,7 @@ def test_rows_of_these_tests_are_numbered_like_the_real_ones() -> None:
 
 
 async def test_how_long_nothing_was_acknowledged_counts_from_the_last_acknowledgement(
-    start: Start, monkeypatch: pytest.MonkeyPatch
+    start: Start, acks: Acks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A busy link always has rows that wait; what tells is that none of them gets on."""
     now_s = 100.0
@@ -208,10 +208,10 @@ async def test_how_long_nothing_was_acknowledged_counts_from_the_last_acknowledg
     publisher = start(producer)
     assert publisher.waiting_s == 0
     producer.held = True
-    publisher.put(rows(1))
+    publisher.put(rows(1), acks)
     await until(lambda: producer.sends == 1)
     now_s += 7
-    publisher.put(rows(2)[1:])
+    publisher.put(rows(2)[1:], acks)
     assert publisher.waiting_s == 7
     producer.release()
     producer.held = True
@@ -222,5 +222,5 @@ async def test_how_long_nothing_was_acknowledged_counts_from_the_last_acknowledg
     await until(lambda: publisher.waiting == 0)
     assert publisher.waiting_s == 0
     now_s += 60
-    publisher.put(rows(3)[2:])
+    publisher.put(rows(3)[2:], acks)
     assert publisher.waiting_s == 0

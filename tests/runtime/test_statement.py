@@ -8,8 +8,8 @@ import pytest
 from shared.runtime.statement import Write, _compose, execute
 from tests.runtime.ground import Ground
 
-OPEN = Write("gate", "select 1 where $1::int = 1", [1])
-SHUT = Write("gate", "select 1 where $1::int = 1", [2])
+OPEN = Write("gate", "select n from unnest($1::int[]) u (n) where n = 1", [[1]])
+SHUT = Write("gate", "select n from unnest($1::int[]) u (n) where n = 1", [[1, 2]])
 
 
 def test_parameters_are_renumbered_behind_those_before() -> None:
@@ -19,7 +19,7 @@ def test_parameters_are_renumbered_behind_those_before() -> None:
     assert sql == (
         "with gate as (select $1, $2), "
         "one as (select $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14), "
-        "two as (select $15, $16, $15) select 1 / count(*) from gate"
+        "two as (select $15, $16, $15) select 1 / (count(*) = $17::int)::int from gate"
     )
 
 

@@ -142,7 +142,7 @@ async def test_a_worker_that_is_told_no_share_ends(migrated: Settings, books, mo
 async def test_a_worker_that_is_going_down_takes_no_shard(migrated: Settings, books) -> None:
     """A rebalance may come while it stops: its claim would only be in the way of whoever is left."""
     one = worker(migrated)
-    one._connection = books
+    one._database = one._database_over(books)
     one._consumer = Seeks()
     one.stop()
     await one.take({TopicPartition("aftersales.commands", 0)})
@@ -166,7 +166,7 @@ async def test_a_shard_is_taken_without_a_question_to_the_broker(migrated: Setti
     the group would lose patience, and begin again and again."""
     await books.execute("insert into progress values (0, 1, 0, '', $1, '{}', '{}', '{}')", '{"order.events": 7}')
     one = worker(migrated)
-    one._connection = books
+    one._database = one._database_over(books)
     one._consumer = seeks = Seeks()
     topics = {"order.events", "aftersales.commands"}
     await one.take({TopicPartition(topic, 0) for topic in topics})

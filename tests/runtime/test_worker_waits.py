@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,9 +37,11 @@ class Due:
     def __init__(self) -> None:
         self.next_due: datetime | None = datetime(2020, 1, 1, tzinfo=UTC)
 
-    async def fire_due(self, before: datetime) -> None:
-        """Fires it."""
-        self.next_due = None
+
+async def fired(before: Mapping[Due, datetime]) -> None:
+    """Fires them."""
+    for shard in before:
+        shard.next_due = None
 
 
 async def test_silent_brokers_hold_up_only_their_own_shard_and_only_for_a_moment(
@@ -47,6 +50,7 @@ async def test_silent_brokers_hold_up_only_their_own_shard_and_only_for_a_moment
     """The client would ask for 40 s, and for two shards longer than the watchdog lets a batch take: the worker would be
     ended and started again for as long as the brokers are away."""
     monkeypatch.setattr(module, "ENDS_PATIENCE_S", 0.01)
+    monkeypatch.setattr(module, "fire_due", fired)
     worker = Worker(DECIDER, AftersalesStore(), Settings(home=tmp_path, kafka="127.0.0.1:1"), beat_ms=0)
     monkeypatch.setattr(worker, "_consumer", Speechless(), raising=False)
     silent, told = Due(), Due()

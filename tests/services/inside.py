@@ -33,6 +33,7 @@ from shared.runtime.said import Effect
 from shared.runtime.shard import EffectAnswered, Item, Shard
 from shared.runtime.statement import Store
 from shared.runtime.table import Key
+from shared.runtime.turn import Share
 from shared.service import Parts
 from shared.settings import Settings
 
@@ -112,7 +113,7 @@ class Inside:
     async def time_passes(self, seconds: float) -> list[str]:
         """Fires the timers that are due by then; answers with the types of what is said."""
         before = len(self.commits)
-        await self._decide(await self._database.due(0, datetime.now(UTC) + timedelta(seconds=seconds)))
+        await self._decide((await self._database.due({0: datetime.now(UTC) + timedelta(seconds=seconds)}))[0])
         return [said for commit in self.commits[before:] for said in types_said(commit)]
 
     async def until_said(self, type_: str) -> None:
@@ -147,12 +148,7 @@ class Inside:
 
     async def _commit(self, items: Sequence[Item]) -> Commit:
         shard, database = self._shard, self._database
-        works = shard.read(items)
-        shard.known((await database.known(shard.outside_ids(works))).answered)
-        now = datetime.now(UTC)
-        while missing := shard.missing(works):
-            shard.learn(await database.load(missing, now))
-        commit = shard.decide(works, now)
+        [commit] = await database.decided([Share(shard, shard.read(items))], datetime.now(UTC))
         await database.save(commit)
         shard.committed(commit)
         self.commits.append(commit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from larder.simulation.owner import Owner, topics_of
 from larder.simulation.world import World
 from services.order.state import Paper
 from shared.contracts.topics import ACTIVITY, SERVICES
+from shared.runtime import turn
 from shared.runtime.shard import EffectAnswered, Item, Shard
 
 SEEDS = range(1, 11)
@@ -70,11 +72,7 @@ def decided(evening: Evening, service: str, number: int, size: int, cache_max: i
         works = shard.read(items)
         while works:
             batch, works = works[:size], works[size:]
-            if ids := shard.outside_ids(batch):
-                shard.known(database.known(ids))
-            while missing := shard.missing(batch):
-                shard.learn(database.load(sorted(missing), now))
-            commit = shard.decide(batch, now)
+            [commit] = turn.answered(turn.decided([turn.Share(shard, batch)], now), partial(database.answer, now=now))
             database.save(commit)
             shard.committed(commit)
             works = [*batch[commit.decided :], *works]
