@@ -22,7 +22,14 @@ from larder.load.order import RESTING, Heard, Order, Step
 from larder.load.play import Ready
 from larder.load.wire import Stencil, link_of, prefix_of, type_of
 from shared.contracts.base import Message
-from shared.contracts.logistics import HandOver, ReportDelivered, ReportPacked, ReportPicked, StartPicking
+from shared.contracts.logistics import (
+    BringGoodsBack,
+    HandOver,
+    ReportDelivered,
+    ReportPacked,
+    ReportPicked,
+    StartPicking,
+)
 from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.topics import partition_for
 from shared.runtime.envelope import Wire
@@ -383,7 +390,10 @@ class Robots:
         when it is time to send again."""
         stencil = self._stencils.get(message.TYPE)
         if stencil is None:
-            stencil = self._stencils[message.TYPE] = Stencil(message.TYPE)
+            # What a robot does next may rest on it: that goods are back in the store is an event of nobody.
+            stencil = self._stencils[message.TYPE] = Stencil(
+                message.TYPE, wants_word=isinstance(message, BringGoodsBack)
+            )
         headers = stencil.headers(order.id + end, message.subject.encode(), actor, self.time)
         wire = (message.key.encode(), message.to_json(), headers)
         partition = partition_for(message.key, self._shards)

@@ -142,7 +142,9 @@ async def have_done(
     while True:
         now, stamp = time.monotonic(), time_now()
         for id_, message in islice(coming, RECEIPTS_UNDER_WAY_MAX - len(waiting)):
-            stencil = stencils.get(message.TYPE) or stencils.setdefault(message.TYPE, Stencil(message.TYPE))
+            stencil = stencils.get(message.TYPE) or stencils.setdefault(
+                message.TYPE, Stencil(message.TYPE, wants_word=True)
+            )
             headers = stencil.headers(id_.encode(), message.subject.encode(), b"storekeeper:robot", stamp)
             wire = (message.key.encode(), message.to_json(), headers)
             waiting[id_] = (now, partition_for(message.key, shards), wire)

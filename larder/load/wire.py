@@ -16,11 +16,15 @@ SOURCE = "load"
 class Stencil:
     """The envelope of one type of command; id, time, subject and actor are filled in."""
 
-    def __init__(self, type_: str) -> None:
-        model = from_outside(id="", type=type_, source=SOURCE, subject="", actor="", at=datetime.now(UTC))
+    def __init__(self, type_: str, *, wants_word: bool = False) -> None:
+        model = from_outside(
+            id="", type=type_, source=SOURCE, subject="", actor="", at=datetime.now(UTC), wants_word=wants_word
+        )
         names = [name for name, _ in model]
-        assert names == ["ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_subject", "ce_actor"], names
+        shape = ["ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_subject", "ce_actor"]
+        assert names[:7] == shape, names
         self._version, self._type, self._source = model[0], model[2], model[3]
+        self._more = model[7:]
 
     def headers(self, id_: bytes, subject: bytes, actor: bytes, time: bytes) -> Headers:
         """The same list as `from_outside` makes."""
@@ -32,6 +36,7 @@ class Stencil:
             ("ce_time", time),
             ("ce_subject", subject),
             ("ce_actor", actor),
+            *self._more,
         ]
 
 

@@ -5,6 +5,7 @@ Every command is remembered, for the auditor to ask whether it was answered.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -31,6 +32,11 @@ class Sent:
     message: Message
     actor: str
     at_us: int | None = None
+
+    @property
+    def wants_word(self) -> bool:
+        """Half of the people want to hear that their command was accepted."""
+        return zlib.crc32(self.id.encode()) % 2 == 0
 
 
 class Desk:
@@ -76,7 +82,13 @@ class Desk:
         if sent.at_us is None:
             sent.at_us = self.around.clock.now_us
         headers = from_outside(
-            id=sent.id, type=message.TYPE, source="people", subject=message.subject, actor=sent.actor, at=NOON
+            id=sent.id,
+            type=message.TYPE,
+            source="people",
+            subject=message.subject,
+            actor=sent.actor,
+            at=NOON,
+            wants_word=sent.wants_word,
         )
         self.put(message.TOPIC, message.key, message.to_json(), headers)
 

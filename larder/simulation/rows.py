@@ -101,6 +101,7 @@ def rows_of(world: World) -> Rows:
             "subject": sent.message.subject,
             "body": sent.message,
             "actor": sent.actor,
+            "wants_word": sent.wants_word,
             "at": None if sent.at_us is None else NOON + timedelta(microseconds=sent.at_us),
         }
         for sent in world.desk.sent.values()

@@ -212,7 +212,8 @@ class Slot(Part):
 
 
 class CommandAccepted(Message):
-    """A person's command was carried out. Travels on the answers topic of the service that decided it."""
+    """A person's command was carried out. Travels on the answers topic of the service that decided it, for commands
+    whose header `reply` is `accepted`."""
 
     TOPIC = "*.answers"
     KEY = "subject_id"

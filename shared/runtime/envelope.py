@@ -22,13 +22,16 @@ Wire = tuple[bytes, bytes, Headers]
 Payload = tuple[bytes, str, bytes, bytes, bytes]
 """What is a message's own of a record that a shard sends: key, type, subject, body and traceparent (empty if none)."""
 _SPECVERSION = ("ce_specversion", b"1.0")
+REPLY = ("reply", b"accepted")
+"""The header by which a command asks for the event that it was accepted; that it was refused is always told."""
 
 
 class Delivery(Struct, gc=False):
     """A record from the log, with the attributes of its envelope; absent ones are empty.
 
     `link` is the number on the link from `source` to this partition, 0 for a message from outside. `fault` says what
-    is wrong with an envelope that can be read, but not kept.
+    is wrong with an envelope that can be read, but not kept. `wants_word`: its sender reads the answers topic, and is
+    to be told there that it was accepted, too.
     """
 
     topic: str
@@ -46,6 +49,7 @@ class Delivery(Struct, gc=False):
     traceparent: bytes = b""
     headers: Iterable[tuple[str, bytes]] = ()
     fault: str = ""
+    wants_word: bool = False
 
 
 def read(
@@ -72,6 +76,7 @@ def read(
         else:
             d.actor = get("ce_actor", b"").decode()
             d.fingerprint = get("fingerprint", b"").decode()
+            d.wants_word = get("reply") == b"accepted"
         trace = get("traceparent")
         if trace and len(trace) <= TRACEPARENT_MAX:
             d.traceparent = trace
@@ -182,6 +187,7 @@ def from_outside(
     at: datetime,
     fingerprint: str = "",
     traceparent: str = "",
+    wants_word: bool = False,
 ) -> Headers:
     """The headers of a command that a person, an integrator or a load test sends: an id and an actor, no link."""
     headers = [
@@ -193,6 +199,8 @@ def from_outside(
         ("ce_subject", subject.encode()),
         ("ce_actor", actor.encode()),
     ]
+    if wants_word:
+        headers.append(REPLY)
     if fingerprint:
         headers.append(("fingerprint", fingerprint.encode()))
     if traceparent:

@@ -542,12 +542,15 @@ class _Step:
         row.payloads.append((about if key == subject else key.encode(), type_, about, body, trace))
 
     def _answer(self, d: Delivery, subject: str, refused: Refused | None) -> None:
-        """Tells the sender: a row for the one who waits, a message for everybody else."""
+        """Tells the sender: a row for the one who waits, a message for everybody else. Most are accepted, and most
+        senders read the row, so of these only who asks gets the message."""
         command_id = d.id or f"{d.topic}/{d.partition}@{d.offset}"
         self.answered.add(command_id)
         said: CommandAccepted | CommandRefused
         if refused is None:
             self.commit.answers.append(Answer(command_id, True, None, subject, d.fingerprint))
+            if not d.wants_word:
+                return
             said = CommandAccepted(command_id=command_id, command=d.type, subject_id=subject)
         else:
             self.commit.answers.append(Answer(command_id, False, refused.code, subject, d.fingerprint, refused.detail))

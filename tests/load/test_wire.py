@@ -14,6 +14,14 @@ def test_a_stencil_makes_what_from_outside_makes():
     assert made == from_outside(id="c-1", type="PayOrder", source=SOURCE, subject="o-1", actor="customer:a-1", at=AT)
 
 
+def test_a_stencil_asks_for_word_as_from_outside_does():
+    """The header `reply` comes behind the others."""
+    made = Stencil("PayOrder", wants_word=True).headers(b"c-1", b"o-1", b"customer:a-1", AT.isoformat().encode())
+    assert made == from_outside(
+        id="c-1", type="PayOrder", source=SOURCE, subject="o-1", actor="customer:a-1", at=AT, wants_word=True
+    )
+
+
 def test_the_type_is_found_wherever_it_stands():
     """Larder's envelopes have it third; others may not; a record without headers has none."""
     assert type_of((("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_type", b"OrderPaid"))) == b"OrderPaid"

@@ -42,6 +42,10 @@ class Log:
         id = id or f"c-{self._offsets[message.TOPIC]}"
         return self._of(message, id=id, actor=actor, fingerprint=f"of {id}", **more)
 
+    def asked_for_word(self, message: Message, **more: Any) -> Delivery:
+        """The same, by somebody who reads the answers topic."""
+        return replace(self.asked(message, **more), wants_word=True)
+
     def told(self, message: Message, link: int | None = None, source: str = "sky/0") -> Delivery:
         """A service's message, with the next number of its link unless one is given."""
         if link is None:

@@ -163,14 +163,19 @@ def test_ids_are_asked_for_once_a_batch() -> None:
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
-def test_command_is_answered_with_a_row_and_a_message() -> None:
-    """Who waits reads the row; everybody else hears it on the topic of answers, apart from the facts."""
+def test_command_is_answered_with_a_row_and_who_asks_for_it_with_a_message() -> None:
+    """Who waits reads the row; a refusal, and what was accepted of those who want word, is heard on the topic of
+    answers, apart from the facts."""
     stand = Stand()
-    stand.do(stand.log.asked(Put(jar="a", pieces=2), id="c-1"), stand.log.asked(Put(jar="a", pieces=-9), id="c-2"))
+    stand.do(stand.log.asked(Put(jar="b", pieces=2), id="c-0"))
+    assert (stand.answers["c-0"].accepted, stand.types_sent("toy.answers/0")) == (True, [])
+    stand.do(
+        stand.log.asked_for_word(Put(jar="a", pieces=2), id="c-1"), stand.log.asked(Put(jar="a", pieces=-9), id="c-2")
+    )
     yes, no = stand.answers["c-1"], stand.answers["c-2"]
     assert (yes.accepted, yes.code, yes.subject, yes.fingerprint) == (True, None, "a", "of c-1")
     assert (no.accepted, no.code, no.detail) == (False, "jar_too_empty", "there are 2 pieces in a")
-    assert stand.types_sent() == ["JarChanged"]
+    assert stand.types_sent() == ["JarChanged", "JarChanged"]
     assert stand.types_sent("toy.answers/0") == ["CommandAccepted", "CommandRefused"]
     assert stand.sent["toy.answers/0"][-1][2] == (
         b'{"command_id":"c-2","command":"Put","subject_id":"a","code":"jar_too_empty"}'

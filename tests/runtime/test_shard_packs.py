@@ -152,7 +152,7 @@ def test_a_pack_under_another_key_parks(key: bytes | None) -> None:
 def test_a_pack_without_a_link_is_not_answered() -> None:
     """Nobody waits for one from outside: it is decided like a service's, and a command beside it is answered."""
     stand = Stand()
-    stand.do(stand.log.asked(pack(OWN), id="p-1"), stand.log.asked(Put(jar=OWN, pieces=1), id="c-1"))
+    stand.do(stand.log.asked(pack(OWN), id="p-1"), stand.log.asked_for_word(Put(jar=OWN, pieces=1), id="c-1"))
     assert (stand.pieces(OWN), list(stand.answers), stand.types_sent("toy.answers/0")) == (
         2,
         ["c-1"],
