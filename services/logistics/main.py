@@ -14,7 +14,7 @@ SERVICE = Service(
     store=LogisticsStore(),
     routes=routes,
     sweeps=SWEEPS,
-    beat_ms=40,
+    beat_ms=100,
     background=(telling(SLOT_LEVELS),),
 )
 

@@ -63,7 +63,7 @@ SERVICE = Service(
     decider=DECIDER,
     store=PaymentStore(),
     routes=routes,
-    beat_ms=20,  # not on the way to an order that can be paid; next to what a bank takes, nobody feels it
+    beat_ms=50,  # not on the way to an order that can be paid; next to what a bank takes, nobody feels it
     effects=effects,
     background=(closing_gateway, watch_refused, watch_contradictions),
 )

@@ -210,15 +210,16 @@ class Owner:
             await self.runner.close()
 
 
-async def take_turn(items: Mapping[Owner, Sequence[Item]]) -> None:
+async def take_turn(items: Mapping[Owner, Sequence[Item]]) -> int:
     """Decides and commits everything that came for these shards of one worker, in one transaction unless the database
-    refuses a part of it."""
+    refuses a part of it. Answers how many messages that were."""
     works = {owner: works for owner, some in items.items() if (works := owner.works(some))}
     if works:
         publisher = next(iter(works)).publisher
         await publisher.room()
         publisher.check()
         await _commit(works)
+    return sum(map(len, works.values()))
 
 
 async def fire_due(before: Mapping[Owner, datetime]) -> None:
