@@ -12,6 +12,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, Topic
 from larder.stack.copies import copies_in, ensure_min_in_sync, fewest, min_in_sync_of, partitions_of
 from larder.stack.errors import StackError
 from shared.contracts.topics import COMPACTED_TOPICS, MADE_TOPICS, SERVICES, SIGNALS_GROUP
+from shared.runtime import broker
 from shared.runtime.broker import MIN_IN_SYNC
 
 PATIENCE_S = 20
@@ -71,8 +72,7 @@ async def _listens(bootstrap: str) -> bool:
 async def cluster_id(bootstrap: str) -> str:
     """The id of the cluster: another one means another log."""
     async with admin(bootstrap) as client:
-        told: str = (await client.describe_cluster())["cluster_id"]
-        return told
+        return await broker.cluster_id(client)
 
 
 async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
@@ -170,24 +170,27 @@ async def spans(bootstrap: str) -> dict[tuple[str, int], tuple[int, int]]:
     partitions = [TopicPartition(name, n) for name, count in counts.items() for n in range(count)]
     if not partitions:
         return {}
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
-    await consumer.start()
-    try:
+    async with _reading(bootstrap) as consumer:
         begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-    finally:
-        await consumer.stop()
     return {(tp.topic, tp.partition): (begins[tp], ends[tp]) for tp in partitions}
 
 
 async def _end_offsets(bootstrap: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
     if not partitions:
         return {}
+    async with _reading(bootstrap) as consumer:
+        try:
+            ends: dict[TopicPartition, int] = await asyncio.wait_for(consumer.end_offsets(partitions), ENDS_PATIENCE_S)
+            return ends
+        except (KafkaError, TimeoutError):
+            return {}
+
+
+@asynccontextmanager
+async def _reading(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
-        ends: dict[TopicPartition, int] = await asyncio.wait_for(consumer.end_offsets(partitions), ENDS_PATIENCE_S)
-        return ends
-    except (KafkaError, TimeoutError):
-        return {}
+        yield consumer
     finally:
         await consumer.stop()

@@ -47,7 +47,7 @@ from shared.contracts.risk import Activity, Conduct, SignalsTold
 from shared.contracts.topics import ACTIVITY, MADE_TOPICS, SIGNALS, SIGNALS_GROUP, partition_for
 from shared.http.app import make_app
 from shared.http.server import bounded_server
-from shared.runtime.broker import check_partitions, cluster_id
+from shared.runtime.broker import asking, check_partitions, cluster_id
 from shared.runtime.database import NameTaken
 from shared.runtime.envelope import from_outside, read
 from shared.runtime.publisher import BATCH_BYTES, make_producer
@@ -183,7 +183,9 @@ class Signals:
         """Begins to count; returns when Faust has joined its group, or is about to."""
         self._failure = asyncio.get_running_loop().create_future()
         self._take_name()
-        await asyncio.to_thread(self._go_with, await cluster_id(self.settings.bootstrap()))
+        async with asking(self.settings.bootstrap()) as client:
+            cluster = await cluster_id(client)
+        await asyncio.to_thread(self._go_with, cluster)
         await self._producer.start()
         thread = self.app.consumer._thread
         make = thread._create_worker_consumer
@@ -438,7 +440,8 @@ def _now_ms() -> int:
 
 async def run(settings: Settings) -> None:
     """The process, until it is told to stop; raises what ends it otherwise."""
-    await check_partitions(settings.bootstrap(), MADE_TOPICS, settings.shards)
+    async with asking(settings.bootstrap()) as client:
+        await check_partitions(client, MADE_TOPICS, settings.shards)
     signals = Signals(settings)
     api = make_app(
         NAME,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -23,28 +24,29 @@ class WrongBroker(Exception):
     """The broker is not the one that this database goes with; the message says what to do."""
 
 
-async def cluster_id(bootstrap: str) -> str:
-    """The id of the cluster that answers at `bootstrap`."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
+@asynccontextmanager
+async def asking(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that asks the brokers at `bootstrap` about themselves; raises KafkaError when none answers."""
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await client.start()
     try:
-        return str((await admin.describe_cluster())["cluster_id"])
+        yield client
     finally:
-        await admin.close()
+        await client.close()
 
 
-async def acknowledges(bootstrap: str, topic: str) -> bool:
+async def cluster_id(client: AIOKafkaAdminClient) -> str:
+    """The id of the cluster that answers: another one means another log."""
+    return str((await client.describe_cluster())["cluster_id"])
+
+
+async def acknowledges(client: AIOKafkaAdminClient, topic: str) -> bool:
     """Whether all partitions of a topic have as many copies in sync as it takes to acknowledge a record."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        (told,) = await admin.describe_topics([topic])
-        copies = [(len(p["isr"]) if p["leader"] >= 0 else 0, len(p["replicas"])) for p in told["partitions"]]
-        if all(in_sync == all_of_them for in_sync, all_of_them in copies):
-            return True  # as nearly always; and a broker of one need not know the next request
-        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {MIN_IN_SYNC: None})])
-    finally:
-        await admin.close()
+    (told,) = await client.describe_topics([topic])
+    copies = [(len(p["isr"]) if p["leader"] >= 0 else 0, len(p["replicas"])) for p in told["partitions"]]
+    if all(in_sync == all_of_them for in_sync, all_of_them in copies):
+        return True  # as nearly always; and a broker of one need not know the next request
+    (answer,) = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {MIN_IN_SYNC: None})])
     (found,) = answer.to_object()["resources"]
     # A broker that does not tell (its ACLs do not let us ask) is taken to want one copy.
     needed = max((int(entry["config_value"]) for entry in found["config_entries"]), default=1)
@@ -66,16 +68,10 @@ def shorter(decided: Mapping[A_LOG, int], ends: Mapping[A_LOG, int]) -> set[A_LO
     return {log for log, offset in decided.items() if ends[log] < offset}
 
 
-async def check_partitions(bootstrap: str, topics: Iterable[str], shards: int) -> None:
+async def check_partitions(client: AIOKafkaAdminClient, topics: Iterable[str], shards: int) -> None:
     """Raises WrongBroker unless every topic is there with `shards` partitions."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        found = {
-            t["topic"]: len(t["partitions"]) for t in await admin.describe_topics(list(topics)) if not t["error_code"]
-        }
-    finally:
-        await admin.close()
+    told = await client.describe_topics(list(topics))
+    found = {t["topic"]: len(t["partitions"]) for t in told if not t["error_code"]}
     wrong = [f"{topic} has {found.get(topic, 0)}" for topic in topics if found.get(topic) != shards]
     if wrong:
         raise WrongBroker(

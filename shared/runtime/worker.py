@@ -25,6 +25,7 @@ from shared.runtime.broker import (
     SHORTER_LOG,
     WrongBroker,
     acknowledges,
+    asking,
     check_partitions,
     check_same_cluster,
     cluster_id,
@@ -129,14 +130,20 @@ class Worker:
     async def run(self) -> None:
         """Works until `stop` is called; raises what ended it otherwise."""
         bootstrap = self.settings.bootstrap()
-        self._cluster = await cluster_id(bootstrap)
+        async with asking(bootstrap) as client:
+            self._cluster = await cluster_id(client)
         self._connection = await asyncpg.connect(
-            self.settings.dsn(self.decider.service), server_settings=WORKER_SETTINGS
+            self.settings.dsn(self.decider.service),
+            server_settings=WORKER_SETTINGS,
+            # The commits of a worker have so many shapes that come again and again; by its default the client would let
+            # go of each after five minutes, and have it parsed and planned anew.
+            max_cached_statement_lifetime=0,
         )
         await read_every_instant(self._connection)
         for known in await cluster_ids(self._connection):
             check_same_cluster(known, self._cluster)
-        await check_partitions(bootstrap, ALL_TOPICS, self.settings.shards)
+        async with asking(bootstrap) as client:
+            await check_partitions(client, ALL_TOPICS, self.settings.shards)
         await take_name(self._connection, self.decider.service, self.settings.worker, NAME_PATIENCE_S)
         await self.producer.start()
         self._database = self._database_over(self._connection)
@@ -434,9 +441,10 @@ class Worker:
         bootstrap = self.settings.bootstrap()
         try:
             async with asyncio.timeout(HOUSEKEEPING_S):
-                # Nothing is asked of another cluster's topics: some make one that is asked for.
-                check_same_cluster(self._cluster, await cluster_id(bootstrap))
-                self.acknowledges = await acknowledges(bootstrap, commands_of(self.decider.service))
+                async with asking(bootstrap) as client:
+                    # Nothing is asked of another cluster's topics: some make one that is asked for.
+                    check_same_cluster(self._cluster, await cluster_id(client))
+                    self.acknowledges = await acknowledges(client, commands_of(self.decider.service))
         except (KafkaError, OSError, TimeoutError):
             if not self.silent:
                 log.warning("the broker at %s does not answer; waiting for it", bootstrap)
