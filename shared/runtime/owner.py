@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
+from time import monotonic
 
 import asyncpg
 from msgspec.structs import replace
@@ -26,6 +27,10 @@ from shared.settings import Settings
 log = logging.getLogger(__name__)
 
 Saved = Callable[[Commit], None]
+HELD_S = 0.5
+"""How long records of which only the place counts wait for others to be committed with."""
+HELD_MAX = 1_000
+"""Most of them that do."""
 # What the database says of data that it cannot keep (class 22: data, class 23: integrity, class 54: too large for an
 # index or a row), and what the driver says.
 UNWRITABLE = (
@@ -59,6 +64,8 @@ class Owner:
         self._wake = wake
         self._answered: list[EffectAnswered] = []
         self._carried: list[Work] = []
+        self._held: list[Work] = []
+        self._held_since = 0.0
 
     @classmethod
     async def claim(
@@ -129,8 +136,12 @@ class Owner:
 
     @property
     def has_work(self) -> bool:
-        """Answers or left-over works wait for the next batch."""
-        return bool(self._answered or self._carried)
+        """Answers or left-over works wait for the next batch, or what is held has waited long enough."""
+        return bool(self._answered or self._carried or self._held_long)
+
+    @property
+    def _held_long(self) -> bool:
+        return bool(self._held) and monotonic() - self._held_since > HELD_S
 
     async def run_batch(self, items: Sequence[Item]) -> None:
         """A turn of this shard alone."""
@@ -140,10 +151,16 @@ class Owner:
         """Fires the timers of this shard alone."""
         await fire_due({self: before})
 
-    def works(self, items: Sequence[Item]) -> list[Work]:
-        """What is left of earlier turns, then these items, then the answers to effects; none of it comes again."""
-        works = [*self._carried, *self.shard.read(items), *self.shard.read(self._answered)]
-        self._carried, self._answered = [], []
+    def works(self, items: Sequence[Item], *, hold: bool = False) -> list[Work]:
+        """What is left of earlier turns, then these items, then the answers to effects; none of it comes again. With
+        `hold`, records of which only the place counts wait for others, a moment: alone they are no commit's worth."""
+        works = [*self._carried, *self._held, *self.shard.read(items), *self.shard.read(self._answered)]
+        self._carried, self._answered, held = [], [], self._held
+        hold = hold and not self._held_long and len(works) < HELD_MAX
+        self._held = works if hold and all(work.is_passed_over for work in works) else []
+        if self._held:
+            self._held_since = self._held_since if held else monotonic()
+            return []
         return works
 
     async def serve_requests(self) -> bool:
@@ -210,10 +227,10 @@ class Owner:
             await self.runner.close()
 
 
-async def take_turn(items: Mapping[Owner, Sequence[Item]]) -> int:
+async def take_turn(items: Mapping[Owner, Sequence[Item]], *, hold: bool = False) -> int:
     """Decides and commits everything that came for these shards of one worker, in one transaction unless the database
-    refuses a part of it. Answers how many messages that were."""
-    works = {owner: works for owner, some in items.items() if (works := owner.works(some))}
+    refuses a part of it. Answers how many messages that were. With `hold`, see `Owner.works`."""
+    works = {owner: works for owner, some in items.items() if (works := owner.works(some, hold=hold))}
     if works:
         publisher = next(iter(works)).publisher
         await publisher.room()

@@ -89,6 +89,11 @@ class Work(Struct, gc=False):
     code: str = ""
     reason: str = ""
 
+    @property
+    def is_passed_over(self) -> bool:
+        """A message that the service does not listen to: only its place in the log, and on its link, counts."""
+        return self.message is None and not self.code and isinstance(self.item, Delivery)
+
 
 class Shard:
     """One shard of one service, in memory."""

@@ -323,7 +323,8 @@ class Worker:
             for number, owner in self.owners.items()
             if number in by_shard or owner.has_work
         }
-        return await take_turn(items) if items else 0
+        # A timer that is due waits until all is read: then nothing is held.
+        return await take_turn(items, hold=not self._snapshots) if items else 0
 
     async def _fire(self) -> None:
         """Due timers fire once the log is read up to where it ended when they were due: a payment that was accepted

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.topics import partition_for
+from shared.runtime import owner as module
 from shared.runtime.database import GateShut
 from shared.runtime.owner import Owner, fire_due, take_turn
 from shared.runtime.shard import Item
@@ -138,3 +139,28 @@ async def test_timers_of_several_shards_fire_in_one_turn(ground: Ground, monkeyp
 def test_answers_that_are_there_at_once_drive_a_turn_to_its_end() -> None:
     """As the simulation does it: without a turn's question, there is nothing to be told."""
     assert answered(decided([], datetime.now(UTC)), lambda question: None) == []
+
+
+async def test_what_is_passed_over_waits_for_a_commit_that_is_worth_it(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone it writes nothing, and is written with the next message; after a moment, with none."""
+    [owner] = await ground.owners([0])
+    log = ground.log
+    for _ in range(3):
+        assert await take_turn({owner: [log.raw(b"{}", "sky.events", type="Thundered", subject="a")]}, hold=True) == 0
+    assert (owner.has_work, await ground.rows("select version from progress")) == (False, [(0,)])
+    assert await take_turn({owner: [log.told(Rained(jar="a"))]}, hold=True) == 4
+    assert owner.shard.progress.offsets == {"sky.events": 4}
+    await take_turn({owner: [log.raw(b"{}", "sky.events", type="Thundered", subject="a")]}, hold=True)
+    monkeypatch.setattr(module, "HELD_S", -1)
+    assert owner.has_work
+    await take_turn({owner: []}, hold=True)
+    assert await ground.rows("select version, offsets from progress") == [(2, '{"sky.events":5}')]
+
+
+async def test_what_must_be_decided_is_not_held(ground: Ground) -> None:
+    """A message that cannot be read is parked at once."""
+    [owner] = await ground.owners([0])
+    await take_turn({owner: [ground.log.raw(b"{", "toy.commands", type="Put", subject="a")]}, hold=True)
+    assert [code for _, code in await parked(ground)] == ["malformed"]
