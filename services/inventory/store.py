@@ -82,14 +82,14 @@ SAVE_ISSUES = """
     insert into issues (order_id, lines, documents)
     select * from unnest($1::text[], $2::text[], $3::text[])
     on conflict (order_id) do update set lines = excluded.lines, documents = excluded.documents"""
+# All of a batch happens at one time, which is read once.
 APPEND_LEDGER = """
-    insert into ledger (store, at, kind, order_id, document, spus, on_hand, locked)
-    select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                         $8::text[])"""
+    insert into ledger (at, store, kind, order_id, document, spus, on_hand, locked)
+    select $1, u.* from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) u"""
 APPEND_DOCUMENTS = """
-    insert into documents (number, kind, store, order_id, at, spus, quantities, reverses, reason, actor)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
-                         $8::text[], $9::text[], $10::text[])"""
+    insert into documents (at, number, kind, store, order_id, spus, quantities, reverses, reason, actor)
+    select $1, u.* from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                               $9::text[], $10::text[]) u"""
 
 
 _to_sources = msgspec.json.Decoder(Sources).decode
@@ -166,9 +166,9 @@ class InventoryStore:
             allotments.sort(key=lambda a: a.phase is AllotmentPhase.OPEN)
             writes.append(Write("save_allotments", SAVE_ALLOTMENTS, columns([astuple(a) for a in allotments])))
         if movements := commit.records.get(Movement):
-            writes.append(Write("append_ledger", APPEND_LEDGER, _movement_columns(movements)))
+            writes.append(Write("append_ledger", APPEND_LEDGER, [commit.at, *_movement_columns(movements)]))
         if documents := commit.records.get(Document):
-            writes.append(Write("append_documents", APPEND_DOCUMENTS, _document_columns(documents)))
+            writes.append(Write("append_documents", APPEND_DOCUMENTS, [commit.at, *_document_columns(documents)]))
         return writes
 
 
@@ -219,7 +219,6 @@ def _issue_columns(issues: list[Issue]) -> list[list[Any]]:
 def _movement_columns(movements: list[Movement]) -> list[list[Any]]:
     return [
         [m.store for m in movements],
-        [m.at for m in movements],
         [m.kind for m in movements],
         [m.order_id for m in movements],
         [m.document for m in movements],
@@ -235,7 +234,6 @@ def _document_columns(documents: list[Document]) -> list[list[Any]]:
         [d.kind for d in documents],
         [d.store for d in documents],
         [d.order_id for d in documents],
-        [d.at for d in documents],
         [_json(d.spus) for d in documents],
         [_json(d.quantities) for d in documents],
         [d.reverses for d in documents],

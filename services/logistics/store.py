@@ -26,7 +26,7 @@ from services.logistics.state import (
 )
 from shared.contracts.order import Delivery
 from shared.runtime.commit import Commit
-from shared.runtime.statement import Connection, Write
+from shared.runtime.statement import Connection, Write, columns
 from shared.runtime.sweep import Sweep
 from shared.runtime.table import Key
 
@@ -46,17 +46,22 @@ LOAD_RETURNS = """
            returned_at, inspected_at, overdue_at, called_off_at, found
     from returns where ticket_id = any($1::text[])"""
 
-SAVE_FULFILMENTS = """
+NEW_FULFILMENTS = """
     insert into fulfilments (order_id, store, phase, received_at, slot_start, slot_end, courier, queued_at, picking_at,
                              picked_at, packed_at, handed_over_at, delivered_at, called_off_at, take_along)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
                          $7::text[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
-                         $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::text[])
-    on conflict (order_id) do update
-    set phase = excluded.phase, courier = excluded.courier, queued_at = excluded.queued_at,
-        picking_at = excluded.picking_at, picked_at = excluded.picked_at, packed_at = excluded.packed_at,
-        handed_over_at = excluded.handed_over_at, delivered_at = excluded.delivered_at,
-        called_off_at = excluded.called_off_at"""
+                         $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::text[])"""
+_STAMPS = ("queued_at", "picking_at", "picked_at", "packed_at", "handed_over_at", "delivered_at", "called_off_at")
+"""What a fulfilment has reached, and when: each is set once, to the time of the batch, and never taken back."""
+_STAMPED = ", ".join(
+    f"{name} = case when u.now & {1 << n} = 0 then f.{name} else $1 end" for n, name in enumerate(_STAMPS)
+)
+# Of one that is in the table already only what this batch has set: bit n of `now` stands for the nth stamp.
+STEP_FULFILMENTS = f"""
+    update fulfilments f set phase = u.phase, courier = u.courier, {_STAMPED}
+    from unnest($2::text[], $3::text[], $4::text[], $5::int[]) u (order_id, phase, courier, now)
+    where f.order_id = u.order_id"""
 SAVE_SLOTS = """
     insert into slots (store, starts_at, ends_at, places, reserved)
     select * from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::int[])
@@ -66,10 +71,12 @@ SAVE_RESERVATIONS = """
     insert into reservations (order_id, store, phase, starts_at, code)
     select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
     on conflict (order_id) do update set phase = excluded.phase, starts_at = excluded.starts_at, code = excluded.code"""
-SAVE_PICK_LISTS = """
+NEW_PICK_LISTS = """
     insert into pick_lists (order_id, spus, quantities, delivery)
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])
-    on conflict (order_id) do update set spus = excluded.spus, quantities = excluded.quantities"""
+    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])"""
+AMEND_PICK_LISTS = """
+    update pick_lists p set spus = u.spus, quantities = u.quantities
+    from unnest($1::text[], $2::text[], $3::text[]) u (order_id, spus, quantities) where p.order_id = u.order_id"""
 # Announced again, a return keeps its age and its address: what was swept does not come back.
 SAVE_RETURNS = """
     insert into returns (ticket_id, order_id, store, phase, announced_at, delivery, exchange, spus, quantities, courier,
@@ -166,18 +173,25 @@ class LogisticsStore:
             else:
                 reservations.append(state)
         writes = []
-        if fulfilments:
-            writes.append(Write("save_fulfilments", SAVE_FULFILMENTS, _fulfilment_columns(fulfilments)))
+        at = commit.at
+        if new := [f for f in fulfilments if f.received_at == at]:
+            writes.append(Write("new_fulfilments", NEW_FULFILMENTS, _fulfilment_columns(new)))
+        if steps := [(f.order_id, f.phase, f.courier, _stamped(f, at)) for f in fulfilments if f.received_at != at]:
+            writes.append(Write("step_fulfilments", STEP_FULFILMENTS, [at, *columns(steps)]))
         if slots:
             writes.append(Write("save_slots", SAVE_SLOTS, _slot_columns(slots)))
         if reservations:
             writes.append(Write("save_reservations", SAVE_RESERVATIONS, _reservation_columns(reservations)))
         if pick_lists:
-            writes.append(Write("save_pick_lists", SAVE_PICK_LISTS, _pick_list_columns(pick_lists)))
+            begun = {f.order_id for f in new}
+            if first := [p for p in pick_lists if p.order_id in begun]:
+                writes.append(Write("new_pick_lists", NEW_PICK_LISTS, _pick_list_columns(first)))
+            if again := [p for p in pick_lists if p.order_id not in begun]:
+                writes.append(Write("amend_pick_lists", AMEND_PICK_LISTS, _pick_list_columns(again)[:3]))
         if returns:
             writes.append(Write("save_returns", SAVE_RETURNS, _return_columns(returns)))
-        if steps := commit.records.get(StepBack):
-            writes.append(Write("append_steps_back", APPEND_STEPS_BACK, _step_back_columns(steps)))
+        if steps_back := commit.records.get(StepBack):
+            writes.append(Write("append_steps_back", APPEND_STEPS_BACK, _step_back_columns(steps_back)))
         return writes
 
 
@@ -220,6 +234,19 @@ def _fulfilment_columns(fulfilments: list[Fulfilment]) -> list[list[Any]]:
         [f.called_off_at for f in fulfilments],
         [f.take_along for f in fulfilments],
     ]
+
+
+def _stamped(f: Fulfilment, at: datetime) -> int:
+    """The stamps that this batch has set, a bit for each."""
+    return (
+        (f.queued_at == at)
+        + 2 * (f.picking_at == at)
+        + 4 * (f.picked_at == at)
+        + 8 * (f.packed_at == at)
+        + 16 * (f.handed_over_at == at)
+        + 32 * (f.delivered_at == at)
+        + 64 * (f.called_off_at == at)
+    )
 
 
 def _slot_columns(slots: list[SlotState]) -> list[list[Any]]:

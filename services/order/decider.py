@@ -498,7 +498,8 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
         return sales.tell_sale(message, look, context)
     key = ("order", message.order_id)
     order = look(key) or Order(message.order_id, Phase.NEW)
-    answer = table_of(order.order_id).move(order, read(order, message, look, context), context, phase_since=context.now)
+    heard, now = read(order, message, look, context), context.now
+    answer = table_of(order.order_id).move(order, heard, context, when_changed={"changed_at": now}, phase_since=now)
     if isinstance(answer, Refused | Ignored):
         return answer
     moved, said = answer

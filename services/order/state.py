@@ -155,6 +155,9 @@ class Order(Struct, frozen=True, gc=False):
     how much of it was asked back. `lots` is what is to be delivered when that is not the lines any more. `ticket_id` is
     the intercept under way, `tickets` counts the tickets that the order raised. `overdue`: the goods did not come back.
     `replacement` says what a replacement order is for; one has lots from the beginning, and no money.
+
+    `changed_at` is when anything besides the phase changed last, None if that was before it was loaded: it is not kept,
+    and tells a batch's writes what has to be written.
     """
 
     order_id: str
@@ -191,6 +194,7 @@ class Order(Struct, frozen=True, gc=False):
     owed: tuple[Owed, ...] = ()
     overdue: bool = False
     replacement: Replacement | None = None
+    changed_at: datetime | None = None
 
     @property
     def kind(self) -> str:

@@ -106,17 +106,25 @@ _INSERT = f"insert into orders ({', '.join(_ALL)}) select {', '.join(_ALL)} from
 _STEP = {"order_id": "text", **_CHANGING, "ended": "boolean"}
 _UPDATE = f"""update orders o set {", ".join(f"{c} = u.{c}" for c in [*_CHANGING, "ended"])}
 from {_unnest(_STEP)} where o.order_id = u.order_id"""
+# Most steps change the phase and nothing else.
+_ENDED = f"u.phase in ({', '.join(repr(str(phase)) for phase in sorted(ENDS))})"
+_PHASES = f"""update orders o set phase = u.phase, phase_since = $1, ended = {_ENDED}
+from unnest($2::text[], $3::text[]) u (order_id, phase) where o.order_id = u.order_id"""
 _BASKETS = """insert into baskets (order_id, spus, quantities, prices, delivery, slot, device, discounts, presale)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::text[])
-on conflict (order_id) do update set prices = excluded.prices, discounts = excluded.discounts"""
+    $9::text[])"""
+# When the total changes, the lines are priced anew and nothing else.
+_PRICED_ANEW = """update baskets b set prices = u.prices, discounts = u.discounts
+from unnest($1::text[], $2::text[], $3::text[]) u (order_id, prices, discounts) where b.order_id = u.order_id"""
 _CLAIMED = """insert into claims (account, promotion, order_id, units)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::int[])
 on conflict (account, promotion, order_id) do update set units = excluded.units"""
 _GIVEN_BACK = """delete from claims c using unnest($1::text[], $2::text[], $3::text[]) k (account, promotion, order_id)
 where (c.account, c.promotion, c.order_id) = (k.account, k.promotion, k.order_id)"""
+# All of a batch happens at one time, which is read once.
 _TIMELINE = """insert into timeline (order_id, at, phase, message, actor)
-select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])"""
+select order_id, $1, phase, message, actor
+from unnest($2::text[], $3::text[], $4::text[], $5::text[]) u (order_id, phase, message, actor)"""
 _AMENDMENTS = """insert into amendments (order_id, lots, shortage, substitution, owed, overdue, replaces, replacement)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::text[])
 on conflict (order_id) do update
@@ -168,7 +176,7 @@ class OrderStore:
         return found
 
     def save_many(self, commit: Commit) -> list[Write]:
-        """New orders are inserted whole, others updated in what may change."""
+        """New orders are inserted whole, others updated in what may change, or in their phase alone."""
         writes = []
         orders: list[Order] = [state for state in commit.states.values() if type(state) is Order]
         # A batch that places an order may carry it further: the basket that came first says that it is new.
@@ -176,11 +184,18 @@ class OrderStore:
         placed = {o.order_id for o in orders if o.placed_at == commit.at} if baskets else set()
         if new := [o for o in orders if o.order_id in placed]:
             writes.append(Write("orders_new", _INSERT, columns([_placed_row(o) for o in new])))
-        if old := [o for o in orders if o.order_id not in placed]:
-            writes.append(Write("orders_step", _UPDATE, columns([_step_row(o) for o in old])))
+        at = commit.at
+        old = [o for o in orders if o.order_id not in placed] if placed else orders
+        if changed := [o for o in old if o.changed_at == at]:
+            writes.append(Write("orders_step", _UPDATE, columns([_step_row(o) for o in changed])))
+        if moved := [(o.order_id, o.phase) for o in old if o.phase_since == at and o.changed_at != at]:
+            writes.append(Write("orders_phase", _PHASES, [at, *columns(moved)]))
         if baskets:
-            latest = {b.order_id: b for b in baskets}
-            writes.append(Write("baskets", _BASKETS, columns([_basket_row(b) for b in latest.values()])))
+            latest = {b.order_id: b for b in baskets}.values()
+            if first := [_basket_row(b) for b in latest if b.order_id in placed]:
+                writes.append(Write("baskets", _BASKETS, columns(first)))
+            if again := [_priced_row(b) for b in latest if b.order_id not in placed]:
+                writes.append(Write("baskets_priced", _PRICED_ANEW, columns(again)))
         if claims := commit.records.get(ClaimKept):
             # What a batch said last of a claim is what is kept.
             latest_claims = {claim[:3]: claim for claim in map(_claim_row, claims)}.values()
@@ -189,8 +204,8 @@ class OrderStore:
             if returned := [claim[:3] for claim in latest_claims if not claim[3]]:
                 writes.append(Write("claims_returned", _GIVEN_BACK, columns(returned)))
         if entries := commit.records.get(TimelineEntry):
-            rows = [(e.order_id, e.at, e.phase, e.message, e.actor) for e in entries]
-            writes.append(Write("timeline", _TIMELINE, columns(rows)))
+            rows = [(e.order_id, e.phase, e.message, e.actor) for e in entries]
+            writes.append(Write("timeline", _TIMELINE, [at, *columns(rows)]))
         if amendments := commit.records.get(Amendment):
             last = {a.order_id: a for a in amendments}
             writes.append(Write("amendments", _AMENDMENTS, columns([_amendment_row(a) for a in last.values()])))
@@ -218,9 +233,17 @@ def _basket_row(b: Basket) -> tuple[Any, ...]:
         b.delivery.model_dump_json(exclude_none=True) if b.delivery else None,
         b.slot.model_dump_json() if b.slot else None,
         b.device,
-        to_text(_discounts_row(b.discounts)) if b.discounts is not NO_DISCOUNTS else None,
+        _discounts_of(b),
         to_text(b.presale) if b.presale else None,
     )
+
+
+def _priced_row(b: Basket) -> tuple[str, str, str | None]:
+    return b.order_id, to_text(b.prices), _discounts_of(b)
+
+
+def _discounts_of(b: Basket) -> str | None:
+    return to_text(_discounts_row(b.discounts)) if b.discounts is not NO_DISCOUNTS else None
 
 
 def _claim_row(c: ClaimKept) -> tuple[str, str, str, int]:

@@ -58,12 +58,15 @@ union all
 (select 'rules', version::text, null, rules, null from rule_sets order by rule_sets.version desc limit 1)
 """
 # What a screening saw is written with it, once.
-SAVE_SCREENINGS = """
+NEW_SCREENINGS = """
 insert into screenings (order_id, account, phase, reason, at, total, device, address, verdict, score, rules_version,
                         spoke, facts)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::text[],
                      $8::text[], $9::text[], $10::real[], $11::integer[], $12::text[], $13::text[])
-on conflict (order_id) do update set phase = excluded.phase, reason = excluded.reason
+"""
+STEP_SCREENINGS = """
+update screenings s set phase = u.phase, reason = u.reason
+from unnest($1::text[], $2::text[], $3::text[]) u (order_id, phase, reason) where s.order_id = u.order_id
 """
 SAVE_REVIEWS = """
 insert into reviews (order_id, account, total, device, address, reason, asked_at, due_at, verdict, note, decided_by,
@@ -183,7 +186,8 @@ class RiskStore:
         # Of two reviews in one batch that enter the same, the last word counts.
         entered = {(e.kind, e.value): e for e in commit.records.get(Entered, ())}
         for name, sql, rows in (
-            ("screenings", SAVE_SCREENINGS, [_screening_row(s) for s in screenings]),
+            ("screenings", NEW_SCREENINGS, [_screening_row(s, s.seen) for s in screenings if _is_new(s, commit.at)]),
+            ("screenings_step", STEP_SCREENINGS, [_step_row(s) for s in screenings if not _is_new(s, commit.at)]),
             ("endings", SAVE_ENDINGS, [_ending_row(e) for e in by_kind["ending"]]),
             ("conducts", SAVE_CONDUCTS, [_conduct_row(k) for k in by_kind["conduct"]]),
             ("ages", SAVE_AGES, [(a.shard, a.as_of) for a in by_kind["age"]]),
@@ -202,12 +206,19 @@ _review_row = attrgetter(
     *("total", "device", "address", "reason", "asked_at", "due_at", "verdict", "note", "decided_by", "decided_at"),
     *("claimed_by", "claimed_until"),
 )
-_NOT_SEEN = (None,) * 9
-"""Of a screening that was written before, what it saw stays as it is."""
 
 
-def _screening_row(s: Screening) -> tuple[Any, ...]:
-    return (*_key(s), s.phase, s.reason or None, *(_seen_row(s.seen) if s.seen else _NOT_SEEN))
+def _is_new(s: Screening, at: datetime) -> bool:
+    """Only the first verdict sees anything: a screening that saw it in this batch is not in the table yet."""
+    return s.seen is not None and s.seen.at == at
+
+
+def _screening_row(s: Screening, seen: Any) -> tuple[Any, ...]:
+    return (*_key(s), s.phase, s.reason or None, *_seen_row(seen))
+
+
+def _step_row(s: Screening) -> tuple[str, str, str | None]:
+    return s.order_id, s.phase, s.reason or None
 
 
 def _seen_row(seen: Seen) -> tuple[Any, ...]:

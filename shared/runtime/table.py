@@ -86,6 +86,7 @@ class Ignored(Struct, frozen=True):
 
 
 IGNORED = Ignored()
+NO_STAMPS: Mapping[str, Any] = {}
 Outcome = Moved | Refused | Ignored
 
 
@@ -121,16 +122,18 @@ class Table:
         return [name for name, command in commands.items() if isinstance(cells.get(command), To)]
 
     def move(
-        self, state: Any, message: object, facts: Any, **stamps: Any
+        self, state: Any, message: object, facts: Any, when_changed: Mapping[str, Any] = NO_STAMPS, **stamps: Any
     ) -> tuple[Any, Sequence[object]] | Refused | Ignored:
         """Decides one message: the new state and what is said, or a refusal, or nothing.
 
-        `stamps` are fields that every transition sets, such as the time. A message with a `detail` tells a refused
-        person more than the code does.
+        `stamps` are fields that every transition sets, such as the time; `when_changed` are those that one sets which
+        changes more than the phase. A message with a `detail` tells a refused person more than the code does.
         """
         cell = self.cell(state.phase, type(message))
         if type(cell) is To:
             changes, said = cell.action(state, message, facts) if cell.action else ({}, ())
+            if changes:
+                stamps.update(when_changed)
             # The table's own fields last: an action cannot set the phase.
             return evolve(state, {**changes, **stamps, "phase": cell.phase}), said
         if type(cell) is Refuse:

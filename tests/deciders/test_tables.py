@@ -6,6 +6,7 @@ import ast
 import inspect
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 import pytest
 
@@ -284,7 +285,7 @@ def test_actions_change_only_fields_that_there_are(phase: Phase, monkeypatch: py
     seen = []
     real = Table.move
 
-    def move(table: Table, state: object, message: object, facts: object, **stamps: object) -> object:
+    def move(table: Table, state: object, message: object, facts: object, **stamps: Any) -> object:
         cell = table.cell(state.phase, type(message))  # type: ignore[attr-defined]
         if isinstance(cell, To) and cell.action:
             seen.append(set(cell.action(state, message, facts)[0]))

@@ -1,0 +1,68 @@
+"""What a batch decided is what stands in the tables, whichever of the narrow and the wide writes wrote it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import AsyncExitStack
+from itertools import islice
+
+from msgspec.structs import replace
+
+from larder.load.baskets import read_baskets
+from larder.load.mix import Tail
+from larder.load.play import Play
+from larder.load.sample import BASKETS
+from larder.stack.migrate import migrate_database
+from services.order.state import Order
+from services.risk.state import Screening
+from shared.contracts.topics import SERVICES
+from shared.runtime.commit import Commit
+from shared.runtime.decider import Windows
+from tests.house import House, Service
+from tests.parts import RealParts
+
+WINDOWS = Windows(payment_window_s=2, after_sales_window_s=1, review_window_s=1, shortage_window_s=1, return_window_s=2)
+TAILS = [tail for tail in Tail if tail is not Tail.LATE]
+"""Money that comes late comes by webhook, and here is nobody to hear it."""
+
+
+seen: Counter[str] = Counter()
+"""States that were compared, by their kind."""
+
+
+class Checked(Service):
+    """Looks, after each batch, whether the tables say what the batch decided."""
+
+    async def save(self, commit: Commit) -> None:
+        """Compares each state."""
+        await super().save(commit)
+        states = {key: _kept(state) for key, state in commit.states.items()}
+        found = await self.database.load(states, commit.at)
+        for key, state in states.items():
+            assert found[key] == state, (self.name, key)
+            seen[key[0]] += 1
+
+
+def _kept(state: object) -> object:
+    """Without what only a batch has to know."""
+    if type(state) is Order:
+        return replace(state, changed_at=None)
+    if type(state) is Screening:
+        return replace(state, seen=None)
+    return state
+
+
+async def test_what_is_decided_is_what_is_written(parts: RealParts) -> None:
+    """Orders that end in every way there is, several steps of some in one batch: after each batch, what is loaded is
+    what was decided."""
+    dsns = {name: await parts.fresh_database() for name in SERVICES}
+    for name, dsn in dsns.items():
+        await migrate_database(dsn, name, lambda line: None)
+    async with AsyncExitStack() as ending:
+        play = ending.enter_context(Play.of(islice(read_baskets(BASKETS), 80), 80))
+        house = House(Checked, WINDOWS)
+        await house.begin(dsns, ending)
+        await house.stock(play, 2)
+        await house.play(play.endless(), 2 * len(TAILS), 10, lambda n: TAILS[n % len(TAILS)])
+    assert not house.robots.refused.keys() & {"PlaceOrder: store_unknown"}
+    assert {"order", "cell", "hold", "screening", "payment", "fulfilment", "pick_list", "window"} <= seen.keys()
