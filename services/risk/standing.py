@@ -27,7 +27,8 @@ from switch
 _FORGET = """
 with gone as (
     delete from conducts where (about, subject) in (
-        select about, subject from conducts where at < $1 order by at limit $2 for update skip locked)
+        select about, subject from conducts where day <= $1::bigint / 86400000 and at < $1::bigint
+        order by day limit $2 for update skip locked)
     returning 1)
 select count(*) from gone
 """
