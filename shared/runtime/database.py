@@ -48,6 +48,10 @@ REQUESTED_MAX = 500
 """Most parked messages that one turn replays or drops; the rest goes into the next turns."""
 REQUESTED_BYTES = 8_000_000
 """About so many bytes of bodies are replayed in one turn, at least one message."""
+SWEPT_AT_ONCE = 2_000
+"""Most ids that are forgotten in one transaction."""
+SWEEPING_S = 0.5
+"""How long ids are forgotten in one sweep. After a day's pause a day of them is due at once."""
 OUTBOX_PAGE = 200
 """Most outbox rows read at once when they are published again."""
 
@@ -215,7 +219,7 @@ class Database:
 
     async def sweep(self, progress: Progress, now: datetime) -> None:
         """Forgets outbox rows past their retention that the broker has, in the order of their links, and ids past their
-        memory."""
+        memory: of these a portion at a time, and no longer than SWEEPING_S."""
         links = [(*name.rsplit("/", 1), last) for name, last in progress.acked.items()]
         if links:
             topics, partitions, last = zip(*links, strict=True)
@@ -228,7 +232,11 @@ class Database:
                 now,
                 self._retention_s,
             )
-        await self.connection.execute(_SWEEP_ANSWERS, progress.shard, now, self._id_memory_s)
+        stop_at = monotonic() + SWEEPING_S
+        swept = SWEPT_AT_ONCE
+        while swept == SWEPT_AT_ONCE and monotonic() < stop_at:
+            told = await self.connection.execute(_SWEEP_ANSWERS, progress.shard, now, self._id_memory_s, SWEPT_AT_ONCE)
+            swept = int(told.rpartition(" ")[2])
 
     # -- parked ----------------------------------------------------------------------------------------------------
 
@@ -441,7 +449,9 @@ _SWEEP_OUTBOX = """delete from outbox o using (
 ) k
 where o.shard = $1 and o.topic = k.t and o.kafka_partition = k.p and o.last_link <= k.l
   and (k.stays is null or o.first_link < k.stays)"""
-_SWEEP_ANSWERS = "delete from answers where shard = $1 and at < $2::timestamptz - make_interval(secs => $3)"
+_SWEEP_ANSWERS = """delete from answers where id in (
+    select id from answers where shard = $1 and at < $2::timestamptz - make_interval(secs => $3)
+    order by at limit $4)"""
 # The oldest requests, and what waits behind the first one of each subject; a message that is to be dropped is not taken
 # along. A request for one that is settled comes as such, so that it is done with.
 _REQUESTS = """with asked as materialized (

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from shared.runtime import database
 from shared.runtime.database import OUTBOX_PAGE, GateShut
 from shared.runtime.shard import Due, EffectAnswered
 from tests.runtime.ground import CLUSTER, ID_MEMORY_S, OUTBOX_RETENTION_S, Ground
@@ -167,6 +168,25 @@ async def test_ids_are_forgotten_after_a_while(ground: Ground) -> None:
     await worker.do(log.asked(Put(jar="a", pieces=1), "young"), now=NOW + timedelta(seconds=10))
     await worker.database.sweep(worker.shard.progress, NOW + timedelta(seconds=ID_MEMORY_S + 5))
     assert await ground.rows("select id from answers") == [("young",)]
+
+
+async def test_ids_are_forgotten_in_portions(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three portions are due, and no transaction holds more than one; time that is up leaves the rest, the oldest went
+    first. Another shard's are not touched."""
+    monkeypatch.setattr(database, "SWEPT_AT_ONCE", 2)
+    worker, log = await ground.worker(), ground.log
+    for number in range(5):
+        await worker.do(log.asked(Put(jar="a", pieces=1), f"c-{number}"), now=NOW + timedelta(seconds=number))
+    await ground.connection.execute(
+        "insert into answers select 'other', 1, at, true, null, '', '', '' from answers limit 1"
+    )
+    late = NOW + timedelta(seconds=ID_MEMORY_S + 60)
+    monkeypatch.setattr(database, "monotonic", iter([0.0, 0.0, database.SWEEPING_S]).__next__)
+    await worker.database.sweep(worker.shard.progress, late)
+    assert await ground.rows("select id from answers order by 1") == [("c-2",), ("c-3",), ("c-4",), ("other",)]
+    monkeypatch.setattr(database, "monotonic", lambda: 0.0)
+    await worker.database.sweep(worker.shard.progress, late)
+    assert await ground.rows("select id from answers") == [("other",)]
 
 
 # -- timers ------------------------------------------------------------------------------------------------------------
