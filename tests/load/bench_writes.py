@@ -14,11 +14,13 @@ import gc
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from math import inf
 from pathlib import Path
+
+import asyncpg
 
 from larder.load.baskets import read_baskets
 from larder.load.play import Play
@@ -149,6 +151,14 @@ def report(house: House, orders: int) -> None:
     print(f"{'all':<12}{total[0]:9.1f}{total[1]:8.1f}{total[2]:8.1f}")
 
 
+async def new_log(dsns: Iterable[str]) -> None:
+    """Databases that are kept outlive the log, which is in this process: what they know of it is forgotten."""
+    for dsn in dsns:
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("truncate progress, outbox, timers, effects")
+        await connection.close()
+
+
 async def tables(house: House) -> None:
     """What PostgreSQL counted of its tables and indexes."""
     for name, service in house.services.items():
@@ -173,7 +183,9 @@ async def bench(chosen: argparse.Namespace) -> None:
         play = ending.enter_context(Play.of(read_baskets(BASKETS), 20_000))
         baskets = play.endless()
         house = House(Measured)
-        await house.begin({name: settings.dsn(name) for name in SERVICES}, ending)
+        dsns = {name: settings.dsn(name) for name in SERVICES}
+        await new_log(dsns.values())
+        await house.begin(dsns, ending)
         await house.stock(play, play.plays(chosen.warm + chosen.runs * chosen.orders) + 1)
         await house.play(baskets, chosen.warm, chosen.a_round)
         gc.freeze()
