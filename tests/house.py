@@ -29,7 +29,7 @@ from services.payment.simulator.rules import answer_call
 from services.risk.counting import Tally, conduct, count_activity, count_sighting
 from services.risk.telling import packs, subject_of, unpack
 from shared.contracts.base import Message
-from shared.contracts.topics import ACTIVITY, SERVICES
+from shared.contracts.topics import ACTIVITY, SERVICES, partition_for
 from shared.runtime.commit import Commit
 from shared.runtime.database import WORKER_SETTINGS, Database
 from shared.runtime.decider import Windows
@@ -37,6 +37,7 @@ from shared.runtime.envelope import Delivery, Wire, from_outside, read
 from shared.runtime.instants import read_every_instant
 from shared.runtime.said import Effect
 from shared.runtime.shard import EffectAnswered, Item, Shard
+from shared.runtime.turn import Share
 
 ROUND = timedelta(milliseconds=40)
 """What the clock goes on by in a round."""
@@ -63,14 +64,14 @@ class Log:
 
     def __init__(self) -> None:
         self.readers: dict[str, list[deque[Delivery]]] = defaultdict(list)
-        self._offsets: Counter[str] = Counter()
+        self._offsets: Counter[tuple[str, int]] = Counter()
 
-    def put(self, topic: str, _partition: int, wire: Wire) -> None:
+    def put(self, topic: str, partition: int, wire: Wire) -> None:
         """A record; as `larder.load.robots.Send`."""
-        offset = self._offsets[topic]
-        self._offsets[topic] += 1
+        offset = self._offsets[topic, partition]
+        self._offsets[topic, partition] += 1
         if readers := self.readers.get(topic):
-            delivery = read(topic, 0, offset, *wire)
+            delivery = read(topic, partition, offset, *wire)
             for queue in readers:
                 queue.append(delivery)
 
@@ -83,7 +84,7 @@ class Log:
 
 
 class Service:
-    """One service: its shard over its database, and its place in the log."""
+    """One service: all its shards over its database, and its place in the log."""
 
     def __init__(self, name: str, log: Log, connection: asyncpg.Connection) -> None:
         self.name, self.log, self.connection = name, log, connection
@@ -91,46 +92,47 @@ class Service:
         self.store = getattr(import_module(f"services.{name}.store"), STORES[name])()
         self.database = Database(connection, self.store, 120, 86_400)
         self.queue = log.reader(sorted({m.TOPIC for m in self.decider.listens}))
-        self.effects: list[Effect] = []
+        self.shards: list[Shard] = []
+        self.effects: list[tuple[int, Effect]] = []
+        """Calls that nobody has answered yet, and the shards that asked for them."""
 
-    async def claim(self, windows: Windows) -> None:
+    async def claim(self, windows: Windows, shards: int) -> None:
         """Begins, or goes on after what was there."""
-        progress = await self.database.claim(0, "no broker")
-        self.shard = Shard(self.decider, progress, shards=1, windows=windows)
+        for number in range(shards):
+            progress = await self.database.claim(number, "no broker")
+            self.shards.append(Shard(self.decider, progress, shards=shards, windows=windows))
 
-    async def turn(self, now: datetime, answers: Sequence[EffectAnswered] = ()) -> None:
+    async def turn(self, now: datetime, answers: Sequence[tuple[int, EffectAnswered]] = ()) -> None:
         """One batch of all that has come."""
-        due = await self.database.due(0, now)
-        items: list[Item] = [*self.queue, *answers, *due]
+        items: list[list[Item]] = [[] for _ in self.shards]
+        for delivery in self.queue:
+            items[delivery.partition].append(delivery)
         self.queue.clear()
-        while items:
-            items = items[await self._batch(items, now) :]
+        for number, answer in answers:
+            items[number].append(answer)
+        for number, due in (await self.database.due(dict.fromkeys(range(len(items)), now))).items():
+            items[number] += due
+        while any(items):
+            numbers = [number for number, some in enumerate(items) if some]
+            shares = [Share(self.shards[n], self.shards[n].read(items[n])) for n in numbers]
+            commits = await self.database.decided(shares, now)
+            await self.save(commits)
+            for number, commit in zip(numbers, commits, strict=True):
+                self.shards[number].committed(commit)
+                self._publish(number, commit)
+                items[number] = items[number][commit.decided :]
 
-    async def _batch(self, items: list[Item], now: datetime) -> int:
-        shard, database = self.shard, self.database
-        works = shard.read(items)
-        if ids := shard.outside_ids(works):
-            known = await database.known(ids)
-            shard.known(known.answered)
-            shard.master_data_is(known.master_data)
-        while missing := shard.missing(works):
-            if shard.doubts_master_data:
-                shard.master_data_is((await database.known(())).master_data)
-            shard.learn(await database.load(missing, now))
-        commit = shard.decide(works, now)
-        await self.save(commit)
-        shard.committed(commit)
-        self.effects += commit.effects_opened
+    async def save(self, commits: Sequence[Commit]) -> None:
+        """Writes a batch."""
+        await self.database.save(*commits)
+
+    def _publish(self, number: int, commit: Commit) -> None:
+        self.effects += [(number, effect) for effect in commit.effects_opened]
         for parked in commit.parked:
             raise AssertionError(f"{self.name} parked {parked.delivery.type}: {parked.code} {parked.reason}")
         for row in commit.outbox:
             for wire in row.wires():
                 self.log.put(row.topic, row.partition, wire)
-        return commit.decided
-
-    async def save(self, commit: Commit) -> None:
-        """Writes a batch."""
-        await self.database.save(commit)
 
 
 class Gateway:
@@ -159,14 +161,15 @@ class Gateway:
 class Signals:
     """Risk's stream application, without its stream."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, shards: int) -> None:
+        self._shards = shards
         self._log, self._queue = log, log.reader([ACTIVITY])
         self._tallies: dict[Any, Tally] = {}
         self._said = 0
 
     def tell(self, now: datetime) -> None:
         """All that has changed since the last time."""
-        changed: dict[Any, None] = {}
+        changed: dict[tuple[str, str], None] = {}
         while self._queue:
             for entry in unpack(self._queue.popleft()):
                 subject = subject_of(entry)
@@ -175,29 +178,29 @@ class Signals:
                 if count(tally, entry):
                     changed[subject] = None
         as_of = int(now.timestamp() * 1000)
-        for pack in packs(
-            0, as_of, (conduct(about, subject, self._tallies[about, subject]) for about, subject in changed)
-        ):
-            self._said += 1
-            headers = from_outside(
-                id=f"s-{as_of}-{self._said}", type=pack.TYPE, source="signals", subject="0", actor="", at=now
-            )
-            self._log.put(pack.TOPIC, 0, (pack.key.encode(), pack.to_json(), headers))
+        for shard in range(self._shards):
+            here = [s for s in changed if partition_for(s[1], self._shards) == shard]
+            for pack in packs(shard, as_of, (conduct(*s, self._tallies[s]) for s in here)):
+                self._said += 1
+                headers = from_outside(
+                    id=f"s-{as_of}-{self._said}", type=pack.TYPE, source="signals", subject="", actor="", at=now
+                )
+                self._log.put(pack.TOPIC, shard, (pack.key.encode(), pack.to_json(), headers))
 
 
 class House:
     """Everything, on one clock."""
 
-    def __init__(self, kind: type[Service] = Service, windows: Windows = WINDOWS) -> None:
+    def __init__(self, kind: type[Service] = Service, windows: Windows = WINDOWS, shards: int = 1) -> None:
         self.log = Log()
         self.now = datetime.now(UTC)
         self.services: dict[str, Any] = {}
         self.rounds = 0
-        self._kind, self._windows = kind, windows
-        self._gateway, self._signals = Gateway(), Signals(self.log)
+        self._kind, self._windows, self._shards = kind, windows, shards
+        self._gateway, self._signals = Gateway(), Signals(self.log, shards)
         self._heard = self.log.reader(ROBOTS_HEAR)
         self._run = f"h{self.now.timestamp():.6f}".replace(".", "")
-        self.robots = Robots(self._run, Figures(), self.log.put, shards=1, lies_s=1)
+        self.robots = Robots(self._run, Figures(), self.log.put, shards=shards, lies_s=1)
 
     async def begin(self, dsns: Mapping[str, str], ending: AsyncExitStack) -> None:
         """Connects to every service's database, for as long as `ending` lasts."""
@@ -206,7 +209,7 @@ class House:
             ending.push_async_callback(connection.close)
             await read_every_instant(connection)
             self.services[name] = service = self._kind(name, self.log, connection)
-            await service.claim(self._windows)
+            await service.claim(self._windows, self._shards)
 
     async def stock(self, play: Play, plays: int) -> None:
         """Products, stores and goods for so many plays, where they are not there yet."""
@@ -228,7 +231,8 @@ class House:
         headers = from_outside(
             id=id_, type=message.TYPE, source="house", subject=message.subject, actor="admin:h", at=self.now
         )
-        self.log.put(message.TOPIC, 0, (message.key.encode(), message.to_json(), headers))
+        home = partition_for(message.key, self._shards)
+        self.log.put(message.TOPIC, home, (message.key.encode(), message.to_json(), headers))
 
     async def round(self) -> None:
         """One batch for each service; then people react."""
@@ -239,7 +243,7 @@ class House:
         if self.rounds % SIGNALS_EVERY == 0:
             self._signals.tell(self.now)
         payment = self.services["payment"]
-        answers = [self._gateway.answer(effect, self.now) for effect in payment.effects]
+        answers = [(number, self._gateway.answer(effect, self.now)) for number, effect in payment.effects]
         payment.effects.clear()
         for name, service in self.services.items():
             await service.turn(self.now, answers if name == "payment" else ())

@@ -30,7 +30,7 @@ from larder.stack.migrate import migrate
 from larder.stack.postgres import Postgres
 from larder.stack.process import wait_until
 from shared.contracts.topics import SERVICES
-from shared.runtime.commit import Commit
+from shared.runtime.commit import Commit, together
 from shared.runtime.database import _runtime_writes
 from shared.runtime.decider import Windows
 from shared.runtime.shard import EffectAnswered
@@ -65,37 +65,37 @@ class Measured(Service):
 
     alone_every = 0
 
-    async def claim(self, windows: Windows) -> None:
+    async def claim(self, windows: Windows, shards: int) -> None:
         """Its backend is known from here on."""
         self.counted = Counts()
         self._pid = await self.connection.fetchval("select pg_backend_pid()")
-        await super().claim(windows)
+        await super().claim(windows, shards)
 
-    async def turn(self, now: datetime, answers: Sequence[EffectAnswered] = ()) -> None:
+    async def turn(self, now: datetime, answers: Sequence[tuple[int, EffectAnswered]] = ()) -> None:
         """All that the backend does in it."""
         before = _cpu_s(self._pid)
         await super().turn(now, answers)
         self.counted.backend_s += _cpu_s(self._pid) - before
 
-    async def save(self, commit: Commit) -> None:
+    async def save(self, commits: Sequence[Commit]) -> None:
         """Makes the rows once more, to know what they take."""
         counted = self.counted
         counted.batches += 1
-        counted.messages += commit.decided
+        counted.messages += sum(commit.decided for commit in commits)
         began = time.thread_time()
-        self.store.save_many(commit)
+        self.store.save_many(together(commits))
         counted.rows_s += time.thread_time() - began
         if self.alone_every and counted.batches % self.alone_every == 0:
             before = _cpu_s(self._pid)
-            await self._alone(commit)
+            await self._alone(commits)
             counted.backend_s -= _cpu_s(self._pid) - before
         began = time.thread_time()
-        await super().save(commit)
+        await super().save(commits)
         counted.save_s += time.thread_time() - began
 
-    async def _alone(self, commit: Commit) -> None:
+    async def _alone(self, commits: Sequence[Commit]) -> None:
         """Each write of a commit by itself, rolled back: what its backend takes for it."""
-        for write in (NOTHING, *_runtime_writes(commit), *self.store.save_many(commit)):
+        for write in (NOTHING, *_runtime_writes(commits), *self.store.save_many(together(commits))):
             took = inf
             for _ in range(ALONE_TIMES):
                 transaction = self.connection.transaction()
@@ -106,7 +106,7 @@ class Measured(Service):
                 await transaction.rollback()
             self.counted.parts[write.name] += took
             self.counted.times[write.name] += 1
-        self.counted.alone_messages += commit.decided
+        self.counted.alone_messages += sum(commit.decided for commit in commits)
 
 
 def _cpu_s(pid: int) -> float:
@@ -182,7 +182,7 @@ async def bench(chosen: argparse.Namespace) -> None:
         settings = await ending.enter_async_context(running(folder))
         play = ending.enter_context(Play.of(read_baskets(BASKETS), 20_000))
         baskets = play.endless()
-        house = House(Measured)
+        house = House(Measured, shards=chosen.shards)
         dsns = {name: settings.dsn(name) for name in SERVICES}
         await new_log(dsns.values())
         await house.begin(dsns, ending)
@@ -204,6 +204,7 @@ if __name__ == "__main__":
     parser.add_argument("--warm", type=int, default=2_000, help="orders before the first one")
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--a-round", type=int, default=40, help="orders placed in each round")
+    parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--alone", type=int, default=0, help="measure each write of every Nth batch by itself")
     parser.add_argument("--tables", action="store_true", help="say what became of tables and indexes")
     parser.add_argument("--home", type=Path, help="a folder whose database is kept for the next time")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from itertools import islice
 
+import pytest
 from msgspec.structs import replace
 
 from larder.load.baskets import read_baskets
@@ -33,11 +35,11 @@ seen: Counter[str] = Counter()
 class Checked(Service):
     """Looks, after each batch, whether the tables say what the batch decided."""
 
-    async def save(self, commit: Commit) -> None:
+    async def save(self, commits: Sequence[Commit]) -> None:
         """Compares each state."""
-        await super().save(commit)
-        states = {key: _kept(state) for key, state in commit.states.items()}
-        found = await self.database.load(states, commit.at)
+        await super().save(commits)
+        states = {key: _kept(state) for commit in commits for key, state in commit.states.items()}
+        found = await self.database.load(states, commits[0].at)
         for key, state in states.items():
             assert found[key] == state, (self.name, key)
             seen[key[0]] += 1
@@ -52,15 +54,16 @@ def _kept(state: object) -> object:
     return state
 
 
-async def test_what_is_decided_is_what_is_written(parts: RealParts) -> None:
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_what_is_decided_is_what_is_written(parts: RealParts, shards: int) -> None:
     """Orders that end in every way there is, several steps of some in one batch: after each batch, what is loaded is
-    what was decided."""
+    what was decided. The commits of several shards are written as one."""
     dsns = {name: await parts.fresh_database() for name in SERVICES}
     for name, dsn in dsns.items():
         await migrate_database(dsn, name, lambda line: None)
     async with AsyncExitStack() as ending:
         play = ending.enter_context(Play.of(islice(read_baskets(BASKETS), 80), 80))
-        house = House(Checked, WINDOWS)
+        house = House(Checked, WINDOWS, shards)
         await house.begin(dsns, ending)
         await house.stock(play, 2)
         await house.play(play.endless(), 2 * len(TAILS), 10, lambda n: TAILS[n % len(TAILS)])
