@@ -15,8 +15,11 @@ from typing import Any, Self
 import asyncpg
 import httpx
 from fastapi import APIRouter
+from msgspec.structs import replace
 
 from larder.stack.migrate import migrate_database
+from services.order.state import Order
+from services.risk.state import Screening
 from shared import tokens
 from shared.contracts.base import Message
 from shared.contracts.topics import ACTIVITY
@@ -155,6 +158,15 @@ class Inside:
         self._committed.set()
         self._desk.hint([answer.id for answer in commit.answers])
         return commit
+
+
+def as_kept(state: Any) -> Any:
+    """A state without what only its batch has to know: as it comes back from the database."""
+    if type(state) is Order:
+        return replace(state, changed_at=None)
+    if type(state) is Screening:
+        return replace(state, seen=None)
+    return state
 
 
 def types_said(commit: Commit) -> list[str]:

@@ -54,7 +54,7 @@ from tests.deciders.orders import (
 )
 from tests.deciders.test_order_back_road import SOME_BACK
 from tests.parts import RealParts
-from tests.services.inside import Inside, inside
+from tests.services.inside import Inside, as_kept, inside
 
 pytestmark = pytest.mark.parts
 
@@ -91,7 +91,7 @@ async def hears(service: Inside, *messages: Any) -> Order:
             await service.time_passes(100_000)
         else:
             await service.hear(message, CUSTOMER if message is CANCEL else "order:")
-        remembered = service._shard._cache["order", "o-1"]
+        remembered = as_kept(service._shard._cache["order", "o-1"])
         assert await kept(service) == remembered, type(message).__name__
     order = await kept(service)
     assert order
@@ -194,7 +194,7 @@ async def test_many_steps_in_one_commit_are_kept_as_the_last_says(service: Insid
     await service._decide(deliveries)
     assert not service.commits[-1].parked
     order = await kept(service)
-    assert order == service._shard._cache["order", "o-1"]
+    assert order == as_kept(service._shard._cache["order", "o-1"])
     assert order
     assert (order.phase, order.given_back, len(order.lots)) == (Phase.AWAITING_SHIPMENT, 129, 2)
 

@@ -36,7 +36,7 @@ from tests.deciders.test_order_replacing import (
     UNDELIVERABLE,
 )
 from tests.parts import RealParts
-from tests.services.inside import Inside, inside
+from tests.services.inside import Inside, as_kept, inside
 from tests.services.test_order_back_kept import AREA, PAID
 
 pytestmark = pytest.mark.parts
@@ -65,7 +65,7 @@ async def hears(service: Inside, *messages: Any) -> Order:
             await service.hear(message)
         async with service.pool.acquire() as connection:
             kept = await OrderStore().load_many(connection, keys, datetime.now(UTC))
-        remembered = {key: service._shard._cache[key] for key in keys}
+        remembered = {key: as_kept(service._shard._cache[key]) for key in keys}
         assert kept == remembered, type(message).__name__
     order = kept["order", FIRST]
     assert isinstance(order, Order)

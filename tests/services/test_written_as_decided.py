@@ -8,20 +8,18 @@ from contextlib import AsyncExitStack
 from itertools import islice
 
 import pytest
-from msgspec.structs import replace
 
 from larder.load.baskets import read_baskets
 from larder.load.mix import Tail
 from larder.load.play import Play
 from larder.load.sample import BASKETS
 from larder.stack.migrate import migrate_database
-from services.order.state import Order
-from services.risk.state import Screening
 from shared.contracts.topics import SERVICES
 from shared.runtime.commit import Commit
 from shared.runtime.decider import Windows
 from tests.house import House, Service
 from tests.parts import RealParts
+from tests.services.inside import as_kept
 
 WINDOWS = Windows(payment_window_s=2, after_sales_window_s=1, review_window_s=1, shortage_window_s=1, return_window_s=2)
 TAILS = [tail for tail in Tail if tail is not Tail.LATE]
@@ -38,20 +36,11 @@ class Checked(Service):
     async def save(self, commits: Sequence[Commit]) -> None:
         """Compares each state."""
         await super().save(commits)
-        states = {key: _kept(state) for commit in commits for key, state in commit.states.items()}
+        states = {key: as_kept(state) for commit in commits for key, state in commit.states.items()}
         found = await self.database.load(states, commits[0].at)
         for key, state in states.items():
             assert found[key] == state, (self.name, key)
             seen[key[0]] += 1
-
-
-def _kept(state: object) -> object:
-    """Without what only a batch has to know."""
-    if type(state) is Order:
-        return replace(state, changed_at=None)
-    if type(state) is Screening:
-        return replace(state, seen=None)
-    return state
 
 
 @pytest.mark.parametrize("shards", [1, 3])
