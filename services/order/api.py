@@ -34,7 +34,7 @@ from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
 from shared.http.paging import Page, Paged
 from shared.http.problems import invalid, refusal, register
-from shared.http.sse import Event, EventStream, LastEventId, nothing_more
+from shared.http.sse import TOLD, Event, EventStream, LastEventId, nothing_more
 from shared.http.waiting import heard
 from shared.service import Parts
 
@@ -219,7 +219,7 @@ def _orders(parts: Parts, orders: Orders) -> APIRouter:
         rows = await orders.some(phase, account, store, paging.after(datetime, str), paging.fetch)
         return paging.page(rows, last=lambda r: (r.placed_at, r.order_id), item=lambda r: r)
 
-    @router.get("/orders/{order_id}/stream")
+    @router.get("/orders/{order_id}/stream", response_class=Response, responses=TOLD)
     async def stream(order_id: OrderId, caller: Reader, last_event_id: LastEventId = None) -> Response:
         now = await page(order_id, caller)
         if now.phase in ENDS and last_event_id == _event(now).id:

@@ -22,6 +22,9 @@ Ready = Callable[[], str | Awaitable[str | None] | None]
 """Says None when the service can work, else why it cannot."""
 
 READY_WAIT_S = 2
+_METRICS_TOLD: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}
+}
 _DOCS_PAGE = Path(__file__).with_name("docs.html")
 
 
@@ -47,7 +50,7 @@ def health_routes(service: str, ready: Ready, told: Told = nothing_more) -> APIR
             raise try_again("not_ready", why_not)
         return {"service": service, "status": "ready"}
 
-    @router.get("/metrics", response_class=Response)
+    @router.get("/metrics", response_class=Response, responses=_METRICS_TOLD)
     async def metrics(request: Request) -> Response:
         """The figures of this process, for Prometheus."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))

@@ -39,6 +39,11 @@ _LINE_BREAK = re.compile("\r\n|\r|\n")
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="the id of the last event you have")]
 """Declare a parameter of this type, and the route takes `Last-Event-ID`."""
+TOLD: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Events, until they end", "content": {"text/event-stream": {}}},
+    204: {"description": "You have the last event already: stay away"},
+}
+"""The answers of a stream, for the description of its route; its `response_class` is Response."""
 
 
 @dataclass(frozen=True, slots=True)
