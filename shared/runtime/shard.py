@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from msgspec import Struct
@@ -316,6 +317,13 @@ class _View(dict[Key, Any]):
         raise NotLoaded(key)
 
 
+@cache
+def _kind_of(type_: type) -> type | None:
+    """Which kind of thing a decider said; asked of all that is said, so that each type is looked at once."""
+    kinds = (Message, Entry, Record, SetTimer, CancelTimer, Effect)
+    return next((kind for kind in kinds if issubclass(type_, kind)), None)
+
+
 class _Step:
     """One run over one batch: the overlay, and the commit in the making."""
 
@@ -409,10 +417,6 @@ class _Step:
         if subject in self.blocked:
             self._park(d, subject, "behind", "an earlier message about the same subject is parked")
             return
-        self._judge(message, d, subject)
-
-    def _judge(self, message: Any, d: Delivery, subject: str) -> None:
-        """Decides a message from the log and answers it; parks it when that fails."""
         context = replace(self.context, actor=d.actor) if d.actor else self.context
         outcome = self._try(message, d, subject, context, d.traceparent)
         if outcome is not None and not d.link and not isinstance(message, Pack):
@@ -481,37 +485,31 @@ class _Step:
 
     def _take(self, outcome: Moved, trace: bytes) -> None:
         # What can fail (writing a body) comes first, so that a message that fails leaves nothing behind.
-        commit, wires = self.commit, []
-        others: list[Any] = []
-        entries: list[Entry] = []
-        for item in outcome.said:
-            if isinstance(item, Struct):  # first: on a model this question costs more, and it is asked of everything
-                others.append(item)
-            elif isinstance(item, Message):
-                wires.append((item, item.to_json()))
-            elif isinstance(item, Entry):
-                entries.append(item)
-        for item in others:
-            if isinstance(item, Record):
+        commit = self.commit
+        all_said: Sequence[Any] = outcome.said
+        said = [(_kind_of(type(item)), item) for item in all_said]
+        bodies = [item.to_json() for kind, item in said if kind is Message]
+        self.states.update(outcome.states)
+        self.view.update(outcome.states)
+        sent = iter(bodies)
+        for kind, item in said:
+            if kind is Message:
+                self._send(item.TOPIC, item.TYPE, item.key, item.subject, next(sent), trace)
+            elif kind is Record:
                 kept = commit.records.get(type(item))
                 if kept is None:
                     commit.records[type(item)] = [item]
                 else:
                     kept.append(item)
-            elif isinstance(item, SetTimer):
+            elif kind is SetTimer:
                 commit.timers[item.subject, item.name] = item.due_at
-            elif isinstance(item, CancelTimer):
+            elif kind is CancelTimer:
                 commit.timers[item.subject, item.name] = None
-            elif isinstance(item, Effect):
+            elif kind is Effect:
                 commit.effects_opened.append(item)
-        self.states.update(outcome.states)
-        self.view.update(outcome.states)
-        for message, body in wires:
-            self._send(message.TOPIC, message.TYPE, message.key, message.subject, body, trace)
-
-        for entry in entries:
-            home = partition_for(entry.key, self.shard._shards)
-            self.entries.setdefault((entry.PACK, home), []).append(entry)
+            elif kind is Entry:
+                home = partition_for(item.key, self.shard._shards)
+                self.entries.setdefault((item.PACK, home), []).append(item)
 
     def _pack(self) -> None:
         """What was said in entries, in one message for each shard."""
