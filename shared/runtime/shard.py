@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from msgspec import Struct
@@ -317,11 +316,16 @@ class _View(dict[Key, Any]):
         raise NotLoaded(key)
 
 
-@cache
-def _kind_of(type_: type) -> type | None:
-    """Which kind of thing a decider said; asked of all that is said, so that each type is looked at once."""
-    kinds = (Message, Entry, Record, SetTimer, CancelTimer, Effect)
-    return next((kind for kind in kinds if issubclass(type_, kind)), None)
+class _Kinds(dict[Any, type | None]):
+    """Which kind of thing a decider said, by its type: asked of all that is said, so each type is looked at once."""
+
+    def __missing__(self, type_: type) -> type | None:
+        kinds = (Message, Entry, Record, SetTimer, CancelTimer, Effect)
+        found = self[type_] = next((kind for kind in kinds if issubclass(type_, kind)), None)
+        return found
+
+
+_kinds = _Kinds()
 
 
 class _Step:
@@ -487,7 +491,7 @@ class _Step:
         # What can fail (writing a body) comes first, so that a message that fails leaves nothing behind.
         commit = self.commit
         all_said: Sequence[Any] = outcome.said
-        said = [(_kind_of(type(item)), item) for item in all_said]
+        said = [(_kinds[type(item)], item) for item in all_said]
         bodies = [item.to_json() for kind, item in said if kind is Message]
         self.states.update(outcome.states)
         self.view.update(outcome.states)
