@@ -7,13 +7,13 @@ order's key, and told apart by its subject.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from larder.load.back import COURIER, CUSTOMER_SERVICE, STOREKEEPER
 from larder.load.mix import Tail
-from larder.load.order import Heard, Order, Plan, Step
+from larder.load.order import Crew, Heard, Order, Plan, Step
 from larder.load.wire import subject_of, type_of
 from shared.contracts.aftersales import ApproveTicket, OpenTicket, RateOrder
 from shared.contracts.base import Message
@@ -27,9 +27,6 @@ from shared.contracts.logistics import (
     ReportPicked,
     StartPicking,
 )
-
-if TYPE_CHECKING:
-    from larder.load.robots import Robots
 
 KINDS = {
     Tail.REFUNDED: "refund_only",
@@ -76,7 +73,7 @@ _refusal_of = msgspec.json.Decoder(_Refusal).decode
 class AfterSales:
     """What the robots do after the delivery, by tail and event."""
 
-    def __init__(self, robots: Robots) -> None:
+    def __init__(self, robots: Crew) -> None:
         self._robots = robots
         plan: Plan = {
             **dict.fromkeys(WORK, self._work),

@@ -7,12 +7,11 @@ its plain way.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from larder.load.mix import Tail
-from larder.load.order import Heard, Order, Plan, Step
+from larder.load.order import Crew, Heard, Order, Plan, Step
 from shared.contracts.aftersales import OpenTicket, RecordCall
 from shared.contracts.logistics import (
     BringGoodsBack,
@@ -21,9 +20,6 @@ from shared.contracts.logistics import (
     ReportPicked,
     ReportUndeliverable,
 )
-
-if TYPE_CHECKING:
-    from larder.load.robots import Robots
 
 PICKER, COURIER, STOREKEEPER = b"picker:robot", b"courier:robot", b"storekeeper:robot"
 CUSTOMER_SERVICE = b"customer_service:robot"
@@ -57,7 +53,7 @@ _accepted_of = msgspec.json.Decoder(_Accepted).decode
 class WaysBack:
     """What the robots do on the ways back, by tail and event."""
 
-    def __init__(self, robots: Robots, similar: Similar | None) -> None:
+    def __init__(self, robots: Crew, similar: Similar | None) -> None:
         self._robots = robots
         self._similar = similar or (lambda store, spu, order: None)
         cancels_paid: Plan = {b"FulfilmentQueued": self._change_mind}

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from larder.load.mix import Tail
 from larder.load.play import Ready
+from shared.contracts.base import Message
 from shared.runtime.envelope import Wire
 
 
@@ -135,3 +136,28 @@ class Order:
         self.resends = 0
         self.wires: list[tuple[str, int, Wire]] = []
         """What it sent last and waits for the event of."""
+
+
+class Crew(Protocol):
+    """The robots, as whoever plans a way for some orders has them do things."""
+
+    def move(self, order: Order, step: Step, now: float, *, wires_stay: bool = False) -> None:
+        """The order is a step further; what it sent last is not sent again, unless the wires stay."""
+
+    def say(self, order: Order, message: Message, actor: bytes, end: bytes, *, now: bool = True) -> None:
+        """Anybody says anything about an order."""
+
+    def want_out(self, order: Order) -> None:
+        """The customer cancels."""
+
+    def refused_command(self, order: Order, event: Heard, now: float) -> None:
+        """A command of the plain way was refused."""
+
+    def complaint_over(self, order: Order, now: float) -> None:
+        """The order waits for its end again."""
+
+    def react(self, order: Order, event: Heard, now: float) -> None:
+        """As with plain orders."""
+
+    def work(self, order: Order, type_: bytes, now: float) -> bool:
+        """Those who work in the store do what an event asks of them; whether it asks."""
