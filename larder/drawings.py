@@ -97,7 +97,7 @@ def grid(table: Table) -> str:
     lines = ["| phase | message | answer |", "| --- | --- | --- |"]
     for phase, cells in table.rows.items():
         for n, (message, cell) in enumerate(sorted(cells.items(), key=lambda item: _rank(item[1], item[0]))):
-            lines.append(f"| {f'**{phase}**' if n == 0 else ''} | {message.__name__} | {_answer(phase, cell)} |")
+            lines.append(f"| {f'**{phase}**' if n == 0 else ''} | {_named(message)} | {_answer(phase, cell)} |")
     lines.append("\nA message that does not stand in a phase's rows is parked there.")
     return "\n".join(lines)
 
@@ -126,6 +126,12 @@ def _moves(table: Table) -> Iterator[tuple[StrEnum, StrEnum, list[str]]]:
         yield source, target, messages
 
 
+def _named(message: type) -> str:
+    """With the service that says it or is to do it, if it is on the wire; what a service reads it into has no other."""
+    package, _, owner = message.__module__.rpartition(".")
+    return f"{owner}.{message.__name__}" if package == "shared.contracts" else message.__name__
+
+
 def _answer(phase: StrEnum, cell: object) -> str:
     if isinstance(cell, To):
         action = f", {cell.action.__name__.replace('_', ' ')}" if cell.action else ""
@@ -134,7 +140,7 @@ def _answer(phase: StrEnum, cell: object) -> str:
 
 
 def _rank(cell: object, message: type) -> tuple[int, str]:
-    return (0 if isinstance(cell, To) else 1 if isinstance(cell, Refuse) else 2, message.__name__)
+    return (0 if isinstance(cell, To) else 1 if isinstance(cell, Refuse) else 2, _named(message))
 
 
 def drawings(root: Path) -> dict[Path, str]:

@@ -41,10 +41,8 @@ from services.logistics.store import SWEEPS as LOGISTICS
 from services.order.store import SWEEPS as ORDER
 from services.risk.store import ERASE as OF_ACCOUNT
 from services.risk.store import SWEEPS as RISK
-from shared.contracts.aftersales import TicketEnded
+from shared.contracts import aftersales, logistics, risk
 from shared.contracts.base import ACCOUNT_MAX, Account, Message, sales_order_of
-from shared.contracts.logistics import AnnounceReturn, DeliveryFailed, FulfilOrder
-from shared.contracts.risk import ScreenOrder
 from shared.runtime.database import rewritten
 from shared.runtime.envelope import Payload
 from shared.runtime.sweep import LOCK, SWEPT_AT_ONCE, Sweep
@@ -68,11 +66,11 @@ SWEEPS: Mapping[str, Sequence[Sweep]] = {
     for service, sweeps in (("order", ORDER), ("logistics", LOGISTICS), ("aftersales", AFTERSALES), ("risk", RISK))
 }
 OF_MESSAGES: Mapping[type[Message], Mapping[str, Any]] = {
-    ScreenOrder: {"device": None, "address": None},
-    FulfilOrder: {"delivery": None},
-    AnnounceReturn: {"delivery": None},
-    DeliveryFailed: {"reason": ""},
-    TicketEnded: {"note": ""},  # a person's word, or a code that has arrived as well
+    risk.ScreenOrder: {"device": None, "address": None},
+    logistics.FulfilOrder: {"delivery": None},
+    logistics.AnnounceReturn: {"delivery": None},
+    logistics.DeliveryFailed: {"reason": ""},
+    aftersales.TicketEnded: {"note": ""},  # a person's word, or a code that has arrived as well
 }
 """What services tell each other of a person, and what stands there instead."""
 

@@ -15,18 +15,8 @@ from larder.load.back import COURIER, CUSTOMER_SERVICE, STOREKEEPER
 from larder.load.mix import Tail
 from larder.load.order import Crew, Heard, Order, Plan, Step
 from larder.load.wire import subject_of, type_of
-from shared.contracts.aftersales import ApproveTicket, OpenTicket, RateOrder
+from shared.contracts import aftersales, logistics
 from shared.contracts.base import Message
-from shared.contracts.logistics import (
-    BringReturn,
-    CollectReturn,
-    HandOver,
-    InspectReturn,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    StartPicking,
-)
 
 KINDS = {
     Tail.REFUNDED: "refund_only",
@@ -38,11 +28,11 @@ KINDS = {
 }
 """The kind of ticket that a customer wants; who rates badly leaves that to customer service."""
 WORK: dict[bytes, tuple[Callable[..., Message], bytes, bytes, dict[str, str]]] = {
-    b"FulfilmentQueued": (StartPicking, b"picker:robot", b"-pick", {}),
-    b"PickingStarted": (ReportPicked, b"picker:robot", b"-picked", {}),
-    b"PickingFinished": (ReportPacked, b"picker:robot", b"-packed", {}),
-    b"FulfilmentPacked": (HandOver, COURIER, b"-over", {"courier": "courier-robot"}),
-    b"FulfilmentHandedOver": (ReportDelivered, COURIER, b"-delivered", {}),
+    b"FulfilmentQueued": (logistics.StartPicking, b"picker:robot", b"-pick", {}),
+    b"PickingStarted": (logistics.ReportPicked, b"picker:robot", b"-picked", {}),
+    b"PickingFinished": (logistics.ReportPacked, b"picker:robot", b"-packed", {}),
+    b"FulfilmentPacked": (logistics.HandOver, COURIER, b"-over", {"courier": "courier-robot"}),
+    b"FulfilmentHandedOver": (logistics.ReportDelivered, COURIER, b"-delivered", {}),
 }
 """The store's work on a replacement order: at this event this command, by whom, the end of its id, and what else."""
 AGAIN_S = 0.5
@@ -109,11 +99,11 @@ class AfterSales:
             self._robots.move(order, Step.NEVER_BACK, now)
             return
         about = self._about(order, event)
-        self._robots.say(order, CollectReturn(**about, courier="courier-robot"), COURIER, b"-collected")
-        self._robots.say(order, BringReturn(**about), COURIER, b"-brought")
+        self._robots.say(order, logistics.CollectReturn(**about, courier="courier-robot"), COURIER, b"-collected")
+        self._robots.say(order, logistics.BringReturn(**about), COURIER, b"-brought")
 
     def _inspect(self, order: Order, event: Heard, now: float) -> None:
-        inspected = InspectReturn(
+        inspected = logistics.InspectReturn(
             **self._about(order, event),
             spus=(_first(order),),
             quantities=(1,),
@@ -131,7 +121,7 @@ class AfterSales:
         if subject_of(event.headers, event.key) != order.id:
             if order.tail is Tail.EXCHANGED:
                 about = {"order_id": order.id.decode(), "ticket_id": _ticket_id(order), "store": order.store}
-                self._robots.say(order, BringReturn(**about), COURIER, b"-brought")
+                self._robots.say(order, logistics.BringReturn(**about), COURIER, b"-brought")
             return
         if order.step >= Step.DELIVERED:
             return
@@ -139,7 +129,7 @@ class AfterSales:
         if order.tail is Tail.RATES_BADLY:
             self._rate(order)
             return
-        ticket = OpenTicket(
+        ticket = aftersales.OpenTicket(
             order_id=order.id.decode(),
             ticket_id=_ticket_id(order),
             kind=KINDS[order.tail],  # type: ignore[arg-type]
@@ -151,13 +141,15 @@ class AfterSales:
 
     def _rate(self, order: Order) -> None:
         order.attempt += 1
-        rating = RateOrder(order_id=order.id.decode(), account=order.account, stars=1, text="a robot was not amused")
+        rating = aftersales.RateOrder(
+            order_id=order.id.decode(), account=order.account, stars=1, text="a robot was not amused"
+        )
         actor = b"customer:" + order.account.encode()
         self._robots.say(order, rating, actor, b"-rating-%d" % order.attempt, now=order.attempt == 1)
 
     def _refused(self, order: Order, event: Heard, now: float) -> None:
         refusal = _refusal_of(event.value or b"")
-        if (refusal.command, refusal.code) != (RateOrder.TYPE, "order_not_delivered"):
+        if (refusal.command, refusal.code) != (aftersales.RateOrder.TYPE, "order_not_delivered"):
             self._robots.refused_command(order, event, now)
         elif order.step is Step.COMPLAINING:
             order.wires = []
@@ -178,7 +170,7 @@ class AfterSales:
             self._decide(order, msgspec.structs.replace(ticket, kind="quality"), b"-approve-refund")
 
     def _decide(self, order: Order, ticket: _Ticket, end: bytes) -> None:
-        approval = ApproveTicket(order_id=order.id.decode(), ticket_id=ticket.ticket_id)
+        approval = aftersales.ApproveTicket(order_id=order.id.decode(), ticket_id=ticket.ticket_id)
         if ticket.kind == "quality":
             instead = {"kind": "refund_only", "spus": (_first(order),), "quantities": (1,)}
             approval = approval.model_copy(update=instead)

@@ -12,14 +12,7 @@ import msgspec
 
 from larder.load.mix import Tail
 from larder.load.order import Crew, Heard, Order, Plan, Step
-from shared.contracts.aftersales import OpenTicket, RecordCall
-from shared.contracts.logistics import (
-    BringGoodsBack,
-    InspectGoods,
-    ReportDelivered,
-    ReportPicked,
-    ReportUndeliverable,
-)
+from shared.contracts import aftersales, logistics
 
 PICKER, COURIER, STOREKEEPER = b"picker:robot", b"courier:robot", b"storekeeper:robot"
 CUSTOMER_SERVICE = b"customer_service:robot"
@@ -99,7 +92,7 @@ class WaysBack:
         self._robots.move(order, Step.STOPPING, now)
         self._robots.want_out(order)
         if order.tail is Tail.CANCELS_PICKING:  # the picker has not heard of it: whoever comes first wins
-            self._robots.say(order, ReportPicked(order_id=_id(order), store=order.store), PICKER, b"-picked")
+            self._robots.say(order, logistics.ReportPicked(order_id=_id(order), store=order.store), PICKER, b"-picked")
 
     # -- short -----------------------------------------------------------------------------------------------------
 
@@ -107,7 +100,9 @@ class WaysBack:
         if order.step >= Step.PICKING:
             return
         self._robots.move(order, Step.PICKING, now)
-        picked = ReportPicked(order_id=_id(order), store=order.store, spus=(_lines(order).spus[0],), missing=(1,))
+        picked = logistics.ReportPicked(
+            order_id=_id(order), store=order.store, spus=(_lines(order).spus[0],), missing=(1,)
+        )
         self._robots.say(order, picked, PICKER, b"-picked")
 
     def _wait_for_call(self, order: Order, event: Heard, now: float) -> None:
@@ -122,7 +117,7 @@ class WaysBack:
         self._robots.move(order, self._short(order), now)
         if order.tail is Tail.LESS_UNCALLED:
             return
-        drop = RecordCall(order_id=_id(order), ticket_id=ticket.ticket_id, outcome="drop")
+        drop = aftersales.RecordCall(order_id=_id(order), ticket_id=ticket.ticket_id, outcome="drop")
         spu = _lines(order).spus[0]
         other = self._similar(order.store, spu, order.id) if order.tail is Tail.LESS_SUBSTITUTE else None
         if order.tail is Tail.LESS_CANCEL:
@@ -155,7 +150,7 @@ class WaysBack:
 
     def _pick_again(self, order: Order, *, at_once: bool = True) -> None:
         order.attempt += 1
-        picked = ReportPicked(order_id=_id(order), store=order.store)
+        picked = logistics.ReportPicked(order_id=_id(order), store=order.store)
         self._robots.say(order, picked, PICKER, b"-picked-%d" % order.attempt, now=at_once)
 
     def _short(self, order: Order) -> Step:
@@ -166,7 +161,9 @@ class WaysBack:
     def _nobody_at_home(self, order: Order, event: Heard, now: float) -> None:
         if order.step < Step.IN_DELIVERY:
             self._robots.move(order, Step.IN_DELIVERY, now)
-            failed = ReportUndeliverable(order_id=_id(order), store=order.store, reason="a robot found nobody at home")
+            failed = logistics.ReportUndeliverable(
+                order_id=_id(order), store=order.store, reason="a robot found nobody at home"
+            )
             self._robots.say(order, failed, COURIER, b"-undeliverable")
 
     def _call_back(self, order: Order, event: Heard, now: float) -> None:
@@ -176,7 +173,7 @@ class WaysBack:
         id_ = _id(order)
         self._robots.say(order, self._intercept_ticket(order, f"t-{id_}-back"), CUSTOMER_SERVICE, b"-intercept")
         if order.tail is Tail.CALLED_BACK_LATE:
-            self._robots.say(order, ReportDelivered(order_id=id_, store=order.store), COURIER, b"-delivered")
+            self._robots.say(order, logistics.ReportDelivered(order_id=id_, store=order.store), COURIER, b"-delivered")
 
     def _call_back_again(self, order: Order, event: Heard, now: float) -> None:
         """The robots hear of the hand-over from the store; the order may hear of the ticket first, and decline."""
@@ -189,8 +186,10 @@ class WaysBack:
         again = self._intercept_ticket(order, f"t-{_id(order)}-back-{order.attempt}")
         self._robots.say(order, again, CUSTOMER_SERVICE, end)
 
-    def _intercept_ticket(self, order: Order, ticket_id: str) -> OpenTicket:
-        return OpenTicket(order_id=_id(order), ticket_id=ticket_id, kind="intercept", reason="a robot asked for it")
+    def _intercept_ticket(self, order: Order, ticket_id: str) -> aftersales.OpenTicket:
+        return aftersales.OpenTicket(
+            order_id=_id(order), ticket_id=ticket_id, kind="intercept", reason="a robot asked for it"
+        )
 
     def _bring_back(self, order: Order, event: Heard, now: float) -> None:
         if order.step >= Step.RETURNING:
@@ -199,10 +198,13 @@ class WaysBack:
             self._robots.move(order, Step.NEVER_BACK, now)
             return
         self._robots.move(order, Step.RETURNING, now)
-        self._robots.say(order, BringGoodsBack(order_id=_id(order), store=order.store), COURIER, b"-back")
+        self._robots.say(order, logistics.BringGoodsBack(order_id=_id(order), store=order.store), COURIER, b"-back")
 
     def _inspect(self, order: Order, event: Heard, now: float) -> None:
-        if order.step is not Step.RETURNING or _accepted_of(event.value or b"").command != BringGoodsBack.TYPE:
+        if (
+            order.step is not Step.RETURNING
+            or _accepted_of(event.value or b"").command != logistics.BringGoodsBack.TYPE
+        ):
             return
         self._robots.move(order, Step.INSPECTING, now)
         lines = _lines(order)
@@ -213,7 +215,7 @@ class WaysBack:
         if order.tail is Tail.AWAY_FEWER:
             came[first] -= 1
         came = {spu: quantity for spu, quantity in came.items() if quantity}
-        inspected = InspectGoods(
+        inspected = logistics.InspectGoods(
             order_id=_id(order),
             store=order.store,
             spus=tuple(came),

@@ -22,7 +22,7 @@ from larder.load.robots import Robots
 from larder.load.run import Load, Options
 from larder.load.shelves import have_done, tell
 from larder.load.wire import prefix_of
-from shared.contracts.inventory import ReceiveGoods, SetAllotment
+from shared.contracts import inventory
 from shared.settings import Settings
 
 RATE = 40.0
@@ -96,8 +96,8 @@ class FlashLoad(Load):
         product = {"spu": self._spu, "name": "a piece of a flash sale", "price": PRICE, "category": "flash"}
         await tell(self.settings, [("PUT", "/products", {"items": [product]})])
         about = {"store": self._store, "request_id": f"{prefix_of(self.run_id)}flash"}
-        receipt = ReceiveGoods(**about, spus=(self._spu,), quantities=(self.sale.pieces,))
-        allotment = SetAllotment(**about, promotion=self._promotion, spu=self._spu, quantity=self.sale.pieces)
+        receipt = inventory.ReceiveGoods(**about, spus=(self._spu,), quantities=(self.sale.pieces,))
+        allotment = inventory.SetAllotment(**about, promotion=self._promotion, spu=self._spu, quantity=self.sale.pieces)
         async with Listener(self.settings.bootstrap(), ("inventory.answers",), self.settings.shards) as listener:
             for end, command in (("receive", receipt), ("allot", allotment)):
                 coming = iter([(f"{about['request_id']}-{end}", command)])

@@ -13,16 +13,8 @@ from typing import Any, NamedTuple
 
 from services.inventory.decider import DECIDER
 from services.inventory.store import InventoryStore
+from shared.contracts import inventory
 from shared.contracts.base import Message
-from shared.contracts.inventory import (
-    AnnounceSale,
-    DeductStock,
-    HoldStock,
-    OnSale,
-    ReceiveGoods,
-    SetAllotment,
-    VerifyStock,
-)
 from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.shard import Shard
@@ -48,10 +40,10 @@ class Hot(NamedTuple):
 def decisions_per_second(pieces: int, crowd: int) -> Hot:
     """Lets a crowd of orders want one piece each of so many. All of it in this process, on one core."""
     store = _Store()
-    on_sale = OnSale(spus=(SPU,), promotions=(PROMOTION,))
-    store.play(ReceiveGoods(request_id="r-1", store=STORE, spus=(SPU,), quantities=(pieces,)))
-    store.play(SetAllotment(request_id="r-2", store=STORE, promotion=PROMOTION, spu=SPU, quantity=pieces))
-    store.play(AnnounceSale(store=STORE, promotion=PROMOTION, ends_at=BEGIN + timedelta(hours=1)))
+    on_sale = inventory.OnSale(spus=(SPU,), promotions=(PROMOTION,))
+    store.play(inventory.ReceiveGoods(request_id="r-1", store=STORE, spus=(SPU,), quantities=(pieces,)))
+    store.play(inventory.SetAllotment(request_id="r-2", store=STORE, promotion=PROMOTION, spu=SPU, quantity=pieces))
+    store.play(inventory.AnnounceSale(store=STORE, promotion=PROMOTION, ends_at=BEGIN + timedelta(hours=1)))
 
     def rate(make: Callable[[str], Message]) -> float:
         deliveries = [store.delivery(make(f"o-{n}")) for n in range(crowd)]
@@ -61,12 +53,14 @@ def decisions_per_second(pieces: int, crowd: int) -> Hot:
         return crowd / (process_time() - began)
 
     def hold(order: str) -> Message:
-        return HoldStock(order_id=order, store=STORE, mode="on_payment", spus=(SPU,), quantities=(1,), on_sale=on_sale)
+        return inventory.HoldStock(
+            order_id=order, store=STORE, mode="on_payment", spus=(SPU,), quantities=(1,), on_sale=on_sale
+        )
 
     return Hot(
         holds=rate(hold),
-        verifications=rate(lambda order: VerifyStock(order_id=order, store=STORE, on_sale=on_sale)),
-        deductions=rate(lambda order: DeductStock(order_id=order, store=STORE)),
+        verifications=rate(lambda order: inventory.VerifyStock(order_id=order, store=STORE, on_sale=on_sale)),
+        deductions=rate(lambda order: inventory.DeductStock(order_id=order, store=STORE)),
         sold=store.said["StockDeducted"],
     )
 

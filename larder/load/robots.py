@@ -21,16 +21,9 @@ from larder.load.mix import LATE_BY_S, Tail
 from larder.load.order import RESTING, Heard, Order, Step
 from larder.load.play import Ready
 from larder.load.wire import Stencil, link_of, prefix_of, type_of
+from shared.contracts import logistics
+from shared.contracts import order as ordering
 from shared.contracts.base import Message
-from shared.contracts.logistics import (
-    BringGoodsBack,
-    HandOver,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    StartPicking,
-)
-from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder
 from shared.contracts.topics import partition_for
 from shared.runtime.envelope import Wire
 
@@ -39,7 +32,7 @@ RESEND_S = 20.0
 RESENDS_DOUBLED_MAX = 3
 CONFIRM_SHARE = 0.75
 """Share of customers who pay a total that has changed on the click; the others cancel."""
-ORDER_COMMANDS, STORE_COMMANDS = PlaceOrder.TOPIC, StartPicking.TOPIC
+ORDER_COMMANDS, STORE_COMMANDS = ordering.PlaceOrder.TOPIC, logistics.StartPicking.TOPIC
 CARD, BAD_CARD, TWICE_CARD, KEEPING_CARD = "tok_ok", "tok_declined", "tok_twice", "tok_no_refund"
 
 COUPON_CODES = frozenset({"coupon_unknown", "coupon_not_valid", "coupon_used", "coupon_does_not_apply"})
@@ -51,17 +44,17 @@ Send = Callable[[str, int, Wire], None]
 
 # The store's work: at this event, this step, this command, by this robot, the end of its id, and what else it says.
 WORK = {
-    b"FulfilmentQueued": (Step.AWAITING_PICKING, StartPicking.TYPE, b"picker:robot", b"-pick", b""),
-    b"PickingStarted": (Step.PICKING, ReportPicked.TYPE, b"picker:robot", b"-picked", b""),
-    b"PickingFinished": (Step.PACKING, ReportPacked.TYPE, b"picker:robot", b"-packed", b""),
+    b"FulfilmentQueued": (Step.AWAITING_PICKING, logistics.StartPicking.TYPE, b"picker:robot", b"-pick", b""),
+    b"PickingStarted": (Step.PICKING, logistics.ReportPicked.TYPE, b"picker:robot", b"-picked", b""),
+    b"PickingFinished": (Step.PACKING, logistics.ReportPacked.TYPE, b"picker:robot", b"-packed", b""),
     b"FulfilmentPacked": (
         Step.AWAITING_SHIPMENT,
-        HandOver.TYPE,
+        logistics.HandOver.TYPE,
         b"courier:robot",
         b"-over",
         b',"courier":"courier-robot"',
     ),
-    b"FulfilmentHandedOver": (Step.IN_DELIVERY, ReportDelivered.TYPE, b"courier:robot", b"-delivered", b""),
+    b"FulfilmentHandedOver": (Step.IN_DELIVERY, logistics.ReportDelivered.TYPE, b"courier:robot", b"-delivered", b""),
 }
 
 
@@ -127,7 +120,9 @@ class Robots:
         self._late_card = f"tok_late:{int(gateway_timeout_s) + LATE_BY_S}"
         self._closes = closes
         self._tell = tell
-        self._place, self._pay, self._cancel = (Stencil(m.TYPE) for m in (PlaceOrder, PayOrder, CancelOrder))
+        self._place, self._pay, self._cancel = (
+            Stencil(m.TYPE) for m in (ordering.PlaceOrder, ordering.PayOrder, ordering.CancelOrder)
+        )
         self._work = {
             event: (step, Stencil(type_), actor, end, more) for event, (step, type_, actor, end, more) in WORK.items()
         }
@@ -392,7 +387,7 @@ class Robots:
         if stencil is None:
             # What a robot does next may rest on it: that goods are back in the store is an event of nobody.
             stencil = self._stencils[message.TYPE] = Stencil(
-                message.TYPE, wants_word=isinstance(message, BringGoodsBack)
+                message.TYPE, wants_word=isinstance(message, logistics.BringGoodsBack)
             )
         headers = stencil.headers(order.id + end, message.subject.encode(), actor, self.time)
         wire = (message.key.encode(), message.to_json(), headers)

@@ -17,8 +17,8 @@ from larder.load.errors import LoadError
 from larder.load.lines import Listener, Sender
 from larder.load.play import Play
 from larder.load.wire import Stencil, prefix_of, time_now, type_of
+from shared.contracts import inventory
 from shared.contracts.base import LINES_MAX
-from shared.contracts.inventory import ReceiveGoods, StoreCommand
 from shared.contracts.topics import partition_for
 from shared.settings import Settings
 from shared.tokens import create
@@ -96,7 +96,7 @@ async def _call(client: httpx.AsyncClient, method: str, path: str, body: bytes |
         await asyncio.sleep(0.3)
 
 
-def receipts(run: str, play: Play, plays: int) -> Iterator[tuple[str, ReceiveGoods]]:
+def receipts(run: str, play: Play, plays: int) -> Iterator[tuple[str, inventory.ReceiveGoods]]:
     """The goods receipts that a play takes, and the id of each: at most 200 lines, all of one store."""
     number = 0
     for store, demand in play.demand.items():
@@ -105,7 +105,7 @@ def receipts(run: str, play: Play, plays: int) -> Iterator[tuple[str, ReceiveGoo
             request_id = f"{prefix_of(run)}r{number}"
             yield (
                 f"{request_id}-receive",
-                ReceiveGoods(
+                inventory.ReceiveGoods(
                     request_id=request_id,
                     store=store,
                     spus=tuple(spu for spu, _ in chunk),
@@ -118,7 +118,7 @@ async def fill(sender: Sender, listener: Listener, run: str, play: Play, plays: 
     """Receives the goods, and waits until every receipt is written. Returns the pieces."""
     pieces = 0
 
-    def coming() -> Iterator[tuple[str, StoreCommand]]:
+    def coming() -> Iterator[tuple[str, inventory.StoreCommand]]:
         nonlocal pieces
         for id_, message in receipts(run, play, plays):
             pieces += sum(message.quantities)
@@ -129,7 +129,7 @@ async def fill(sender: Sender, listener: Listener, run: str, play: Play, plays: 
 
 
 async def have_done(
-    sender: Sender, listener: Listener, coming: Iterator[tuple[str, StoreCommand]], shards: int, say: Say
+    sender: Sender, listener: Listener, coming: Iterator[tuple[str, inventory.StoreCommand]], shards: int, say: Say
 ) -> None:
     """A storekeeper asks for these, each with its id, and waits until all are done; in no order.
 
@@ -148,13 +148,13 @@ async def have_done(
             headers = stencil.headers(id_.encode(), message.subject.encode(), b"storekeeper:robot", stamp)
             wire = (message.key.encode(), message.to_json(), headers)
             waiting[id_] = (now, partition_for(message.key, shards), wire)
-            sender.send(StoreCommand.TOPIC, waiting[id_][1], wire)
+            sender.send(inventory.StoreCommand.TOPIC, waiting[id_][1], wire)
         if not waiting:
             return
         for id_, (since, partition, wire) in waiting.items():
             if now - since > RESEND_S:
                 waiting[id_] = (now, partition, wire)
-                sender.send(StoreCommand.TOPIC, partition, wire)
+                sender.send(inventory.StoreCommand.TOPIC, partition, wire)
         sender.flush()
         for record in await listener.hear(200):
             type_ = type_of(record.headers)

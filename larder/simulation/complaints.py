@@ -13,36 +13,14 @@ from typing import Any
 from larder.simulation.people import Desk
 from larder.simulation.road import found_of, some_of
 from larder.simulation.shop import Shop
-from shared.contracts.aftersales import (
-    ApproveTicket,
-    ClaimTicket,
-    GoodsKind,
-    NoteTicket,
-    OpenTicket,
-    OpenWindow,
-    RateOrder,
-    RejectTicket,
-    ReleaseTicket,
-    TicketMoved,
-    TicketOpened,
-)
+from shared.contracts import aftersales, logistics
+from shared.contracts import order as ordering
 from shared.contracts.base import Message
-from shared.contracts.logistics import (
-    AnnounceReturn,
-    BringReturn,
-    CollectReturn,
-    FulfilmentHandedOver,
-    FulfilmentQueued,
-    FulfilOrder,
-    InspectReturn,
-    ReturnCommand,
-)
-from shared.contracts.order import CancelOrder
 from shared.runtime.envelope import Delivery as Record
 
 EVENINGS = (0.0, 0.3, 0.9)
 """How often a delivered order is complained about, by evening."""
-KINDS: tuple[GoodsKind, ...] = ("refund_only", "return", "exchange", "replenishment")
+KINDS: tuple[aftersales.GoodsKind, ...] = ("refund_only", "return", "exchange", "replenishment")
 PEOPLE = ("customer_service:ada", "customer_service:bo")
 LATER_S = (1.0, 60.0, 3_000.0, 100_000.0, 200_000.0)
 """Somebody complains, or rates, within one of these: some of them after the window."""
@@ -66,16 +44,16 @@ class Complaints:
         self._tickets = 0
         self._tries = Counter[str]()
         self._heard: set[str] = set()
-        self._old_goods: dict[str, FulfilOrder] = {}
+        self._old_goods: dict[str, logistics.FulfilOrder] = {}
         watch = desk.around.log.watch
         for type_, act in (
-            (OpenWindow.TYPE, self._delivered),
-            (TicketOpened.TYPE, self._opened),
-            (TicketMoved.TYPE, self._moved),
-            (AnnounceReturn.TYPE, self._announced),
-            (FulfilOrder.TYPE, self._sent_out),
-            (FulfilmentQueued.TYPE, self._maybe_cancel),
-            (FulfilmentHandedOver.TYPE, self._maybe_cancel),
+            (aftersales.OpenWindow.TYPE, self._delivered),
+            (aftersales.TicketOpened.TYPE, self._opened),
+            (aftersales.TicketMoved.TYPE, self._moved),
+            (logistics.AnnounceReturn.TYPE, self._announced),
+            (logistics.FulfilOrder.TYPE, self._sent_out),
+            (logistics.FulfilmentQueued.TYPE, self._maybe_cancel),
+            (logistics.FulfilmentHandedOver.TYPE, self._maybe_cancel),
         ):
             watch(type_, partial(self._once, act))
 
@@ -92,7 +70,7 @@ class Complaints:
 
     def _delivered(self, record: Record) -> None:
         assert record.value is not None
-        told, dice = OpenWindow.from_json(record.value), self.dice
+        told, dice = aftersales.OpenWindow.from_json(record.value), self.dice
         goods = Counter[str]()
         for spu, quantity in zip(told.spus, told.quantities, strict=True):
             goods[spu] += quantity
@@ -108,11 +86,11 @@ class Complaints:
     def _rate(self, order_id: str, account: str, after_s: float) -> None:
         dice = self.dice
         stars = dice.randint(1, 5)
-        rating = RateOrder(order_id=order_id, account=account, stars=stars, text="so so")
+        rating = aftersales.RateOrder(order_id=order_id, account=account, stars=stars, text="so so")
         self._send(rating, after_s, f"customer:{account}")
         if dice.random() < 0.2:  # twice, or somebody else
             other = dice.choice((account, "a-99"))
-            again = RateOrder(order_id=order_id, account=other, stars=1)
+            again = aftersales.RateOrder(order_id=order_id, account=other, stars=1)
             self._send(again, after_s + dice.random(), f"customer:{other}")
 
     def _open(self, order_id: str, after_s: float) -> None:
@@ -122,7 +100,7 @@ class Complaints:
         lines = some_of(self._goods[order_id], dice)
         if dice.random() < 0.1:
             lines = dice.choice(([("moon-cheese", 1)], [(lines[0][0], lines[0][1] + 5)], []))
-        ticket = OpenTicket(
+        ticket = aftersales.OpenTicket(
             order_id=order_id if dice.random() < 0.97 else "o-mistyped",
             ticket_id=f"c-{self._tickets}",
             kind=kind,
@@ -154,14 +132,14 @@ class Complaints:
 
     def _opened(self, record: Record) -> None:
         assert record.value is not None
-        told = TicketOpened.from_json(record.value)
+        told = aftersales.TicketOpened.from_json(record.value)
         if told.kind in (*KINDS, "quality"):
             self._decide(told.order_id, told.ticket_id, told.kind)
 
     def _moved(self, record: Record) -> None:
         """Open again: somebody has to choose again. On its way back: the courier brings what he took along."""
         assert record.value is not None
-        told = TicketMoved.from_json(record.value)
+        told = aftersales.TicketMoved.from_json(record.value)
         if told.step in ("ReopenTicket", "AdmitTicket"):
             self._decide(told.order_id, told.ticket_id, told.kind)
         if told.step == "ConfirmReplacement" and told.phase == "returning":
@@ -178,47 +156,47 @@ class Complaints:
         after_s = dice.choice(DECIDED_S) * dice.random()
         person = dice.choice(PEOPLE)
         if dice.random() < 0.3:
-            self._send(ClaimTicket(**about), after_s * dice.random(), dice.choice(PEOPLE))
+            self._send(aftersales.ClaimTicket(**about), after_s * dice.random(), dice.choice(PEOPLE))
         if dice.random() < 0.1:
-            self._send(NoteTicket(**about, text="called, nobody there"), after_s * dice.random())
+            self._send(aftersales.NoteTicket(**about, text="called, nobody there"), after_s * dice.random())
         if dice.random() < 0.1:
-            self._send(ReleaseTicket(**about), after_s * dice.random())
+            self._send(aftersales.ReleaseTicket(**about), after_s * dice.random())
         if self._tries[ticket_id] <= TRIES_MAX:
             for _ in range(dice.choice((0, 1, 1, 1, 1, 2))):
                 self._send(self._approval(about, kind), after_s + dice.random(), person)
         if dice.random() < 0.1:
-            self._send(RejectTicket(**about, reason="no"), after_s + dice.random() * 2, person)
+            self._send(aftersales.RejectTicket(**about, reason="no"), after_s + dice.random() * 2, person)
         # Whatever came of that, and whoever has it: the next day somebody sees to what is open still.
         for late_s in (300_000.0, 302_000.0):
-            self._send(RejectTicket(**about, reason="too old"), late_s, person)
+            self._send(aftersales.RejectTicket(**about, reason="too old"), late_s, person)
 
-    def _approval(self, about: dict[str, Any], kind: str) -> ApproveTicket:
+    def _approval(self, about: dict[str, Any], kind: str) -> aftersales.ApproveTicket:
         dice = self.dice
         if kind in KINDS and dice.random() < 0.6:
-            return ApproveTicket(**about)
+            return aftersales.ApproveTicket(**about)
         other = dice.choice(KINDS) if dice.random() < 0.9 else None
         lines = some_of(self._goods.get(about["order_id"], {"spu-0": 1}), dice) if dice.random() < 0.7 else []
-        return ApproveTicket(**about, kind=other, **self._decision(other or kind, lines))
+        return aftersales.ApproveTicket(**about, kind=other, **self._decision(other or kind, lines))
 
     # -- goods -----------------------------------------------------------------------------------------------------
 
     def _sent_out(self, record: Record) -> None:
         assert record.value is not None
-        told = FulfilOrder.from_json(record.value)
+        told = logistics.FulfilOrder.from_json(record.value)
         if told.take_along:
             self._old_goods[told.take_along.ticket_id] = told
 
     def _announced(self, record: Record) -> None:
         """The customer gives it to a courier, brings it, or forgets it."""
         assert record.value is not None
-        told, dice = AnnounceReturn.from_json(record.value), self.dice
+        told, dice = logistics.AnnounceReturn.from_json(record.value), self.dice
         after_s = dice.choice(BACK_S) * dice.random()
         about: dict[str, Any] = {"order_id": told.order_id, "ticket_id": told.ticket_id, "store": told.store}
         chance = dice.random()
         if chance < 0.15:
             return
         if chance < 0.6:
-            self._send(CollectReturn(**about, courier="k-2"), after_s * dice.random(), "courier:k-2")
+            self._send(logistics.CollectReturn(**about, courier="k-2"), after_s * dice.random(), "courier:k-2")
         pieces = dict(zip(told.spus, told.quantities, strict=True))
         self._bring_back(told.ticket_id, told.order_id, told.store, pieces, after_s)
 
@@ -227,10 +205,10 @@ class Complaints:
         about: dict[str, Any] = {"order_id": order_id, "ticket_id": ticket_id, "store": store}
         if dice.random() < 0.1:
             return
-        bring: ReturnCommand = BringReturn(**about)
+        bring: logistics.ReturnCommand = logistics.BringReturn(**about)
         after_s += dice.choice(BACK_S) * dice.random() if dice.random() < 0.5 else 0.0
         self._send(bring, after_s, "courier:k-2")
-        inspect = partial(InspectReturn, **about)
+        inspect = partial(logistics.InspectReturn, **about)
         if dice.random() < 0.1:  # too early, unknown lines, or more than was announced
             odd = dice.choice(({"moon-cheese": 1}, {next(iter(pieces)): 999}, {}))
             self._send(inspect(**found_of(odd, dice)), after_s + 0.1 * dice.random(), f"storekeeper:{store}")
@@ -247,4 +225,4 @@ class Complaints:
         if "~" not in record.subject or dice.random() >= 0.1:
             return
         actor = dice.choice((*PEOPLE, f"customer:{self._accounts.get(record.subject.partition('~')[0], '')}"))
-        self._send(CancelOrder(order_id=record.subject), dice.choice((0.1, 5.0, 60.0)) * dice.random(), actor)
+        self._send(ordering.CancelOrder(order_id=record.subject), dice.choice((0.1, 5.0, 60.0)) * dice.random(), actor)

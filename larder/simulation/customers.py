@@ -11,18 +11,9 @@ from larder.simulation.clock import NOON
 from larder.simulation.marketing import Marketing
 from larder.simulation.people import Desk
 from larder.simulation.shop import Shop
+from shared.contracts import logistics
+from shared.contracts import order as ordering
 from shared.contracts.base import Message, Slot
-from shared.contracts.logistics import (
-    DeliveryFailed,
-    FulfilmentDelivered,
-    FulfilmentHandedOver,
-    FulfilmentPacked,
-    FulfilmentQueued,
-    PickingFinished,
-    PickingStarted,
-    PiecesShort,
-)
-from shared.contracts.order import CancelOrder, Delivery, OrderPaid, OrderPayable, PayOrder, PlaceOrder
 from shared.runtime.envelope import Delivery as Record
 
 ORDERS = (9, 17)
@@ -54,15 +45,15 @@ OTHER_METHODS = (
 """Methods besides the one that works: of the gateway's rules, and one that it does not know."""
 
 NEWS = (
-    OrderPaid,
-    FulfilmentQueued,
-    PickingStarted,
-    PiecesShort,
-    PickingFinished,
-    FulfilmentPacked,
-    FulfilmentHandedOver,
-    FulfilmentDelivered,
-    DeliveryFailed,
+    ordering.OrderPaid,
+    logistics.FulfilmentQueued,
+    logistics.PickingStarted,
+    logistics.PiecesShort,
+    logistics.PickingFinished,
+    logistics.FulfilmentPacked,
+    logistics.FulfilmentHandedOver,
+    logistics.FulfilmentDelivered,
+    logistics.DeliveryFailed,
 )
 """At each of these somebody may want out: before the hand-over the order is stopped, after it the wish is refused."""
 REGRETS = (0.0, 0.03, 0.1)
@@ -96,7 +87,7 @@ class Customers:
         self.shop = shop
         self.slots = slots
         self.plans: dict[str, Plan] = {}
-        desk.around.log.watch(OrderPayable.TYPE, self._pay)
+        desk.around.log.watch(ordering.OrderPayable.TYPE, self._pay)
         self.regret = desk.dice.choice(REGRETS)
         self.accounts = desk.dice.choice(ACCOUNTS)
         self.later = desk.dice.choice(LATER)
@@ -114,7 +105,9 @@ class Customers:
         account = f"a-{dice.randrange(self.accounts)}"
         placed_s = dice.random() * (PLACING_S if dice.random() >= self.later else LATER_S)
         placed_s = self.marketing.comes(placed_s)
-        order = PlaceOrder(order_id=order_id, account=account, **self._basket(), **self._place(), **self._extras())
+        order = ordering.PlaceOrder(
+            order_id=order_id, account=account, **self._basket(), **self._place(), **self._extras()
+        )
         order = self.marketing.tempt(order)
         actor = f"customer:{order.account}"
         desk.send(order, actor, after_s=placed_s)
@@ -123,7 +116,7 @@ class Customers:
         if dice.random() < 0.3 and order_id not in self.marketing.crowd:
             self._cancel(order_id, actor, placed_s)
         if dice.random() < 0.1:
-            pay = PayOrder(order_id=order_id, method="tok_ok", expected_total=dice.choice((0, 250)))
+            pay = ordering.PayOrder(order_id=order_id, method="tok_ok", expected_total=dice.choice((0, 250)))
             desk.send(pay, actor, after_s=placed_s + dice.random() * 2)  # before there is anything to pay
         if dice.random() < 0.1:
             self._meddle(order, actor, placed_s)
@@ -133,14 +126,16 @@ class Customers:
         methods = self.marketing.pays(order_id, methods)
         self.plans[order_id] = Plan(order_id, actor, methods, dice.random() < 0.1, dice.random() < 0.1)
 
-    def _meddle(self, order: PlaceOrder, actor: str, placed_s: float) -> None:
+    def _meddle(self, order: ordering.PlaceOrder, actor: str, placed_s: float) -> None:
         """Clicks at any time on whatever there is; most of it is refused, whatever the order is doing."""
         dice = self.dice
         for _ in range(dice.randint(1, 3)):
             click: Message = dice.choice(
                 (
-                    CancelOrder(order_id=order.order_id, reason="why not"),
-                    PayOrder(order_id=order.order_id, method="tok_ok", expected_total=dice.choice((1, 100, 250))),
+                    ordering.CancelOrder(order_id=order.order_id, reason="why not"),
+                    ordering.PayOrder(
+                        order_id=order.order_id, method="tok_ok", expected_total=dice.choice((1, 100, 250))
+                    ),
                     order.model_copy(update={"spus": ("moon-cheese",), "quantities": (1,)}),
                     order.model_copy(update={"slot": dice.choice([_odd_slot(dice), *self.slots])}),
                 )
@@ -164,7 +159,7 @@ class Customers:
         if dice.random() < 0.5:
             return {"store": store}
         lon = dice.randrange(len(stores)) + 0.5 if dice.random() < 0.92 else dice.choice((0.95, 2.5, 77.0))
-        point = Delivery(lat=0.5, lon=lon, address=f"{dice.randint(1, 3)}  Long Lane")
+        point = ordering.Delivery(lat=0.5, lon=lon, address=f"{dice.randint(1, 3)}  Long Lane")
         return {"delivery": point, "store": store} if dice.random() < 0.1 else {"delivery": point}
 
     def _extras(self) -> dict[str, Any]:
@@ -184,7 +179,7 @@ class Customers:
         dice = self.dice
         for _ in range(1 if dice.random() < 0.8 else 2):
             later_s = dice.choice((0.1, 1.0, 5.0, 30.0, 120.0, 700.0)) * dice.random()
-            self.desk.send(CancelOrder(order_id=order_id), actor, after_s=placed_s + later_s)
+            self.desk.send(ordering.CancelOrder(order_id=order_id), actor, after_s=placed_s + later_s)
 
     def _pay(self, record: Record) -> None:
         plan = self.plans.get(record.subject)
@@ -194,7 +189,7 @@ class Customers:
         if not plan.methods:
             return
         dice, desk = self.dice, self.desk
-        payable = OrderPayable.from_json(record.value)
+        payable = ordering.OrderPayable.from_json(record.value)
         if not self.marketing.wants(plan.order_id, payable.total):
             return
         method = plan.methods.pop(0)
@@ -205,15 +200,15 @@ class Customers:
         waits_s = self.marketing.waits(waits_s)
         if plan.mistakes:
             plan.mistakes -= 1
-            wrong = PayOrder(order_id=plan.order_id, method=method, expected_total=payable.total + 1)
+            wrong = ordering.PayOrder(order_id=plan.order_id, method=method, expected_total=payable.total + 1)
             desk.send(wrong, plan.actor, after_s=waits_s)
             waits_s += 1.0
-        pay = PayOrder(order_id=plan.order_id, method=method, expected_total=payable.total)
+        pay = ordering.PayOrder(order_id=plan.order_id, method=method, expected_total=payable.total)
         desk.send(pay, plan.actor, after_s=waits_s)
         if plan.in_a_hurry:
             desk.send(pay, plan.actor, after_s=waits_s)
         if dice.random() < 0.2 and plan.order_id not in self.marketing.crowd:
-            cancel = CancelOrder(order_id=plan.order_id)
+            cancel = ordering.CancelOrder(order_id=plan.order_id)
             desk.send(cancel, plan.actor, after_s=waits_s + dice.choice((0.1, 1.0, 12.0, 100.0)) * dice.random())
 
     def _maybe_regret(self, record: Record) -> None:
@@ -225,7 +220,7 @@ class Customers:
         actor = plan.actor if dice.random() < 0.6 else "customer_service:cs-1"
         later_s = dice.choice((0.05, 0.5, 3.0, 60.0)) * dice.random()
         for _ in range(dice.choice((1, 1, 1, 2))):
-            self.desk.send(CancelOrder(order_id=plan.order_id, reason="regret"), actor, after_s=later_s)
+            self.desk.send(ordering.CancelOrder(order_id=plan.order_id, reason="regret"), actor, after_s=later_s)
 
 
 def _odd_slot(dice: Random) -> Slot:

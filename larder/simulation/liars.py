@@ -12,7 +12,7 @@ from larder.simulation.gateway import Gateway
 from larder.simulation.people import Desk
 from services.payment.gateway import CaptureReported
 from services.payment.simulator.book import Capture, Charge, capture_reference
-from shared.contracts.payment import ReportMoney
+from shared.contracts import payment
 
 WITHIN_S = 700.0
 """Lies come within this time."""
@@ -80,7 +80,7 @@ class Liar:
     def _tell(self, lie: CaptureReported) -> None:
         if lie not in self.lies:
             self.lies.append(lie)
-        message = ReportMoney(
+        message = payment.ReportMoney(
             order_id=lie.order_id, reference=lie.reference, attempt_key=lie.key, amount=lie.amount, at=lie.at
         )
         self.desk.send(message, "gateway:", id=f"lie-{self._count}")

@@ -18,11 +18,9 @@ from larder.simulation.clock import NOON
 from larder.simulation.people import Desk
 from larder.simulation.shop import Shop
 from services.order.promotions import Kind, Promotion, Rush
+from shared.contracts import inventory, logistics, payment
+from shared.contracts import order as ordering
 from shared.contracts.base import Slot
-from shared.contracts.inventory import ExpectGoods, ReceiveGoods, SetAllotment
-from shared.contracts.logistics import SetSlots, SlotPlaces
-from shared.contracts.order import PlaceOrder, TellSale
-from shared.contracts.payment import PaymentDeclined
 from shared.runtime.envelope import Delivery as Record
 
 SHARES = {"promotions": 0.6, "coupons": 0.6, "flash": 0.4, "presale": 0.4, "rush": 0.2, "pause": 0.15}
@@ -61,7 +59,7 @@ class Marketing:
         self.together = dice.random() < (0.8 if "flash" in self.has else 0.5)
         self.is_household = bool(self.has & {"promotions", "coupons"}) and dice.random() < HOUSEHOLD
         if self.is_household:
-            desk.around.log.watch(PaymentDeclined.TYPE, self._change_between_clicks)
+            desk.around.log.watch(payment.PaymentDeclined.TYPE, self._change_between_clicks)
         self.crowd: set[str] = set()
         """Orders that are meant: they pay, and do not change their minds."""
         self._totals: dict[str, int] = {}
@@ -152,7 +150,7 @@ class Marketing:
         revised = replace(promotion, revision=before.revision + 1 if before else 1)
         self.shop.put_promotion(revised, self._now)
         if promotion.kind is Kind.FLASH:
-            self.desk.send(TellSale(promotion=promotion.id), "admin:office")
+            self.desk.send(ordering.TellSale(promotion=promotion.id), "admin:office")
 
     def _change_promotion(self) -> None:
         """A new value; a new end, perhaps an earlier one; or it ends now."""
@@ -191,7 +189,7 @@ class Marketing:
             else:
                 self.desk.after(dice.random() * SOON_S, partial(self._write, promotion))
             for store in sorted(stores) or self.shop.areas:
-                self._request(ReceiveGoods, store, 0.0, spu, dice.choice((5, 20)))
+                self._request(inventory.ReceiveGoods, store, 0.0, spu, dice.choice((5, 20)))
                 self._allot(store, id_, 0.2 + dice.random() * 2.0)
                 if dice.random() < 0.4:
                     self._allot(store, id_, dice.random() * dice.choice((SOON_S, LATE_S)))
@@ -203,7 +201,7 @@ class Marketing:
         dice = self.dice
         spu = self._sales[promotion] if dice.random() < 0.95 else dice.choice(list(self.shop.prices))
         quantity = dice.choice((1, 2, 2, 3, 3, 4, 8, 100))
-        request = SetAllotment(
+        request = inventory.SetAllotment(
             request_id=self._request_id(), store=store, promotion=promotion, spu=spu, quantity=quantity
         )
         self.desk.send(request, f"storekeeper:{store}", after_s=after_s)
@@ -231,21 +229,28 @@ class Marketing:
         spu, begins_s = dice.choice(list(self.shop.prices)), (dice.choice(self.slots).start - NOON).total_seconds()
         comes_s = begins_s * (0.5 + 0.5 * dice.random())
         self.shop.available_from[spu] = NOON + timedelta(seconds=comes_s)
-        places = tuple(SlotPlaces(start=slot.start, end=slot.end, places=dice.choice((3, 9))) for slot in self.slots)
+        places = tuple(
+            logistics.SlotPlaces(start=slot.start, end=slot.end, places=dice.choice((3, 9))) for slot in self.slots
+        )
         for store in self.shop.areas:
-            self.desk.send(SetSlots(store=store, slots=places), f"storekeeper:{store}", after_s=dice.random())
+            self.desk.send(logistics.SetSlots(store=store, slots=places), f"storekeeper:{store}", after_s=dice.random())
             expected = dice.choice((1, 3, 5, 8))
-            self._request(ExpectGoods, store, dice.random() * 2.0, spu, expected)
+            self._request(inventory.ExpectGoods, store, dice.random() * 2.0, spu, expected)
             if dice.random() < 0.3:
-                self._request(ExpectGoods, store, dice.random() * comes_s, spu, dice.choice((0, 1, 4, 10)))
+                self._request(inventory.ExpectGoods, store, dice.random() * comes_s, spu, dice.choice((0, 1, 4, 10)))
             came = expected if dice.random() < 0.5 else dice.choice((0, 1, 2, 10))
             while came:
                 some = came if dice.random() < 0.7 else dice.randint(1, came)
-                self._request(ReceiveGoods, store, comes_s * (0.6 + 0.5 * dice.random()), spu, some)
+                self._request(inventory.ReceiveGoods, store, comes_s * (0.6 + 0.5 * dice.random()), spu, some)
                 came -= some
 
     def _request(
-        self, command: type[ExpectGoods | ReceiveGoods], store: str, after_s: float, spu: str, quantity: int
+        self,
+        command: type[inventory.ExpectGoods | inventory.ReceiveGoods],
+        store: str,
+        after_s: float,
+        spu: str,
+        quantity: int,
     ) -> None:
         request = command(request_id=self._request_id(), store=store, spus=(spu,), quantities=(quantity,))
         self.desk.send(request, f"storekeeper:{store}", after_s=after_s)
@@ -277,7 +282,7 @@ class Marketing:
 
     # -- customers -------------------------------------------------------------------------------------------------
 
-    def tempt(self, order: PlaceOrder) -> PlaceOrder:
+    def tempt(self, order: ordering.PlaceOrder) -> ordering.PlaceOrder:
         """What the customer makes of it: names coupons, buys more, joins the crowd, waits for what is to come."""
         if not self.has:
             return order

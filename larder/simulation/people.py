@@ -13,8 +13,8 @@ from random import Random
 from larder.simulation.clock import NOON
 from larder.simulation.link import Around
 from services.payment.gateway import CaptureReported
+from shared.contracts import payment
 from shared.contracts.base import Message
-from shared.contracts.payment import ReportMoney
 from shared.contracts.topics import commands_of, partition_for
 from shared.runtime.envelope import Delivery, Headers, from_outside
 
@@ -65,7 +65,7 @@ class Desk:
 
     def report_money(self, report: CaptureReported) -> None:
         """A webhook: the gateway tells until somebody says 2xx, each time with the same id."""
-        message = ReportMoney(
+        message = payment.ReportMoney(
             order_id=report.order_id,
             reference=report.reference,
             attempt_key=report.key,

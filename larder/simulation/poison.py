@@ -13,23 +13,9 @@ from larder.simulation.clock import NOON
 from larder.simulation.database import Database
 from larder.simulation.people import Desk
 from larder.simulation.shop import Shop
+from shared.contracts import inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import Message, Pack
-from shared.contracts.inventory import (
-    AdjustStock,
-    AnnounceSale,
-    DropShort,
-    ExpectGoods,
-    HoldStock,
-    ReceiveGoods,
-    ReverseIssue,
-    SetAllotment,
-    StockShort,
-    VerifyStock,
-)
-from shared.contracts.logistics import FulfilOrder
-from shared.contracts.order import CancelOrder, Claim, ClaimPromotions, ReturnPromotions, SettleClaim, TellSale
-from shared.contracts.payment import RefundPayment, TakePayment
-from shared.contracts.risk import AccountsActed, Activity, OrderRefused, ScreenOrder
 from shared.contracts.topics import SERVICES, events_of, partition_for
 from shared.runtime.envelope import Delivery, Headers, from_outside
 
@@ -49,7 +35,7 @@ COMMANDS = {
 }
 """A command of each service, to be spoiled."""
 
-_A_COUPON = Claim(promotion="coup-0", units=1, limit=1)
+_A_COUPON = ordering.Claim(promotion="coup-0", units=1, limit=1)
 _A_SALE = "flash-0"
 
 
@@ -65,7 +51,7 @@ class Poisoner:
         self.orders = orders
         self._count = 0
         self._victim = ""
-        desk.around.log.watch(HoldStock.TYPE, self._answer_first)
+        desk.around.log.watch(inventory.HoldStock.TYPE, self._answer_first)
 
     def begin(self) -> None:
         """Plans what is planted when."""
@@ -106,9 +92,9 @@ class Poisoner:
         order_id = f"ghost-{self._count}"
         message: Message = self.dice.choice(
             (
-                VerifyStock(order_id=order_id, store="s-0"),
-                ReverseIssue(order_id=order_id, store="s-0"),
-                SettleClaim(order_id=order_id, denied=()),
+                inventory.VerifyStock(order_id=order_id, store="s-0"),
+                inventory.ReverseIssue(order_id=order_id, store="s-0"),
+                ordering.SettleClaim(order_id=order_id, denied=()),
             )
         )
         service = message.TOPIC.split(".")[0]
@@ -159,24 +145,26 @@ class Poisoner:
         some, one_less = (5,) * len(spus), (-1,) * len(spus)
         return dice.choice(
             (
-                ReceiveGoods(request_id=request_id, store=store, spus=spus, quantities=some),
-                AdjustStock(request_id=request_id, store=store, spus=spus, deltas=one_less, reason="mischief"),
-                HoldStock(order_id=order_id, store=store, mode="lock", spus=spus[:1], quantities=(1,)),
-                FulfilOrder(order_id=order_id, store=store, spus=spus, quantities=some),
-                ScreenOrder(order_id=order_id, account=account, total=100),
-                AccountsActed(
-                    shard=partition_for(account, self.desk.around.weather.shards),
-                    entries=(Activity(account=account, order_id=order_id, deed="cancelled", at=NOON),),
+                inventory.ReceiveGoods(request_id=request_id, store=store, spus=spus, quantities=some),
+                inventory.AdjustStock(
+                    request_id=request_id, store=store, spus=spus, deltas=one_less, reason="mischief"
                 ),
-                TakePayment(order_id=order_id, attempt=1, amount=1, currency="EUR", method="tok_ok"),
-                CancelOrder(order_id=order_id, reason="mischief"),
-                ClaimPromotions(order_id=order_id, account=account, claims=(_A_COUPON,)),
-                ReturnPromotions(order_id=order_id, account=account, promotions=(_A_COUPON.promotion,)),
-                TellSale(promotion=_A_SALE),
-                AnnounceSale(store=store, promotion=_A_SALE, ends_at=NOON),
-                SetAllotment(request_id=request_id, store=store, promotion=_A_SALE, spu=spus[0], quantity=1),
-                ExpectGoods(request_id=request_id, store=store, spus=spus, quantities=some),
-                OrderRefused(order_id=order_id, reason="mischief"),
+                inventory.HoldStock(order_id=order_id, store=store, mode="lock", spus=spus[:1], quantities=(1,)),
+                logistics.FulfilOrder(order_id=order_id, store=store, spus=spus, quantities=some),
+                risk.ScreenOrder(order_id=order_id, account=account, total=100),
+                risk.AccountsActed(
+                    shard=partition_for(account, self.desk.around.weather.shards),
+                    entries=(risk.Activity(account=account, order_id=order_id, deed="cancelled", at=NOON),),
+                ),
+                payment.TakePayment(order_id=order_id, attempt=1, amount=1, currency="EUR", method="tok_ok"),
+                ordering.CancelOrder(order_id=order_id, reason="mischief"),
+                ordering.ClaimPromotions(order_id=order_id, account=account, claims=(_A_COUPON,)),
+                ordering.ReturnPromotions(order_id=order_id, account=account, promotions=(_A_COUPON.promotion,)),
+                ordering.TellSale(promotion=_A_SALE),
+                inventory.AnnounceSale(store=store, promotion=_A_SALE, ends_at=NOON),
+                inventory.SetAllotment(request_id=request_id, store=store, promotion=_A_SALE, spu=spus[0], quantity=1),
+                inventory.ExpectGoods(request_id=request_id, store=store, spus=spus, quantities=some),
+                risk.OrderRefused(order_id=order_id, reason="mischief"),
             )
         )
 
@@ -184,7 +172,7 @@ class Poisoner:
 
     def _money_stuck(self, order_id: str) -> None:
         """A refund of money that never came makes the decider raise: all about this order's money parks behind it."""
-        refund = RefundPayment(
+        refund = payment.RefundPayment(
             order_id=order_id, refund=999, amount=1, reference="none", reason="mischief", liable="store"
         )
         delivery = self.desk.put(refund.TOPIC, order_id, refund.to_json(), self._headers(refund.TYPE, order_id))
@@ -194,7 +182,7 @@ class Poisoner:
     def _stock_stuck(self, order_id: str) -> None:
         """Pieces short that the order never had make the decider raise, if the order has its issue."""
         store = self.dice.choice(list(self.stores))
-        drop = DropShort(order_id=order_id, store=store, spus=("nothing",), missing=(1,))
+        drop = inventory.DropShort(order_id=order_id, store=store, spus=("nothing",), missing=(1,))
         delivery = self.desk.put(drop.TOPIC, store, drop.to_json(), self._headers(drop.TYPE, order_id))
         self.desk.expect_parked(delivery, "inventory", "decider_raised", "no_cell")
         self._look_later("inventory", order_id, LOOKS_MAX)
@@ -206,7 +194,7 @@ class Poisoner:
     def _answer_first(self, record: Delivery) -> None:
         if record.subject == self._victim:
             self._victim = ""
-            short = StockShort(order_id=record.subject, spus=("nothing",), missing=())
+            short = inventory.StockShort(order_id=record.subject, spus=("nothing",), missing=())
             delivery = self.desk.put(
                 short.TOPIC, record.subject, short.to_json(), self._headers(short.TYPE, short.order_id)
             )

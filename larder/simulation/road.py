@@ -11,17 +11,7 @@ from random import Random
 from typing import Any
 
 from larder.simulation.people import Desk
-from shared.contracts.logistics import (
-    AmendFulfilment,
-    BringGoodsBack,
-    DeliveryFailed,
-    FulfilmentIntercepted,
-    FulfilOrder,
-    InspectGoods,
-    ReportDelivered,
-    ReportPicked,
-    ReportUndeliverable,
-)
+from shared.contracts import logistics
 from shared.runtime.envelope import Delivery as Record
 
 BACK_S = (10.0, 1_000.0, 80_000.0, 120_000.0)
@@ -45,30 +35,30 @@ class Road:
         self._lists: dict[str, dict[str, int]] = {}
         self._coming_back: set[str] = set()
         watch = desk.around.log.watch
-        watch(FulfilOrder.TYPE, self._learn_list)
-        watch(AmendFulfilment.TYPE, self._pick_on)
-        watch(DeliveryFailed.TYPE, self._turn_back)
-        watch(FulfilmentIntercepted.TYPE, self._turn_back)
+        watch(logistics.FulfilOrder.TYPE, self._learn_list)
+        watch(logistics.AmendFulfilment.TYPE, self._pick_on)
+        watch(logistics.DeliveryFailed.TYPE, self._turn_back)
+        watch(logistics.FulfilmentIntercepted.TYPE, self._turn_back)
 
     # -- picking ---------------------------------------------------------------------------------------------------
 
     def _learn_list(self, record: Record) -> None:
         if record.value is not None and record.link:
-            told = FulfilOrder.from_json(record.value)
+            told = logistics.FulfilOrder.from_json(record.value)
             self._lists[told.order_id] = dict(zip(told.spus, told.quantities, strict=True))
 
     def _pick_on(self, record: Record) -> None:
         """The list was short and is another one: the picker goes on with it, and may miss something again."""
         if record.value is None or not record.link:
             return
-        told = AmendFulfilment.from_json(record.value)
+        told = logistics.AmendFulfilment.from_json(record.value)
         self._lists[told.order_id] = dict(zip(told.spus, told.quantities, strict=True))
         self.report_picked(told.order_id, told.store, self.dice.choice((0.1, 2.0, 60.0)) * self.dice.random())
 
     def report_picked(self, order_id: str, store: str, after_s: float) -> None:
         """The picker is through; or misses something; or mistypes what, is refused, and says it again."""
         dice = self.dice
-        report = partial(ReportPicked, order_id=order_id, store=store)
+        report = partial(logistics.ReportPicked, order_id=order_id, store=store)
         listed = self._lists.get(order_id, {})
         if nowhere := {spu: n for spu, pieces in listed.items() if (n := min(pieces, self._not_come(store, spu)))}:
             self.desk.send(report(spus=tuple(nowhere), missing=tuple(nowhere.values())), "picker:", after_s=after_s)
@@ -90,8 +80,8 @@ class Road:
     def come_to_door(self, order_id: str, store: str, after_s: float) -> None:
         """Somebody opens, or nobody does; now and then the courier clicks on both."""
         dice = self.dice
-        delivered = ReportDelivered(order_id=order_id, store=store)
-        shut = ReportUndeliverable(order_id=order_id, store=store, reason="nobody there")
+        delivered = logistics.ReportDelivered(order_id=order_id, store=store)
+        shut = logistics.ReportUndeliverable(order_id=order_id, store=store, reason="nobody there")
         clicks = [shut if dice.random() < self.shut else delivered]
         if dice.random() < 0.05:
             clicks.append(dice.choice((shut, delivered)))
@@ -106,19 +96,21 @@ class Road:
             return
         self._coming_back.add(record.subject)
         dice, send = self.dice, self.desk.send
-        told = DeliveryFailed.from_json(record.value) if record.type == DeliveryFailed.TYPE else None
-        store = told.store if told else FulfilmentIntercepted.from_json(record.value).store
+        told = (
+            logistics.DeliveryFailed.from_json(record.value) if record.type == logistics.DeliveryFailed.TYPE else None
+        )
+        store = told.store if told else logistics.FulfilmentIntercepted.from_json(record.value).store
         order_id = record.subject
         if dice.random() < 0.15:
             return
         back_s = dice.choice(BACK_S) * dice.random()
-        back = BringGoodsBack(order_id=order_id, store=store)
+        back = logistics.BringGoodsBack(order_id=order_id, store=store)
         send(back, "courier:", after_s=back_s)
         if dice.random() < 0.1:
             send(back, "courier:", after_s=back_s + dice.random())
         if dice.random() < 0.1:
             return  # it stands in a corner, and nobody looks at it
-        inspect = partial(InspectGoods, order_id=order_id, store=store)
+        inspect = partial(logistics.InspectGoods, order_id=order_id, store=store)
         looked_s = back_s + dice.choice((0.2, 5.0, 1_000.0, 100_000.0)) * dice.random() + 0.1
         if dice.random() < 0.1:  # too early, unknown lines, or more than was sent
             odd = dice.choice((found_of({"moon-cheese": 1}, dice), found_of({"spu-0": 999}, dice), found_of({}, dice)))

@@ -24,9 +24,9 @@ from services.order.promotions import Promotion
 from services.order.state import NO_DISCOUNTS, Amendment, Basket, ClaimKept, Paper, TimelineEntry
 from services.payment.state import Contradiction, JournalEntry
 from services.risk.state import Entered
+from shared.contracts import inventory
+from shared.contracts import order as ordering
 from shared.contracts.base import Message
-from shared.contracts.inventory import HoldStock, StockHeld, StockSoldOut, StockVerified, VerifyStock
-from shared.contracts.order import SettleClaim
 from shared.contracts.topics import ACTIVITY
 from shared.runtime.envelope import Delivery
 from shared.runtime.table import Key
@@ -257,17 +257,17 @@ def _log_rows(world: World) -> Rows:
             for d in records
             if d.type in ("CommandAccepted", "CommandRefused")
         ],
-        "log.claims": [{"id": d.id, **msgspec.json.decode(d.value or b"")} for d in by_type(SettleClaim)],
+        "log.claims": [{"id": d.id, **msgspec.json.decode(d.value or b"")} for d in by_type(ordering.SettleClaim)],
         "log.on_sale": [
             {"order_id": d.subject, **body["on_sale"]}
-            for d in by_type(HoldStock, VerifyStock)
+            for d in by_type(inventory.HoldStock, inventory.VerifyStock)
             if (body := msgspec.json.decode(d.value or b"")).get("on_sale")
         ],
         "log.gone": [
             {"order_id": d.subject, "at": datetime.fromisoformat(dict(d.headers)["ce_time"].decode())}
             | {"type": d.type, "gone": body.get("gone") or (), "missing": body.get("spus") or ()}
-            for d in by_type(StockHeld, StockVerified, StockSoldOut)
-            if (body := msgspec.json.decode(d.value or b"")).get("gone") or d.type == StockSoldOut.TYPE
+            for d in by_type(inventory.StockHeld, inventory.StockVerified, inventory.StockSoldOut)
+            if (body := msgspec.json.decode(d.value or b"")).get("gone") or d.type == inventory.StockSoldOut.TYPE
         ],
         "log.activity": [
             entry | {"type": type_}

@@ -18,12 +18,14 @@ from larder.simulation.clock import NOON
 from larder.simulation.people import Desk
 from larder.simulation.weather import SignalWeather
 from services.risk.counting import Tally, conduct, count_activity, count_sighting
+from shared.contracts import risk
 from shared.contracts.base import Message
-from shared.contracts.risk import AccountsActed, Activity, Conduct, OrdersSeen, Sighting, SignalsTold
 from shared.contracts.topics import ACTIVITY, SIGNALS, partition_for
 from shared.runtime.envelope import Delivery, from_outside
 
-HEARD: dict[str, type[AccountsActed] | type[OrdersSeen]] = {m.TYPE: m for m in (AccountsActed, OrdersSeen)}
+HEARD: dict[str, type[risk.AccountsActed] | type[risk.OrdersSeen]] = {
+    m.TYPE: m for m in (risk.AccountsActed, risk.OrdersSeen)
+}
 BATCH_MAX = 40
 """Most records that are counted at once."""
 TAKES_S = 0.3
@@ -107,9 +109,13 @@ class Counter:
             if contract is None or not record.link or record.value is None:
                 continue
             for entry in contract.from_json(record.value).entries:
-                subject = (entry.about, entry.subject) if isinstance(entry, Sighting) else ("account", entry.account)
+                subject = (
+                    (entry.about, entry.subject) if isinstance(entry, risk.Sighting) else ("account", entry.account)
+                )
                 tally = self._tallies.setdefault(subject, Tally())
-                is_new = count_activity(tally, entry) if isinstance(entry, Activity) else count_sighting(tally, entry)
+                is_new = (
+                    count_activity(tally, entry) if isinstance(entry, risk.Activity) else count_sighting(tally, entry)
+                )
                 if is_new:
                     changed[subject] = None
         return list(changed)
@@ -125,9 +131,9 @@ class Counter:
         if self._draws("garbage"):
             self._garble(conducts)
 
-    def _tell(self, conducts: list[Conduct]) -> None:
+    def _tell(self, conducts: list[risk.Conduct]) -> None:
         """Mostly at once, and once."""
-        pack = SignalsTold(shard=self._shard, as_of=self._around.clock.now, entries=tuple(conducts))
+        pack = risk.SignalsTold(shard=self._shard, as_of=self._around.clock.now, entries=tuple(conducts))
         dice, weather = self._dice, self._weather
         self.told["packs"] += 1
         if dice.random() < weather.lost:
@@ -156,11 +162,11 @@ class Counter:
 
     # -- what makes no sense ---------------------------------------------------------------------------------------
 
-    def _garble(self, conducts: list[Conduct]) -> None:
+    def _garble(self, conducts: list[risk.Conduct]) -> None:
         """What risk parks: of a conduct from the future, which no true word would ever replace, it believes nothing."""
-        one = conducts[0] if conducts else Conduct(about="account", subject="a-0", at=NOON)
+        one = conducts[0] if conducts else risk.Conduct(about="account", subject="a-0", at=NOON)
         now, dice = self._around.clock.now, self._dice
-        pack = SignalsTold(shard=self._shard, as_of=now, entries=(one,))
+        pack = risk.SignalsTold(shard=self._shard, as_of=now, entries=(one,))
         kind = dice.choice(("malformed", "wrong_key", "wrong_shard", "astray", "ahead"))
         if kind == "malformed":
             self._put(pack, kind, value=dice.choice((b"[]", b'{"shard": 0, "as_of": "yesterday"}', b"\xff")))

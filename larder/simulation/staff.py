@@ -15,24 +15,9 @@ from larder.simulation.road import Road
 from larder.simulation.shop import Shop
 from services.risk.rules import DELIVERED, SIGNALS, Levels, Rule, RuleSet
 from services.risk.state import Blocked, Kind, Treatment
+from shared.contracts import inventory, logistics, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import Message, Slot
-from shared.contracts.inventory import AdjustStock, ReceiveGoods
-from shared.contracts.logistics import (
-    FulfilmentHandedOver,
-    FulfilmentPacked,
-    FulfilmentQueued,
-    HandOver,
-    PickingFinished,
-    PickingStarted,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    SetSlots,
-    SlotPlaces,
-    StartPicking,
-)
-from shared.contracts.order import OrderPaid
-from shared.contracts.risk import ClaimReview, DecideReview, OrderReferred, ReleaseReview
 from shared.contracts.texts import normal_form
 from shared.runtime.envelope import Delivery as Record
 
@@ -48,11 +33,11 @@ SOON = ("orders", "cancels", "expiries", "device_orders", "device_accounts", "ad
 LEVELS = (Levels(30, 100, 200), Levels(20, 45, 70), Levels(restrict=5), Levels(refer=20), Levels())
 VERDICTS: tuple[Literal["clear", "restrict", "refuse"], ...] = ("clear", "restrict", "refuse")
 STEPS: dict[type[Message], tuple[str, Callable[..., Message]]] = {
-    FulfilmentQueued: ("picker:", StartPicking),
-    PickingStarted: ("picker:", ReportPicked),
-    PickingFinished: ("picker:", ReportPacked),
-    FulfilmentPacked: ("courier:", partial(HandOver, courier="k-1")),
-    FulfilmentHandedOver: ("courier:", ReportDelivered),
+    logistics.FulfilmentQueued: ("picker:", logistics.StartPicking),
+    logistics.PickingStarted: ("picker:", logistics.ReportPicked),
+    logistics.PickingFinished: ("picker:", logistics.ReportPacked),
+    logistics.FulfilmentPacked: ("courier:", partial(logistics.HandOver, courier="k-1")),
+    logistics.FulfilmentHandedOver: ("courier:", logistics.ReportDelivered),
 }
 """At this event, who does what."""
 
@@ -69,8 +54,8 @@ class Staff:
         self._accounts: dict[str, str] = {}
         for event, (actor, command) in STEPS.items():
             desk.around.log.watch(event.TYPE, partial(self._work, event, actor, command))
-        desk.around.log.watch(OrderPaid.TYPE, self._be_early)
-        desk.around.log.watch(OrderReferred.TYPE, self._review)
+        desk.around.log.watch(ordering.OrderPaid.TYPE, self._be_early)
+        desk.around.log.watch(risk.OrderReferred.TYPE, self._review)
 
     def begin(self) -> None:
         """Fills the shelves, opens the slots, and plans the evening's changes."""
@@ -108,9 +93,9 @@ class Staff:
         dice, desk = self.dice, self.desk
         told: Any = event.from_json(record.value)
         takes_s = dice.choice((0.1, 2.0, 60.0)) * dice.random()
-        if command is ReportPicked:
+        if command is logistics.ReportPicked:
             self.road.report_picked(told.order_id, told.store, takes_s)
-        elif command is ReportDelivered:
+        elif command is logistics.ReportDelivered:
             self.road.come_to_door(told.order_id, told.store, takes_s)
         else:
             step = command(order_id=told.order_id, store=told.store)
@@ -126,7 +111,7 @@ class Staff:
         """Somebody saw the order on a screen and begins before there is anything to begin with."""
         dice = self.dice
         if dice.random() < 0.15 and record.value is not None:
-            paid = OrderPaid.from_json(record.value)
+            paid = ordering.OrderPaid.from_json(record.value)
             actor, command = dice.choice(list(STEPS.values()))
             step = command(order_id=paid.order_id, store=paid.store)
             self.desk.send(step, actor, after_s=dice.choice((0.1, 2.0, 60.0)) * dice.random())
@@ -136,13 +121,13 @@ class Staff:
         goods = [(spu, dice.choice(pieces)) for spu in self.shop.prices if spu not in self.shop.available_from]
         if lines := [(spu, quantity) for spu, quantity in goods if quantity]:
             spus, quantities = zip(*lines, strict=True)
-            self._request(ReceiveGoods, store, after_s, spus=spus, quantities=quantities)
+            self._request(inventory.ReceiveGoods, store, after_s, spus=spus, quantities=quantities)
 
     def _adjust(self, store: str, after_s: float) -> None:
         dice = self.dice
         spus = tuple(dice.choice(list(self.shop.prices)) for _ in range(dice.randint(1, 2)))
         deltas = tuple(dice.choice((-6, -3, -1, 0, 1, 2)) for _ in spus)
-        self._request(AdjustStock, store, after_s, spus=spus, deltas=deltas, reason="counted")
+        self._request(inventory.AdjustStock, store, after_s, spus=spus, deltas=deltas, reason="counted")
 
     def _request(self, command: Callable[..., Message], store: str, after_s: float, **what: Any) -> None:
         """Sends a storekeeper's request; now and then it is asked for again, by another click."""
@@ -152,8 +137,10 @@ class Staff:
             self.desk.send(request, f"storekeeper:{store}", after_s=after_s + self.dice.random())
 
     def _set_slots(self, store: str, after_s: float, places: tuple[int, ...]) -> None:
-        slots = tuple(SlotPlaces(start=s.start, end=s.end, places=self.dice.choice(places)) for s in self.slots)
-        self.desk.send(SetSlots(store=store, slots=slots), f"storekeeper:{store}", after_s=after_s)
+        slots = tuple(
+            logistics.SlotPlaces(start=s.start, end=s.end, places=self.dice.choice(places)) for s in self.slots
+        )
+        self.desk.send(logistics.SetSlots(store=store, slots=slots), f"storekeeper:{store}", after_s=after_s)
 
     # -- risk ------------------------------------------------------------------------------------------------------
 
@@ -165,10 +152,10 @@ class Staff:
             person = dice.choice(ANALYSTS)
             after_s = dice.choice((1.0, 60.0, 1000.0)) * dice.random()
             if dice.random() < 0.6:
-                self.desk.send(ClaimReview(**about), person, after_s=after_s * dice.random())
+                self.desk.send(risk.ClaimReview(**about), person, after_s=after_s * dice.random())
             if dice.random() < 0.2:
-                self.desk.send(ReleaseReview(**about), dice.choice(ANALYSTS), after_s=after_s * dice.random())
-            decision = DecideReview(**about, verdict=dice.choice(VERDICTS), **self._block())
+                self.desk.send(risk.ReleaseReview(**about), dice.choice(ANALYSTS), after_s=after_s * dice.random())
+            decision = risk.DecideReview(**about, verdict=dice.choice(VERDICTS), **self._block())
             self.desk.send(decision, person, after_s=after_s)
 
     def _block(self) -> dict[str, Any]:

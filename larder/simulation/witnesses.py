@@ -17,7 +17,7 @@ from larder.simulation import bargains
 from larder.simulation.books import place_of
 from larder.simulation.clock import NOON
 from larder.simulation.rows import Rows
-from shared.contracts.risk import HAPPENINGS_MAX
+from shared.contracts import risk
 from shared.contracts.texts import normal_form
 from shared.contracts.topics import SERVICES
 from shared.runtime.decider import Windows
@@ -248,7 +248,7 @@ def conducts_are_counted(rows: Rows) -> Iterator[Broken]:
     known = {(c["about"], c["subject"]): c for c in rows["risk.conducts"]}
     for who in sorted(newest.keys() | known.keys()):
         known_at, counts = (known[who]["at"], known[who]["counts"]) if who in known else (0, {})
-        expected = {signal: min(len(some), HAPPENINGS_MAX) for signal, some in counted[who].items()}
+        expected = {signal: min(len(some), risk.HAPPENINGS_MAX) for signal, some in counted[who].items()}
         told = {signal: len(some) for signal, some in counts.items()}
         if known_at != newest[who] or (weather["in_order"] and told != expected):
             found = f"{who[0]}: until {newest[who]} {expected}, known until {known_at} {told}"

@@ -21,25 +21,8 @@ from services.aftersales.state import (
     ReplacementUnfit,
 )
 from services.aftersales.store import AftersalesStore
-from shared.contracts.aftersales import (
-    ORDER_CLOSED,
-    ORDER_NOT_DELIVERED,
-    ORDER_UNKNOWN,
-    RATING_MAX,
-    ApproveTicket,
-    ClaimTicket,
-    GoodsKind,
-    NoteTicket,
-    OpenTicket,
-    RateOrder,
-    RecordCall,
-    RejectTicket,
-    ReleaseTicket,
-    TicketCommand,
-    TicketKind,
-)
+from shared.contracts import aftersales, payment
 from shared.contracts.base import LINES_MAX, Filled, Name, OrderId, Quantity, Text, TicketId
-from shared.contracts.payment import Liable, MoneyMoved
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body, Nothing
@@ -50,9 +33,9 @@ from shared.service import Parts
 register(
     {
         "window_unknown": (404, "This order was not delivered, or does not exist"),
-        ORDER_CLOSED: (409, "The order is closed: nothing can be done to it any more"),
-        ORDER_NOT_DELIVERED: (409, "The order is not delivered"),
-        ORDER_UNKNOWN: (404, "There is no such order"),
+        aftersales.ORDER_CLOSED: (409, "The order is closed: nothing can be done to it any more"),
+        aftersales.ORDER_NOT_DELIVERED: (409, "The order is not delivered"),
+        aftersales.ORDER_UNKNOWN: (404, "There is no such order"),
         "ticket_unknown": (404, "There is no such ticket"),
         "ticket_exists": (409, "A ticket of this id exists"),
         "ticket_claimed": (409, "Somebody else works on the ticket"),
@@ -79,9 +62,9 @@ register(
 )
 SAID_BY_ORDER = frozenset(
     {
-        ORDER_UNKNOWN,
-        ORDER_NOT_DELIVERED,
-        ORDER_CLOSED,
+        aftersales.ORDER_UNKNOWN,
+        aftersales.ORDER_NOT_DELIVERED,
+        aftersales.ORDER_CLOSED,
         "replacement_price_differs",
         "replacement_unknown",
         LineUnknown.code,
@@ -132,8 +115,8 @@ class GoodsIn(Body):
     """What is to be done about delivered goods. `amount` (minor units) is agreed on instead of the whole price."""
 
     lines: Lines = []
-    amount: MoneyMoved | None = None
-    liable: Liable | None = None
+    amount: payment.MoneyMoved | None = None
+    liable: payment.Liable | None = None
     replacement_lines: Annotated[list[ReplacementIn], Field(max_length=LINES_MAX)] = []
 
     def decided(self) -> dict[str, Any]:
@@ -168,7 +151,7 @@ class ApproveIn(GoodsIn):
     """What is to be done; what is not named is as the ticket has it. A quality complaint, a late intercept or a ticket
     whose goods cannot be had becomes the kind named."""
 
-    kind: GoodsKind | None = None
+    kind: aftersales.GoodsKind | None = None
 
 
 class NoteIn(Body):
@@ -182,7 +165,7 @@ class RatingIn(Body):
 
     order_id: OrderId
     stars: Annotated[int, Field(ge=1, le=5)]
-    text: Annotated[str, StringConstraints(max_length=RATING_MAX, pattern=r"^[^\x00]*$")] = ""
+    text: Annotated[str, StringConstraints(max_length=aftersales.RATING_MAX, pattern=r"^[^\x00]*$")] = ""
 
 
 class SubstituteIn(LineIn):
@@ -249,7 +232,7 @@ def _tickets(parts: Parts) -> APIRouter:
         return order_id
 
     async def carry_out(
-        command: TicketCommand, asked: Asked, response: Response, *, at_least_s: float = 0
+        command: aftersales.TicketCommand, asked: Asked, response: Response, *, at_least_s: float = 0
     ) -> TicketPage:
         await parts.desk.send(command, asked)
         await parts.rests.wait(command.ticket_id, max(asked.wait_s, at_least_s))
@@ -259,7 +242,7 @@ def _tickets(parts: Parts) -> APIRouter:
     @router.post("/tickets", status_code=202)
     async def open_ticket(body: TicketIn, asked: Agent, response: Response) -> TicketPage:
         ticket_id = _ticket_id(asked.command_id)
-        command = OpenTicket(
+        command = aftersales.OpenTicket(
             order_id=body.order_id, ticket_id=ticket_id, kind=body.kind, reason=body.reason, **body.decided()
         )
         opened = await carry_out(command, asked, response, at_least_s=WORD_OF_ORDER_S)
@@ -273,7 +256,7 @@ def _tickets(parts: Parts) -> APIRouter:
         paging: Paged,
         order: Annotated[OrderId | None, Query(description="an order's tickets only")] = None,
         phase: PhaseName | None = None,
-        kind: TicketKind | None = None,
+        kind: aftersales.TicketKind | None = None,
         store: Name | None = None,
         overdue: Annotated[bool | None, Query(description="past their deadline, or not")] = None,
     ) -> Page[TicketPage]:
@@ -286,7 +269,7 @@ def _tickets(parts: Parts) -> APIRouter:
 
     @router.post("/tickets/{ticket_id}/call-outcome", status_code=202)
     async def call_outcome(ticket_id: TicketId, body: CallIn, asked: Agent, response: Response) -> TicketPage:
-        command = RecordCall(
+        command = aftersales.RecordCall(
             order_id=await order_of(ticket_id),
             ticket_id=ticket_id,
             outcome=body.outcome,
@@ -298,17 +281,17 @@ def _tickets(parts: Parts) -> APIRouter:
 
     @router.post("/tickets/{ticket_id}/claim", status_code=202)
     async def claim(ticket_id: TicketId, asked: Agent, response: Response, body: Nothing | None = None) -> TicketPage:
-        command = ClaimTicket(order_id=await order_of(ticket_id), ticket_id=ticket_id)
+        command = aftersales.ClaimTicket(order_id=await order_of(ticket_id), ticket_id=ticket_id)
         return await carry_out(command, asked, response)
 
     @router.post("/tickets/{ticket_id}/release", status_code=202)
     async def release(ticket_id: TicketId, asked: Agent, response: Response, body: Nothing | None = None) -> TicketPage:
-        command = ReleaseTicket(order_id=await order_of(ticket_id), ticket_id=ticket_id)
+        command = aftersales.ReleaseTicket(order_id=await order_of(ticket_id), ticket_id=ticket_id)
         return await carry_out(command, asked, response)
 
     @router.post("/tickets/{ticket_id}/note", status_code=202)
     async def note(ticket_id: TicketId, body: NoteIn, asked: Agent, response: Response) -> TicketPage:
-        command = NoteTicket(order_id=await order_of(ticket_id), ticket_id=ticket_id, text=body.text)
+        command = aftersales.NoteTicket(order_id=await order_of(ticket_id), ticket_id=ticket_id, text=body.text)
         return await carry_out(command, asked, response)
 
     @router.post("/tickets/{ticket_id}/approve", status_code=202)
@@ -316,7 +299,7 @@ def _tickets(parts: Parts) -> APIRouter:
         ticket_id: TicketId, asked: Agent, response: Response, body: ApproveIn | None = None
     ) -> TicketPage:
         said = body or ApproveIn()
-        command = ApproveTicket(
+        command = aftersales.ApproveTicket(
             order_id=await order_of(ticket_id), ticket_id=ticket_id, kind=said.kind, **said.decided()
         )
         approved = await carry_out(command, asked, response, at_least_s=WORD_OF_ORDER_S)
@@ -326,7 +309,7 @@ def _tickets(parts: Parts) -> APIRouter:
 
     @router.post("/tickets/{ticket_id}/reject", status_code=202)
     async def reject(ticket_id: TicketId, body: RejectIn, asked: Agent, response: Response) -> TicketPage:
-        command = RejectTicket(order_id=await order_of(ticket_id), ticket_id=ticket_id, reason=body.reason)
+        command = aftersales.RejectTicket(order_id=await order_of(ticket_id), ticket_id=ticket_id, reason=body.reason)
         return await carry_out(command, asked, response)
 
     return router
@@ -338,7 +321,7 @@ def _ratings(parts: Parts) -> APIRouter:
 
     @router.post("/ratings", status_code=202)
     async def rate(body: RatingIn, asked: Customer, response: Response) -> RatingPage:
-        command = RateOrder(
+        command = aftersales.RateOrder(
             order_id=body.order_id, account=asked.caller.account or "", stars=body.stars, text=body.text
         )
         await parts.desk.send(command, asked)

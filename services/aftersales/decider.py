@@ -30,30 +30,7 @@ from services.aftersales.state import (
 )
 from services.aftersales.tickets import TICKET
 from services.aftersales.windows import AFTER_SALES, WINDOW, read_rating
-from shared.contracts.aftersales import (
-    AdmitTicket,
-    ApproveTicket,
-    ClaimTicket,
-    ConfirmReplacement,
-    ConfirmReturn,
-    DropReplacement,
-    NoteTicket,
-    OpenTicket,
-    OpenWindow,
-    RaiseTicket,
-    RateOrder,
-    RecordCall,
-    RejectTicket,
-    ReleaseTicket,
-    ReopenCall,
-    ReopenTicket,
-    SettleTicket,
-    StartReplacement,
-    TicketCommand,
-    TicketEnded,
-    TicketMoved,
-    TicketOpened,
-)
+from shared.contracts import aftersales
 from shared.contracts.base import sales_order_of
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.table import Ignored, Key, Moved, Outcome, Refused, evolve
@@ -74,20 +51,20 @@ def needs(message: Any, look: Look) -> Iterator[Key]:
     yield ("window", order_id)
     if "~" in order_id:
         yield ("window", sales_order_of(order_id))
-    if isinstance(message, TicketCommand):
+    if isinstance(message, aftersales.TicketCommand):
         yield ("ticket", message.ticket_id)
-    elif type(message) is RateOrder:
+    elif type(message) is aftersales.RateOrder:
         yield ("ticket", complaint_of(order_id))
 
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
     """Decides one message about one order's window or tickets."""
-    if isinstance(message, TicketCommand):
+    if isinstance(message, aftersales.TicketCommand):
         return _decide_ticket(message, look, context)
     window = _window(message.order_id, look)
     if type(message) is WindowPassed and window.open_tickets:
         message = PassedUnderTickets()
-    elif type(message) is RateOrder:
+    elif type(message) is aftersales.RateOrder:
         message = read_rating(message, window)
     outcome = AFTER_SALES.move(window, message, context)
     if isinstance(outcome, Refused | Ignored):
@@ -106,7 +83,7 @@ def _window(order_id: str, look: Look) -> Window:
     return look(("window", order_id)) or Window(order_id)
 
 
-def _decide_ticket(m: TicketCommand, look: Look, context: Context) -> Outcome:
+def _decide_ticket(m: aftersales.TicketCommand, look: Look, context: Context) -> Outcome:
     window, master = _window(m.order_id, look), _window(sales_order_of(m.order_id), look)
     known: Ticket | None = look(("ticket", m.ticket_id))
     taken = known is not None and known.order_id != m.order_id
@@ -143,8 +120,8 @@ def _moved(
         key: Key = ("window", sales_order_of(after.order_id))
         master = states.get(key) or _window(key[1], look)
         states[key] = evolve(master, {"replacements": master.replacements + 1})
-    if not any(isinstance(item, TicketOpened | TicketEnded) for item in said):
-        news = TicketMoved(
+    if not any(isinstance(item, aftersales.TicketOpened | aftersales.TicketEnded) for item in said):
+        news = aftersales.TicketMoved(
             order_id=after.order_id,
             ticket_id=after.ticket_id,
             kind=after.kind,
@@ -199,24 +176,24 @@ _COUNTS = frozenset({Phase.OPEN, Phase.PASSED})
 DECIDER = Decider(
     service="aftersales",
     listens=(
-        OpenWindow,
-        RateOrder,
-        RaiseTicket,
-        SettleTicket,
-        ReopenCall,
-        AdmitTicket,
-        StartReplacement,
-        ReopenTicket,
-        ConfirmReplacement,
-        DropReplacement,
-        ConfirmReturn,
-        OpenTicket,
-        RecordCall,
-        ApproveTicket,
-        RejectTicket,
-        ClaimTicket,
-        ReleaseTicket,
-        NoteTicket,
+        aftersales.OpenWindow,
+        aftersales.RateOrder,
+        aftersales.RaiseTicket,
+        aftersales.SettleTicket,
+        aftersales.ReopenCall,
+        aftersales.AdmitTicket,
+        aftersales.StartReplacement,
+        aftersales.ReopenTicket,
+        aftersales.ConfirmReplacement,
+        aftersales.DropReplacement,
+        aftersales.ConfirmReturn,
+        aftersales.OpenTicket,
+        aftersales.RecordCall,
+        aftersales.ApproveTicket,
+        aftersales.RejectTicket,
+        aftersales.ClaimTicket,
+        aftersales.ReleaseTicket,
+        aftersales.NoteTicket,
     ),
     needs=needs,
     decide=decide,

@@ -14,7 +14,7 @@ from services.aftersales.reading import ABOUT_GOODS, APPROVED_BY_PEOPLE, REFUNDS
 from services.aftersales.state import Approved, Denied, DropWanted, RetryApproved, ReturnWanted, Ticket
 from services.aftersales.store import LOAD_TICKETS, TICKET_COLUMNS, read_ticket
 from services.aftersales.tickets import CALLS, TICKET
-from shared.contracts.aftersales import TOO_LATE, ClaimTicket, NoteTicket, ReleaseTicket, TicketKind
+from shared.contracts import aftersales
 
 GOODS_ACTIONS: dict[str, type] = {"approve": ReturnWanted, "reject": Denied}
 ACTIONS: dict[str, dict[str, type]] = {
@@ -25,7 +25,7 @@ ACTIONS: dict[str, dict[str, type]] = {
     REFUNDS: {"approve": RetryApproved, "reject": Denied},
 }
 """What `allowed` may name, by kind of ticket: the part of the address behind the ticket's."""
-FOR_ALL: dict[str, type] = {"claim": ClaimTicket, "note": NoteTicket}
+FOR_ALL: dict[str, type] = {"claim": aftersales.ClaimTicket, "note": aftersales.NoteTicket}
 LATE_INTERCEPT: dict[str, type] = {"approve": ReturnWanted}
 
 _ORDER_OF = "select order_id from tickets where ticket_id = $1"
@@ -118,7 +118,7 @@ class TicketPage(BaseModel):
 
     ticket_id: str
     order_id: str
-    kind: TicketKind
+    kind: aftersales.TicketKind
     phase: PhaseName
     account: str
     store: str
@@ -179,10 +179,12 @@ class Tickets:
 
 def page_of(ticket: Ticket, now: datetime) -> TicketPage:
     """A ticket as customer service sees it."""
-    call, late = ticket.call, ticket.kind == "intercept" and ticket.note == TOO_LATE
+    call, late = ticket.call, ticket.kind == "intercept" and ticket.note == aftersales.TOO_LATE
     claimed = ticket.claimed_until is not None and ticket.claimed_until > now
     actions = (
-        LATE_INTERCEPT if late else ACTIONS[ticket.kind] | FOR_ALL | ({"release": ReleaseTicket} if claimed else {})
+        LATE_INTERCEPT
+        if late
+        else ACTIONS[ticket.kind] | FOR_ALL | ({"release": aftersales.ReleaseTicket} if claimed else {})
     )
     return TicketPage.model_validate(
         {

@@ -53,24 +53,7 @@ from services.aftersales.state import (
     Window,
 )
 from services.aftersales.tickets import CALLS
-from shared.contracts.aftersales import (
-    TOO_LATE,
-    AdmitTicket,
-    ApproveTicket,
-    ClaimTicket,
-    ConfirmReplacement,
-    ConfirmReturn,
-    DropReplacement,
-    GoodsDecision,
-    NoteTicket,
-    OpenTicket,
-    RaiseTicket,
-    RecordCall,
-    RejectTicket,
-    ReleaseTicket,
-    SettleTicket,
-    TicketCommand,
-)
+from shared.contracts import aftersales
 from shared.contracts.base import LINES_MAX, sales_order_of
 from shared.runtime.decider import Context
 
@@ -92,26 +75,35 @@ class TicketMistake(ValueError):
     """Something about tickets that cannot be: the message parks, and a person has to look at it."""
 
 
-def read(m: TicketCommand, ticket: Ticket, window: Window, master: Window, taken_: bool, context: Context) -> Any:
+def read(
+    m: aftersales.TicketCommand, ticket: Ticket, window: Window, master: Window, taken_: bool, context: Context
+) -> Any:
     """The message as the ticket's table knows it. `window` is that of the ticket's order, `master` that of the sales
     order that it belongs to; `taken_`: another order has a ticket of this id."""
-    if isinstance(m, OpenTicket):
+    if isinstance(m, aftersales.OpenTicket):
         return AskedUnderOtherName() if taken_ else _read_opening(m, ticket, window)
-    if isinstance(m, RaiseTicket) and taken_:
+    if isinstance(m, aftersales.RaiseTicket) and taken_:
         raise TicketMistake(f"ticket {m.ticket_id} of {m.order_id} has the id of another order's ticket")
-    if isinstance(m, SettleTicket):
+    if isinstance(m, aftersales.SettleTicket):
         return Done(m.note) if m.phase == "resolved" else NotDone(m.note)
-    if isinstance(m, AdmitTicket):
+    if isinstance(m, aftersales.AdmitTicket):
         return _read_admission(ticket, window)
-    if isinstance(m, ConfirmReplacement):
+    if isinstance(m, aftersales.ConfirmReplacement):
         return Replenished() if ticket.kind == "replenishment" else Exchanged()
-    if isinstance(m, DropReplacement):
+    if isinstance(m, aftersales.DropReplacement):
         return NotReplaced(tuple(map(Good, m.spus, m.quantities, m.prices)))
-    if isinstance(m, ConfirmReturn):
+    if isinstance(m, aftersales.ConfirmReturn):
         return _read_return(m, ticket)
-    if isinstance(m, RecordCall | ApproveTicket | RejectTicket | ClaimTicket | ReleaseTicket):
+    if isinstance(
+        m,
+        aftersales.RecordCall
+        | aftersales.ApproveTicket
+        | aftersales.RejectTicket
+        | aftersales.ClaimTicket
+        | aftersales.ReleaseTicket,
+    ):
         return _claimed_by_other(ticket, context) or _read_decision(m, ticket, window, master, context)
-    if isinstance(m, NoteTicket) and len(ticket.notes) >= NOTES_MAX and not ticket.has_ended:
+    if isinstance(m, aftersales.NoteTicket) and len(ticket.notes) >= NOTES_MAX and not ticket.has_ended:
         return NotesFull()
     return m
 
@@ -119,7 +111,7 @@ def read(m: TicketCommand, ticket: Ticket, window: Window, master: Window, taken
 # -- opening -----------------------------------------------------------------------------------------------------------
 
 
-def _read_opening(m: OpenTicket, ticket: Ticket, window: Window) -> Any:
+def _read_opening(m: aftersales.OpenTicket, ticket: Ticket, window: Window) -> Any:
     if ticket.phase is not TicketPhase.NEW:
         return m
     if window.phase is Phase.SHUT:
@@ -164,26 +156,28 @@ def _claimed_by_other(ticket: Ticket, context: Context) -> ClaimedByOther | None
     return ClaimedByOther(f"{ticket.claimed_by} has it until {ticket.claimed_until:%Y-%m-%dT%H:%M:%SZ}")
 
 
-def _read_decision(m: TicketCommand, ticket: Ticket, window: Window, master: Window, context: Context) -> Any:
-    if isinstance(m, RecordCall):
+def _read_decision(
+    m: aftersales.TicketCommand, ticket: Ticket, window: Window, master: Window, context: Context
+) -> Any:
+    if isinstance(m, aftersales.RecordCall):
         return read_call(m, ticket, context)
-    if isinstance(m, ReleaseTicket):
+    if isinstance(m, aftersales.ReleaseTicket):
         unclaimed = ticket.claimed_until is None or ticket.claimed_until <= context.now
         return NobodysClaim() if unclaimed and ticket.phase is not TicketPhase.NEW and not ticket.has_ended else m
-    if isinstance(m, ClaimTicket):
+    if isinstance(m, aftersales.ClaimTicket):
         return m
     if ticket.phase is TicketPhase.NEW:
-        return Denied("") if isinstance(m, RejectTicket) else Approved()
+        return Denied("") if isinstance(m, aftersales.RejectTicket) else Approved()
     if ticket.kind in APPROVED_BY_PEOPLE:
-        if isinstance(m, RejectTicket):
+        if isinstance(m, aftersales.RejectTicket):
             return Denied(m.reason)
         if m.kind is not None:  # type: ignore[attr-defined]
             return KindFixed(f"a ticket of kind {ticket.kind} does not become another")
         return RetryApproved() if ticket.kind == REFUNDS else Approved()
-    late = ticket.kind == "intercept" and ticket.note == TOO_LATE
+    late = ticket.kind == "intercept" and ticket.note == aftersales.TOO_LATE
     if ticket.kind not in ABOUT_GOODS and ticket.kind != "quality" and not late:
         return ApprovalUnneeded()
-    if isinstance(m, RejectTicket):
+    if isinstance(m, aftersales.RejectTicket):
         return Denied(m.reason)
     if late and window.phase is Phase.SHUT:
         return AskedAfterShut()
@@ -191,7 +185,7 @@ def _read_decision(m: TicketCommand, ticket: Ticket, window: Window, master: Win
     return _read_goods(m, ticket, window, master) if ticket.phase is TicketPhase.OPEN or late else Approved()  # type: ignore[arg-type]
 
 
-def _read_goods(m: ApproveTicket, ticket: Ticket, window: Window, master: Window) -> Any:
+def _read_goods(m: aftersales.ApproveTicket, ticket: Ticket, window: Window, master: Window) -> Any:
     """What is to be done about which pieces; what was not said now is as the ticket has it."""
     kind = m.kind or ticket.kind
     if kind not in ABOUT_GOODS:
@@ -224,7 +218,7 @@ def _read_goods(m: ApproveTicket, ticket: Ticket, window: Window, master: Window
     return ReplacementWanted(kind, claims, liable, replacing, order_id)  # type: ignore[arg-type]
 
 
-def _unfit_for_kind(m: GoodsDecision, kind: str) -> Unfit | None:
+def _unfit_for_kind(m: aftersales.GoodsDecision, kind: str) -> Unfit | None:
     if m.amount is not None and kind != "refund_only":
         return AmountUnfit("an amount can be agreed where nothing comes back: refund_only")
     if m.replacement_spus and kind not in REPLACES:
@@ -232,7 +226,9 @@ def _unfit_for_kind(m: GoodsDecision, kind: str) -> Unfit | None:
     return None
 
 
-def _claimed(m: OpenTicket, kind: str, goods: Sequence[Good]) -> tuple[tuple[Good, ...], tuple[Replacing, ...]] | Unfit:
+def _claimed(
+    m: aftersales.OpenTicket, kind: str, goods: Sequence[Good]
+) -> tuple[tuple[Good, ...], tuple[Replacing, ...]] | Unfit:
     claims = _take(goods, summed(m.spus, m.quantities))
     if isinstance(claims, Unfit):
         return claims
@@ -255,7 +251,9 @@ def _take(goods: Sequence[Good], wanted: Mapping[str, int]) -> tuple[Good, ...] 
     return taken(goods, wanted)[0]
 
 
-def _replacing(m: GoodsDecision, claims: Sequence[Good], before: Sequence[Replacing]) -> tuple[Replacing, ...] | None:
+def _replacing(
+    m: aftersales.GoodsDecision, claims: Sequence[Good], before: Sequence[Replacing]
+) -> tuple[Replacing, ...] | None:
     if m.replacement_spus:
         lines = matched(claims, list(zip(m.replacement_spus, m.replacements, m.instead_of, strict=True)))
     else:
@@ -273,7 +271,7 @@ def _at_most(claims: Sequence[Good]) -> str:
 # -- what became of goods ----------------------------------------------------------------------------------------------
 
 
-def _read_return(m: ConfirmReturn, ticket: Ticket) -> Any:
+def _read_return(m: aftersales.ConfirmReturn, ticket: Ticket) -> Any:
     if ticket.kind == "exchange":
         return OldGoodsSettled(m.note)
     if not m.spus:
@@ -284,7 +282,7 @@ def _read_return(m: ConfirmReturn, ticket: Ticket) -> Any:
 # -- calls -------------------------------------------------------------------------------------------------------------
 
 
-def read_call(m: RecordCall, ticket: Ticket, context: Context) -> Any:
+def read_call(m: aftersales.RecordCall, ticket: Ticket, context: Context) -> Any:
     """What the customer said, seen with what is short."""
     call = Call(m.outcome, context.actor, context.now, m.substitute_spus, m.substitutes, m.instead_of)
     if ticket.phase is not TicketPhase.NEW:
@@ -297,7 +295,7 @@ def read_call(m: RecordCall, ticket: Ticket, context: Context) -> Any:
     return DropWanted(call) if m.outcome == "drop" else CancelWanted(call)
 
 
-def _beside_short(ticket: Ticket, m: RecordCall) -> Sequence[str]:
+def _beside_short(ticket: Ticket, m: aftersales.RecordCall) -> Sequence[str]:
     """The SPUs of which more would be replaced than is short."""
     left = summed(ticket.spus, ticket.quantities)
     for spu, pieces in zip(m.instead_of, m.substitutes, strict=True):

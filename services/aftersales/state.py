@@ -8,8 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from msgspec import Struct
 
-from shared.contracts.aftersales import GoodsKind, OpenTicket, TicketKind
-from shared.contracts.payment import Liable
+from shared.contracts import aftersales, payment
 from shared.runtime.said import Record
 
 
@@ -112,7 +111,7 @@ class Ticket(Struct, frozen=True, gc=False):
     ticket_id: str
     order_id: str
     phase: TicketPhase = TicketPhase.NEW
-    kind: TicketKind = "intercept"
+    kind: aftersales.TicketKind = "intercept"
     account: str = ""
     store: str = ""
     spus: tuple[str, ...] = ()
@@ -123,7 +122,7 @@ class Ticket(Struct, frozen=True, gc=False):
     opened_by: str = ""
     ended_at: datetime | None = None
     call: Call | None = None
-    liable: Liable = "store"
+    liable: payment.Liable = "store"
     amount: int | None = None
     claims: tuple[Good, ...] = ()
     settled: tuple[Good, ...] = ()
@@ -283,10 +282,10 @@ class GoodsOpened(Struct, frozen=True):
     """OpenTicket about delivered goods, which it claims: a person decides. `claims` is empty while nobody knows whether
     the order was delivered."""
 
-    kind: GoodsKind
+    kind: aftersales.GoodsKind
     claims: tuple[Good, ...]
     replacing: tuple[Replacing, ...]
-    command: OpenTicket
+    command: aftersales.OpenTicket
 
 
 class GoodsAsked(GoodsOpened, frozen=True):
@@ -305,9 +304,9 @@ class Admitted(Struct, frozen=True):
 class GoodsWanted(Struct, frozen=True):
     """ApproveTicket about delivered goods, read with what is left of them."""
 
-    kind: GoodsKind
+    kind: aftersales.GoodsKind
     claims: tuple[Good, ...]
-    liable: Liable
+    liable: payment.Liable
 
 
 class RefundWanted(GoodsWanted, frozen=True):

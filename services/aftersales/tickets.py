@@ -59,29 +59,7 @@ from services.aftersales.state import (
     TicketPhase,
     Unfit,
 )
-from shared.contracts.aftersales import (
-    ORDER_CLOSED,
-    CancelChosen,
-    ClaimTicket,
-    DropChosen,
-    GoodsKept,
-    GoodsRefunded,
-    InterceptAsked,
-    NoteTicket,
-    OpenTicket,
-    RaiseTicket,
-    RefundApproved,
-    ReleaseTicket,
-    ReopenCall,
-    ReopenTicket,
-    ReplacementApproved,
-    ReturnApproved,
-    StartReplacement,
-    SubstituteChosen,
-    TicketAsked,
-    TicketEnded,
-    TicketOpened,
-)
+from shared.contracts import aftersales
 from shared.contracts.base import sales_order_of
 from shared.runtime.decider import Context
 from shared.runtime.table import IGNORE, Cell, Change, Table, refuse, to
@@ -94,13 +72,13 @@ RATING_SHOWN = 500
 # -- opening -----------------------------------------------------------------------------------------------------------
 
 
-def ask_for_intercept(state: Ticket, m: OpenTicket, context: Context) -> Change:
+def ask_for_intercept(state: Ticket, m: aftersales.OpenTicket, context: Context) -> Change:
     """The order has the courier called back, if it is on the road."""
     changes, said = _opened(state, m.kind, m.reason, context)
-    return changes, (*said, InterceptAsked(order_id=state.order_id, ticket_id=state.ticket_id))
+    return changes, (*said, aftersales.InterceptAsked(order_id=state.order_id, ticket_id=state.ticket_id))
 
 
-def ask_a_person(state: Ticket, m: RaiseTicket, context: Context) -> Change:
+def ask_a_person(state: Ticket, m: aftersales.RaiseTicket, context: Context) -> Change:
     """It is on customer service's list."""
     changes, said = _opened(state, m.kind, m.reason, context)
     saga = {"account": m.account, "store": m.store, "spus": m.spus, "quantities": m.quantities, "opened_by": ""}
@@ -131,7 +109,7 @@ def ask_order(state: Ticket, m: GoodsAsked, context: Context) -> Change:
     changes, said = open_goods(state, m, context)
     return changes, (
         *said,
-        TicketAsked(
+        aftersales.TicketAsked(
             order_id=state.order_id,
             ticket_id=state.ticket_id,
             kind=m.kind,
@@ -152,7 +130,7 @@ def _opened(state: Ticket, kind: Any, reason: str, context: Context) -> tuple[di
         "opened_by": context.actor,
         "deadline": context.now + timedelta(seconds=patience_s),
     }
-    said = TicketOpened(order_id=state.order_id, ticket_id=state.ticket_id, kind=kind, by=context.actor)
+    said = aftersales.TicketOpened(order_id=state.order_id, ticket_id=state.ticket_id, kind=kind, by=context.actor)
     return changes, (said,)
 
 
@@ -171,7 +149,7 @@ def turn_down_unfit(state: Ticket, m: Unfit, context: Context) -> Change:
 
 def choose_substitute(state: Ticket, m: SubstituteWanted, context: Context) -> Change:
     """The order looks whether that may be, and whether it is there."""
-    said = SubstituteChosen(
+    said = aftersales.SubstituteChosen(
         order_id=state.order_id,
         ticket_id=state.ticket_id,
         substitute_spus=m.call.spus,
@@ -183,15 +161,15 @@ def choose_substitute(state: Ticket, m: SubstituteWanted, context: Context) -> C
 
 def choose_drop(state: Ticket, m: DropWanted, context: Context) -> Change:
     """The order goes on without the short pieces."""
-    return {"call": m.call, "note": ""}, (DropChosen(order_id=state.order_id, ticket_id=state.ticket_id),)
+    return {"call": m.call, "note": ""}, (aftersales.DropChosen(order_id=state.order_id, ticket_id=state.ticket_id),)
 
 
 def choose_cancel(state: Ticket, m: CancelWanted, context: Context) -> Change:
     """The order ends."""
-    return {"call": m.call, "note": ""}, (CancelChosen(order_id=state.order_id, ticket_id=state.ticket_id),)
+    return {"call": m.call, "note": ""}, (aftersales.CancelChosen(order_id=state.order_id, ticket_id=state.ticket_id),)
 
 
-def call_again(state: Ticket, m: ReopenCall, context: Context) -> Change:
+def call_again(state: Ticket, m: aftersales.ReopenCall, context: Context) -> Change:
     """What the customer wanted cannot be: `note` tells the person who calls again."""
     return {"note": m.note}, ()
 
@@ -202,7 +180,7 @@ def call_again(state: Ticket, m: ReopenCall, context: Context) -> Change:
 def refund(state: Ticket, m: RefundWanted, context: Context) -> Change:
     """The customer keeps the goods, and gets money for them."""
     changes, said = _wanted(state, m), _refunded(state, m.kind, m.claims, m.money, m.liable)
-    kept = GoodsKept(order_id=state.order_id, ticket_id=state.ticket_id, **_lines(m.claims))
+    kept = aftersales.GoodsKept(order_id=state.order_id, ticket_id=state.ticket_id, **_lines(m.claims))
     return _settled(
         state, {**changes, "refunded": state.refunded + m.money}, m.claims, (kept, *said), "refunded", context
     )
@@ -210,14 +188,14 @@ def refund(state: Ticket, m: RefundWanted, context: Context) -> Change:
 
 def ask_for_goods(state: Ticket, m: ReturnWanted, context: Context) -> Change:
     """First the goods come back."""
-    said = ReturnApproved(order_id=state.order_id, ticket_id=state.ticket_id, **_lines(m.claims))
+    said = aftersales.ReturnApproved(order_id=state.order_id, ticket_id=state.ticket_id, **_lines(m.claims))
     return _wanted(state, m), (said,)
 
 
 def ask_for_replacement(state: Ticket, m: ReplacementWanted, context: Context) -> Change:
     """First the stock of the new goods is held."""
     back = _lines(m.claims) if m.kind == "exchange" else {"spus": (), "quantities": ()}
-    said = ReplacementApproved(
+    said = aftersales.ReplacementApproved(
         order_id=m.order_id,
         ticket_id=state.ticket_id,
         about=state.order_id,
@@ -232,7 +210,7 @@ def ask_for_replacement(state: Ticket, m: ReplacementWanted, context: Context) -
     return {**_wanted(state, m), "replacing": m.replacing, "replacement": m.order_id}, (said,)
 
 
-def choose_again(state: Ticket, m: ReopenTicket, context: Context) -> Change:
+def choose_again(state: Ticket, m: aftersales.ReopenTicket, context: Context) -> Change:
     """Other goods, the money, or nothing: `note` says why it could not be what was chosen."""
     return {"note": m.note}, ()
 
@@ -288,12 +266,14 @@ def _lines(goods: tuple[Good, ...]) -> dict[str, Any]:
     return {"spus": tuple(pieces), "quantities": tuple(pieces.values())}
 
 
-def _refunded(state: Ticket, kind: Any, goods: tuple[Good, ...], money: int, liable: Any) -> tuple[GoodsRefunded, ...]:
+def _refunded(
+    state: Ticket, kind: Any, goods: tuple[Good, ...], money: int, liable: Any
+) -> tuple[aftersales.GoodsRefunded, ...]:
     """The order is told to give this back; nothing when nothing was paid."""
     if not money:
         return ()
     return (
-        GoodsRefunded(
+        aftersales.GoodsRefunded(
             order_id=sales_order_of(state.order_id),
             ticket_id=state.ticket_id,
             about=state.order_id,
@@ -308,18 +288,18 @@ def _refunded(state: Ticket, kind: Any, goods: tuple[Good, ...], money: int, lia
 # -- people ------------------------------------------------------------------------------------------------------------
 
 
-def claim(state: Ticket, m: ClaimTicket, context: Context) -> Change:
+def claim(state: Ticket, m: aftersales.ClaimTicket, context: Context) -> Change:
     """For a while it is this person's; claiming again prolongs it."""
     until = context.now + timedelta(seconds=context.windows.claim_s)
     return {"claimed_by": context.actor, "claimed_until": until}, ()
 
 
-def release(state: Ticket, m: ReleaseTicket, context: Context) -> Change:
+def release(state: Ticket, m: aftersales.ReleaseTicket, context: Context) -> Change:
     """It is anybody's again."""
     return {"claimed_by": "", "claimed_until": None}, ()
 
 
-def write_note(state: Ticket, m: NoteTicket, context: Context) -> Change:
+def write_note(state: Ticket, m: aftersales.NoteTicket, context: Context) -> Change:
     """For the next person."""
     return {"notes": (*state.notes, Note(context.now, context.actor, m.text))}, ()
 
@@ -332,7 +312,7 @@ def approve(state: Ticket, m: Approved, context: Context) -> Change:
 def approve_retry(state: Ticket, m: RetryApproved, context: Context) -> Change:
     """The order asks for the money once more. Should the gateway refuse that as well, it is another ticket."""
     changes, said = _ended(state, "resolved", "approved", context)
-    return changes, (*said, RefundApproved(order_id=state.order_id, ticket_id=state.ticket_id))
+    return changes, (*said, aftersales.RefundApproved(order_id=state.order_id, ticket_id=state.ticket_id))
 
 
 def deny(state: Ticket, m: Denied, context: Context) -> Change:
@@ -366,7 +346,7 @@ def _settled(
 def _ended(
     state: Ticket, end: Any, note: str, context: Context, *, kind: Any = None
 ) -> tuple[dict[str, Any], tuple[object, ...]]:
-    said = TicketEnded(
+    said = aftersales.TicketEnded(
         order_id=state.order_id,
         ticket_id=state.ticket_id,
         kind=kind or state.kind,
@@ -404,19 +384,19 @@ def _decisions(cell: Cell) -> dict[type, Cell]:
 
 
 KNOWN: dict[type, Cell] = {
-    RaiseTicket: IGNORE,  # one id, one ticket
-    OpenTicket: refuse("ticket_exists"),
+    aftersales.RaiseTicket: IGNORE,  # one id, one ticket
+    aftersales.OpenTicket: refuse("ticket_exists"),
 }
 
 
 def _waiting(phase: TicketPhase) -> dict[type, Cell]:
     return {
         **KNOWN,
-        ClaimTicket: to(phase, claim),
-        ReleaseTicket: to(phase, release),
+        aftersales.ClaimTicket: to(phase, claim),
+        aftersales.ReleaseTicket: to(phase, release),
         NobodysClaim: refuse("ticket_not_claimed"),
         ClaimedByOther: refuse("ticket_claimed"),
-        NoteTicket: to(phase, write_note),
+        aftersales.NoteTicket: to(phase, write_note),
         NotesFull: refuse("ticket_notes_full"),
         NotACall: refuse("ticket_not_a_call"),
         ApprovalUnneeded: refuse("ticket_needs_no_approval"),
@@ -437,27 +417,30 @@ ENDED: dict[type, Cell] = {
     SubstitutesBesideShort: refuse("ticket_closed"),
     NotACall: refuse("ticket_closed"),
     **_decisions(refuse("ticket_closed")),
-    **dict.fromkeys((ClaimTicket, ReleaseTicket, NoteTicket), refuse("ticket_closed")),
+    **dict.fromkeys((aftersales.ClaimTicket, aftersales.ReleaseTicket, aftersales.NoteTicket), refuse("ticket_closed")),
     # a person and a deadline spoke at once: what the order made of the second comes after the end
     Done: IGNORE,
     NotDone: IGNORE,
-    ReopenCall: IGNORE,
+    aftersales.ReopenCall: IGNORE,
 }
 
 TICKET = Table(
     "ticket",
     {
         TicketPhase.NEW: {
-            OpenTicket: to(TicketPhase.DECIDING, ask_for_intercept),
+            aftersales.OpenTicket: to(TicketPhase.DECIDING, ask_for_intercept),
             GoodsOpened: to(TicketPhase.OPEN, open_goods),
             GoodsAsked: to(TicketPhase.CHECKING, ask_order),
-            RaiseTicket: to(TicketPhase.OPEN, ask_a_person),
+            aftersales.RaiseTicket: to(TicketPhase.OPEN, ask_a_person),
             RatedBadly: to(TicketPhase.OPEN, open_complaint),
-            AskedAfterShut: refuse(ORDER_CLOSED),
+            AskedAfterShut: refuse(aftersales.ORDER_CLOSED),
             AskedUnderOtherName: refuse("ticket_exists"),
             **{unfit: refuse(unfit.code) for unfit in UNFIT},
             **_calls(refuse("ticket_unknown")),
-            **dict.fromkeys((Approved, Denied, ClaimTicket, ReleaseTicket, NoteTicket), refuse("ticket_unknown")),
+            **dict.fromkeys(
+                (Approved, Denied, aftersales.ClaimTicket, aftersales.ReleaseTicket, aftersales.NoteTicket),
+                refuse("ticket_unknown"),
+            ),
         },
         TicketPhase.CHECKING: {
             **_waiting(TicketPhase.CHECKING),
@@ -484,13 +467,13 @@ TICKET = Table(
         TicketPhase.DECIDING: {
             **_waiting(TicketPhase.DECIDING),
             **_UNDER_WAY,
-            ReopenCall: to(TicketPhase.OPEN, call_again),
+            aftersales.ReopenCall: to(TicketPhase.OPEN, call_again),
         },
         TicketPhase.HOLDING: {
             **_waiting(TicketPhase.HOLDING),
             **_UNDER_WAY,
-            StartReplacement: to(TicketPhase.REPLACING),
-            ReopenTicket: to(TicketPhase.OPEN, choose_again),
+            aftersales.StartReplacement: to(TicketPhase.REPLACING),
+            aftersales.ReopenTicket: to(TicketPhase.OPEN, choose_again),
         },
         TicketPhase.REPLACING: {
             **_waiting(TicketPhase.REPLACING),
@@ -498,7 +481,7 @@ TICKET = Table(
             NotReplaced: to(TicketPhase.REPLACING, refund_dropped),
             Replenished: to(TicketPhase.RESOLVED, end_replenished),
             Exchanged: to(TicketPhase.RETURNING),
-            ReopenTicket: to(TicketPhase.OPEN, choose_again),
+            aftersales.ReopenTicket: to(TicketPhase.OPEN, choose_again),
         },
         TicketPhase.RETURNING: {
             **_waiting(TicketPhase.RETURNING),
@@ -514,7 +497,7 @@ TICKET = Table(
             ReturnWanted: to(TicketPhase.RETURNING, ask_for_goods),
             ReplacementWanted: to(TicketPhase.HOLDING, ask_for_replacement),
             **{unfit: refuse(unfit.code) for unfit in UNFIT},
-            AskedAfterShut: refuse(ORDER_CLOSED),
+            AskedAfterShut: refuse(aftersales.ORDER_CLOSED),
         },
         TicketPhase.REJECTED: ENDED,
     },

@@ -25,16 +25,8 @@ from services.aftersales.state import (
     Window,
     WindowPassed,
 )
-from shared.contracts.aftersales import (
-    ORDER_CLOSED,
-    ORDER_NOT_DELIVERED,
-    ORDER_UNKNOWN,
-    OpenWindow,
-    RateOrder,
-    WindowShut,
-)
+from shared.contracts import aftersales, risk
 from shared.contracts.base import sales_order_of
-from shared.contracts.risk import Activity
 from shared.runtime.decider import Context
 from shared.runtime.said import SetTimer
 from shared.runtime.table import IGNORE, Cell, Change, Table, refuse, to
@@ -45,7 +37,7 @@ BAD_STARS = 2
 """A rating of so many stars or fewer is a complaint."""
 
 
-def open_window(state: Window, m: OpenWindow, context: Context) -> Change:
+def open_window(state: Window, m: aftersales.OpenWindow, context: Context) -> Change:
     """From now on complaints are heard, for so long, and about these goods."""
     shuts_at = context.now + timedelta(seconds=context.windows.after_sales_window_s)
     goods = tuple(map(Good, m.spus, m.quantities, m.prices))
@@ -55,7 +47,7 @@ def open_window(state: Window, m: OpenWindow, context: Context) -> Change:
 
 def tell_shut(state: Window, m: WindowPassed, context: Context) -> Change:
     """Nothing is open and nothing will be: the order may close."""
-    return {}, (WindowShut(order_id=state.order_id),)
+    return {}, (aftersales.WindowShut(order_id=state.order_id),)
 
 
 def count_up(state: Window, m: TicketCame, context: Context) -> Change:
@@ -70,7 +62,7 @@ def count_down(state: Window, m: TicketWent | LastTicketWent, context: Context) 
 
 def tell_shut_at_last(state: Window, m: LastTicketWent, context: Context) -> Change:
     """The order waited for this only."""
-    return {"open_tickets": 0}, (WindowShut(order_id=state.order_id),)
+    return {"open_tickets": 0}, (aftersales.WindowShut(order_id=state.order_id),)
 
 
 def keep_rating(state: Window, m: RatedWell | RatedBadly, context: Context) -> Change:
@@ -82,7 +74,7 @@ def keep_complaint(state: Window, m: RatedBadly, context: Context) -> Change:
     """As above; and risk hears of it."""
     changes, said = keep_rating(state, m, context)
     order_id = sales_order_of(state.order_id)
-    return changes, (*said, Activity(account=state.account, order_id=order_id, deed="rated_low", at=context.now))
+    return changes, (*said, risk.Activity(account=state.account, order_id=order_id, deed="rated_low", at=context.now))
 
 
 def _counting(phase: Phase) -> dict[type, Cell]:
@@ -90,7 +82,7 @@ def _counting(phase: Phase) -> dict[type, Cell]:
         TicketCame: to(phase, count_up),
         TicketWent: to(phase, count_down),
         LastTicketWent: to(phase, count_down),
-        RatedByOther: refuse(ORDER_UNKNOWN),
+        RatedByOther: refuse(aftersales.ORDER_UNKNOWN),
     }
 
 
@@ -100,7 +92,7 @@ def _heard(phase: Phase) -> dict[type, Cell]:
         RatedWell: to(phase, keep_rating),
         RatedBadly: to(phase, keep_complaint),
         RatedAgain: refuse("already_rated"),
-        OpenWindow: IGNORE,  # an order is delivered once; telling it again prolongs nothing
+        aftersales.OpenWindow: IGNORE,  # an order is delivered once; telling it again prolongs nothing
     }
 
 
@@ -109,8 +101,8 @@ AFTER_SALES = Table(
     {
         Phase.NEW: {
             **_counting(Phase.NEW),  # shortage and intercept come before the delivery, and may be open after it
-            OpenWindow: to(Phase.OPEN, open_window),
-            RateOrder: refuse(ORDER_NOT_DELIVERED),
+            aftersales.OpenWindow: to(Phase.OPEN, open_window),
+            aftersales.RateOrder: refuse(aftersales.ORDER_NOT_DELIVERED),
         },
         Phase.OPEN: {
             **_heard(Phase.OPEN),
@@ -123,14 +115,14 @@ AFTER_SALES = Table(
         },
         Phase.SHUT: {
             **_counting(Phase.SHUT),  # the saga's own tickets only: money owed is owed after the window as well
-            OpenWindow: IGNORE,
-            RateOrder: refuse(ORDER_CLOSED),
+            aftersales.OpenWindow: IGNORE,
+            aftersales.RateOrder: refuse(aftersales.ORDER_CLOSED),
         },
     },
 )
 
 
-def read_rating(m: RateOrder, window: Window) -> Any:
+def read_rating(m: aftersales.RateOrder, window: Window) -> Any:
     """The message as the window's table knows it."""
     if window.phase is Phase.NEW:
         return m

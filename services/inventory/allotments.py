@@ -26,14 +26,14 @@ from services.inventory.state import (
     SpuHasAllotment,
     sale_cell,
 )
-from shared.contracts.inventory import AnnounceSale, SetAllotment
+from shared.contracts import inventory
 from shared.runtime.decider import Context, Look
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import Change, Key
 
 SALE_ENDS = "sale_ends"
 """The timer of a sale's end, by store and promotion."""
-OfSale = SetAllotment | AnnounceSale | SaleRunsOut
+OfSale = inventory.SetAllotment | inventory.AnnounceSale | SaleRunsOut
 """What decides about an allotment by itself, not through an order."""
 
 
@@ -60,15 +60,15 @@ def cells_of_sale(message: OfSale, allotment: Allotment) -> tuple[str, ...]:
 
 
 def _spu_of(message: OfSale, allotment: Allotment | None) -> str:
-    return message.spu if type(message) is SetAllotment else allotment.spu if allotment else ""
+    return message.spu if type(message) is inventory.SetAllotment else allotment.spu if allotment else ""
 
 
 def read_for_sale(allotment: Allotment, message: OfSale, shelf: Shelf, other: str, c: Context) -> object:
     """The message as the table of allotments knows it. `other` is the promotion that has an open allotment of the same
     SPU by now, or nothing."""
-    if type(message) is AnnounceSale:
+    if type(message) is inventory.AnnounceSale:
         return SaleEndsLater(message.ends_at) if message.ends_at > c.now else SaleEnded(message.ends_at)
-    if type(message) is not SetAllotment:
+    if type(message) is not inventory.SetAllotment:
         return message
     spu, quantity, sold = message.spu, message.quantity, allotment.sold
     if allotment.phase is AllotmentPhase.OVER or (allotment.ends_at and allotment.ends_at <= c.now):

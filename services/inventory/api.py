@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 
 from services.inventory.decider import number_of
 from services.inventory.pages import AllotmentPage, DocumentPage, MovementRow, Stock, StockPage
+from shared.contracts import inventory
 from shared.contracts.base import LINES_MAX, Delta, Filled, Name, OrderId, StockQuantity
-from shared.contracts.inventory import AdjustStock, ExpectGoods, IncomingQuantity, ReceiveGoods, SetAllotment
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
@@ -86,7 +86,7 @@ class AllotmentIn(Body):
 class IncomingIn(Body):
     """How many pieces of an SPU are still to come, sold ones included; it replaces what was told before. 0: none."""
 
-    quantity: IncomingQuantity
+    quantity: inventory.IncomingQuantity
 
 
 def routes(parts: Parts) -> list[APIRouter]:
@@ -98,7 +98,9 @@ def routes(parts: Parts) -> list[APIRouter]:
 def _receiving(parts: Parts, stock: Stock) -> APIRouter:
     router = APIRouter(tags=["goods"])
 
-    async def written(command: ReceiveGoods | AdjustStock, asked: Asked, response: Response) -> DocumentPage:
+    async def written(
+        command: inventory.ReceiveGoods | inventory.AdjustStock, asked: Asked, response: Response
+    ) -> DocumentPage:
         await parts.desk.send(command, asked)
         number = number_of(command)
         document = await stock.document(number)
@@ -110,7 +112,7 @@ def _receiving(parts: Parts, stock: Stock) -> APIRouter:
     @router.post("/stores/{store}/goods-receipts", status_code=202)
     async def receive(store: Name, receipt: ReceiptIn, asked: Keeper, response: Response) -> DocumentPage:
         asked.caller.must_work_at(store)
-        command = ReceiveGoods(
+        command = inventory.ReceiveGoods(
             request_id=asked.command_id[:REQUEST_ID_CHARS],
             store=store,
             spus=tuple(line.spu for line in receipt.lines),
@@ -121,7 +123,7 @@ def _receiving(parts: Parts, stock: Stock) -> APIRouter:
     @router.post("/stores/{store}/adjustments", status_code=202)
     async def adjust(store: Name, adjustment: AdjustmentIn, asked: Keeper, response: Response) -> DocumentPage:
         asked.caller.must_work_at(store)
-        command = AdjustStock(
+        command = inventory.AdjustStock(
             request_id=asked.command_id[:REQUEST_ID_CHARS],
             store=store,
             spus=tuple(line.spu for line in adjustment.lines),
@@ -145,7 +147,7 @@ def _planning(parts: Parts, stock: Stock) -> APIRouter:
     @router.put("/stores/{store}/flash-allotments/{promotion}")
     async def put_allotment(store: Name, promotion: Name, body: AllotmentIn, asked: Keeper) -> AllotmentPage:
         asked.caller.must_work_at(store)
-        command = SetAllotment(
+        command = inventory.SetAllotment(
             request_id=asked.command_id[:REQUEST_ID_CHARS],
             store=store,
             promotion=promotion,
@@ -171,7 +173,7 @@ def _planning(parts: Parts, stock: Stock) -> APIRouter:
         asked.caller.must_work_at(store)
         request_id = asked.command_id[:REQUEST_ID_CHARS]
         await parts.desk.send(
-            ExpectGoods(request_id=request_id, store=store, spus=(spu,), quantities=(body.quantity,)), asked
+            inventory.ExpectGoods(request_id=request_id, store=store, spus=(spu,), quantities=(body.quantity,)), asked
         )
         found = await stock.cell(store, spu)
         if found is None:

@@ -117,23 +117,7 @@ from services.inventory.state import (
     SubstitutesShort,
     SubstitutesThere,
 )
-from shared.contracts.inventory import (
-    AdjustStock,
-    AnnounceSale,
-    DeductStock,
-    DropShort,
-    ExpectGoods,
-    HoldStock,
-    ReceiveGoods,
-    ReleaseStock,
-    ReverseIssue,
-    SetAllotment,
-    StockCommand,
-    SubstituteStock,
-    TakeBack,
-    TakeReturn,
-    VerifyStock,
-)
+from shared.contracts import inventory
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.table import IGNORE, Ignored, Key, Moved, NoCell, Outcome, Refused, Table, refuse, to
 
@@ -147,13 +131,13 @@ HOLD = Table(
             CheckFits: to(Phase.CHECKED, remember_demand),
             SourcesFit: to(Phase.CHECKED, remember_sources),
             HoldFallsShort: to(Phase.SHORT, tell_short),
-            ReleaseStock: to(Phase.RELEASED, tell_released),
+            inventory.ReleaseStock: to(Phase.RELEASED, tell_released),
         },
         Phase.LOCKED: {
-            VerifyStock: to(Phase.LOCKED, tell_verified),
+            inventory.VerifyStock: to(Phase.LOCKED, tell_verified),
             SourcesStillFit: to(Phase.LOCKED, tell_sources),
-            DeductStock: to(Phase.DEDUCTED, issue_locked),
-            ReleaseStock: to(Phase.RELEASED, unlock),
+            inventory.DeductStock: to(Phase.DEDUCTED, issue_locked),
+            inventory.ReleaseStock: to(Phase.RELEASED, unlock),
             CountTakesHold: to(Phase.LOST, lose),
         },
         Phase.CHECKED: {
@@ -163,32 +147,33 @@ HOLD = Table(
             CheckedGoodsThere: to(Phase.DEDUCTED, issue_checked),
             SourcedGoodsThere: to(Phase.DEDUCTED, issue_sourced),
             CheckedGoodsSoldOut: to(Phase.SHORT, tell_sold_out),
-            ReleaseStock: to(Phase.RELEASED, tell_released),
+            inventory.ReleaseStock: to(Phase.RELEASED, tell_released),
         },
         Phase.SHORT: {
-            ReleaseStock: to(Phase.RELEASED, tell_released),
+            inventory.ReleaseStock: to(Phase.RELEASED, tell_released),
         },
         Phase.LOST: {
             # The order may have asked before it heard of it.
             CheckFitsNoMore: to(Phase.LOST, tell_gone),
             CheckedGoodsSoldOut: to(Phase.LOST, tell_sold_out),
-            ReleaseStock: to(Phase.RELEASED, tell_released),
+            inventory.ReleaseStock: to(Phase.RELEASED, tell_released),
         },
         Phase.DEDUCTED: {
-            DropShort: to(Phase.DEDUCTED, drop_short),
+            inventory.DropShort: to(Phase.DEDUCTED, drop_short),
             SubstitutesThere: to(Phase.DEDUCTED, substitute),
             SubstitutesShort: to(Phase.DEDUCTED, tell_substitute_short),
-            ReverseIssue: to(Phase.REVERSED, reverse),
-            TakeBack: to(Phase.TAKEN_BACK, take_back),
-            TakeReturn: to(Phase.DEDUCTED, take_back),
+            inventory.ReverseIssue: to(Phase.REVERSED, reverse),
+            inventory.TakeBack: to(Phase.TAKEN_BACK, take_back),
+            inventory.TakeReturn: to(Phase.DEDUCTED, take_back),
         },
         Phase.RELEASED: {
-            HoldStock: IGNORE,  # parked, and replayed after its order had been given up: nobody would release it again
-            ReleaseStock: to(Phase.RELEASED, tell_released),
+            # parked, and replayed after its order had been given up: nobody would release it again
+            inventory.HoldStock: IGNORE,
+            inventory.ReleaseStock: to(Phase.RELEASED, tell_released),
         },
         Phase.REVERSED: {},
         Phase.TAKEN_BACK: {
-            TakeBack: to(Phase.TAKEN_BACK, take_back),  # what was written off came back after all
+            inventory.TakeBack: to(Phase.TAKEN_BACK, take_back),  # what was written off came back after all
         },
     },
 )
@@ -250,7 +235,7 @@ REQUEST = Table(
     "storekeeper's request",
     {
         RequestPhase.NEW: {
-            ReceiveGoods: to(RequestPhase.WRITTEN, receive),
+            inventory.ReceiveGoods: to(RequestPhase.WRITTEN, receive),
             AwaitedGoodsCome: to(RequestPhase.WRITTEN, receive_awaited),
             # Nothing is kept of it: the same number again is no change.
             IncomingFits: to(RequestPhase.NEW, expect),
@@ -260,8 +245,8 @@ REQUEST = Table(
             CountChangesNothing: refuse("adjustment_empty"),
         },
         RequestPhase.WRITTEN: {
-            ReceiveGoods: refuse("request_id_used"),
-            AdjustStock: refuse("request_id_used"),
+            inventory.ReceiveGoods: refuse("request_id_used"),
+            inventory.AdjustStock: refuse("request_id_used"),
         },
     },
 )
@@ -270,33 +255,33 @@ REQUEST = Table(
 # -- reading: a command whose outcome depends on the stock becomes one of two or three ---------------------------------
 
 
-def read_for_hold(hold: Hold, message: StockCommand, shelf: Shelf) -> object:
+def read_for_hold(hold: Hold, message: inventory.StockCommand, shelf: Shelf) -> object:
     """The message as the table of holds knows it."""
-    if hold.phase is Phase.NEW and type(message) is HoldStock:
+    if hold.phase is Phase.NEW and type(message) is inventory.HoldStock:
         demand = summed(message.spus, message.quantities)
         if missing := missing_of(demand.items(), shelf):
             return HoldFallsShort(missing)
         return LockFits(demand) if message.mode == "lock" else CheckFits(demand)
-    if hold.phase is Phase.CHECKED and type(message) is VerifyStock:
+    if hold.phase is Phase.CHECKED and type(message) is inventory.VerifyStock:
         missing = missing_of(zip(hold.spus, hold.quantities, strict=True), shelf)
         return CheckFitsNoMore(missing) if missing else CheckStillFits()
-    if hold.phase is Phase.CHECKED and type(message) is DeductStock:
+    if hold.phase is Phase.CHECKED and type(message) is inventory.DeductStock:
         missing = missing_of(zip(hold.spus, hold.quantities, strict=True), shelf)
         return CheckedGoodsSoldOut(missing) if missing else CheckedGoodsThere()
-    if hold.phase is Phase.LOST and (type(message) is VerifyStock or type(message) is DeductStock):
+    if hold.phase is Phase.LOST and (type(message) is inventory.VerifyStock or type(message) is inventory.DeductStock):
         lines = dict(zip(hold.spus, hold.quantities, strict=True))
         # Goods may have come in since; what was lost stays lost, and the order has none of its lines.
         missing = missing_of(lines.items(), shelf) or lines
-        return CheckFitsNoMore(missing) if type(message) is VerifyStock else CheckedGoodsSoldOut(missing)
-    if hold.phase is Phase.LOCKED and type(message) is VerifyStock and message.on_sale is not None:
+        return CheckFitsNoMore(missing) if type(message) is inventory.VerifyStock else CheckedGoodsSoldOut(missing)
+    if hold.phase is Phase.LOCKED and type(message) is inventory.VerifyStock and message.on_sale is not None:
         # What is locked is on the shelf: a sale that began since has nothing for it.
         return SourcesStillFit(None, tuple(dict.fromkeys(message.on_sale.promotions)))
     return message
 
 
-def read_for_issue(hold: Hold, message: StockCommand, shelf: Shelf) -> object:
+def read_for_issue(hold: Hold, message: inventory.StockCommand, shelf: Shelf) -> object:
     """A way back as the table of holds knows it."""
-    if hold.phase is Phase.DEDUCTED and type(message) is SubstituteStock:
+    if hold.phase is Phase.DEDUCTED and type(message) is inventory.SubstituteStock:
         substitutes = summed(message.substitute_spus, message.substitutes)
         if missing := missing_of(substitutes.items(), shelf):
             return SubstitutesShort(missing)
@@ -306,26 +291,28 @@ def read_for_issue(hold: Hold, message: StockCommand, shelf: Shelf) -> object:
 
 # -- the service. `type(x) is C` and not isinstance: on models that costs a microsecond, and this is the hottest service
 
-WAYS_BACK = frozenset({DropShort, SubstituteStock, ReverseIssue, TakeBack, TakeReturn})
+WAYS_BACK = frozenset(
+    {inventory.DropShort, inventory.SubstituteStock, inventory.ReverseIssue, inventory.TakeBack, inventory.TakeReturn}
+)
 """Commands that are decided with the issue of an order as well."""
 
 
-def touched(hold: Hold | None, message: StockCommand) -> Sequence[str]:
+def touched(hold: Hold | None, message: inventory.StockCommand) -> Sequence[str]:
     """The SPUs whose cells decide the message, or are changed by it."""
-    if type(message) is HoldStock:
+    if type(message) is inventory.HoldStock:
         return message.spus
-    if hold is None or (hold.phase is Phase.LOCKED and type(message) is VerifyStock):
+    if hold is None or (hold.phase is Phase.LOCKED and type(message) is inventory.VerifyStock):
         return ()
     return hold.spus
 
 
-def touched_back(hold: Hold | None, issue: Issue | None, message: StockCommand) -> Iterable[str]:
+def touched_back(hold: Hold | None, issue: Issue | None, message: inventory.StockCommand) -> Iterable[str]:
     """The SPUs whose cells decide a way back, or are changed by it."""
-    if type(message) is DropShort:
+    if type(message) is inventory.DropShort:
         return message.spus
-    if type(message) is SubstituteStock:
+    if type(message) is inventory.SubstituteStock:
         return (*message.spus, *message.substitute_spus)
-    if type(message) is TakeBack or type(message) is TakeReturn:
+    if type(message) is inventory.TakeBack or type(message) is inventory.TakeReturn:
         return message.resellable_spus
     return issue.lines if issue else hold.spus if hold else ()
 
@@ -337,14 +324,14 @@ def needs(message: Any, look: Look) -> Iterable[Key]:
     key, store = ("hold", message.order_id), message.store
     if type(message) in WAYS_BACK:
         return _needs_of_way_back(message, look)
-    hold = None if type(message) is HoldStock else look(key)
+    hold = None if type(message) is inventory.HoldStock else look(key)
     keys: list[Key] = [key, *[("cell", store, spu) for spu in touched(hold, message)]]
     if (asked := sources_asked(hold, message)) is not None:
         keys += keys_of(store, asked)
     return keys
 
 
-def _needs_of_way_back(message: StockCommand, look: Look) -> Iterator[Key]:
+def _needs_of_way_back(message: inventory.StockCommand, look: Look) -> Iterator[Key]:
     key, issue = ("hold", message.order_id), ("issue", message.order_id)
     yield from (key, issue)
     hold = look(key)
@@ -353,11 +340,13 @@ def _needs_of_way_back(message: StockCommand, look: Look) -> Iterator[Key]:
         yield from keys_of(message.store, hold.sources)
 
 
-def _needs_of_request(message: ReceiveGoods | AdjustStock | ExpectGoods, look: Look) -> Iterable[Key]:
-    if type(message) is AdjustStock:
+def _needs_of_request(
+    message: inventory.ReceiveGoods | inventory.AdjustStock | inventory.ExpectGoods, look: Look
+) -> Iterable[Key]:
+    if type(message) is inventory.AdjustStock:
         return needs_of_count(message, look)
     cells: list[Key] = [("cell", message.store, cell) for cell in cells_of(message, {})]
-    return cells if isinstance(message, ExpectGoods) else [("request", number_of(message)), *cells]
+    return cells if isinstance(message, inventory.ExpectGoods) else [("request", number_of(message)), *cells]
 
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
@@ -391,7 +380,7 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     return Moved(tuple(states), said)
 
 
-def _go_back(hold: Hold, message: StockCommand, look: Look, context: Context) -> Outcome:
+def _go_back(hold: Hold, message: inventory.StockCommand, look: Look, context: Context) -> Outcome:
     """Something of an issue goes back: the documents that were said are filed, and the movements folded."""
     key = ("issue", hold.order_id)
     issue: Issue = look(key) or issue_of(hold)
@@ -432,7 +421,7 @@ def _tell_allotments(
     return tuple(rest)
 
 
-def _carry_out(message: ReceiveGoods | AdjustStock, look: Look, context: Context) -> Outcome:
+def _carry_out(message: inventory.ReceiveGoods | inventory.AdjustStock, look: Look, context: Context) -> Outcome:
     """A storekeeper's request. When a count takes holds away, their pieces are given back before the books follow."""
     number, store = number_of(message), message.store
     request = look(("request", number)) or StoreRequest(number, RequestPhase.NEW)
@@ -460,7 +449,7 @@ def _carry_out(message: ReceiveGoods | AdjustStock, look: Look, context: Context
     return Moved(tuple(states), tuple(said))
 
 
-def _plan(message: ExpectGoods, look: Look, context: Context) -> Outcome:
+def _plan(message: inventory.ExpectGoods, look: Look, context: Context) -> Outcome:
     """What is to come. The shelf comes into being with it: people may look at an SPU of which nothing was there yet."""
     request, store = StoreRequest("", RequestPhase.NEW), message.store
     shelf = shelf_of(look, store, cells_of(message, {}))
@@ -491,11 +480,11 @@ def _sell(message: OfSale, look: Look, context: Context) -> Outcome:
 
 
 OF_STORE: Mapping[type, tuple[Callable[[Any, Look], Iterable[Key]], Callable[[Any, Look, Context], Outcome]]] = {
-    ReceiveGoods: (_needs_of_request, _carry_out),
-    AdjustStock: (_needs_of_request, _carry_out),
-    ExpectGoods: (_needs_of_request, _plan),
-    SetAllotment: (needs_of_sale, _sell),
-    AnnounceSale: (needs_of_sale, _sell),
+    inventory.ReceiveGoods: (_needs_of_request, _carry_out),
+    inventory.AdjustStock: (_needs_of_request, _carry_out),
+    inventory.ExpectGoods: (_needs_of_request, _plan),
+    inventory.SetAllotment: (needs_of_sale, _sell),
+    inventory.AnnounceSale: (needs_of_sale, _sell),
     SaleRunsOut: (needs_of_sale, _sell),
 }
 """What is about a store and no order: what it needs, and who decides it."""
@@ -505,20 +494,20 @@ TO_ALLOTMENTS = frozenset({PiecesSold, PiecesBack, SoldPiecesMissing, PiecesMiss
 DECIDER = Decider(
     service="inventory",
     listens=(
-        HoldStock,
-        VerifyStock,
-        DeductStock,
-        ReleaseStock,
-        ReverseIssue,
-        DropShort,
-        SubstituteStock,
-        TakeBack,
-        TakeReturn,
-        ReceiveGoods,
-        AdjustStock,
-        SetAllotment,
-        ExpectGoods,
-        AnnounceSale,
+        inventory.HoldStock,
+        inventory.VerifyStock,
+        inventory.DeductStock,
+        inventory.ReleaseStock,
+        inventory.ReverseIssue,
+        inventory.DropShort,
+        inventory.SubstituteStock,
+        inventory.TakeBack,
+        inventory.TakeReturn,
+        inventory.ReceiveGoods,
+        inventory.AdjustStock,
+        inventory.SetAllotment,
+        inventory.ExpectGoods,
+        inventory.AnnounceSale,
     ),
     needs=needs,
     decide=decide,

@@ -27,19 +27,7 @@ from services.inventory.state import (
     SourcesFit,
     SourcesStillFit,
 )
-from shared.contracts.inventory import (
-    DeductStock,
-    ReleaseStock,
-    StockDeducted,
-    StockGone,
-    StockHeld,
-    StockLost,
-    StockReleased,
-    StockShort,
-    StockSoldOut,
-    StockVerified,
-    VerifyStock,
-)
+from shared.contracts import inventory
 from shared.runtime.decider import Context
 from shared.runtime.table import Change
 
@@ -51,58 +39,58 @@ def lock(hold: Hold, m: LockFits, c: Context) -> Change:
     spus, quantities = tuple(m.demand), tuple(m.demand.values())
     movement = Movement(hold.store, c.now, LOCK, hold.order_id, None, spus, zeros(spus), quantities)
     changes = {"mode": "lock", "spus": spus, "quantities": quantities}
-    return changes, (movement, StockHeld(order_id=hold.order_id, mode="lock"))
+    return changes, (movement, inventory.StockHeld(order_id=hold.order_id, mode="lock"))
 
 
 def remember_demand(hold: Hold, m: CheckFits, c: Context) -> Change:
     """There is enough, and nothing is taken: first paid is first served."""
     changes = {"mode": "on_payment", "spus": tuple(m.demand), "quantities": tuple(m.demand.values())}
-    return changes, (StockHeld(order_id=hold.order_id, mode="on_payment"),)
+    return changes, (inventory.StockHeld(order_id=hold.order_id, mode="on_payment"),)
 
 
 def remember_sources(hold: Hold, m: SourcesFit, c: Context) -> Change:
     """The same, for lines that are on sale or to come."""
     spus, quantities = tuple(m.demand), tuple(m.demand.values())
     changes = {"mode": "on_payment", "spus": spus, "quantities": quantities, "sources": m.sources}
-    return changes, (StockHeld(order_id=hold.order_id, mode="on_payment", gone=m.gone or None),)
+    return changes, (inventory.StockHeld(order_id=hold.order_id, mode="on_payment", gone=m.gone or None),)
 
 
 def tell_short(hold: Hold, m: HoldFallsShort, c: Context) -> Change:
     """All lines or none: the order has nothing."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
-    return {}, (StockShort(order_id=hold.order_id, spus=spus, missing=missing),)
+    return {}, (inventory.StockShort(order_id=hold.order_id, spus=spus, missing=missing),)
 
 
-def tell_verified(hold: Hold, m: VerifyStock | CheckStillFits, c: Context) -> Change:
+def tell_verified(hold: Hold, m: inventory.VerifyStock | CheckStillFits, c: Context) -> Change:
     """The stock is there."""
-    return {}, (StockVerified(order_id=hold.order_id),)
+    return {}, (inventory.StockVerified(order_id=hold.order_id),)
 
 
 def tell_sources(hold: Hold, m: SourcesStillFit, c: Context) -> Change:
     """The stock is there; lines come from now on from where they come from now."""
-    return {"sources": m.sources}, (StockVerified(order_id=hold.order_id, gone=m.gone or None),)
+    return {"sources": m.sources}, (inventory.StockVerified(order_id=hold.order_id, gone=m.gone or None),)
 
 
 def tell_gone(hold: Hold, m: CheckFitsNoMore, c: Context) -> Change:
     """Somebody else was faster, or a count. Nothing is taken, so there is nothing to give back."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
-    return {}, (StockGone(order_id=hold.order_id, spus=spus, missing=missing),)
+    return {}, (inventory.StockGone(order_id=hold.order_id, spus=spus, missing=missing),)
 
 
-def tell_released(hold: Hold, m: ReleaseStock, c: Context) -> Change:
+def tell_released(hold: Hold, m: inventory.ReleaseStock, c: Context) -> Change:
     """There is nothing to give back; the order must not wait for it."""
-    return {}, (StockReleased(order_id=hold.order_id),)
+    return {}, (inventory.StockReleased(order_id=hold.order_id),)
 
 
-def unlock(hold: Hold, m: ReleaseStock, c: Context) -> Change:
+def unlock(hold: Hold, m: inventory.ReleaseStock, c: Context) -> Change:
     """The locked pieces are free again."""
-    return {}, (_given_back(hold, c), StockReleased(order_id=hold.order_id))
+    return {}, (_given_back(hold, c), inventory.StockReleased(order_id=hold.order_id))
 
 
 def lose(hold: Hold, m: CountTakesHold, c: Context) -> Change:
     """All lines or none: with the pieces that are not there, the order gives up the others too."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
-    return {}, (_given_back(hold, c), StockLost(order_id=hold.order_id, spus=spus, missing=missing))
+    return {}, (_given_back(hold, c), inventory.StockLost(order_id=hold.order_id, spus=spus, missing=missing))
 
 
 def _given_back(hold: Hold, c: Context) -> Movement:
@@ -113,7 +101,7 @@ def _given_back(hold: Hold, c: Context) -> Movement:
 # -- deducting ---------------------------------------------------------------------------------------------------------
 
 
-def issue_locked(hold: Hold, m: DeductStock, c: Context) -> Change:
+def issue_locked(hold: Hold, m: inventory.DeductStock, c: Context) -> Change:
     """The locked pieces leave the books."""
     return _issue(hold, c, tuple(-q for q in hold.quantities))
 
@@ -138,11 +126,11 @@ def _issue(hold: Hold, c: Context, locked: tuple[int, ...], cells: Mapping[str, 
     document = Document(number, kind, hold.store, hold.order_id, c.now, hold.spus, hold.quantities)
     names, taken = (tuple(cells), tuple(cells.values())) if cells else (hold.spus, tuple(-q for q in hold.quantities))
     movement = Movement(hold.store, c.now, kind, hold.order_id, number, names, taken, locked)
-    event = StockDeducted(order_id=hold.order_id, document=number, spus=hold.spus, quantities=hold.quantities)
+    event = inventory.StockDeducted(order_id=hold.order_id, document=number, spus=hold.spus, quantities=hold.quantities)
     return {"document": number}, (document, movement, event)
 
 
 def tell_sold_out(hold: Hold, m: CheckedGoodsSoldOut, c: Context) -> Change:
     """Paid, and somebody else paid first, or a count found less: the order has nothing."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
-    return {}, (StockSoldOut(order_id=hold.order_id, spus=spus, missing=missing),)
+    return {}, (inventory.StockSoldOut(order_id=hold.order_id, spus=spus, missing=missing),)

@@ -24,17 +24,7 @@ from services.inventory.state import (
     SubstitutesThere,
     parted,
 )
-from shared.contracts.inventory import (
-    ComeBack,
-    DropShort,
-    GoodsTakenBack,
-    IssueReversed,
-    Paper,
-    ReverseIssue,
-    ShortDropped,
-    StockSubstituted,
-    SubstituteShort,
-)
+from shared.contracts import inventory
 from shared.runtime.table import Change
 
 SHORT = "short"
@@ -114,7 +104,7 @@ class _Papers:
 
     def __init__(self, hold: Hold, f: Filed) -> None:
         self.said: list[object] = []
-        self.papers: list[Paper] = []
+        self.papers: list[inventory.Paper] = []
         self._hold, self._sources, self._f, self._written = hold, hold.sources, f, list(f.issue.documents)
 
     def write(
@@ -128,7 +118,7 @@ class _Papers:
         number = number_for(hold.order_id, kind, self._written)
         reverses = self._written[0] if kind in (Kind.ISSUE_REVERSAL, Kind.RETURN_RECEIPT) else None
         self._written.append(number)
-        self.papers.append(Paper(number=number, kind=kind.value, spus=spus, quantities=quantities))
+        self.papers.append(inventory.Paper(number=number, kind=kind.value, spus=spus, quantities=quantities))
         self.said.append(Document(number, kind, hold.store, hold.order_id, at, spus, quantities, reverses, reason))
         if kind is not Kind.DAMAGE_REPORT:  # those goods left the stock with the issue
             if cells is None:
@@ -165,11 +155,11 @@ class _Papers:
 # -- the actions -------------------------------------------------------------------------------------------------------
 
 
-def drop_short(hold: Hold, m: DropShort, f: Filed) -> Change:
+def drop_short(hold: Hold, m: inventory.DropShort, f: Filed) -> Change:
     """The order goes on without these pieces."""
     step = _Papers(hold, f)
     step.drop(summed(m.spus, m.missing))
-    return step.changes, (*step.said, ShortDropped(order_id=hold.order_id, documents=tuple(step.papers)))
+    return step.changes, (*step.said, inventory.ShortDropped(order_id=hold.order_id, documents=tuple(step.papers)))
 
 
 def substitute(hold: Hold, m: SubstitutesThere, f: Filed) -> Change:
@@ -177,29 +167,29 @@ def substitute(hold: Hold, m: SubstitutesThere, f: Filed) -> Change:
     step = _Papers(hold, f)
     step.drop(m.missing)
     step.write(issue_kind(hold.order_id), m.substitutes)
-    return step.changes, (*step.said, StockSubstituted(order_id=hold.order_id, documents=tuple(step.papers)))
+    return step.changes, (*step.said, inventory.StockSubstituted(order_id=hold.order_id, documents=tuple(step.papers)))
 
 
 def tell_substitute_short(hold: Hold, m: SubstitutesShort, f: Filed) -> Change:
     """All substitutes or none: nothing is changed."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
-    return {}, (SubstituteShort(order_id=hold.order_id, spus=spus, missing=missing),)
+    return {}, (inventory.SubstituteShort(order_id=hold.order_id, spus=spus, missing=missing),)
 
 
-def reverse(hold: Hold, m: ReverseIssue, f: Filed) -> Change:
+def reverse(hold: Hold, m: inventory.ReverseIssue, f: Filed) -> Change:
     """The goods never left: back on the shelf, no inspection needed; those that were never there, off the books."""
     step, short = _Papers(hold, f), summed(m.short_spus, m.short)
     covered = {spu: line.covered for spu, line in f.issue.lines.items() if line.covered}
     if too_many := {spu: quantity for spu, quantity in short.items() if quantity > covered.get(spu, 0)}:
         raise MoreThanIssued(f"the order has {covered}, and {too_many} of it are said to be short")
     step.reverse(covered, short)
-    return step.changes, (*step.said, IssueReversed(order_id=hold.order_id, documents=tuple(step.papers)))
+    return step.changes, (*step.said, inventory.IssueReversed(order_id=hold.order_id, documents=tuple(step.papers)))
 
 
-def take_back(hold: Hold, m: ComeBack, f: Filed) -> Change:
+def take_back(hold: Hold, m: inventory.ComeBack, f: Filed) -> Change:
     """What can be sold again is on the shelf again; what is damaged or did not come is written off."""
     step = _Papers(hold, f)
     step.write(Kind.RETURN_RECEIPT, summed(m.resellable_spus, m.resellable), m.reason or None)
     step.write(Kind.DAMAGE_REPORT, summed(m.damaged_spus, m.damaged), DAMAGED)
     step.write(Kind.DAMAGE_REPORT, summed(m.missing_spus, m.missing), NOT_RETURNED)
-    return step.changes, (*step.said, GoodsTakenBack(order_id=hold.order_id, documents=tuple(step.papers)))
+    return step.changes, (*step.said, inventory.GoodsTakenBack(order_id=hold.order_id, documents=tuple(step.papers)))

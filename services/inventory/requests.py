@@ -38,7 +38,7 @@ from services.inventory.state import (
     owed_cell,
     sale_cell,
 )
-from shared.contracts.inventory import AdjustStock, ExpectGoods, GoodsReceived, ReceiveGoods, StockAdjusted
+from shared.contracts import inventory
 from shared.runtime.decider import Context, Look
 from shared.runtime.table import Change, Key
 
@@ -52,7 +52,7 @@ Aside = Mapping[str, str]
 """The promotions of the open allotments of a store, by SPU."""
 
 
-def receive(request: StoreRequest, m: ReceiveGoods, c: Context) -> Change:
+def receive(request: StoreRequest, m: inventory.ReceiveGoods, c: Context) -> Change:
     """Goods came in."""
     return _received(request, m.store, summed(m.spus, m.quantities), c)
 
@@ -66,14 +66,14 @@ def receive_awaited(request: StoreRequest, m: AwaitedGoodsCome, c: Context) -> C
 def _received(request: StoreRequest, store: str, pieces: Mapping[str, int], c: Context) -> Change:
     document = _document(request, store, Kind.GOODS_RECEIPT, pieces, None, c)
     movement = _moved(store, Kind.GOODS_RECEIPT, request.number, pieces, c)
-    return {}, (document, movement, GoodsReceived(store=store, document=request.number, at=c.now))
+    return {}, (document, movement, inventory.GoodsReceived(store=store, document=request.number, at=c.now))
 
 
 def adjust(request: StoreRequest, m: CountFits, c: Context) -> Change:
     """The books follow the count, and the allotments that it takes from hear of it."""
     document = _document(request, m.store, Kind.ADJUSTMENT, m.deltas, m.reason, c)
     movement = _moved(m.store, Kind.ADJUSTMENT, request.number, m.cells, c)
-    event = StockAdjusted(store=m.store, document=request.number, at=c.now)
+    event = inventory.StockAdjusted(store=m.store, document=request.number, at=c.now)
     return {}, (document, movement, event, *m.unset)
 
 
@@ -94,35 +94,40 @@ def _moved(store: str, kind: str, document: str | None, deltas: Mapping[str, int
     return Movement(store, c.now, kind, None, document, cells, tuple(deltas.values()), zeros(cells))
 
 
-def number_of(message: ReceiveGoods | AdjustStock) -> str:
+def number_of(message: inventory.ReceiveGoods | inventory.AdjustStock) -> str:
     """The number of the document that this request comes to."""
-    return f"{'GR' if type(message) is ReceiveGoods else 'AD'}-{message.request_id}"
+    return f"{'GR' if type(message) is inventory.ReceiveGoods else 'AD'}-{message.request_id}"
 
 
-def cells_of(message: ReceiveGoods | AdjustStock | ExpectGoods, aside: Aside) -> list[str]:
+def cells_of(
+    message: inventory.ReceiveGoods | inventory.AdjustStock | inventory.ExpectGoods, aside: Aside
+) -> list[str]:
     """The cells that decide a request, or are changed by it. `aside` matters to a count only."""
-    if type(message) is AdjustStock:
+    if type(message) is inventory.AdjustStock:
         return [*message.spus, *(sale_cell(spu, promotion) for spu, promotion in aside.items() if promotion)]
     spus = message.spus
     return [*spus, *(incoming_cell(spu) for spu in spus), *(owed_cell(spu) for spu in spus)]
 
 
 def read_for_request(
-    request: StoreRequest, message: ReceiveGoods | AdjustStock | ExpectGoods, shelf: Shelf, aside: Aside
+    request: StoreRequest,
+    message: inventory.ReceiveGoods | inventory.AdjustStock | inventory.ExpectGoods,
+    shelf: Shelf,
+    aside: Aside,
 ) -> object:
     """The message as the table of requests knows it."""
     if request.phase is not RequestPhase.NEW:
         return message
     match message:
-        case ReceiveGoods():
+        case inventory.ReceiveGoods():
             return _read_receipt(message, shelf)
-        case AdjustStock():
+        case inventory.AdjustStock():
             return _read_count(message, shelf, aside)
-        case ExpectGoods():
+        case inventory.ExpectGoods():
             return _read_plan(message, shelf)
 
 
-def _read_receipt(message: ReceiveGoods, shelf: Shelf) -> object:
+def _read_receipt(message: inventory.ReceiveGoods, shelf: Shelf) -> object:
     arrived: dict[str, int] = {}
     pieces = summed(message.spus, message.quantities)
     for spu, quantity in pieces.items():
@@ -134,7 +139,7 @@ def _read_receipt(message: ReceiveGoods, shelf: Shelf) -> object:
     return AwaitedGoodsCome(message.store, pieces, arrived) if arrived else message
 
 
-def _read_plan(message: ExpectGoods, shelf: Shelf) -> object:
+def _read_plan(message: inventory.ExpectGoods, shelf: Shelf) -> object:
     cells: dict[str, int] = {}
     below: list[str] = []
     for spu, quantity in summed(message.spus, message.quantities).items():
@@ -148,7 +153,7 @@ def _read_plan(message: ExpectGoods, shelf: Shelf) -> object:
     return IncomingFits(message.store, cells)
 
 
-def _read_count(message: AdjustStock, shelf: Shelf, aside: Aside) -> object:
+def _read_count(message: inventory.AdjustStock, shelf: Shelf, aside: Aside) -> object:
     deltas = {spu: delta for spu, delta in summed(message.spus, message.deltas).items() if delta}
     if not deltas:
         return CountChangesNothing()
@@ -207,7 +212,7 @@ def _locked_in(look: Look, store: str, spu: str, locked: int) -> list[tuple[Hold
     raise StockBelowZero(f"the holds of {spu} in {store} do not come to the {locked} pieces that are locked")
 
 
-def needs_of_count(message: AdjustStock, look: Look) -> Iterator[Key]:
+def needs_of_count(message: inventory.AdjustStock, look: Look) -> Iterator[Key]:
     """The cells; of those that fall short, who holds them; their holds; and the cells of the holds that are lost.
 
     Each of these tells what the next are: `look` raises where more has to be loaded first, each time all at once.
@@ -229,8 +234,8 @@ def needs_of_count(message: AdjustStock, look: Look) -> Iterator[Key]:
     yield from (("cell", store, spu) for hold, _ in holds_lost(look, store, short, shelf) for spu in hold.spus)
 
 
-def aside_of(message: ReceiveGoods | AdjustStock | ExpectGoods, look: Look) -> Aside:
+def aside_of(message: inventory.ReceiveGoods | inventory.AdjustStock | inventory.ExpectGoods, look: Look) -> Aside:
     """The open allotments that a count may take from."""
-    if type(message) is not AdjustStock:
+    if type(message) is not inventory.AdjustStock:
         return {}
     return {spu: look(aside_key(message.store, spu)) or "" for spu in message.spus}

@@ -29,7 +29,7 @@ from services.inventory.state import (
     owed_cell,
     sale_cell,
 )
-from shared.contracts.inventory import DeductStock, HoldStock, OnSale, StockCommand, VerifyStock
+from shared.contracts import inventory
 from shared.runtime.decider import Look
 from shared.runtime.table import Key
 
@@ -37,22 +37,22 @@ Allotments = Mapping[str, Allotment]
 """By promotion; those that are not known are not in it."""
 
 
-def sources_asked(hold: Hold | None, message: StockCommand) -> Sources | None:
+def sources_asked(hold: Hold | None, message: inventory.StockCommand) -> Sources | None:
     """What a step has to look at besides the shelf; None for an ordinary one, which must cost nothing."""
-    if type(message) is HoldStock:
+    if type(message) is inventory.HoldStock:
         if message.on_sale is None and message.presale is None:
             return None
         return Sources(_promotions(message.on_sale), message.presale or ())
     if hold is None or hold.phase is not Phase.CHECKED:
         return None
-    if type(message) is VerifyStock:
+    if type(message) is inventory.VerifyStock:
         if message.on_sale is None and hold.sources is None:
             return None
         return Sources(_promotions(message.on_sale), hold.sources.presale if hold.sources else ())
-    return hold.sources if type(message) is DeductStock else None
+    return hold.sources if type(message) is inventory.DeductStock else None
 
 
-def _promotions(on_sale: OnSale | None) -> Mapping[str, str]:
+def _promotions(on_sale: inventory.OnSale | None) -> Mapping[str, str]:
     return dict(zip(on_sale.spus, on_sale.promotions, strict=True)) if on_sale else {}
 
 
@@ -82,15 +82,17 @@ def allotments_of(look: Look, store: str, sources: Sources) -> Allotments:
 # -- the way forward ---------------------------------------------------------------------------------------------------
 
 
-def read_for_sources(hold: Hold, message: StockCommand, asked: Sources, shelf: Shelf, allotments: Allotments) -> object:
+def read_for_sources(
+    hold: Hold, message: inventory.StockCommand, asked: Sources, shelf: Shelf, allotments: Allotments
+) -> object:
     """The message as the table of holds knows it. Of what is only checked, nothing is taken."""
-    if type(message) is DeductStock:
+    if type(message) is inventory.DeductStock:
         return _taking(hold, asked, shelf, allotments)
-    if type(message) is HoldStock and hold.phase is Phase.NEW:
+    if type(message) is inventory.HoldStock and hold.phase is Phase.NEW:
         demand = summed(message.spus, message.quantities)
         found = _covered(demand, asked, shelf, allotments)
         return HoldFallsShort(found.missing) if found.missing else SourcesFit(demand, found.sources, found.gone)
-    if type(message) is VerifyStock:
+    if type(message) is inventory.VerifyStock:
         lines = dict(zip(hold.spus, hold.quantities, strict=True))
         found = _covered(lines, asked, shelf, allotments)
         return CheckFitsNoMore(found.missing) if found.missing else SourcesStillFit(found.sources, found.gone)

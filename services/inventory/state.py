@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 
-from shared.contracts.inventory import HoldMode
+from shared.contracts import inventory
 from shared.runtime.said import Record
 
 
@@ -105,7 +105,7 @@ class Hold(Struct, frozen=True, gc=False):
     order_id: str
     store: str
     phase: Phase
-    mode: HoldMode = "lock"
+    mode: inventory.HoldMode = "lock"
     spus: tuple[str, ...] = ()
     quantities: tuple[int, ...] = ()
     document: str = ""

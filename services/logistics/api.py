@@ -12,25 +12,8 @@ from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from services.logistics.pages import FulfilmentPage, Fulfilments, ReturnPage, Returns, SlotRow, Slots
 from services.logistics.state import utc
+from shared.contracts import logistics
 from shared.contracts.base import LINES_MAX, Filled, Moment, Name, OrderId, Quantity, TicketId
-from shared.contracts.logistics import (
-    SLOTS_MAX,
-    BringGoodsBack,
-    BringReturn,
-    CollectReturn,
-    HandOver,
-    InspectGoods,
-    InspectReturn,
-    LogisticsCommand,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    ReportUndeliverable,
-    ReturnCommand,
-    SetSlots,
-    SlotPlaces,
-    StartPicking,
-)
 from shared.http.asked import Asked, asking
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body, Nothing
@@ -154,7 +137,7 @@ class SlotIn(Body):
         return self
 
 
-SlotList = Annotated[list[SlotIn], Field(max_length=SLOTS_MAX)]
+SlotList = Annotated[list[SlotIn], Field(max_length=logistics.SLOTS_MAX)]
 
 
 class SlotsIn(Body):
@@ -193,7 +176,7 @@ def _work(parts: Parts) -> APIRouter:
         caller.must_work_at(store)
         return store
 
-    async def carry_out(command: LogisticsCommand, asked: Asked, response: Response) -> FulfilmentPage:
+    async def carry_out(command: logistics.LogisticsCommand, asked: Asked, response: Response) -> FulfilmentPage:
         await parts.desk.send(command, asked)
         response.headers["Location"] = f"/fulfilments/{command.order_id}"
         return await page(command.order_id, asked.caller)
@@ -213,7 +196,7 @@ def _work(parts: Parts) -> APIRouter:
         order_id: OrderId, asked: Picker, response: Response, body: Nothing | None = None
     ) -> FulfilmentPage:
         store = await store_of(order_id, asked.caller)
-        return await carry_out(StartPicking(order_id=order_id, store=store), asked, response)
+        return await carry_out(logistics.StartPicking(order_id=order_id, store=store), asked, response)
 
     @router.post("/fulfilments/{order_id}/picked", status_code=202)
     async def picked(
@@ -221,7 +204,7 @@ def _work(parts: Parts) -> APIRouter:
     ) -> FulfilmentPage:
         store = await store_of(order_id, asked.caller)
         short = body.short if body else []
-        command = ReportPicked(
+        command = logistics.ReportPicked(
             order_id=order_id,
             store=store,
             spus=tuple(line.spu for line in short),
@@ -234,26 +217,28 @@ def _work(parts: Parts) -> APIRouter:
         order_id: OrderId, asked: Picker, response: Response, body: Nothing | None = None
     ) -> FulfilmentPage:
         store = await store_of(order_id, asked.caller)
-        return await carry_out(ReportPacked(order_id=order_id, store=store), asked, response)
+        return await carry_out(logistics.ReportPacked(order_id=order_id, store=store), asked, response)
 
     @router.post("/fulfilments/{order_id}/handed-over", status_code=202)
     async def handed_over(order_id: OrderId, body: CourierIn, asked: Courier, response: Response) -> FulfilmentPage:
         store = await store_of(order_id, asked.caller)
-        return await carry_out(HandOver(order_id=order_id, store=store, courier=body.courier), asked, response)
+        return await carry_out(
+            logistics.HandOver(order_id=order_id, store=store, courier=body.courier), asked, response
+        )
 
     @router.post("/fulfilments/{order_id}/delivered", status_code=202)
     async def delivered(
         order_id: OrderId, asked: Courier, response: Response, body: Nothing | None = None
     ) -> FulfilmentPage:
         store = await store_of(order_id, asked.caller)
-        return await carry_out(ReportDelivered(order_id=order_id, store=store), asked, response)
+        return await carry_out(logistics.ReportDelivered(order_id=order_id, store=store), asked, response)
 
     _back(router, store_of, carry_out)
     return router
 
 
 StoreOf = Callable[[str, Caller], Awaitable[str]]
-CarryOut = Callable[[LogisticsCommand, Asked, Response], Awaitable[FulfilmentPage]]
+CarryOut = Callable[[logistics.LogisticsCommand, Asked, Response], Awaitable[FulfilmentPage]]
 
 
 def _back(router: APIRouter, store_of: StoreOf, carry_out: CarryOut) -> None:
@@ -262,7 +247,7 @@ def _back(router: APIRouter, store_of: StoreOf, carry_out: CarryOut) -> None:
         order_id: OrderId, body: UndeliverableIn, asked: Courier, response: Response
     ) -> FulfilmentPage:
         store = await store_of(order_id, asked.caller)
-        command = ReportUndeliverable(order_id=order_id, store=store, reason=body.reason)
+        command = logistics.ReportUndeliverable(order_id=order_id, store=store, reason=body.reason)
         return await carry_out(command, asked, response)
 
     @router.post("/fulfilments/{order_id}/goods-back", status_code=202)
@@ -270,12 +255,12 @@ def _back(router: APIRouter, store_of: StoreOf, carry_out: CarryOut) -> None:
         order_id: OrderId, asked: Courier, response: Response, body: Nothing | None = None
     ) -> FulfilmentPage:
         store = await store_of(order_id, asked.caller)
-        return await carry_out(BringGoodsBack(order_id=order_id, store=store), asked, response)
+        return await carry_out(logistics.BringGoodsBack(order_id=order_id, store=store), asked, response)
 
     @router.post("/fulfilments/{order_id}/inspected", status_code=202)
     async def inspected(order_id: OrderId, body: InspectionIn, asked: Keeper, response: Response) -> FulfilmentPage:
         store = await store_of(order_id, asked.caller)
-        return await carry_out(InspectGoods(order_id=order_id, store=store, **body.columns), asked, response)
+        return await carry_out(logistics.InspectGoods(order_id=order_id, store=store, **body.columns), asked, response)
 
 
 def _returns(parts: Parts) -> APIRouter:
@@ -298,7 +283,7 @@ def _returns(parts: Parts) -> APIRouter:
         caller.must_work_at(store)
         return {"ticket_id": ticket_id, "order_id": order_id, "store": store}
 
-    async def carry_out(command: ReturnCommand, asked: Asked, response: Response) -> ReturnPage:
+    async def carry_out(command: logistics.ReturnCommand, asked: Asked, response: Response) -> ReturnPage:
         await parts.desk.send(command, asked)
         response.headers["Location"] = f"/returns/{command.ticket_id}"
         return await page(command.ticket_id, asked.caller)
@@ -318,18 +303,18 @@ def _returns(parts: Parts) -> APIRouter:
     @router.post("/returns/{ticket_id}/collected", status_code=202)
     async def collected(ticket_id: TicketId, body: CourierIn, asked: Courier, response: Response) -> ReturnPage:
         names = await names_of(ticket_id, asked.caller)
-        return await carry_out(CollectReturn(**names, courier=body.courier), asked, response)
+        return await carry_out(logistics.CollectReturn(**names, courier=body.courier), asked, response)
 
     @router.post("/returns/{ticket_id}/goods-back", status_code=202)
     async def goods_back(
         ticket_id: TicketId, asked: CourierOrKeeper, response: Response, body: Nothing | None = None
     ) -> ReturnPage:
-        return await carry_out(BringReturn(**await names_of(ticket_id, asked.caller)), asked, response)
+        return await carry_out(logistics.BringReturn(**await names_of(ticket_id, asked.caller)), asked, response)
 
     @router.post("/returns/{ticket_id}/inspected", status_code=202)
     async def inspected(ticket_id: TicketId, body: InspectionIn, asked: Keeper, response: Response) -> ReturnPage:
         names = await names_of(ticket_id, asked.caller)
-        return await carry_out(InspectReturn(**names, **body.columns), asked, response)
+        return await carry_out(logistics.InspectReturn(**names, **body.columns), asked, response)
 
     return router
 
@@ -352,8 +337,8 @@ def _slots(parts: Parts) -> APIRouter:
     @router.put("/stores/{store}/slots")
     async def put(store: Name, body: SlotsIn, asked: Keeper) -> Page[SlotRow]:
         asked.caller.must_work_at(store)
-        places = tuple(SlotPlaces(start=utc(s.start), end=utc(s.end), places=s.places) for s in body.slots)
-        await parts.desk.send(SetSlots(store=store, slots=places), asked)
+        places = tuple(logistics.SlotPlaces(start=utc(s.start), end=utc(s.end), places=s.places) for s in body.slots)
+        await parts.desk.send(logistics.SetSlots(store=store, slots=places), asked)
         return Page(items=await slots.at(store, [s.start for s in places]))
 
     return router

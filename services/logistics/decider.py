@@ -34,31 +34,7 @@ from services.logistics.state import (
     slot_key,
     utc,
 )
-from shared.contracts.logistics import (
-    AmendFulfilment,
-    AnnounceReturn,
-    BringGoodsBack,
-    BringReturn,
-    CollectReturn,
-    FreeSlot,
-    FulfilOrder,
-    HandOver,
-    InspectGoods,
-    InspectReturn,
-    InterceptDelivery,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    ReportUndeliverable,
-    ReserveSlot,
-    SetSlots,
-    SlotPlaces,
-    SlotRefused,
-    SlotReserved,
-    SlotsSet,
-    StartPicking,
-    StopFulfilment,
-)
+from shared.contracts import logistics
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.table import IGNORE, Change, Ignored, Key, Moved, NoCell, Outcome, Refused, Table, refuse, to
 
@@ -72,19 +48,19 @@ class PlacesBelowZero(ArithmeticError):
 # -- slots and places in them ------------------------------------------------------------------------------------------
 
 
-def tell_reserved(r: Reservation, m: PlaceFree | ReserveSlot, c: Context) -> Change:
+def tell_reserved(r: Reservation, m: PlaceFree | logistics.ReserveSlot, c: Context) -> Change:
     """The order has its place; asked again, it still has that one."""
-    return {}, (SlotReserved(order_id=r.order_id, store=r.store),)
+    return {}, (logistics.SlotReserved(order_id=r.order_id, store=r.store),)
 
 
 def tell_refused(r: Reservation, m: NoPlace, c: Context) -> Change:
     """There is no place for this order."""
-    return {"code": m.code}, (SlotRefused(order_id=r.order_id, store=r.store, code=m.code),)
+    return {"code": m.code}, (logistics.SlotRefused(order_id=r.order_id, store=r.store, code=m.code),)
 
 
-def tell_refused_again(r: Reservation, m: ReserveSlot, c: Context) -> Change:
+def tell_refused_again(r: Reservation, m: logistics.ReserveSlot, c: Context) -> Change:
     """Asked again, an order gets the answer that it got."""
-    return {}, (SlotRefused(order_id=r.order_id, store=r.store, code=r.code),)
+    return {}, (logistics.SlotRefused(order_id=r.order_id, store=r.store, code=r.code),)
 
 
 RESERVATION = Table(
@@ -93,25 +69,26 @@ RESERVATION = Table(
         ReservationPhase.NEW: {
             PlaceFree: to(ReservationPhase.RESERVED, tell_reserved),
             NoPlace: to(ReservationPhase.REFUSED, tell_refused),
-            FreeSlot: to(ReservationPhase.FREED),
+            logistics.FreeSlot: to(ReservationPhase.FREED),
         },
         ReservationPhase.RESERVED: {
-            ReserveSlot: to(ReservationPhase.RESERVED, tell_reserved),
-            FreeSlot: to(ReservationPhase.FREED),
+            logistics.ReserveSlot: to(ReservationPhase.RESERVED, tell_reserved),
+            logistics.FreeSlot: to(ReservationPhase.FREED),
         },
         ReservationPhase.REFUSED: {
-            ReserveSlot: to(ReservationPhase.REFUSED, tell_refused_again),
-            FreeSlot: IGNORE,  # it has no place
+            logistics.ReserveSlot: to(ReservationPhase.REFUSED, tell_refused_again),
+            logistics.FreeSlot: IGNORE,  # it has no place
         },
         ReservationPhase.FREED: {
-            ReserveSlot: IGNORE,  # parked, and replayed after its order had been given up: nobody would free it again
-            FreeSlot: IGNORE,
+            # parked, and replayed after its order had been given up: nobody would free it again
+            logistics.ReserveSlot: IGNORE,
+            logistics.FreeSlot: IGNORE,
         },
     },
 )
 
 
-def set_places(slot: SlotState, m: SetSlots, asked: SlotPlaces) -> Change:
+def set_places(slot: SlotState, m: logistics.SetSlots, asked: logistics.SlotPlaces) -> Change:
     """The store says how many orders it takes; places that are reserved stay reserved."""
     return {"end": utc(asked.end), "places": asked.places}, ()
 
@@ -119,13 +96,13 @@ def set_places(slot: SlotState, m: SetSlots, asked: SlotPlaces) -> Change:
 SLOT = Table(
     "slot",
     {
-        SlotPhase.NEW: {SetSlots: to(SlotPhase.SET, set_places)},
-        SlotPhase.SET: {SetSlots: to(SlotPhase.SET, set_places), EndMoved: refuse("slot_in_use")},
+        SlotPhase.NEW: {logistics.SetSlots: to(SlotPhase.SET, set_places)},
+        SlotPhase.SET: {logistics.SetSlots: to(SlotPhase.SET, set_places), EndMoved: refuse("slot_in_use")},
     },
 )
 
 
-def read_for_slot(slot: SlotState, message: SetSlots, asked: SlotPlaces) -> object:
+def read_for_slot(slot: SlotState, message: logistics.SetSlots, asked: logistics.SlotPlaces) -> object:
     """The message as the table of slots knows it. Orders carry the slot that they reserved: it stays that one."""
     if slot.reserved and slot.end != utc(asked.end):
         return EndMoved(f"{slot.reserved} orders have places in the slot from {slot.start:%Y-%m-%dT%H:%MZ} as it is")
@@ -133,10 +110,10 @@ def read_for_slot(slot: SlotState, message: SetSlots, asked: SlotPlaces) -> obje
 
 
 def read_for_reservation(
-    reservation: Reservation, message: ReserveSlot | FreeSlot, slot: SlotState | None, c: Context
+    reservation: Reservation, message: logistics.ReserveSlot | logistics.FreeSlot, slot: SlotState | None, c: Context
 ) -> object:
     """The message as the table of reservations knows it."""
-    if reservation.phase is not ReservationPhase.NEW or type(message) is not ReserveSlot:
+    if reservation.phase is not ReservationPhase.NEW or type(message) is not logistics.ReserveSlot:
         return message
     if utc(message.slot.start) <= c.now:
         return NoPlace("slot_over")
@@ -151,11 +128,11 @@ def read_for_reservation(
 def needs(message: Any, look: Look) -> Iterable[Key]:
     """The fulfilment, its list where that matters, and the return of what it takes along; or a return by itself; or the
     slots that are set; or the reservation and its slot."""
-    if type(message) is SetSlots:
+    if type(message) is logistics.SetSlots:
         return [slot_key(message.store, asked.start) for asked in message.slots]
-    if type(message) is ReserveSlot:
+    if type(message) is logistics.ReserveSlot:
         return [("reservation", message.order_id), slot_key(message.store, message.slot.start)]
-    if type(message) is FreeSlot:
+    if type(message) is logistics.FreeSlot:
         key = ("reservation", message.order_id)
         reservation: Reservation | None = look(key)
         if reservation is None or reservation.start is None:
@@ -173,7 +150,7 @@ def needs(message: Any, look: Look) -> Iterable[Key]:
 
 
 def _takes_along(message: Any, look: Look) -> str | None:
-    if type(message) is FulfilOrder:
+    if type(message) is logistics.FulfilOrder:
         return message.take_along.ticket_id if message.take_along else None
     fulfilment: Fulfilment | None = look(("fulfilment", message.subject))
     return fulfilment.take_along if fulfilment else None
@@ -181,9 +158,9 @@ def _takes_along(message: Any, look: Look) -> str | None:
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
     """One message about one order or one return in one store, or about the slots of a store."""
-    if type(message) is SetSlots:
+    if type(message) is logistics.SetSlots:
         return _set_slots(message, look)
-    if type(message) is ReserveSlot or type(message) is FreeSlot:
+    if type(message) is logistics.ReserveSlot or type(message) is logistics.FreeSlot:
         return _reserve_or_free(message, look, context)
     if type(message) in ABOUT_RETURNS:
         return _give_back(message, look, context)
@@ -225,7 +202,7 @@ def _exchange(f: Fulfilment, heard: object, message: Any, look: Look, context: C
     key: Key = ("return", str(f.take_along))
     before: Return | None = look(key)
     if before is None:
-        asked: FulfilOrder = message
+        asked: logistics.FulfilOrder = message
         assert asked.take_along is not None, "what was taken along was announced with its fulfilment"
         about = asked.take_along.about
         before = Return(key[1], about, f.store, ReturnPhase.NEW, context.now, asked.delivery)
@@ -241,14 +218,14 @@ def _exchange(f: Fulfilment, heard: object, message: Any, look: Look, context: C
 
 def _looks_at_list(message: Any) -> bool:
     """A picker who found all pieces, as most do, is believed without it."""
-    return type(message) in WITH_LIST and not (type(message) is ReportPicked and not message.spus)
+    return type(message) in WITH_LIST and not (type(message) is logistics.ReportPicked and not message.spus)
 
 
-def _reserve_or_free(message: ReserveSlot | FreeSlot, look: Look, context: Context) -> Outcome:
+def _reserve_or_free(message: logistics.ReserveSlot | logistics.FreeSlot, look: Look, context: Context) -> Outcome:
     key: Key = ("reservation", message.order_id)
     before: Reservation = look(key) or Reservation(message.order_id, message.store, ReservationPhase.NEW)
     _check_same_place(before, message)
-    if type(message) is ReserveSlot and before.start is None:
+    if type(message) is logistics.ReserveSlot and before.start is None:
         before = replace(before, start=utc(message.slot.start))
     slot: SlotState | None = look(slot_key(before.store, before.start)) if before.start else None
     answer = RESERVATION.move(before, read_for_reservation(before, message, slot, context), context)
@@ -262,12 +239,12 @@ def _reserve_or_free(message: ReserveSlot | FreeSlot, look: Look, context: Conte
     return Moved(((key, moved), (slot_key(slot.store, slot.start), _with_places_taken(slot, taken))), said)
 
 
-def _check_same_place(reservation: Reservation, message: ReserveSlot | FreeSlot) -> None:
+def _check_same_place(reservation: Reservation, message: logistics.ReserveSlot | logistics.FreeSlot) -> None:
     """Another store may be another shard's: only the shard that made the reservation may write it. And an order that
     has its answer for one slot must not be told that it has another."""
     if reservation.store != message.store:
         raise NoCell("reservation", f"{reservation.phase} in store {reservation.store}", type(message).__name__)
-    if type(message) is ReserveSlot and reservation.start not in (None, message.slot.start):
+    if type(message) is logistics.ReserveSlot and reservation.start not in (None, message.slot.start):
         raise NoCell("reservation", f"{reservation.phase} in the slot of {reservation.start}", "ReserveSlot")
 
 
@@ -277,7 +254,7 @@ def _with_places_taken(slot: SlotState, taken: int) -> SlotState:
     return replace(slot, reserved=slot.reserved + taken)
 
 
-def _set_slots(message: SetSlots, look: Look) -> Outcome:
+def _set_slots(message: logistics.SetSlots, look: Look) -> Outcome:
     slots: dict[Key, SlotState] = {}
     for asked in message.slots:
         key = slot_key(message.store, asked.start)
@@ -288,31 +265,31 @@ def _set_slots(message: SetSlots, look: Look) -> Outcome:
         if isinstance(answer, Refused | Ignored):
             return answer
         slots[key], _ = answer
-    return Moved(tuple(slots.items()), (SlotsSet(store=message.store, slots=len(slots)),))
+    return Moved(tuple(slots.items()), (logistics.SlotsSet(store=message.store, slots=len(slots)),))
 
 
 DECIDER = Decider(
     service="logistics",
     listens=(
-        ReserveSlot,
-        FreeSlot,
-        FulfilOrder,
-        AmendFulfilment,
-        StopFulfilment,
-        InterceptDelivery,
-        SetSlots,
-        StartPicking,
-        ReportPicked,
-        ReportPacked,
-        HandOver,
-        ReportDelivered,
-        ReportUndeliverable,
-        BringGoodsBack,
-        InspectGoods,
-        AnnounceReturn,
-        CollectReturn,
-        BringReturn,
-        InspectReturn,
+        logistics.ReserveSlot,
+        logistics.FreeSlot,
+        logistics.FulfilOrder,
+        logistics.AmendFulfilment,
+        logistics.StopFulfilment,
+        logistics.InterceptDelivery,
+        logistics.SetSlots,
+        logistics.StartPicking,
+        logistics.ReportPicked,
+        logistics.ReportPacked,
+        logistics.HandOver,
+        logistics.ReportDelivered,
+        logistics.ReportUndeliverable,
+        logistics.BringGoodsBack,
+        logistics.InspectGoods,
+        logistics.AnnounceReturn,
+        logistics.CollectReturn,
+        logistics.BringReturn,
+        logistics.InspectReturn,
     ),
     needs=needs,
     decide=decide,

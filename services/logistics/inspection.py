@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from services.logistics.state import Found, GoodsSorted, LineUnknown
-from shared.contracts.logistics import InspectGoods, InspectReturn
+from shared.contracts import logistics
 
 NAMED_MAX = 10
 """Most SPUs that a refusal names."""
 
 
 def read_inspection(
-    message: InspectGoods | InspectReturn, due: Mapping[str, int], more: Callable[[str], object]
+    message: logistics.InspectGoods | logistics.InspectReturn, due: Mapping[str, int], more: Callable[[str], object]
 ) -> object:
     """An inspection against what should have come: GoodsSorted, LineUnknown, or `more` with what of it was too much."""
     came = summed(message.spus, message.quantities)

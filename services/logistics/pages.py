@@ -12,36 +12,30 @@ from pydantic import BaseModel
 
 from services.logistics.decider import FULFILMENT, RETURN
 from services.logistics.state import GoodsSorted, Phase, ReturnPhase, utc
+from shared.contracts import logistics
+from shared.contracts import order as ordering
 from shared.contracts.base import Slot
-from shared.contracts.logistics import (
-    BringGoodsBack,
-    BringReturn,
-    CollectReturn,
-    HandOver,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    ReportUndeliverable,
-    StartPicking,
-)
-from shared.contracts.order import Delivery
 from shared.http.auth import Role
 
 ACTIONS: dict[Role, dict[str, type]] = {
-    Role.PICKER: {"start-picking": StartPicking, "picked": ReportPicked, "packed": ReportPacked},
+    Role.PICKER: {
+        "start-picking": logistics.StartPicking,
+        "picked": logistics.ReportPicked,
+        "packed": logistics.ReportPacked,
+    },
     Role.COURIER: {
-        "handed-over": HandOver,
-        "delivered": ReportDelivered,
-        "undeliverable": ReportUndeliverable,
-        "goods-back": BringGoodsBack,
+        "handed-over": logistics.HandOver,
+        "delivered": logistics.ReportDelivered,
+        "undeliverable": logistics.ReportUndeliverable,
+        "goods-back": logistics.BringGoodsBack,
     },
     Role.STOREKEEPER: {"inspected": GoodsSorted},
 }
 """What `allowed` may name, by whose work it is: the part of the address behind the fulfilment's."""
 ACTIONS[Role.ADMIN] = ACTIONS[Role.PICKER] | ACTIONS[Role.COURIER] | ACTIONS[Role.STOREKEEPER]
 RETURN_ACTIONS: dict[Role, dict[str, type]] = {
-    Role.COURIER: {"collected": CollectReturn, "goods-back": BringReturn},
-    Role.STOREKEEPER: {"goods-back": BringReturn, "inspected": GoodsSorted},
+    Role.COURIER: {"collected": logistics.CollectReturn, "goods-back": logistics.BringReturn},
+    Role.STOREKEEPER: {"goods-back": logistics.BringReturn, "inspected": GoodsSorted},
 }
 """The same for returns; customers bring some themselves."""
 RETURN_ACTIONS[Role.ADMIN] = RETURN_ACTIONS[Role.COURIER] | RETURN_ACTIONS[Role.STOREKEEPER]
@@ -139,7 +133,7 @@ class FulfilmentPage(BaseModel):
     phase: str
     lines: list[LineOut]
     slot: Slot | None
-    delivery: Delivery | None
+    delivery: ordering.Delivery | None
     courier: str | None
     received_at: datetime
     queued_at: datetime | None
@@ -165,7 +159,7 @@ class ReturnPage(BaseModel):
     phase: str
     exchange: bool
     lines: list[LineOut]
-    delivery: Delivery | None
+    delivery: ordering.Delivery | None
     courier: str | None
     announced_at: datetime
     collected_at: datetime | None
@@ -258,7 +252,7 @@ def _page(row: Any, role: Role) -> FulfilmentPage:
         phase=row["phase"],
         lines=_lines(row["spus"], row["quantities"]),
         slot=Slot(start=row["slot_start"], end=row["slot_end"]) if row["slot_start"] else None,
-        delivery=Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
+        delivery=ordering.Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
         courier=row["courier"],
         received_at=row["received_at"],
         queued_at=row["queued_at"],
@@ -292,7 +286,7 @@ def _return_page(row: Any, role: Role) -> ReturnPage:
         phase=row["phase"],
         exchange=row["exchange"],
         lines=_lines(row["spus"], row["quantities"]),
-        delivery=Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
+        delivery=ordering.Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
         courier=row["courier"],
         announced_at=row["announced_at"],
         collected_at=row["collected_at"],

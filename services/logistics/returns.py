@@ -26,30 +26,22 @@ from services.logistics.state import (
     ReturnPhase,
     WaitsForDelivery,
 )
-from shared.contracts.logistics import (
-    AnnounceReturn,
-    BringReturn,
-    CollectReturn,
-    FulfilOrder,
-    InspectReturn,
-    ReturnAnnounced,
-    ReturnBrought,
-    ReturnInspected,
-    ReturnOverdue,
-)
+from shared.contracts import logistics
 from shared.runtime.decider import Context
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORE, Cell, Change, NoCell, Table, refuse, to
 
 RETURN_DUE = "return_due"
 """The timer of a return."""
-ABOUT_RETURNS = frozenset({AnnounceReturn, CollectReturn, BringReturn, InspectReturn, ReturnDue})
+ABOUT_RETURNS = frozenset(
+    {logistics.AnnounceReturn, logistics.CollectReturn, logistics.BringReturn, logistics.InspectReturn, ReturnDue}
+)
 """Messages about a return by itself."""
 
 # -- the actions -------------------------------------------------------------------------------------------------------
 
 
-def announce(r: Return, m: AnnounceReturn, c: Context) -> Change:
+def announce(r: Return, m: logistics.AnnounceReturn, c: Context) -> Change:
     """The customer has a window to give them to a courier, or to bring them."""
     changes, said = _announced(r, m, exchange=False)
     return changes, (*said, _timer(r, c))
@@ -60,34 +52,34 @@ def announce_along(r: Return, m: AnnouncedAlong, c: Context) -> Change:
     return _announced(r, m, exchange=True)
 
 
-def _announced(r: Return, m: AnnounceReturn | AnnouncedAlong, *, exchange: bool) -> Change:
+def _announced(r: Return, m: logistics.AnnounceReturn | AnnouncedAlong, *, exchange: bool) -> Change:
     changes = {"spus": m.spus, "quantities": m.quantities, "exchange": exchange, "called_off_at": None}
-    return changes, (ReturnAnnounced(**{**_of(r), "exchange": exchange}),)
+    return changes, (logistics.ReturnAnnounced(**{**_of(r), "exchange": exchange}),)
 
 
-def collect(r: Return, m: CollectReturn | CollectedAtDelivery, c: Context) -> Change:
+def collect(r: Return, m: logistics.CollectReturn | CollectedAtDelivery, c: Context) -> Change:
     """A courier has them, and a window to bring them."""
     return {"courier": m.courier, "collected_at": c.now}, (_timer(r, c),)
 
 
-def bring(r: Return, m: BringReturn, c: Context) -> Change:
+def bring(r: Return, m: logistics.BringReturn, c: Context) -> Change:
     """They are at the store, for the storekeeper to look at."""
-    return {"returned_at": c.now}, (CancelTimer(r.ticket_id, RETURN_DUE), ReturnBrought(**_of(r)))
+    return {"returned_at": c.now}, (CancelTimer(r.ticket_id, RETURN_DUE), logistics.ReturnBrought(**_of(r)))
 
 
 def tell_inspected(r: Return, m: GoodsSorted, c: Context) -> Change:
     """Piece by piece: what can be sold again, what cannot, what did not come."""
-    return {"inspected_at": c.now, "found": lines_of(m)}, (ReturnInspected(**_of(r), **fields_of(m)),)
+    return {"inspected_at": c.now, "found": lines_of(m)}, (logistics.ReturnInspected(**_of(r), **fields_of(m)),)
 
 
 def tell_kept(r: Return, m: ReturnDue, c: Context) -> Change:
     """The customer has kept them."""
-    return {"overdue_at": c.now}, (ReturnOverdue(**_of(r), collected=False, spus=(), quantities=()),)
+    return {"overdue_at": c.now}, (logistics.ReturnOverdue(**_of(r), collected=False, spus=(), quantities=()),)
 
 
 def tell_lost(r: Return, m: ReturnDue, c: Context) -> Change:
     """The customer has given them to a courier, who did not bring them."""
-    lost = ReturnOverdue(**_of(r), collected=True, spus=r.spus, quantities=r.quantities)
+    lost = logistics.ReturnOverdue(**_of(r), collected=True, spus=r.spus, quantities=r.quantities)
     return {"overdue_at": c.now}, (lost,)
 
 
@@ -106,13 +98,13 @@ def _timer(r: Return, c: Context) -> SetTimer:
 
 # -- the table ---------------------------------------------------------------------------------------------------------
 
-_PEOPLES_COMMANDS = (CollectReturn, BringReturn, InspectReturn)
+_PEOPLES_COMMANDS = (logistics.CollectReturn, logistics.BringReturn, logistics.InspectReturn)
 _AT_THE_WRONG_TIME: dict[type, Cell] = {
-    CollectReturn: refuse("return_not_announced"),
-    BringReturn: refuse("already_returned"),
-    InspectReturn: refuse("return_not_returned"),
+    logistics.CollectReturn: refuse("return_not_announced"),
+    logistics.BringReturn: refuse("already_returned"),
+    logistics.InspectReturn: refuse("return_not_returned"),
     AskedInOtherStore: refuse("wrong_store"),
-    AnnounceReturn: IGNORE,  # it is announced, or has been
+    logistics.AnnounceReturn: IGNORE,  # it is announced, or has been
     AnnouncedAlong: IGNORE,
 }
 # The new goods are there, or are not to be: what happens to their fulfilment is nothing to these.
@@ -127,15 +119,15 @@ RETURN = Table(
     "return",
     {
         ReturnPhase.NEW: {
-            AnnounceReturn: to(ReturnPhase.ANNOUNCED, announce),
+            logistics.AnnounceReturn: to(ReturnPhase.ANNOUNCED, announce),
             AnnouncedAlong: to(ReturnPhase.ANNOUNCED, announce_along),
             **dict.fromkeys(_PEOPLES_COMMANDS, refuse("return_unknown")),
         },
         ReturnPhase.ANNOUNCED: {
             **_AT_THE_WRONG_TIME,
-            CollectReturn: to(ReturnPhase.COLLECTED, collect),
+            logistics.CollectReturn: to(ReturnPhase.COLLECTED, collect),
             CollectedAtDelivery: to(ReturnPhase.COLLECTED, collect),
-            BringReturn: to(ReturnPhase.RETURNED, bring),
+            logistics.BringReturn: to(ReturnPhase.RETURNED, bring),
             WaitsForDelivery: refuse("return_waits_for_delivery"),
             ReturnDue: to(ReturnPhase.OVERDUE, tell_kept),
             CalledOff: to(ReturnPhase.CALLED_OFF, call_off),
@@ -143,7 +135,7 @@ RETURN = Table(
         ReturnPhase.COLLECTED: {
             **_AT_THE_WRONG_TIME,
             **_WITHOUT_WAITING,
-            BringReturn: to(ReturnPhase.RETURNED, bring),
+            logistics.BringReturn: to(ReturnPhase.RETURNED, bring),
             ReturnDue: to(ReturnPhase.OVERDUE, tell_lost),
         },
         ReturnPhase.RETURNED: {
@@ -154,7 +146,7 @@ RETURN = Table(
         },
         ReturnPhase.INSPECTED: {
             **_AT_THE_STORE,
-            InspectReturn: refuse("already_inspected"),
+            logistics.InspectReturn: refuse("already_inspected"),
         },
         ReturnPhase.OVERDUE: {
             **_AT_THE_WRONG_TIME,
@@ -164,7 +156,7 @@ RETURN = Table(
         ReturnPhase.CALLED_OFF: {
             **_AT_THE_WRONG_TIME,
             **dict.fromkeys(_PEOPLES_COMMANDS, refuse("return_called_off")),
-            AnnounceReturn: to(ReturnPhase.ANNOUNCED, announce),
+            logistics.AnnounceReturn: to(ReturnPhase.ANNOUNCED, announce),
             AnnouncedAlong: to(ReturnPhase.ANNOUNCED, announce_along),
         },
     },
@@ -182,16 +174,20 @@ def read_for_return(r: Return, message: Any) -> object:
             # Another store may be another shard's: only the shard that has the return may write it.
             raise NoCell("return", f"{r.phase} in store {r.store}", type(message).__name__)
         return AskedInOtherStore(f"the goods of ticket {r.ticket_id} go to {r.store}, not to {message.store}")
-    if r.exchange and r.phase is ReturnPhase.ANNOUNCED and type(message) in (CollectReturn, BringReturn):
+    if (
+        r.exchange
+        and r.phase is ReturnPhase.ANNOUNCED
+        and type(message) in (logistics.CollectReturn, logistics.BringReturn)
+    ):
         return WaitsForDelivery()
-    if type(message) is InspectReturn and r.phase is ReturnPhase.RETURNED:
+    if type(message) is logistics.InspectReturn and r.phase is ReturnPhase.RETURNED:
         return read_inspection(message, summed(r.spus, r.quantities), MoreThanAnnounced)
     return message
 
 
 def read_for_exchange(before: Fulfilment, after: Fulfilment, message: Any) -> object | None:
     """What the old goods hear of a step of the fulfilment that takes them along; None when it is nothing to them."""
-    if type(message) is FulfilOrder and message.take_along:
+    if type(message) is logistics.FulfilOrder and message.take_along:
         return AnnouncedAlong(message.take_along.spus, message.take_along.quantities)
     if after.phase is before.phase:
         return None

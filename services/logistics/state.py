@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from shared.contracts import logistics
+from shared.contracts import order as ordering
 from shared.contracts.base import Slot
-from shared.contracts.logistics import Exchange
-from shared.contracts.order import Delivery
 from shared.runtime.said import Record
 from shared.runtime.table import Key
 
@@ -92,7 +92,7 @@ class PickList(Struct, frozen=True):
     order_id: str
     spus: tuple[str, ...]
     quantities: tuple[int, ...]
-    delivery: Delivery | None
+    delivery: ordering.Delivery | None
 
 
 class Found(StrEnum):
@@ -116,7 +116,7 @@ class Return(Struct, frozen=True):
     store: str
     phase: ReturnPhase
     announced_at: datetime
-    delivery: Delivery | None = None
+    delivery: ordering.Delivery | None = None
     exchange: bool = False
     spus: tuple[str, ...] = ()
     quantities: tuple[int, ...] = ()
@@ -187,8 +187,8 @@ class FulfilLater(NamedTuple):
     spus: tuple[str, ...]
     quantities: tuple[int, ...]
     slot: Slot
-    delivery: Delivery | None
-    take_along: Exchange | None
+    delivery: ordering.Delivery | None
+    take_along: logistics.Exchange | None
 
 
 class SlotBegins(NamedTuple):

@@ -24,7 +24,7 @@ from services.logistics.state import (
     slot_key,
     utc,
 )
-from shared.contracts.order import Delivery
+from shared.contracts import order as ordering
 from shared.runtime.commit import Commit
 from shared.runtime.statement import Connection, Write, columns
 from shared.runtime.sweep import Sweep
@@ -139,7 +139,7 @@ class LogisticsStore:
                     order_id,
                     tuple(json.loads(spus)),
                     tuple(json.loads(quantities)),
-                    Delivery.model_validate_json(delivery) if delivery else None,
+                    ordering.Delivery.model_validate_json(delivery) if delivery else None,
                 )
         if slots := [key for key in keys if key[0] == "slot"]:
             stores, starts = [key[1] for key in slots], [datetime.fromisoformat(key[2]) for key in slots]
@@ -202,7 +202,7 @@ def _return(row: Any) -> Return:
         store=row["store"],
         phase=ReturnPhase(row["phase"]),
         announced_at=row["announced_at"],
-        delivery=Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
+        delivery=ordering.Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
         exchange=row["exchange"],
         spus=tuple(json.loads(row["spus"])),
         quantities=tuple(json.loads(row["quantities"])),

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 from services.order import catalogue, promotions_api, quotes
 from services.order.pages import OrderPage, OrderRow, Orders
 from services.order.state import ENDS
+from shared.contracts import order as ordering
 from shared.contracts.base import (
     LINES_MAX,
     QUANTITY_MAX,
@@ -28,7 +29,6 @@ from shared.contracts.base import (
     Slot,
     Text,
 )
-from shared.contracts.order import COUPONS_MAX, CancelOrder, Delivery, PayOrder, PlaceOrder
 from shared.http.asked import Asked, asking, order_id_for
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
@@ -115,7 +115,7 @@ class SlotIn(Body):
     end: Moment
 
 
-class DeliveryIn(Delivery):
+class DeliveryIn(ordering.Delivery):
     """Where the goods go."""
 
     model_config = ConfigDict(extra="forbid")
@@ -128,7 +128,7 @@ class BasketIn(Body):
     delivery: DeliveryIn | None = None
     lines: Annotated[list[LineIn], Field(min_length=1, max_length=LINES_MAX)]
     slot: SlotIn | None = None
-    coupons: Annotated[list[Name], Field(max_length=COUPONS_MAX)] = []
+    coupons: Annotated[list[Name], Field(max_length=ordering.COUPONS_MAX)] = []
     expected_total: Money | None = None
     device: Device | None = None
     account: Account | None = None
@@ -190,14 +190,14 @@ def _orders(parts: Parts, orders: Orders) -> APIRouter:
     @router.post("/orders/{order_id}/pay", status_code=202)
     async def pay(order_id: OrderId, body: PayIn, asked: Buyer, response: Response) -> OrderPage:
         await mine(order_id, asked.caller)
-        click = PayOrder(order_id=order_id, method=body.method, expected_total=body.expected_total)
+        click = ordering.PayOrder(order_id=order_id, method=body.method, expected_total=body.expected_total)
         await desk.send(click, asked, slot_over=409)  # the slot was good when it was asked for
         return await answer(order_id, asked, response)
 
     @router.post("/orders/{order_id}/cancel", status_code=202)
     async def cancel(order_id: OrderId, asked: Buyer, response: Response, body: CancelIn | None = None) -> OrderPage:
         await mine(order_id, asked.caller)
-        await desk.send(CancelOrder(order_id=order_id, reason=body.reason if body else ""), asked)
+        await desk.send(ordering.CancelOrder(order_id=order_id, reason=body.reason if body else ""), asked)
         return await answer(order_id, asked, response)
 
     @router.get("/orders/{order_id}")
@@ -255,7 +255,7 @@ def _event(page: OrderPage) -> Event:
     return Event(data=data, event="order", id=f"{len(page.timeline)}-{digest}")
 
 
-def _command(order_id: str, basket: BasketIn, caller: Caller) -> PlaceOrder:
+def _command(order_id: str, basket: BasketIn, caller: Caller) -> ordering.PlaceOrder:
     if caller.role is Role.CUSTOMER:
         if basket.account not in (None, caller.account):
             raise invalid("body", "account", "a customer orders for no other account")
@@ -273,11 +273,11 @@ def _command(order_id: str, basket: BasketIn, caller: Caller) -> PlaceOrder:
         pieces[line.spu] = pieces.get(line.spu, 0) + line.quantity
     if most := [spu for spu, quantity in pieces.items() if quantity > QUANTITY_MAX]:
         raise refusal("quantity_too_large", f"more than {QUANTITY_MAX} pieces of {most[0]}")
-    return PlaceOrder(
+    return ordering.PlaceOrder(
         order_id=order_id,
         account=account,
         store=basket.store,
-        delivery=Delivery(**basket.delivery.model_dump()) if basket.delivery else None,
+        delivery=ordering.Delivery(**basket.delivery.model_dump()) if basket.delivery else None,
         spus=tuple(line.spu for line in basket.lines),
         quantities=tuple(line.quantity for line in basket.lines),
         slot=Slot(start=basket.slot.start, end=basket.slot.end) if basket.slot else None,

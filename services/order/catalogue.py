@@ -18,8 +18,8 @@ from shapely.geometry.base import BaseGeometry
 
 from services.order import areas
 from services.order.geojson import BadArea, geojson, understood
+from shared.contracts import order as ordering
 from shared.contracts.base import MONEY_MAX, Filled, Moment, Name
-from shared.contracts.order import Latitude, Longitude
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
 from shared.http.paging import CURSOR_MAX, Page, Paged
@@ -83,17 +83,17 @@ class ProductRow(BaseModel):
 class Bounds(Body):
     """The smallest box around an area, in degrees; west is greater than east where it crosses the antimeridian."""
 
-    west: Longitude
-    south: Latitude
-    east: Longitude
-    north: Latitude
+    west: ordering.Longitude
+    south: ordering.Latitude
+    east: ordering.Longitude
+    north: ordering.Latitude
 
 
 class Centre(Body):
     """The middle of the box, in degrees."""
 
-    lat: Latitude
-    lon: Longitude
+    lat: ordering.Latitude
+    lon: ordering.Longitude
 
 
 class StoreBody(Body):

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.order import back, claims, forward, goods_back, sales, short
+from services.order.forward import heard_by_risk
 from services.order.policy import CANCEL_POLICY, REPLACEMENT_POLICY, Actor, Policy
 from services.order.reading import needs, read
 from services.order.replacing import REPLACEMENT_ORDER
@@ -64,74 +65,8 @@ from services.order.state import (
     UnknownProduct,
     UnknownStore,
 )
-from shared.contracts.aftersales import (
-    ORDER_CLOSED,
-    ORDER_NOT_DELIVERED,
-    CancelChosen,
-    DropChosen,
-    GoodsKept,
-    GoodsRefunded,
-    InterceptAsked,
-    RefundApproved,
-    ReplacementApproved,
-    ReturnApproved,
-    SubstituteChosen,
-    TicketAsked,
-    TicketEnded,
-    TicketMoved,
-    TicketOpened,
-    WindowShut,
-)
-from shared.contracts.inventory import (
-    GoodsTakenBack,
-    IssueReversed,
-    ShortDropped,
-    StockDeducted,
-    StockGone,
-    StockHeld,
-    StockLost,
-    StockReleased,
-    StockShort,
-    StockSoldOut,
-    StockSubstituted,
-    StockVerified,
-    SubstituteShort,
-)
-from shared.contracts.logistics import (
-    DeliveryFailed,
-    FulfilmentDelivered,
-    FulfilmentHandedOver,
-    FulfilmentIntercepted,
-    FulfilmentPacked,
-    FulfilmentStopped,
-    GoodsInspected,
-    InterceptMissed,
-    PickingStarted,
-    PiecesShort,
-    ReturnInspected,
-    ReturnOverdue,
-    SlotRefused,
-    SlotReserved,
-    StopMissed,
-)
-from shared.contracts.order import (
-    CancelOrder,
-    ClaimPromotions,
-    PayOrder,
-    PlaceOrder,
-    ReturnPromotions,
-    SettleClaim,
-    TellSale,
-)
-from shared.contracts.payment import (
-    MoneyUnasked,
-    PaymentDeclined,
-    PaymentGivenUp,
-    PaymentRefunded,
-    PaymentRefundRefused,
-    PaymentTaken,
-)
-from shared.contracts.risk import OrderCleared, OrderReferred, OrderRefused, OrderRestricted
+from shared.contracts import aftersales, inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.table import IGNORE, Cell, Ignored, Moved, Outcome, Refused, Table, To, evolve, refuse, to
 
@@ -146,10 +81,10 @@ def _late(*messages: type) -> dict[type, Cell]:
 
 
 _NOT_PAYABLE: dict[type, Cell] = {
-    PayOrder: refuse("order_not_payable"),
+    ordering.PayOrder: refuse("order_not_payable"),
 }
 _UNDER_WAY: dict[type, Cell] = {
-    PayOrder: refuse("payment_under_way"),
+    ordering.PayOrder: refuse("payment_under_way"),
     PaymentExpired: IGNORE,  # expiry waits for the answer; when no money came, the window is looked at again
 }
 _PAID: dict[type, Cell] = {
@@ -157,13 +92,13 @@ _PAID: dict[type, Cell] = {
     PaymentExpired: IGNORE,  # parked behind the payment, and replayed after it
 }
 _HELD: dict[type, Cell] = {
-    StockLost: IGNORE,  # a count took the hold: inventory says so when it is asked next
+    inventory.StockLost: IGNORE,  # a count took the hold: inventory says so when it is asked next
 }
 _SETTLED: dict[type, Cell] = {
     ShortageUnanswered: IGNORE,  # parked behind the word that settled the shortage, and replayed after it
 }
 _BEING_CANCELLED: dict[type, Cell] = {**_PAID, CancelWanted: refuse("cancel_under_way")}
-_TOO_LATE_FOR_STORE = _late(StopMissed, InterceptMissed)
+_TOO_LATE_FOR_STORE = _late(logistics.StopMissed, logistics.InterceptMissed)
 
 PLACED_AGAIN = (
     BasketPriced,
@@ -193,23 +128,23 @@ def everywhere(rows: Rows) -> Rows:
             continue
         stays: dict[type, Cell] = {
             # Money that nobody waits for goes back, and a part that was refunded is booked, wherever the order is.
-            MoneyUnasked: to(phase, back.give_back),
+            payment.MoneyUnasked: to(phase, back.give_back),
             StrayMoneyReturned: to(phase, back.book_refund),
             StrayRefundRefused: to(phase, back.see_to_refund),
-            RefundApproved: to(phase, back.refund_again),
+            aftersales.RefundApproved: to(phase, back.refund_again),
             # News for the page.
-            TicketOpened: to(phase, back.file_ticket),
-            TicketMoved: to(phase, back.file_ticket),
-            TicketEnded: to(phase, back.file_ticket),
-            TicketAsked: to(phase, goods_back.decline(ORDER_NOT_DELIVERED)),
-            ShortDropped: to(phase, back.file_documents),
-            GoodsTakenBack: to(phase, back.file_documents),
-            InterceptAsked: to(phase, back.decline_intercept),
+            aftersales.TicketOpened: to(phase, back.file_ticket),
+            aftersales.TicketMoved: to(phase, back.file_ticket),
+            aftersales.TicketEnded: to(phase, back.file_ticket),
+            aftersales.TicketAsked: to(phase, goods_back.decline(aftersales.ORDER_NOT_DELIVERED)),
+            inventory.ShortDropped: to(phase, back.file_documents),
+            inventory.GoodsTakenBack: to(phase, back.file_documents),
+            aftersales.InterceptAsked: to(phase, back.decline_intercept),
             ClickedTooLate: refuse("slot_over"),
             ClaimTooLate: IGNORE,  # the order was given up, and gives back what it claimed
             SlotMissed: IGNORE,  # a timer that fires behind the word which carried the order on, or ended it
             # What came of a call after its deadline.
-            **_late(DropChosen, SubstituteChosen, CancelChosen, OtherCall),
+            **_late(aftersales.DropChosen, aftersales.SubstituteChosen, aftersales.CancelChosen, OtherCall),
             CancelRefused: refuse("cancel_not_allowed"),
             CancelNeedsTicket: refuse("cancel_needs_ticket"),
             **dict.fromkeys(PLACED_AGAIN, refuse("order_exists")),
@@ -242,44 +177,44 @@ SALES_ORDER = Table(
                 CouponUnfit: refuse("coupon_does_not_apply"),
                 TotalTooLarge: refuse("total_too_large"),
                 PlacedAtOtherTotal: refuse("total_changed"),
-                PayOrder: refuse("order_unknown"),
-                CancelOrder: refuse("order_unknown"),
-                InterceptAsked: to(Phase.NEW, back.decline_unknown),
-                TicketAsked: to(Phase.NEW, back.decline_unknown),
-                MoneyUnasked: to(Phase.NEW, back.give_back_nobodys),
+                ordering.PayOrder: refuse("order_unknown"),
+                ordering.CancelOrder: refuse("order_unknown"),
+                aftersales.InterceptAsked: to(Phase.NEW, back.decline_unknown),
+                aftersales.TicketAsked: to(Phase.NEW, back.decline_unknown),
+                payment.MoneyUnasked: to(Phase.NEW, back.give_back_nobodys),
                 # Payment keeps it, and raises the alarm: there is no order to write it down with.
                 **_late(StrayMoneyReturned, StrayRefundRefused),
-                **_late(TicketOpened, TicketMoved, TicketEnded),
+                **_late(aftersales.TicketOpened, aftersales.TicketMoved, aftersales.TicketEnded),
             },
             Phase.RESERVING_SLOT: {
-                SlotReserved: to(Phase.SCREENING, forward.screen),
-                SlotRefused: to(Phase.REJECTED, back.reject_without_slot),
+                logistics.SlotReserved: to(Phase.SCREENING, forward.screen),
+                logistics.SlotRefused: to(Phase.REJECTED, back.reject_without_slot),
                 CancelWanted: to(Phase.CANCELLED, back.cancel_unheld),
                 **_NOT_PAYABLE,
             },
             Phase.SCREENING: {
-                OrderCleared: to(Phase.HOLDING, forward.hold_locked),
+                risk.OrderCleared: to(Phase.HOLDING, forward.hold_locked),
                 FirstPaidFirst: to(Phase.HOLDING, forward.hold_first_paid),
-                OrderRestricted: to(Phase.HOLDING, forward.hold_on_payment),
-                OrderReferred: to(Phase.IN_REVIEW, forward.await_review),
-                OrderRefused: to(Phase.REJECTED, back.reject),
+                risk.OrderRestricted: to(Phase.HOLDING, forward.hold_on_payment),
+                risk.OrderReferred: to(Phase.IN_REVIEW, forward.await_review),
+                risk.OrderRefused: to(Phase.REJECTED, back.reject),
                 SlotMissed: to(Phase.REJECTED, back.reject_missed),
                 CancelWanted: to(Phase.CANCELLED, back.cancel_in_review),
                 **_NOT_PAYABLE,
             },
             Phase.IN_REVIEW: {
-                OrderCleared: to(Phase.HOLDING, forward.hold_locked),
+                risk.OrderCleared: to(Phase.HOLDING, forward.hold_locked),
                 FirstPaidFirst: to(Phase.HOLDING, forward.hold_first_paid),
-                OrderRestricted: to(Phase.HOLDING, forward.hold_on_payment),
-                OrderRefused: to(Phase.REJECTED, back.reject),
+                risk.OrderRestricted: to(Phase.HOLDING, forward.hold_on_payment),
+                risk.OrderRefused: to(Phase.REJECTED, back.reject),
                 SlotMissed: to(Phase.REJECTED, back.reject_missed),
                 CancelWanted: to(Phase.CANCELLED, back.cancel_in_review),
                 **_NOT_PAYABLE,
             },
             Phase.HOLDING: {
-                StockHeld: to(Phase.AWAITING_PAYMENT, forward.open_payment),
+                inventory.StockHeld: to(Phase.AWAITING_PAYMENT, forward.open_payment),
                 HeldAtOtherTotal: to(Phase.AWAITING_PAYMENT, forward.open_payment_at_other_total),
-                StockShort: to(Phase.REJECTED, back.reject_short),
+                inventory.StockShort: to(Phase.REJECTED, back.reject_short),
                 FlashSoldOut: to(Phase.REJECTED, back.reject_flash_sold_out),
                 TotalOutgrown: to(Phase.RELEASING, back.release_outgrown),
                 SlotMissed: to(Phase.RELEASING, back.release_missed),
@@ -287,12 +222,12 @@ SALES_ORDER = Table(
                 **_NOT_PAYABLE,
             },
             Phase.AWAITING_PAYMENT: {
-                PayOrder: to(Phase.VERIFYING, forward.verify),
+                ordering.PayOrder: to(Phase.VERIFYING, forward.verify),
                 PaidAtOtherTotal: refuse("total_changed"),
                 ClickedTooLarge: refuse("total_too_large"),
                 PaymentExpired: to(Phase.RELEASING, back.expire),
                 SlotMissed: to(Phase.RELEASING, back.release_missed),
-                StockLost: to(Phase.RELEASING, back.release_lost),
+                inventory.StockLost: to(Phase.RELEASING, back.release_lost),
                 CancelWanted: to(Phase.RELEASING, back.release),
             },
             Phase.VERIFYING: {
@@ -301,16 +236,16 @@ SALES_ORDER = Table(
                 ClaimGranted: to(Phase.PAYING, forward.take_payment),
                 TotalChanged: to(Phase.AWAITING_PAYMENT, forward.offer_new_total),
                 TotalOutgrown: to(Phase.RELEASING, back.release_outgrown),
-                StockGone: to(Phase.RELEASING, back.release_gone),
+                inventory.StockGone: to(Phase.RELEASING, back.release_gone),
                 SlotMissed: to(Phase.RELEASING, back.release_missed),
                 CancelWanted: to(Phase.RELEASING, back.release),
                 **_UNDER_WAY,
                 **_HELD,
             },
             Phase.PAYING: {
-                PaymentTaken: to(Phase.DEDUCTING, forward.deduct),
-                PaymentDeclined: to(Phase.AWAITING_PAYMENT, forward.heard_by_risk(forward.offer_again, "declined")),
-                PaymentGivenUp: to(Phase.AWAITING_PAYMENT, forward.offer_again),
+                payment.PaymentTaken: to(Phase.DEDUCTING, forward.deduct),
+                payment.PaymentDeclined: to(Phase.AWAITING_PAYMENT, heard_by_risk(forward.offer_again, "declined")),
+                payment.PaymentGivenUp: to(Phase.AWAITING_PAYMENT, forward.offer_again),
                 CancelWanted: to(Phase.PAYING_CANCEL_WANTED, back.keep_wish),
                 **_UNDER_WAY,
                 **_HELD,
@@ -319,31 +254,31 @@ SALES_ORDER = Table(
                 **_BEING_CANCELLED,
                 **_UNDER_WAY,
                 **_HELD,
-                PaymentTaken: to(Phase.REFUNDING, back.refund_as_wished),
-                PaymentDeclined: to(Phase.RELEASING, forward.heard_by_risk(back.release_as_wished, "declined")),
-                PaymentGivenUp: to(Phase.RELEASING, back.release_as_wished),
+                payment.PaymentTaken: to(Phase.REFUNDING, back.refund_as_wished),
+                payment.PaymentDeclined: to(Phase.RELEASING, heard_by_risk(back.release_as_wished, "declined")),
+                payment.PaymentGivenUp: to(Phase.RELEASING, back.release_as_wished),
             },
             Phase.DEDUCTING: {
-                StockDeducted: to(Phase.AWAITING_PICKING, forward.fulfil),
-                StockSoldOut: to(Phase.REFUNDING, back.refund_sold_out),
+                inventory.StockDeducted: to(Phase.AWAITING_PICKING, forward.fulfil),
+                inventory.StockSoldOut: to(Phase.REFUNDING, back.refund_sold_out),
                 CancelWanted: to(Phase.DEDUCTING_CANCEL_WANTED, back.keep_wish),
                 **_PAID,
                 **_HELD,
             },
             Phase.DEDUCTING_CANCEL_WANTED: {
-                StockDeducted: to(Phase.REVERSING, back.reverse_as_wished),
-                StockSoldOut: to(Phase.REFUNDING, back.refund_sold_out_as_wished),
+                inventory.StockDeducted: to(Phase.REVERSING, back.reverse_as_wished),
+                inventory.StockSoldOut: to(Phase.REFUNDING, back.refund_sold_out_as_wished),
                 **_BEING_CANCELLED,
                 **_HELD,
             },
             Phase.AWAITING_PICKING: {
-                PickingStarted: to(Phase.PICKING),
+                logistics.PickingStarted: to(Phase.PICKING),
                 CancelWanted: to(Phase.STOPPING, back.stop),
                 **_PAID,
             },
             Phase.PICKING: {
-                FulfilmentPacked: to(Phase.AWAITING_SHIPMENT),
-                PiecesShort: to(Phase.SHORT, short.ask_to_call),
+                logistics.FulfilmentPacked: to(Phase.AWAITING_SHIPMENT),
+                logistics.PiecesShort: to(Phase.SHORT, short.ask_to_call),
                 CancelWanted: to(Phase.STOPPING, back.stop),
                 **_PAID,
                 **_SETTLED,
@@ -353,97 +288,105 @@ SALES_ORDER = Table(
                 NothingLeft: to(Phase.STOPPING, short.stop_empty),
                 SubstituteFits: to(Phase.SUBSTITUTING, short.substitute),
                 SubstituteUnfit: to(Phase.SHORT, short.call_again_unfit),
-                CancelChosen: to(Phase.STOPPING, short.stop_unwanted),
+                aftersales.CancelChosen: to(Phase.STOPPING, short.stop_unwanted),
                 CancelWanted: to(Phase.STOPPING, short.stop_unwanted),
                 **_PAID,
             },
             Phase.SUBSTITUTING: {
-                StockSubstituted: to(Phase.PICKING, short.amend),
-                SubstituteShort: to(Phase.SHORT, short.call_again),
+                inventory.StockSubstituted: to(Phase.PICKING, short.amend),
+                inventory.SubstituteShort: to(Phase.SHORT, short.call_again),
                 **_PAID,
                 **_SETTLED,
             },
             Phase.AWAITING_SHIPMENT: {
-                FulfilmentHandedOver: to(Phase.IN_DELIVERY),
+                logistics.FulfilmentHandedOver: to(Phase.IN_DELIVERY),
                 CancelWanted: to(Phase.STOPPING, back.stop),
                 **_PAID,
             },
             Phase.IN_DELIVERY: {
-                FulfilmentDelivered: to(Phase.DELIVERED, forward.heard_by_risk(forward.open_window, "delivered")),
-                InterceptAsked: to(Phase.INTERCEPTING, back.intercept),
-                DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
-                StopMissed: IGNORE,
+                logistics.FulfilmentDelivered: to(Phase.DELIVERED, heard_by_risk(forward.open_window, "delivered")),
+                aftersales.InterceptAsked: to(Phase.INTERCEPTING, back.intercept),
+                logistics.DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
+                logistics.StopMissed: IGNORE,
                 **_PAID,
             },
             Phase.DELIVERED: {
-                WindowShut: to(Phase.CLOSED, forward.tell_closed),
-                InterceptAsked: to(Phase.DELIVERED, back.miss_intercept),
-                GoodsRefunded: to(Phase.DELIVERED, goods_back.refund),
+                aftersales.WindowShut: to(Phase.CLOSED, forward.tell_closed),
+                aftersales.InterceptAsked: to(Phase.DELIVERED, back.miss_intercept),
+                aftersales.GoodsRefunded: to(Phase.DELIVERED, goods_back.refund),
                 **goods_back.AFTER_DELIVERY,
                 **_TOO_LATE_FOR_STORE,
                 **_PAID,
             },
             Phase.STOPPING: {
-                FulfilmentStopped: to(Phase.REVERSING, back.reverse_stopped),
-                FulfilmentHandedOver: to(Phase.IN_DELIVERY, back.forget_wish),
-                PickingStarted: to(Phase.STOPPING),
-                FulfilmentPacked: to(Phase.STOPPING),
-                PiecesShort: to(Phase.STOPPING, back.note_short),
+                logistics.FulfilmentStopped: to(Phase.REVERSING, back.reverse_stopped),
+                logistics.FulfilmentHandedOver: to(Phase.IN_DELIVERY, back.forget_wish),
+                logistics.PickingStarted: to(Phase.STOPPING),
+                logistics.FulfilmentPacked: to(Phase.STOPPING),
+                logistics.PiecesShort: to(Phase.STOPPING, back.note_short),
                 **_BEING_CANCELLED,
                 **_SETTLED,
             },
             Phase.INTERCEPTING: {
-                FulfilmentIntercepted: to(Phase.RETURNING, back.await_intercepted),
-                FulfilmentDelivered: to(Phase.DELIVERED, forward.heard_by_risk(back.deliver_too_late, "delivered")),
-                DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
-                InterceptAsked: to(Phase.INTERCEPTING, back.decline_second_intercept),
-                StopMissed: IGNORE,
+                logistics.FulfilmentIntercepted: to(Phase.RETURNING, back.await_intercepted),
+                logistics.FulfilmentDelivered: to(Phase.DELIVERED, heard_by_risk(back.deliver_too_late, "delivered")),
+                logistics.DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
+                aftersales.InterceptAsked: to(Phase.INTERCEPTING, back.decline_second_intercept),
+                logistics.StopMissed: IGNORE,
                 **_PAID,
             },
             Phase.RETURNING: {
-                GoodsInspected: to(Phase.REFUNDING, back.take_back),
+                logistics.GoodsInspected: to(Phase.REFUNDING, back.take_back),
                 GoodsOverdue: to(Phase.REFUNDING, back.write_off),
-                InterceptAsked: to(Phase.RETURNING, back.decline_second_intercept),
+                aftersales.InterceptAsked: to(Phase.RETURNING, back.decline_second_intercept),
                 **_TOO_LATE_FOR_STORE,
                 **_PAID,
             },
             Phase.RELEASING: {
-                StockReleased: to(Phase.CANCELLED, back.tell_cancelled),
+                inventory.StockReleased: to(Phase.CANCELLED, back.tell_cancelled),
                 **_BEING_CANCELLED,
                 # What inventory said before it heard that the order wants out.
-                **_late(StockHeld, StockShort, StockGone, StockLost),
+                **_late(inventory.StockHeld, inventory.StockShort, inventory.StockGone, inventory.StockLost),
                 **_late(TotalHolds, TotalToClaim, TotalChanged, TotalOutgrown),
             },
             Phase.REVERSING: {
-                IssueReversed: to(Phase.REFUNDING, back.refund_reversed),
+                inventory.IssueReversed: to(Phase.REFUNDING, back.refund_reversed),
                 **_BEING_CANCELLED,
             },
             Phase.REFUNDING: {
-                PaymentRefunded: to(Phase.CANCELLED, back.tell_refunded),
-                PaymentRefundRefused: to(Phase.CANCELLED, back.tell_refund_failed),
-                GoodsInspected: to(Phase.REFUNDING, back.take_back_late),
-                **_late(StockReleased, StockLost),  # a wish while paying: the hold is given back while the money is
+                payment.PaymentRefunded: to(Phase.CANCELLED, back.tell_refunded),
+                payment.PaymentRefundRefused: to(Phase.CANCELLED, back.tell_refund_failed),
+                logistics.GoodsInspected: to(Phase.REFUNDING, back.take_back_late),
+                # a wish while paying: the hold is given back while the money is
+                **_late(inventory.StockReleased, inventory.StockLost),
                 GoodsOverdue: IGNORE,
                 **_TOO_LATE_FOR_STORE,
                 **_BEING_CANCELLED,
             },
             Phase.CLOSED: {
-                TicketAsked: to(Phase.CLOSED, goods_back.decline(ORDER_CLOSED)),
+                aftersales.TicketAsked: to(Phase.CLOSED, goods_back.decline(aftersales.ORDER_CLOSED)),
                 **_TOO_LATE_FOR_STORE,
                 **_PAID,
             },
             Phase.CANCELLED: {
-                GoodsInspected: to(Phase.CANCELLED, back.take_back_late),
+                logistics.GoodsInspected: to(Phase.CANCELLED, back.take_back_late),
                 GoodsOverdue: IGNORE,
                 **_TOO_LATE_FOR_STORE,
                 **_PAID,
                 # Said before it was heard that the order wants out; and the hold, if the money was faster.
-                **_late(OrderCleared, OrderRestricted, OrderReferred, OrderRefused, SlotReserved, SlotRefused),
-                **_late(StockReleased, StockLost),
+                **_late(
+                    risk.OrderCleared,
+                    risk.OrderRestricted,
+                    risk.OrderReferred,
+                    risk.OrderRefused,
+                    logistics.SlotReserved,
+                    logistics.SlotRefused,
+                ),
+                **_late(inventory.StockReleased, inventory.StockLost),
             },
             Phase.REJECTED: {
                 # The slot was over before risk's word came.
-                **_late(OrderCleared, OrderRestricted, OrderReferred, OrderRefused),
+                **_late(risk.OrderCleared, risk.OrderRestricted, risk.OrderReferred, risk.OrderRefused),
                 **_PAID,
             },
         }
@@ -473,7 +416,7 @@ def ticket_helps(phase: Phase, answers: Mapping[Actor, Policy]) -> bool:
 def ticket_leads_back(phase: Phase, answers: Mapping[Actor, Policy], table: Table = SALES_ORDER) -> bool:
     """Would an intercept call an order in this phase back, by this row of the policy?"""
     cells = table.rows[phase]
-    called_back = cells.get(InterceptAsked)
+    called_back = cells.get(aftersales.InterceptAsked)
     if isinstance(called_back, To) and called_back.phase is not phase:
         return True
     return CancelByTicket in cells and Policy.TICKET in answers.values()
@@ -485,16 +428,16 @@ check_policy(REPLACEMENT_POLICY, REPLACEMENT_ORDER)
 # -- the service -------------------------------------------------------------------------------------------------------
 
 
-_NEWS = frozenset({TicketOpened, TicketMoved, TicketEnded})
+_NEWS = frozenset({aftersales.TicketOpened, aftersales.TicketMoved, aftersales.TicketEnded})
 """What happened to a ticket changes nothing of the order, but what its page shows."""
 
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
     """One message for one order; or for an account, or about a flash sale."""
     kind = type(message)
-    if kind is ClaimPromotions or kind is ReturnPromotions:
+    if kind is ordering.ClaimPromotions or kind is ordering.ReturnPromotions:
         return claims.decide_for_account(message, look, context)
-    if kind is TellSale:
+    if kind is ordering.TellSale:
         return sales.tell_sale(message, look, context)
     key = ("order", message.order_id)
     order = look(key) or Order(message.order_id, Phase.NEW)
@@ -517,65 +460,65 @@ MASTER_DATA = frozenset({"product", "store", "serving", "within", "offers", "cou
 DECIDER = Decider(
     service="order",
     listens=(
-        PlaceOrder,
-        PayOrder,
-        CancelOrder,
-        ClaimPromotions,
-        ReturnPromotions,
-        SettleClaim,
-        TellSale,
-        OrderCleared,
-        OrderRestricted,
-        OrderReferred,
-        OrderRefused,
-        SlotReserved,
-        SlotRefused,
-        StockHeld,
-        StockShort,
-        StockVerified,
-        StockGone,
-        StockDeducted,
-        StockSoldOut,
-        StockReleased,
-        StockLost,
-        StockSubstituted,
-        SubstituteShort,
-        ShortDropped,
-        IssueReversed,
-        GoodsTakenBack,
-        PaymentTaken,
-        PaymentDeclined,
-        PaymentGivenUp,
-        PaymentRefunded,
-        PaymentRefundRefused,
-        MoneyUnasked,
-        PickingStarted,
-        PiecesShort,
-        FulfilmentPacked,
-        FulfilmentHandedOver,
-        FulfilmentDelivered,
-        FulfilmentStopped,
-        StopMissed,
-        FulfilmentIntercepted,
-        InterceptMissed,
-        DeliveryFailed,
-        GoodsInspected,
-        ReturnInspected,
-        ReturnOverdue,
-        WindowShut,
-        TicketOpened,
-        TicketMoved,
-        TicketEnded,
-        TicketAsked,
-        GoodsKept,
-        GoodsRefunded,
-        ReturnApproved,
-        ReplacementApproved,
-        InterceptAsked,
-        RefundApproved,
-        SubstituteChosen,
-        DropChosen,
-        CancelChosen,
+        ordering.PlaceOrder,
+        ordering.PayOrder,
+        ordering.CancelOrder,
+        ordering.ClaimPromotions,
+        ordering.ReturnPromotions,
+        ordering.SettleClaim,
+        ordering.TellSale,
+        risk.OrderCleared,
+        risk.OrderRestricted,
+        risk.OrderReferred,
+        risk.OrderRefused,
+        logistics.SlotReserved,
+        logistics.SlotRefused,
+        inventory.StockHeld,
+        inventory.StockShort,
+        inventory.StockVerified,
+        inventory.StockGone,
+        inventory.StockDeducted,
+        inventory.StockSoldOut,
+        inventory.StockReleased,
+        inventory.StockLost,
+        inventory.StockSubstituted,
+        inventory.SubstituteShort,
+        inventory.ShortDropped,
+        inventory.IssueReversed,
+        inventory.GoodsTakenBack,
+        payment.PaymentTaken,
+        payment.PaymentDeclined,
+        payment.PaymentGivenUp,
+        payment.PaymentRefunded,
+        payment.PaymentRefundRefused,
+        payment.MoneyUnasked,
+        logistics.PickingStarted,
+        logistics.PiecesShort,
+        logistics.FulfilmentPacked,
+        logistics.FulfilmentHandedOver,
+        logistics.FulfilmentDelivered,
+        logistics.FulfilmentStopped,
+        logistics.StopMissed,
+        logistics.FulfilmentIntercepted,
+        logistics.InterceptMissed,
+        logistics.DeliveryFailed,
+        logistics.GoodsInspected,
+        logistics.ReturnInspected,
+        logistics.ReturnOverdue,
+        aftersales.WindowShut,
+        aftersales.TicketOpened,
+        aftersales.TicketMoved,
+        aftersales.TicketEnded,
+        aftersales.TicketAsked,
+        aftersales.GoodsKept,
+        aftersales.GoodsRefunded,
+        aftersales.ReturnApproved,
+        aftersales.ReplacementApproved,
+        aftersales.InterceptAsked,
+        aftersales.RefundApproved,
+        aftersales.SubstituteChosen,
+        aftersales.DropChosen,
+        aftersales.CancelChosen,
     ),
     needs=needs,
     decide=decide,

@@ -17,7 +17,7 @@ from services.order.areas import serving
 from services.order.decider import MASTER_DATA
 from services.order.reading import needs
 from services.order.store import OrderStore
-from shared.contracts.order import PlaceOrder
+from shared.contracts import order as ordering
 from shared.runtime.decider import Look, NotLoaded
 from shared.runtime.table import Key
 
@@ -43,7 +43,7 @@ class Facts:
         self._version = 0
         self._remembered: dict[Key, Any] = {}
 
-    async def of(self, basket: PlaceOrder, now: datetime) -> Look:
+    async def of(self, basket: ordering.PlaceOrder, now: datetime) -> Look:
         """The look of a decision about this basket: all keys that it needs are loaded. The order itself is none yet."""
         version = await self._count.now()
         if version != self._version or len(self._remembered) > REMEMBERED_MAX:
@@ -89,7 +89,7 @@ def _serving(areas: Sequence[Any], lat: float, lon: float) -> str | None:
     return serving(near, lat, lon)
 
 
-def _missing(basket: PlaceOrder, look: Look) -> set[Key]:
+def _missing(basket: ordering.PlaceOrder, look: Look) -> set[Key]:
     missing = set()
     try:
         for key in needs(basket, look):

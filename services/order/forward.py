@@ -23,19 +23,8 @@ from services.order.state import (
     TotalHolds,
     basket_of,
 )
-from shared.contracts.aftersales import OpenWindow, WindowShut
-from shared.contracts.inventory import (
-    DeductStock,
-    HoldMode,
-    HoldStock,
-    StockDeducted,
-    StockHeld,
-    VerifyStock,
-)
-from shared.contracts.logistics import FulfilmentDelivered, FulfilOrder, ReserveSlot, SlotReserved
-from shared.contracts.order import OrderClosed, OrderDelivered, OrderPaid, OrderPayable, PayOrder
-from shared.contracts.payment import PaymentDeclined, PaymentGivenUp, PaymentTaken, TakePayment
-from shared.contracts.risk import Activity, Deed, OrderCleared, OrderReferred, OrderRestricted, ScreenOrder
+from shared.contracts import aftersales, inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.runtime.decider import Context
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import Action, Change
@@ -44,12 +33,12 @@ PAYMENT_WINDOW = "payment_window"
 """The timer of an order that waits for its money."""
 
 
-def acted(order: Order, deed: Deed, c: Context) -> Activity:
+def acted(order: Order, deed: risk.Deed, c: Context) -> risk.Activity:
     """What risk hears of an order's account."""
-    return Activity(account=order.account, order_id=order.order_id, deed=deed, at=c.now)
+    return risk.Activity(account=order.account, order_id=order.order_id, deed=deed, at=c.now)
 
 
-def heard_by_risk(action: Action, deed: Deed) -> Action:
+def heard_by_risk(action: Action, deed: risk.Deed) -> Action:
     """The same, and it counts for or against the account."""
 
     @wraps(action)
@@ -69,7 +58,7 @@ def place(order: Order, m: BasketPriced, c: Context) -> Change:
     address = m.delivery.address if m.delivery else None
     return changes, (
         *said,
-        ScreenOrder(order_id=m.order_id, account=m.account, device=m.device, address=address, total=m.total),
+        risk.ScreenOrder(order_id=m.order_id, account=m.account, device=m.device, address=address, total=m.total),
     )
 
 
@@ -77,7 +66,7 @@ def place_in_slot(order: Order, m: BasketPriced, c: Context) -> Change:
     """The basket is priced: get a place in the slot before anything else."""
     assert m.slot is not None
     changes, said = _placed(m, c)
-    return changes, (*said, ReserveSlot(order_id=m.order_id, store=m.store, slot=m.slot))
+    return changes, (*said, logistics.ReserveSlot(order_id=m.order_id, store=m.store, slot=m.slot))
 
 
 def _placed(m: BasketPriced, c: Context) -> Change:
@@ -99,16 +88,16 @@ def _placed(m: BasketPriced, c: Context) -> Change:
     return changes, (Basket(*kept),)
 
 
-def screen(order: Order, m: SlotReserved, c: Context) -> Change:
+def screen(order: Order, m: logistics.SlotReserved, c: Context) -> Change:
     """The place is ours: look who orders."""
     address = order.delivery.address if order.delivery else None
-    command = ScreenOrder(
+    command = risk.ScreenOrder(
         order_id=order.order_id, account=order.account, device=order.device, address=address, total=order.total
     )
     return {}, (command,)
 
 
-def hold_locked(order: Order, m: OrderCleared, c: Context) -> Change:
+def hold_locked(order: Order, m: risk.OrderCleared, c: Context) -> Change:
     """Nothing speaks against the order: lock its stock now."""
     return _hold(order, m, "lock", c)
 
@@ -118,19 +107,19 @@ def hold_first_paid(order: Order, m: FirstPaidFirst, c: Context) -> Change:
     return _hold(order, m.cleared, "on_payment", c)
 
 
-def hold_on_payment(order: Order, m: OrderRestricted, c: Context) -> Change:
+def hold_on_payment(order: Order, m: risk.OrderRestricted, c: Context) -> Change:
     """Restricted: only check the stock now, deduct it first paid, first served."""
     return _hold(order, m, "on_payment", c)
 
 
-def await_review(order: Order, m: OrderReferred, c: Context) -> Change:
+def await_review(order: Order, m: risk.OrderReferred, c: Context) -> Change:
     """A person looks at it, no longer than the slot can be kept."""
     ends = (SetTimer(order.order_id, SLOT_MISSED, latest_for(order.slot, c)),) if order.slot else ()
     return {}, (*ends, *screening_papers(order, m, c))
 
 
-def _hold(order: Order, m: OrderCleared | OrderRestricted, mode: HoldMode, c: Context) -> Change:
-    command = HoldStock(
+def _hold(order: Order, m: risk.OrderCleared | risk.OrderRestricted, mode: inventory.HoldMode, c: Context) -> Change:
+    command = inventory.HoldStock(
         order_id=order.order_id,
         store=order.store,
         mode=mode,
@@ -146,7 +135,7 @@ def _hold(order: Order, m: OrderCleared | OrderRestricted, mode: HoldMode, c: Co
 # -- paying ------------------------------------------------------------------------------------------------------------
 
 
-def open_payment(order: Order, m: StockHeld, c: Context) -> Change:
+def open_payment(order: Order, m: inventory.StockHeld, c: Context) -> Change:
     """The stock is held: the customer has so long to pay, and no longer than the slot can be kept."""
     return _opened(order, order.total, c)
 
@@ -167,15 +156,15 @@ def open_payment_at_other_total(order: Order, m: HeldAtOtherTotal, c: Context) -
 
 def _payable(order: Order, total: int, until: datetime | None) -> tuple[object, ...]:
     assert until is not None, "the window was opened when the stock was held"
-    payable = OrderPayable(
+    payable = ordering.OrderPayable(
         order_id=order.order_id, store=order.store, account=order.account, total=total, payable_until=until
     )
     return SetTimer(order.order_id, PAYMENT_WINDOW, until), payable
 
 
-def verify(order: Order, m: PayOrder, c: Context) -> Change:
+def verify(order: Order, m: ordering.PayOrder, c: Context) -> Change:
     """The click: before money moves, look again."""
-    command = VerifyStock(order_id=order.order_id, store=order.store, on_sale=on_sale(order))
+    command = inventory.VerifyStock(order_id=order.order_id, store=order.store, on_sale=on_sale(order))
     return {"method": m.method}, (command,)
 
 
@@ -194,28 +183,28 @@ def _priced_anew(order: Order, m: Repriced, c: Context) -> tuple[dict[str, Any],
 def take_payment(order: Order, m: TotalHolds | ClaimGranted, c: Context) -> Change:
     """Stock and total hold: ask for the money. The attempt's number makes a new key for each click."""
     attempt = order.attempt + 1
-    command = TakePayment(
+    command = payment.TakePayment(
         order_id=order.order_id, attempt=attempt, amount=order.total, currency=c.currency, method=order.method
     )
     return {"attempt": attempt}, (command,)
 
 
-def offer_again(order: Order, m: PaymentDeclined | PaymentGivenUp, c: Context) -> Change:
+def offer_again(order: Order, m: payment.PaymentDeclined | payment.PaymentGivenUp, c: Context) -> Change:
     """No money came: the customer may try again until the window ends. A window that is over ends at once."""
     return {}, _payable(order, order.total, order.payable_until)
 
 
-def deduct(order: Order, m: PaymentTaken, c: Context) -> Change:
+def deduct(order: Order, m: payment.PaymentTaken, c: Context) -> Change:
     """The money is in: take the goods off the stock."""
     changes, said = book_payment(order, m)
     return changes, (
         *said,
         CancelTimer(order.order_id, PAYMENT_WINDOW),
-        DeductStock(order_id=order.order_id, store=order.store),
+        inventory.DeductStock(order_id=order.order_id, store=order.store),
     )
 
 
-def book_payment(order: Order, m: PaymentTaken) -> Change:
+def book_payment(order: Order, m: payment.PaymentTaken) -> Change:
     """The money for this order is confirmed. That nothing was to be paid needs no paper."""
     paper = Paper(order.order_id, "payment", m.at, {"amount": m.amount, "reference": m.reference})
     return {"paid": order.paid + m.amount, "reference": m.reference}, (paper,) if m.amount else ()
@@ -224,9 +213,9 @@ def book_payment(order: Order, m: PaymentTaken) -> Change:
 # -- the store's work --------------------------------------------------------------------------------------------------
 
 
-def fulfil(order: Order, m: StockDeducted, c: Context) -> Change:
+def fulfil(order: Order, m: inventory.StockDeducted, c: Context) -> Change:
     """Paid and deducted: the store may begin."""
-    order_for_store = FulfilOrder(
+    order_for_store = logistics.FulfilOrder(
         order_id=order.order_id,
         store=order.store,
         spus=order.spus,
@@ -234,14 +223,14 @@ def fulfil(order: Order, m: StockDeducted, c: Context) -> Change:
         slot=order.slot,
         delivery=order.delivery,
     )
-    paid = OrderPaid(order_id=order.order_id, store=order.store, account=order.account, total=order.total)
+    paid = ordering.OrderPaid(order_id=order.order_id, store=order.store, account=order.account, total=order.total)
     return {}, (issue_paper(order, m, c), order_for_store, paid)
 
 
-def open_window(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
+def open_window(order: Order, m: logistics.FulfilmentDelivered, c: Context) -> Change:
     """Delivered: from here on aftersales keeps the window."""
     lots = lots_of(order)
-    window = OpenWindow(
+    window = aftersales.OpenWindow(
         order_id=order.order_id,
         account=order.account,
         store=order.store,
@@ -249,10 +238,10 @@ def open_window(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
         quantities=tuple(lot.quantity for lot in lots),
         prices=tuple(lot.price for lot in lots),
     )
-    delivered = OrderDelivered(order_id=order.order_id, store=order.store, account=order.account)
+    delivered = ordering.OrderDelivered(order_id=order.order_id, store=order.store, account=order.account)
     return {}, (window, delivered)
 
 
-def tell_closed(order: Order, m: WindowShut, c: Context) -> Change:
+def tell_closed(order: Order, m: aftersales.WindowShut, c: Context) -> Change:
     """The end of a good order."""
-    return {}, (OrderClosed(order_id=order.order_id, store=order.store, account=order.account),)
+    return {}, (ordering.OrderClosed(order_id=order.order_id, store=order.store, account=order.account),)

@@ -22,18 +22,7 @@ from services.order.state import (
     TicketUnfit,
 )
 from services.order.tickets import raise_ticket, settle
-from shared.contracts.aftersales import (
-    GOODS_OVERDUE,
-    AdmitTicket,
-    ConfirmReturn,
-    GoodsKept,
-    GoodsRefunded,
-    ReturnApproved,
-    TicketAsked,
-)
-from shared.contracts.inventory import TakeReturn
-from shared.contracts.logistics import AnnounceReturn
-from shared.contracts.payment import RefundPayment
+from shared.contracts import aftersales, inventory, logistics, payment
 from shared.runtime.decider import Context
 from shared.runtime.table import Action, Cell, Change, to
 
@@ -46,7 +35,7 @@ GOODS_LOST = "goods_lost"
 
 def admit(order: Order, m: TicketFits, c: Context) -> Change:
     """The order is delivered, and the replacing goods can be had at about their price."""
-    return {}, (AdmitTicket(order_id=order.order_id, ticket_id=m.ticket_id),)
+    return {}, (aftersales.AdmitTicket(order_id=order.order_id, ticket_id=m.ticket_id),)
 
 
 def decline_unfit(order: Order, m: TicketUnfit, c: Context) -> Change:
@@ -57,7 +46,7 @@ def decline_unfit(order: Order, m: TicketUnfit, c: Context) -> Change:
 def decline(code: str) -> Action:
     """Not about this order, as it is."""
 
-    def declined(order: Order, m: TicketAsked, c: Context) -> Change:
+    def declined(order: Order, m: aftersales.TicketAsked, c: Context) -> Change:
         return {}, (settle(order, m.ticket_id, "rejected", code),)
 
     return declined
@@ -66,9 +55,9 @@ def decline(code: str) -> Action:
 # -- goods back --------------------------------------------------------------------------------------------------------
 
 
-def announce(order: Order, m: ReturnApproved, c: Context) -> Change:
+def announce(order: Order, m: aftersales.ReturnApproved, c: Context) -> Change:
     """The store expects them."""
-    command = AnnounceReturn(
+    command = logistics.AnnounceReturn(
         order_id=order.order_id,
         store=order.store,
         ticket_id=m.ticket_id,
@@ -79,7 +68,7 @@ def announce(order: Order, m: ReturnApproved, c: Context) -> Change:
     return {}, (command,)
 
 
-def report_kept(order: Order, m: GoodsKept, c: Context) -> Change:
+def report_kept(order: Order, m: aftersales.GoodsKept, c: Context) -> Change:
     """Spoilt goods stay with the customer: a document, and no stock."""
     return {}, (_take_return(order, "refund_only", damaged=summed(m.spus, m.quantities)),)
 
@@ -105,7 +94,7 @@ def take_exchanged(order: Order, m: OldGoodsCame, c: Context) -> Change:
 
 def give_up_return(order: Order, m: ReturnForgotten, c: Context) -> Change:
     """The customer kept them."""
-    return {}, (_confirm(order, m.ticket_id, {}, GOODS_OVERDUE),)
+    return {}, (_confirm(order, m.ticket_id, {}, aftersales.GOODS_OVERDUE),)
 
 
 def write_off_return(order: Order, m: ReturnLost, c: Context) -> Change:
@@ -124,8 +113,8 @@ def _take_return(
     resellable: Mapping[str, int] | None = None,
     damaged: Mapping[str, int] | None = None,
     missing: Mapping[str, int] | None = None,
-) -> TakeReturn:
-    return TakeReturn(
+) -> inventory.TakeReturn:
+    return inventory.TakeReturn(
         order_id=order.order_id,
         store=order.store,
         resellable_spus=tuple(resellable or ()),
@@ -145,8 +134,8 @@ def _look_for(order: Order, missing: Mapping[str, int], reason: str) -> tuple[di
     return {**changes}, (ticket,)
 
 
-def _confirm(order: Order, ticket_id: str, came: Mapping[str, int], note: str) -> ConfirmReturn:
-    return ConfirmReturn(
+def _confirm(order: Order, ticket_id: str, came: Mapping[str, int], note: str) -> aftersales.ConfirmReturn:
+    return aftersales.ConfirmReturn(
         order_id=order.order_id,
         ticket_id=ticket_id,
         spus=tuple(came),
@@ -162,12 +151,12 @@ def _together(*some: Mapping[str, int]) -> dict[str, int]:
 # -- money back --------------------------------------------------------------------------------------------------------
 
 
-def refund(order: Order, m: GoodsRefunded, c: Context) -> Change:
+def refund(order: Order, m: aftersales.GoodsRefunded, c: Context) -> Change:
     """A part of what was paid, and never more: a person has to look at what would be."""
     if order.given_back + m.amount > order.total:
         raise ValueError(f"ticket {m.ticket_id} refunds {m.amount}, and {order.total - order.given_back} is left")
     number = order.refunds + 1
-    command = RefundPayment(
+    command = payment.RefundPayment(
         order_id=order.order_id,
         refund=number,
         amount=m.amount,
@@ -182,8 +171,8 @@ def refund(order: Order, m: GoodsRefunded, c: Context) -> Change:
 AFTER_DELIVERY: dict[type, Cell] = {
     TicketFits: to(Phase.DELIVERED, admit),
     TicketUnfit: to(Phase.DELIVERED, decline_unfit),
-    GoodsKept: to(Phase.DELIVERED, report_kept),
-    ReturnApproved: to(Phase.DELIVERED, announce),
+    aftersales.GoodsKept: to(Phase.DELIVERED, report_kept),
+    aftersales.ReturnApproved: to(Phase.DELIVERED, announce),
     ReturnCame: to(Phase.DELIVERED, take_return),
     OldGoodsCame: to(Phase.DELIVERED, take_exchanged),
     ReturnForgotten: to(Phase.DELIVERED, give_up_return),

@@ -16,9 +16,9 @@ from services.order.papers import VERDICTS
 from services.order.policy import Policy, actor_of, policy_of
 from services.order.state import CancelWanted, Discounts, Phase, TicketFits
 from services.order.store import discounts_of
+from shared.contracts import order as ordering
+from shared.contracts import risk
 from shared.contracts.base import sales_order_of
-from shared.contracts.order import PayOrder
-from shared.contracts.risk import OrderCleared
 from shared.http.auth import Caller, Role
 from shared.runtime.table import To
 
@@ -188,7 +188,7 @@ def _screening(row: Any, papers: Sequence[dict[str, Any]], timeline: Sequence[An
     if papers:
         return papers[-1]
     locked = row["hold_mode"] == "lock" and not row["replaces"]
-    if locked or OrderCleared.TYPE in {entry["message"] for entry in timeline}:
+    if locked or risk.OrderCleared.TYPE in {entry["message"] for entry in timeline}:
         return {"verdict": "clear", "reason": "", "rules": []}
     return None
 
@@ -302,7 +302,7 @@ def allowed(phase: Phase, caller: Caller, order_id: str = "") -> list[str]:
     cells = table.rows[phase]
     actions = []
     if caller.role in (Role.CUSTOMER, Role.CUSTOMER_SERVICE, Role.ADMIN):
-        if isinstance(cells.get(PayOrder), To):
+        if isinstance(cells.get(ordering.PayOrder), To):
             actions.append("pay")
         policy = policies[phase][actor_of(caller.actor)]
         if policy is Policy.ALLOWED and isinstance(cells.get(CancelWanted), To):

@@ -6,15 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.order.state import FlashSoldOut, Order, Paper
-from shared.contracts import inventory
-from shared.contracts.aftersales import GoodsRefunded, TicketEnded, TicketMoved, TicketOpened
-from shared.contracts.inventory import ShortStock, StockDeducted
-from shared.contracts.logistics import PiecesShort
-from shared.contracts.risk import OrderCleared, OrderReferred, OrderRefused, OrderRestricted, Verdict
+from shared.contracts import aftersales, inventory, logistics, risk
 from shared.runtime.decider import Context
 
 
-def issue_paper(order: Order, m: StockDeducted, c: Context) -> Paper:
+def issue_paper(order: Order, m: inventory.StockDeducted, c: Context) -> Paper:
     """The sales issue, or the replacement issue."""
     kind = f"{order.kind}_issue"
     return _document(order, inventory.Paper(number=m.document, kind=kind, spus=m.spus, quantities=m.quantities), c)
@@ -30,7 +26,7 @@ def _document(order: Order, document: inventory.Paper, c: Context) -> Paper:
     return Paper(order.order_id, "document", c.now, {"number": document.number, "kind": document.kind, "lines": lines})
 
 
-def screening_papers(order: Order, m: Verdict, c: Context) -> tuple[Paper, ...]:
+def screening_papers(order: Order, m: risk.Verdict, c: Context) -> tuple[Paper, ...]:
     """What risk said of the order, for people who work here; that nothing spoke against it needs no paper."""
     if not m.reason:
         return ()
@@ -38,26 +34,28 @@ def screening_papers(order: Order, m: Verdict, c: Context) -> tuple[Paper, ...]:
     return (Paper(order.order_id, "screening", c.now, body),)
 
 
-VERDICTS: dict[type[Verdict], str] = {
-    OrderCleared: "clear",
-    OrderRestricted: "restrict",
-    OrderReferred: "refer",
-    OrderRefused: "refuse",
+VERDICTS: dict[type[risk.Verdict], str] = {
+    risk.OrderCleared: "clear",
+    risk.OrderRestricted: "restrict",
+    risk.OrderReferred: "refer",
+    risk.OrderRefused: "refuse",
 }
 
 
-def short_paper(order: Order, m: ShortStock | FlashSoldOut | PiecesShort, c: Context) -> Paper:
+def short_paper(order: Order, m: inventory.ShortStock | FlashSoldOut | logistics.PiecesShort, c: Context) -> Paper:
     """The lines that are short."""
     lines = [{"spu": s, "missing": q} for s, q in zip(m.spus, m.missing, strict=True)]
     return Paper(order.order_id, "short", c.now, {"lines": lines})
 
 
-def ticket_paper(order: Order, m: TicketOpened | TicketMoved | TicketEnded, c: Context) -> Paper:
+def ticket_paper(
+    order: Order, m: aftersales.TicketOpened | aftersales.TicketMoved | aftersales.TicketEnded, c: Context
+) -> Paper:
     """A ticket, as it stands now, and what happened to it last."""
     body: dict[str, Any] = {"ticket_id": m.ticket_id, "kind": m.kind, "phase": "open", "step": m.TYPE, "by": m.by}
-    if isinstance(m, TicketEnded):
+    if isinstance(m, aftersales.TicketEnded):
         body |= {"phase": m.phase, "note": m.note}
-    if isinstance(m, TicketMoved):
+    if isinstance(m, aftersales.TicketMoved):
         until = m.claimed_until and m.claimed_until.isoformat()
         body |= {"phase": m.phase, "note": m.note, "step": m.step, "claimed_by": m.claimed_by, "claimed_until": until}
     return Paper(order.order_id, "ticket", c.now, body)
@@ -69,7 +67,7 @@ def return_paper(order: Order, ticket_id: str, came: Mapping[str, int], c: Conte
     return Paper(order.order_id, "returned", c.now, {"ticket_id": ticket_id, "lines": lines})
 
 
-def compensation_paper(m: GoodsRefunded, c: Context) -> Paper:
+def compensation_paper(m: aftersales.GoodsRefunded, c: Context) -> Paper:
     """Money for goods, on the page of the order that they came with."""
     lines = [{"spu": s, "quantity": q} for s, q in zip(m.spus, m.quantities, strict=True)]
     body = {"ticket_id": m.ticket_id, "kind": m.kind, "amount": m.amount, "liable": m.liable, "lines": lines}

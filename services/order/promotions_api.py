@@ -21,8 +21,8 @@ from pydantic import BaseModel, Field
 from services.order.catalogue import Label, Merchant, must_be_of
 from services.order.catalogue import Reader as Anybody
 from services.order.promotions import PROMOTIONS_MAX, Kind, Promotion, promotion_of
+from shared.contracts import order as ordering
 from shared.contracts.base import MONEY_MAX, Account, Moment, Money, Name, Number
-from shared.contracts.order import Limit, TellSale
 from shared.http.asked import Asked, command_id
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
@@ -82,7 +82,7 @@ class PromotionBody(Body):
     min_total: Money | None = None
     starts_at: Moment
     ends_at: Moment
-    per_account: Limit | None = None
+    per_account: ordering.Limit | None = None
     account: Account | None = None
     id: Name | None = None
     revision: Number | None = None
@@ -189,7 +189,7 @@ def _promotions(parts: Parts) -> APIRouter:
 
     async def told(row: PromotionRow, asked: Asked) -> PromotionRow:
         if row.kind is Kind.FLASH:
-            await parts.desk.send(TellSale(promotion=row.id), asked)
+            await parts.desk.send(ordering.TellSale(promotion=row.id), asked)
         return row
 
     @router.put("/promotions/{promotion_id}")

@@ -32,9 +32,9 @@ from services.order.state import (
     StoreNotAccepting,
     Unplaceable,
 )
+from shared.contracts import order as ordering
 from shared.contracts.base import LINES_MAX, Account, Filled, Name, Quantity, Text
 from shared.contracts.levels import OpenSlot
-from shared.contracts.order import COUPONS_MAX, Delivery, Latitude, Longitude, PlaceOrder
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
 from shared.http.problems import invalid, refusal
@@ -61,8 +61,8 @@ class WantedIn(Body):
 class PointIn(Body):
     """Where the goods would go. Only the point counts; the rest of an order's delivery may stand here."""
 
-    lat: Latitude
-    lon: Longitude
+    lat: ordering.Latitude
+    lon: ordering.Longitude
     address: Filled | None = None
     phone: Text | None = None
     note: Text | None = None
@@ -74,7 +74,7 @@ class QuoteIn(Body):
     store: Name | None = None
     delivery: PointIn | None = None
     lines: Annotated[list[WantedIn], Field(min_length=1, max_length=LINES_MAX)]
-    coupons: Annotated[list[Name], Field(max_length=COUPONS_MAX)] = []
+    coupons: Annotated[list[Name], Field(max_length=ordering.COUPONS_MAX)] = []
     account: Account | None = None
 
 
@@ -155,7 +155,7 @@ def code_of(unplaceable: Unplaceable) -> str:
     return cell.code
 
 
-def quoted(basket: PlaceOrder, look: Look, c: Context, levels: Levels) -> Quote | Unplaceable:
+def quoted(basket: ordering.PlaceOrder, look: Look, c: Context, levels: Levels) -> Quote | Unplaceable:
     """The quote of a basket; or why no order could be placed with it, not even at another time or place."""
     wrong: Unplaceable | None = None
     found = read(_NO_ORDER, basket, look, c)
@@ -173,7 +173,7 @@ def quoted(basket: PlaceOrder, look: Look, c: Context, levels: Levels) -> Quote 
     return _told(found, look, c, levels, wrong)
 
 
-def _read_again(basket: PlaceOrder, look: Look, c: Context) -> Any:
+def _read_again(basket: ordering.PlaceOrder, look: Look, c: Context) -> Any:
     """As an order is priced again once an allotment is gone: a coupon that takes nothing off any more is let go."""
     found = read(_NO_ORDER, basket, look, c)
     if not isinstance(found, CouponUnfit):
@@ -322,7 +322,7 @@ def _slots(slots: Sequence[OpenSlot], coming: datetime | None, c: Context) -> li
     return free
 
 
-def _basket(body: QuoteIn, caller: Caller) -> PlaceOrder:
+def _basket(body: QuoteIn, caller: Caller) -> ordering.PlaceOrder:
     if caller.role is Role.CUSTOMER and body.account not in (None, caller.account):
         raise invalid("body", "account", "a customer asks for no other account")
     account = caller.account if caller.role is Role.CUSTOMER else body.account
@@ -332,11 +332,13 @@ def _basket(body: QuoteIn, caller: Caller) -> PlaceOrder:
         raise invalid("body", "store", "name a store or a delivery point")
     if len(set(body.coupons)) != len(body.coupons):
         raise invalid("body", "coupons", "a basket names a coupon once")
-    return PlaceOrder(
+    return ordering.PlaceOrder(
         order_id=_NO_ORDER.order_id,
         account=account,
         store=body.store,
-        delivery=Delivery(lat=body.delivery.lat, lon=body.delivery.lon, address="-") if body.delivery else None,
+        delivery=ordering.Delivery(lat=body.delivery.lat, lon=body.delivery.lon, address="-")
+        if body.delivery
+        else None,
         spus=tuple(line.spu for line in body.lines),
         quantities=tuple(line.quantity for line in body.lines),
         coupons=tuple(body.coupons),

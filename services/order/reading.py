@@ -73,28 +73,9 @@ from services.order.state import (
     UnknownStore,
     Unplaceable,
 )
-from shared.contracts.aftersales import (
-    CancelChosen,
-    DropChosen,
-    InterceptAsked,
-    ReplacementApproved,
-    SubstituteChosen,
-    TicketAsked,
-)
+from shared.contracts import aftersales, inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import LINES_MAX, QUANTITY_MAX, Slot, sales_order_of
-from shared.contracts.inventory import StockHeld, StockShort, StockVerified
-from shared.contracts.logistics import ReturnInspected, ReturnOverdue
-from shared.contracts.order import (
-    CancelOrder,
-    ClaimPromotions,
-    PayOrder,
-    PlaceOrder,
-    ReturnPromotions,
-    SettleClaim,
-    TellSale,
-)
-from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused
-from shared.contracts.risk import OrderCleared, OrderReferred, OrderRestricted
 from shared.runtime.decider import Context, Look
 from shared.runtime.table import Key
 
@@ -102,37 +83,37 @@ OFFERS: Key = ("offers",)
 """The fact that is all automatic promotions that are on or to come."""
 RUSHES: Key = ("rushes",)
 """The fact that is all rushes that are on or to come."""
-_OF_OTHERS = frozenset({ClaimPromotions, ReturnPromotions, TellSale})
+_OF_OTHERS = frozenset({ordering.ClaimPromotions, ordering.ReturnPromotions, ordering.TellSale})
 """Messages that are about no order, but about an account or a flash sale."""
-_AT_PRICES_OF_NOW = frozenset({PayOrder, StockVerified, SettleClaim})
+_AT_PRICES_OF_NOW = frozenset({ordering.PayOrder, inventory.StockVerified, ordering.SettleClaim})
 
 
 def needs(message: Any, look: Look) -> Iterable[Key]:
     """The order; for a basket the catalogue and the store; around the click, and for substitutes, the prices of now."""
     if type(message) in _OF_OTHERS:
-        return needs_of_sale(message) if type(message) is TellSale else needs_of_account(message)
+        return needs_of_sale(message) if type(message) is ordering.TellSale else needs_of_account(message)
     key = ("order", message.order_id)
-    if type(message) is PlaceOrder:
+    if type(message) is ordering.PlaceOrder:
         return _needs_of_basket(message, look)
-    if type(message) is OrderCleared:
+    if type(message) is risk.OrderCleared:
         return [key, RUSHES]
     if type(message) in _AT_PRICES_OF_NOW and (order := look(key)):
         coupons = (("coupon", code) for code in order.discounts.coupons)
         return [key, OFFERS, *(("product", spu) for spu in order.spus), *coupons]
-    if type(message) is StockHeld and message.gone and (order := look(key)):
+    if type(message) is inventory.StockHeld and message.gone and (order := look(key)):
         coupons = (("coupon", code) for code in order.discounts.coupons)
         return [key, OFFERS, *(("product", spu) for spu in order.spus), *coupons]
-    if type(message) is StockShort:
+    if type(message) is inventory.StockShort:
         return [key, OFFERS, *(("product", spu) for spu in message.spus)]
-    if type(message) is SubstituteChosen:
+    if type(message) is aftersales.SubstituteChosen:
         return [key, *(("product", spu) for spu in message.substitute_spus)]
-    if type(message) is TicketAsked or type(message) is ReplacementApproved:
+    if type(message) is aftersales.TicketAsked or type(message) is aftersales.ReplacementApproved:
         products = [("product", spu) for spu in message.spus]
         return [key, ("order", sales_order_of(message.order_id)), ("order", _about(message)), *products]
     return [key]
 
 
-def _needs_of_basket(m: PlaceOrder, look: Look) -> Iterator[Key]:
+def _needs_of_basket(m: ordering.PlaceOrder, look: Look) -> Iterator[Key]:
     """Where it goes, what is in it, what changes its price, and how often the account has had what it may have only so
     often. Each of these tells what the next are: `look` raises where more has to be loaded first."""
     yield ("order", m.order_id)
@@ -160,7 +141,7 @@ def read(order: Order, message: Any, look: Look, c: Context) -> Any:
     return reader(order, message, look, c) if reader else message
 
 
-def _read_wish(order: Order, m: CancelOrder, look: Look, c: Context) -> Any:
+def _read_wish(order: Order, m: ordering.CancelOrder, look: Look, c: Context) -> Any:
     if order.phase is Phase.NEW:
         return m if sales_order_of(m.order_id) == m.order_id else CancelWanted("")
     actor = actor_of(c.actor)
@@ -170,7 +151,7 @@ def _read_wish(order: Order, m: CancelOrder, look: Look, c: Context) -> Any:
     return CancelNeedsTicket() if policy is Policy.TICKET else CancelRefused()
 
 
-def _read_intercept(order: Order, m: InterceptAsked, look: Look, c: Context) -> Any:
+def _read_intercept(order: Order, m: aftersales.InterceptAsked, look: Look, c: Context) -> Any:
     """From the road the courier is called back; before that it depends on the policy what the ticket does."""
     if order.replacement or order.phase in (Phase.NEW, Phase.IN_DELIVERY, Phase.DELIVERED):
         return m
@@ -179,20 +160,20 @@ def _read_intercept(order: Order, m: InterceptAsked, look: Look, c: Context) -> 
     return CancelByTicket(m.ticket_id)
 
 
-def _read_refund(order: Order, m: PaymentRefunded, look: Look, c: Context) -> Any:
+def _read_refund(order: Order, m: payment.PaymentRefunded, look: Look, c: Context) -> Any:
     """Is it the refund that the order's end waits for, or another?"""
     if m.refund == order.closing_refund:
         return m
     return StrayMoneyReturned(m.refund, m.amount, m.reference, m.reason, m.liable, m.at)
 
 
-def _read_refused_refund(order: Order, m: PaymentRefundRefused, look: Look, c: Context) -> Any:
+def _read_refused_refund(order: Order, m: payment.PaymentRefundRefused, look: Look, c: Context) -> Any:
     if m.refund == order.closing_refund:
         return m
     return StrayRefundRefused(m.refund, m.amount, m.reference, m.code, m.reason, m.liable)
 
 
-def _read_basket(order: Order, m: PlaceOrder, look: Look, c: Context) -> Any:
+def _read_basket(order: Order, m: ordering.PlaceOrder, look: Look, c: Context) -> Any:
     store = m.store or look(("serving", *_point(m)))
     if store is None:
         return OutsideEveryArea("no store serves this delivery point")
@@ -256,7 +237,7 @@ def _too_early(presale: Mapping[str, datetime], slot: Slot | None) -> str:
 
 
 def _wrong_coupon(
-    m: PlaceOrder, coupons: Sequence[Promotion | None], store: str, look: Look, c: Context
+    m: ordering.PlaceOrder, coupons: Sequence[Promotion | None], store: str, look: Look, c: Context
 ) -> Unplaceable | None:
     for code, coupon in zip(m.coupons, coupons, strict=True):
         if coupon is None or coupon.account not in ("", m.account):
@@ -271,12 +252,12 @@ def _wrong_coupon(
 _BEFORE_MONEY = frozenset({Phase.SCREENING, Phase.IN_REVIEW, Phase.HOLDING, Phase.AWAITING_PAYMENT})
 
 
-def _point(m: PlaceOrder) -> tuple[str, str]:
+def _point(m: ordering.PlaceOrder) -> tuple[str, str]:
     assert m.delivery is not None
     return repr(m.delivery.lat), repr(m.delivery.lon)
 
 
-def _read_click(order: Order, m: PayOrder, look: Look, c: Context) -> Any:
+def _read_click(order: Order, m: ordering.PayOrder, look: Look, c: Context) -> Any:
     """A click on the total that the order shows is fair, even if prices have changed since: then the order comes back
     with the new total. Any other total was never offered. Of an order that cannot be paid, no total is told."""
     if order.reason == SLOT_OVER or (order.phase is Phase.AWAITING_PAYMENT and too_late_for(order.slot, c)):
@@ -289,7 +270,7 @@ def _read_click(order: Order, m: PayOrder, look: Look, c: Context) -> Any:
     return ClickedTooLarge(_too_large(total)) if total > TOTAL_MAX else m
 
 
-def _read_total(order: Order, m: StockVerified, look: Look, c: Context) -> Any:
+def _read_total(order: Order, m: inventory.StockVerified, look: Look, c: Context) -> Any:
     """A total that is still the same stands with all that is in it: it is the price that the customer saw."""
     if order.phase is Phase.NEW:
         return m
@@ -303,7 +284,7 @@ def _read_total(order: Order, m: StockVerified, look: Look, c: Context) -> Any:
     return TotalToClaim() if must_claim(order) else TotalHolds()
 
 
-def _read_held(order: Order, m: StockHeld, look: Look, c: Context) -> Any:
+def _read_held(order: Order, m: inventory.StockHeld, look: Look, c: Context) -> Any:
     """An allotment may have been sold out in the meantime."""
     read = _read_in_time(order, m, look, c)
     if read is not m or not m.gone or order.phase is not Phase.HOLDING:
@@ -312,7 +293,7 @@ def _read_held(order: Order, m: StockHeld, look: Look, c: Context) -> Any:
     return TotalOutgrown() if now.priced.total > TOTAL_MAX else HeldAtOtherTotal(*now)
 
 
-def _read_claim(order: Order, m: SettleClaim, look: Look, c: Context) -> Any:
+def _read_claim(order: Order, m: ordering.SettleClaim, look: Look, c: Context) -> Any:
     if order.phase is not Phase.VERIFYING:
         return m if order.phase is Phase.NEW else ClaimTooLate()
     if too_late_for(order.slot, c):
@@ -362,7 +343,7 @@ def _fits(promotion: Promotion, units: int, denied: Sequence[str]) -> bool:
     return promotion.id not in denied and units <= (promotion.per_account or units)
 
 
-def _read_short(order: Order, m: StockShort, look: Look, c: Context) -> Any:
+def _read_short(order: Order, m: inventory.StockShort, look: Look, c: Context) -> Any:
     """Short of what a flash sale is on: that is told as what it is. A replacement order is in no sale."""
     offers: Offers = look(OFFERS)
     for spu in m.spus if order.phase is Phase.HOLDING and not order.replacement else ():
@@ -373,7 +354,7 @@ def _read_short(order: Order, m: StockShort, look: Look, c: Context) -> Any:
     return m
 
 
-def _read_cleared(order: Order, m: OrderCleared, look: Look, c: Context) -> Any:
+def _read_cleared(order: Order, m: risk.OrderCleared, look: Look, c: Context) -> Any:
     """Nothing speaks against the order; but a flash sale, goods that are still to come, and a rush are first paid,
     first served."""
     read = _read_in_time(order, m, look, c)
@@ -393,16 +374,21 @@ def _read_in_time(order: Order, m: Any, look: Look, c: Context) -> Any:
     return SlotMissed(order.order_id) if order.phase in _BEFORE_MONEY and too_late_for(order.slot, c) else m
 
 
-def _read_call(order: Order, m: DropChosen | SubstituteChosen | CancelChosen, look: Look, c: Context) -> Any:
+def _read_call(
+    order: Order,
+    m: aftersales.DropChosen | aftersales.SubstituteChosen | aftersales.CancelChosen,
+    look: Look,
+    c: Context,
+) -> Any:
     """What the customer said of the shortage that the order waits with. Each shortage has its own ticket; a deadline
     may have settled an earlier one while somebody was on the phone."""
     if order.phase is not Phase.SHORT or order.shortage is None:
         return m
     if m.ticket_id != order.shortage.ticket_id:
         return OtherCall()
-    if type(m) is DropChosen:
+    if type(m) is aftersales.DropChosen:
         return _read_drop(order, "dropped")
-    return _read_substitutes(order, m, look, c) if type(m) is SubstituteChosen else m
+    return _read_substitutes(order, m, look, c) if type(m) is aftersales.SubstituteChosen else m
 
 
 def _read_unanswered(order: Order, m: ShortageUnanswered, look: Look, c: Context) -> Any:
@@ -415,7 +401,7 @@ def _read_drop(order: Order, note: str) -> Any:
     return ShortageSettled(rest.lots, rest.given_up, rest.gone, note) if rest.lots else NothingLeft(note)
 
 
-def _read_substitutes(order: Order, m: SubstituteChosen, look: Look, c: Context) -> Any:
+def _read_substitutes(order: Order, m: aftersales.SubstituteChosen, look: Look, c: Context) -> Any:
     """Substitutes must be known, replace only what is missing, and cost about what was paid."""
     assert order.shortage is not None, "the order is short"
     missing = dict(zip(order.shortage.spus, order.shortage.missing, strict=True))
@@ -469,7 +455,7 @@ def _each_once(spus: Sequence[str], quantities: Sequence[int]) -> tuple[tuple[st
 # -- goods that the customer has ---------------------------------------------------------------------------------------
 
 
-def _read_asked(order: Order, m: TicketAsked, look: Look, c: Context) -> Any:
+def _read_asked(order: Order, m: aftersales.TicketAsked, look: Look, c: Context) -> Any:
     """May there be a ticket about goods of a delivered order, and may these replace them?"""
     if order.phase is not Phase.DELIVERED:
         return m
@@ -477,7 +463,7 @@ def _read_asked(order: Order, m: TicketAsked, look: Look, c: Context) -> Any:
     return TicketUnfit(m.ticket_id, code) if code else TicketFits(m.ticket_id)
 
 
-def _read_replacement(order: Order, m: ReplacementApproved, look: Look, c: Context) -> Any:
+def _read_replacement(order: Order, m: aftersales.ReplacementApproved, look: Look, c: Context) -> Any:
     if order.phase is not Phase.NEW:
         return m
     master: Order = look(("order", sales_order_of(m.order_id)))
@@ -495,7 +481,7 @@ def _read_replacement(order: Order, m: ReplacementApproved, look: Look, c: Conte
     return ReplacementFits(master.account, master.store, master.delivery, lots, replacement)
 
 
-def _unfit(m: TicketAsked | ReplacementApproved, look: Look, c: Context) -> str:
+def _unfit(m: aftersales.TicketAsked | aftersales.ReplacementApproved, look: Look, c: Context) -> str:
     """Why goods cannot take the place of others; empty when they can. The same goods always can; others when they cost
     about what was paid for those, or what they cost without discounts."""
     about: Order | None = look(("order", _about(m)))
@@ -510,44 +496,44 @@ def _unfit(m: TicketAsked | ReplacementApproved, look: Look, c: Context) -> str:
     return ""
 
 
-def _about(m: TicketAsked | ReplacementApproved) -> str:
+def _about(m: aftersales.TicketAsked | aftersales.ReplacementApproved) -> str:
     """The order that the goods came with."""
-    return m.about if type(m) is ReplacementApproved else m.order_id
+    return m.about if type(m) is aftersales.ReplacementApproved else m.order_id
 
 
-def _read_inspected(order: Order, m: ReturnInspected, look: Look, c: Context) -> Any:
+def _read_inspected(order: Order, m: logistics.ReturnInspected, look: Look, c: Context) -> Any:
     resellable, damaged = summed(m.resellable_spus, m.resellable), summed(m.damaged_spus, m.damaged)
     if m.exchange:
         return OldGoodsCame(m.ticket_id, resellable, damaged, summed(m.missing_spus, m.missing))
     return ReturnCame(m.ticket_id, resellable, damaged)
 
 
-def _read_overdue(order: Order, m: ReturnOverdue, look: Look, c: Context) -> Any:
+def _read_overdue(order: Order, m: logistics.ReturnOverdue, look: Look, c: Context) -> Any:
     return ReturnLost(m.ticket_id, summed(m.spus, m.quantities)) if m.collected else ReturnForgotten(m.ticket_id)
 
 
 # By type and not by `isinstance`: on models that costs more than the reading.
 _READERS: dict[type, Callable[[Order, Any, Look, Context], Any]] = {
-    PlaceOrder: _read_basket,
-    PayOrder: _read_click,
-    OrderCleared: _read_cleared,
-    OrderRestricted: _read_in_time,
-    OrderReferred: _read_in_time,
-    StockHeld: _read_held,
-    StockShort: _read_short,
-    SettleClaim: _read_claim,
+    ordering.PlaceOrder: _read_basket,
+    ordering.PayOrder: _read_click,
+    risk.OrderCleared: _read_cleared,
+    risk.OrderRestricted: _read_in_time,
+    risk.OrderReferred: _read_in_time,
+    inventory.StockHeld: _read_held,
+    inventory.StockShort: _read_short,
+    ordering.SettleClaim: _read_claim,
     PaymentExpired: _read_in_time,
-    StockVerified: _read_total,
-    CancelOrder: _read_wish,
-    InterceptAsked: _read_intercept,
-    PaymentRefunded: _read_refund,
-    PaymentRefundRefused: _read_refused_refund,
-    DropChosen: _read_call,
-    SubstituteChosen: _read_call,
-    CancelChosen: _read_call,
+    inventory.StockVerified: _read_total,
+    ordering.CancelOrder: _read_wish,
+    aftersales.InterceptAsked: _read_intercept,
+    payment.PaymentRefunded: _read_refund,
+    payment.PaymentRefundRefused: _read_refused_refund,
+    aftersales.DropChosen: _read_call,
+    aftersales.SubstituteChosen: _read_call,
+    aftersales.CancelChosen: _read_call,
     ShortageUnanswered: _read_unanswered,
-    TicketAsked: _read_asked,
-    ReplacementApproved: _read_replacement,
-    ReturnInspected: _read_inspected,
-    ReturnOverdue: _read_overdue,
+    aftersales.TicketAsked: _read_asked,
+    aftersales.ReplacementApproved: _read_replacement,
+    logistics.ReturnInspected: _read_inspected,
+    logistics.ReturnOverdue: _read_overdue,
 }

@@ -33,56 +33,8 @@ from services.order.state import (
     SubstituteUnfit,
 )
 from services.order.tickets import raise_ticket
-from shared.contracts.aftersales import (
-    ORDER_CLOSED,
-    ORDER_NOT_DELIVERED,
-    CancelChosen,
-    ConfirmReplacement,
-    DropChosen,
-    InterceptAsked,
-    ReopenTicket,
-    ReplacementApproved,
-    StartReplacement,
-    SubstituteChosen,
-    TicketAsked,
-    TicketEnded,
-    TicketMoved,
-    TicketOpened,
-    WindowShut,
-)
-from shared.contracts.inventory import (
-    DeductStock,
-    GoodsTakenBack,
-    HoldStock,
-    IssueReversed,
-    ReleaseStock,
-    ShortDropped,
-    StockDeducted,
-    StockHeld,
-    StockLost,
-    StockReleased,
-    StockShort,
-    StockSoldOut,
-    StockSubstituted,
-    SubstituteShort,
-    TakeBack,
-)
-from shared.contracts.logistics import (
-    DeliveryFailed,
-    Exchange,
-    FulfilmentDelivered,
-    FulfilmentHandedOver,
-    FulfilmentIntercepted,
-    FulfilmentPacked,
-    FulfilmentStopped,
-    FulfilOrder,
-    GoodsInspected,
-    InterceptMissed,
-    PickingStarted,
-    PiecesShort,
-    StopMissed,
-)
-from shared.contracts.order import OrderCancelled, OrderRejected, PayOrder
+from shared.contracts import aftersales, inventory, logistics
+from shared.contracts import order as ordering
 from shared.runtime.decider import Context
 from shared.runtime.said import CancelTimer
 from shared.runtime.table import IGNORE, Cell, Change, Table, refuse, to
@@ -111,28 +63,28 @@ def hold(order: Order, m: ReplacementFits, c: Context) -> Change:
     return changes, (
         Basket(order.order_id, spus, quantities, prices, m.delivery, None, None),
         amendment(order, lots=m.lots, replacement=m.replacement),
-        HoldStock(order_id=order.order_id, store=m.store, mode="lock", spus=spus, quantities=quantities),
+        inventory.HoldStock(order_id=order.order_id, store=m.store, mode="lock", spus=spus, quantities=quantities),
     )
 
 
 def tell_unfit(order: Order, m: ReplacementUnfit, c: Context) -> Change:
     """There will be no such order: a person chooses other goods."""
-    return {}, (ReopenTicket(order_id=m.about, ticket_id=m.ticket_id, note=m.code),)
+    return {}, (aftersales.ReopenTicket(order_id=m.about, ticket_id=m.ticket_id, note=m.code),)
 
 
-def deduct(order: Order, m: StockHeld, c: Context) -> Change:
+def deduct(order: Order, m: inventory.StockHeld, c: Context) -> Change:
     """Nobody has to pay: take the goods off the stock at once."""
-    command = DeductStock(order_id=order.order_id, store=order.store)
-    return {}, (command, StartReplacement(**_ticket(order)))
+    command = inventory.DeductStock(order_id=order.order_id, store=order.store)
+    return {}, (command, aftersales.StartReplacement(**_ticket(order)))
 
 
-def fulfil(order: Order, m: StockDeducted, c: Context) -> Change:
+def fulfil(order: Order, m: inventory.StockDeducted, c: Context) -> Change:
     """The store may begin; the courier takes the old goods along."""
     mine = _replacement(order)
-    along = mine.back_spus and Exchange(
+    along = mine.back_spus and logistics.Exchange(
         ticket_id=mine.ticket_id, about=mine.about, spus=mine.back_spus, quantities=mine.back
     )
-    command = FulfilOrder(
+    command = logistics.FulfilOrder(
         order_id=order.order_id,
         store=order.store,
         spus=order.spus,
@@ -143,24 +95,24 @@ def fulfil(order: Order, m: StockDeducted, c: Context) -> Change:
     return {}, (issue_paper(order, m, c), command)
 
 
-def deliver(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
+def deliver(order: Order, m: logistics.FulfilmentDelivered, c: Context) -> Change:
     """The customer has the goods, and may complain about these as well."""
     _, said = forward.open_window(order, m, c)
-    return {}, (*said, ConfirmReplacement(**_ticket(order)))
+    return {}, (*said, aftersales.ConfirmReplacement(**_ticket(order)))
 
 
-def deliver_too_late(order: Order, m: FulfilmentDelivered, c: Context) -> Change:
+def deliver_too_late(order: Order, m: logistics.FulfilmentDelivered, c: Context) -> Change:
     """The customer opened the door before the call: delivered is delivered."""
     changes, said = back.deliver_too_late(order, m, c)
-    return changes, (*said, ConfirmReplacement(**_ticket(order)))
+    return changes, (*said, aftersales.ConfirmReplacement(**_ticket(order)))
 
 
 # -- and back ----------------------------------------------------------------------------------------------------------
 
 
-def reject_short(order: Order, m: StockShort, c: Context) -> Change:
+def reject_short(order: Order, m: inventory.StockShort, c: Context) -> Change:
     """There is not enough of the new goods."""
-    rejected = OrderRejected(
+    rejected = ordering.OrderRejected(
         order_id=order.order_id,
         store=order.store,
         account=order.account,
@@ -172,23 +124,23 @@ def reject_short(order: Order, m: StockShort, c: Context) -> Change:
     return changes, (short_paper(order, m, c), rejected, _reopen(order, "out_of_stock"))
 
 
-def cancel_lost(order: Order, m: StockSoldOut, c: Context) -> Change:
+def cancel_lost(order: Order, m: inventory.StockSoldOut, c: Context) -> Change:
     """A count took the hold between holding and deducting."""
     return {"reason": "stock_lost"}, (short_paper(order, m, c), *_told_cancelled(order, "stock_lost"))
 
 
 def release(order: Order, m: CancelWanted, c: Context) -> Change:
     """Customer service calls it off."""
-    return {"reason": m.reason}, (ReleaseStock(order_id=order.order_id, store=order.store),)
+    return {"reason": m.reason}, (inventory.ReleaseStock(order_id=order.order_id, store=order.store),)
 
 
-def tell_cancelled(order: Order, m: StockReleased | IssueReversed, c: Context) -> Change:
+def tell_cancelled(order: Order, m: inventory.StockReleased | inventory.IssueReversed, c: Context) -> Change:
     """Everything is given back."""
-    documents = document_papers(order, m.documents, c) if isinstance(m, IssueReversed) else []
+    documents = document_papers(order, m.documents, c) if isinstance(m, inventory.IssueReversed) else []
     return {}, (*documents, *_told_cancelled(order, order.reason))
 
 
-def take_back(order: Order, m: GoodsInspected, c: Context) -> Change:
+def take_back(order: Order, m: logistics.GoodsInspected, c: Context) -> Change:
     """The goods are back and inspected: a person decides whether they go out again."""
     command = back.taken_back(order, m, m.missing_spus, m.missing)
     return {}, (CancelTimer(order.order_id, back.RETURN_WINDOW), command, *_told_cancelled(order, order.reason))
@@ -197,7 +149,7 @@ def take_back(order: Order, m: GoodsInspected, c: Context) -> Change:
 def write_off(order: Order, m: GoodsOverdue, c: Context) -> Change:
     """The goods did not come back: a person looks for them, and decides what the customer gets."""
     spus, pieces = list_of(lots_of(order))
-    command = TakeBack(
+    command = inventory.TakeBack(
         order_id=order.order_id, store=order.store, missing_spus=spus, missing=pieces, reason=back.GOODS_OVERDUE
     )
     changes, ticket = raise_ticket(order, "missing_goods", spus, pieces, back.GOODS_OVERDUE)
@@ -210,12 +162,12 @@ def write_off(order: Order, m: GoodsOverdue, c: Context) -> Change:
 
 
 def _told_cancelled(order: Order, reason: str) -> tuple[object, ...]:
-    told = OrderCancelled(order_id=order.order_id, store=order.store, account=order.account, reason=reason)
+    told = ordering.OrderCancelled(order_id=order.order_id, store=order.store, account=order.account, reason=reason)
     return told, _reopen(order, reason)
 
 
-def _reopen(order: Order, note: str) -> ReopenTicket:
-    return ReopenTicket(**_ticket(order), note=note)
+def _reopen(order: Order, note: str) -> aftersales.ReopenTicket:
+    return aftersales.ReopenTicket(**_ticket(order), note=note)
 
 
 def _ticket(order: Order) -> dict[str, str]:
@@ -241,19 +193,25 @@ def _everywhere(rows: dict[StrEnum, dict[type, Cell]]) -> dict[StrEnum, dict[typ
         phase: cells
         if phase is Phase.NEW
         else {
-            PayOrder: refuse("order_not_payable"),
+            ordering.PayOrder: refuse("order_not_payable"),
             CancelRefused: refuse("cancel_not_allowed"),
             CancelNeedsTicket: refuse("cancel_needs_ticket"),
-            ReplacementApproved: IGNORE,  # parked, and replayed after it was carried out
-            TicketOpened: to(phase, back.file_ticket),
-            TicketMoved: to(phase, back.file_ticket),
-            TicketEnded: to(phase, back.file_ticket),
-            ShortDropped: to(phase, back.file_documents),
-            GoodsTakenBack: to(phase, back.file_documents),
-            InterceptAsked: to(phase, back.decline_intercept),
-            TicketAsked: to(phase, goods_back.decline(ORDER_NOT_DELIVERED)),
+            aftersales.ReplacementApproved: IGNORE,  # parked, and replayed after it was carried out
+            aftersales.TicketOpened: to(phase, back.file_ticket),
+            aftersales.TicketMoved: to(phase, back.file_ticket),
+            aftersales.TicketEnded: to(phase, back.file_ticket),
+            inventory.ShortDropped: to(phase, back.file_documents),
+            inventory.GoodsTakenBack: to(phase, back.file_documents),
+            aftersales.InterceptAsked: to(phase, back.decline_intercept),
+            aftersales.TicketAsked: to(phase, goods_back.decline(aftersales.ORDER_NOT_DELIVERED)),
             # What came of a call after its deadline, and the other way round.
-            **_late(DropChosen, SubstituteChosen, CancelChosen, OtherCall, ShortageUnanswered),
+            **_late(
+                aftersales.DropChosen,
+                aftersales.SubstituteChosen,
+                aftersales.CancelChosen,
+                OtherCall,
+                ShortageUnanswered,
+            ),
             **cells,
         }
         for phase, cells in rows.items()
@@ -261,7 +219,7 @@ def _everywhere(rows: dict[StrEnum, dict[type, Cell]]) -> dict[StrEnum, dict[typ
 
 
 _BEING_CANCELLED: dict[type, Cell] = {CancelWanted: refuse("cancel_under_way")}
-_TOO_LATE_FOR_STORE = _late(StopMissed, InterceptMissed)
+_TOO_LATE_FOR_STORE = _late(logistics.StopMissed, logistics.InterceptMissed)
 
 REPLACEMENT_ORDER = Table(
     "replacement order",
@@ -270,36 +228,36 @@ REPLACEMENT_ORDER = Table(
             Phase.NEW: {
                 ReplacementFits: to(Phase.HOLDING, hold),
                 ReplacementUnfit: to(Phase.NEW, tell_unfit),
-                PayOrder: refuse("order_unknown"),
+                ordering.PayOrder: refuse("order_unknown"),
                 CancelWanted: refuse("order_unknown"),
-                InterceptAsked: to(Phase.NEW, back.decline_unknown),
-                TicketAsked: to(Phase.NEW, back.decline_unknown),
-                **_late(TicketOpened, TicketMoved, TicketEnded),
+                aftersales.InterceptAsked: to(Phase.NEW, back.decline_unknown),
+                aftersales.TicketAsked: to(Phase.NEW, back.decline_unknown),
+                **_late(aftersales.TicketOpened, aftersales.TicketMoved, aftersales.TicketEnded),
             },
             Phase.HOLDING: {
-                StockHeld: to(Phase.DEDUCTING, deduct),
-                StockShort: to(Phase.REJECTED, reject_short),
+                inventory.StockHeld: to(Phase.DEDUCTING, deduct),
+                inventory.StockShort: to(Phase.REJECTED, reject_short),
                 CancelWanted: to(Phase.RELEASING, release),
             },
             Phase.DEDUCTING: {
-                StockDeducted: to(Phase.AWAITING_PICKING, fulfil),
-                StockSoldOut: to(Phase.CANCELLED, cancel_lost),
+                inventory.StockDeducted: to(Phase.AWAITING_PICKING, fulfil),
+                inventory.StockSoldOut: to(Phase.CANCELLED, cancel_lost),
                 CancelWanted: to(Phase.DEDUCTING_CANCEL_WANTED, back.keep_wish),
-                StockLost: IGNORE,  # inventory says so when it is asked to deduct
+                inventory.StockLost: IGNORE,  # inventory says so when it is asked to deduct
             },
             Phase.DEDUCTING_CANCEL_WANTED: {
-                StockDeducted: to(Phase.REVERSING, back.reverse_as_wished),
-                StockSoldOut: to(Phase.CANCELLED, cancel_lost),
-                StockLost: IGNORE,
+                inventory.StockDeducted: to(Phase.REVERSING, back.reverse_as_wished),
+                inventory.StockSoldOut: to(Phase.CANCELLED, cancel_lost),
+                inventory.StockLost: IGNORE,
                 **_BEING_CANCELLED,
             },
             Phase.AWAITING_PICKING: {
-                PickingStarted: to(Phase.PICKING),
+                logistics.PickingStarted: to(Phase.PICKING),
                 CancelWanted: to(Phase.STOPPING, back.stop),
             },
             Phase.PICKING: {
-                FulfilmentPacked: to(Phase.AWAITING_SHIPMENT),
-                PiecesShort: to(Phase.SHORT, short.ask_to_call),
+                logistics.FulfilmentPacked: to(Phase.AWAITING_SHIPMENT),
+                logistics.PiecesShort: to(Phase.SHORT, short.ask_to_call),
                 CancelWanted: to(Phase.STOPPING, back.stop),
             },
             Phase.SHORT: {
@@ -307,68 +265,68 @@ REPLACEMENT_ORDER = Table(
                 NothingLeft: to(Phase.STOPPING, short.stop_empty),
                 SubstituteFits: to(Phase.SUBSTITUTING, short.substitute),
                 SubstituteUnfit: to(Phase.SHORT, short.call_again_unfit),
-                CancelChosen: to(Phase.STOPPING, short.stop_unwanted),
+                aftersales.CancelChosen: to(Phase.STOPPING, short.stop_unwanted),
                 CancelWanted: to(Phase.STOPPING, short.stop_unwanted),
             },
             Phase.SUBSTITUTING: {
-                StockSubstituted: to(Phase.PICKING, short.amend),
-                SubstituteShort: to(Phase.SHORT, short.call_again),
+                inventory.StockSubstituted: to(Phase.PICKING, short.amend),
+                inventory.SubstituteShort: to(Phase.SHORT, short.call_again),
             },
             Phase.AWAITING_SHIPMENT: {
-                FulfilmentHandedOver: to(Phase.IN_DELIVERY),
+                logistics.FulfilmentHandedOver: to(Phase.IN_DELIVERY),
                 CancelWanted: to(Phase.STOPPING, back.stop),
             },
             Phase.IN_DELIVERY: {
-                FulfilmentDelivered: to(Phase.DELIVERED, deliver),
-                InterceptAsked: to(Phase.INTERCEPTING, back.intercept),
-                DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
-                StopMissed: IGNORE,
+                logistics.FulfilmentDelivered: to(Phase.DELIVERED, deliver),
+                aftersales.InterceptAsked: to(Phase.INTERCEPTING, back.intercept),
+                logistics.DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
+                logistics.StopMissed: IGNORE,
             },
             Phase.DELIVERED: {
-                WindowShut: to(Phase.CLOSED, forward.tell_closed),
-                InterceptAsked: to(Phase.DELIVERED, back.miss_intercept),
+                aftersales.WindowShut: to(Phase.CLOSED, forward.tell_closed),
+                aftersales.InterceptAsked: to(Phase.DELIVERED, back.miss_intercept),
                 **goods_back.AFTER_DELIVERY,
                 **_TOO_LATE_FOR_STORE,
             },
             Phase.STOPPING: {
-                FulfilmentStopped: to(Phase.REVERSING, back.reverse_stopped),
-                FulfilmentHandedOver: to(Phase.IN_DELIVERY, back.forget_wish),
-                PickingStarted: to(Phase.STOPPING),
-                FulfilmentPacked: to(Phase.STOPPING),
-                PiecesShort: to(Phase.STOPPING, back.note_short),
+                logistics.FulfilmentStopped: to(Phase.REVERSING, back.reverse_stopped),
+                logistics.FulfilmentHandedOver: to(Phase.IN_DELIVERY, back.forget_wish),
+                logistics.PickingStarted: to(Phase.STOPPING),
+                logistics.FulfilmentPacked: to(Phase.STOPPING),
+                logistics.PiecesShort: to(Phase.STOPPING, back.note_short),
                 **_BEING_CANCELLED,
             },
             Phase.INTERCEPTING: {
-                FulfilmentIntercepted: to(Phase.RETURNING, back.await_intercepted),
-                FulfilmentDelivered: to(Phase.DELIVERED, deliver_too_late),
-                DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
-                InterceptAsked: to(Phase.INTERCEPTING, back.decline_second_intercept),
-                StopMissed: IGNORE,
+                logistics.FulfilmentIntercepted: to(Phase.RETURNING, back.await_intercepted),
+                logistics.FulfilmentDelivered: to(Phase.DELIVERED, deliver_too_late),
+                logistics.DeliveryFailed: to(Phase.RETURNING, back.await_undelivered),
+                aftersales.InterceptAsked: to(Phase.INTERCEPTING, back.decline_second_intercept),
+                logistics.StopMissed: IGNORE,
             },
             Phase.RETURNING: {
-                GoodsInspected: to(Phase.CANCELLED, take_back),
+                logistics.GoodsInspected: to(Phase.CANCELLED, take_back),
                 GoodsOverdue: to(Phase.CANCELLED, write_off),
-                InterceptAsked: to(Phase.RETURNING, back.decline_second_intercept),
+                aftersales.InterceptAsked: to(Phase.RETURNING, back.decline_second_intercept),
                 **_TOO_LATE_FOR_STORE,
             },
             Phase.RELEASING: {
-                StockReleased: to(Phase.CANCELLED, tell_cancelled),
+                inventory.StockReleased: to(Phase.CANCELLED, tell_cancelled),
                 **_BEING_CANCELLED,
                 # What inventory said before it heard that the order wants out.
-                **_late(StockHeld, StockShort, StockLost),
+                **_late(inventory.StockHeld, inventory.StockShort, inventory.StockLost),
             },
             Phase.REVERSING: {
-                IssueReversed: to(Phase.CANCELLED, tell_cancelled),
+                inventory.IssueReversed: to(Phase.CANCELLED, tell_cancelled),
                 **_BEING_CANCELLED,
             },
             Phase.CLOSED: {
-                TicketAsked: to(Phase.CLOSED, goods_back.decline(ORDER_CLOSED)),
+                aftersales.TicketAsked: to(Phase.CLOSED, goods_back.decline(aftersales.ORDER_CLOSED)),
                 **_TOO_LATE_FOR_STORE,
             },
             Phase.CANCELLED: {
-                GoodsInspected: to(Phase.CANCELLED, back.take_back_late),
+                logistics.GoodsInspected: to(Phase.CANCELLED, back.take_back_late),
                 GoodsOverdue: IGNORE,
-                StockLost: IGNORE,
+                inventory.StockLost: IGNORE,
                 **_TOO_LATE_FOR_STORE,
             },
             Phase.REJECTED: {},

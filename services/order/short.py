@@ -20,10 +20,7 @@ from services.order.state import (
     SubstituteUnfit,
 )
 from services.order.tickets import raise_ticket, settle, ticket_id
-from shared.contracts.aftersales import CancelChosen, DropReplacement, ReopenCall
-from shared.contracts.inventory import DropShort, StockSubstituted, SubstituteShort, SubstituteStock
-from shared.contracts.logistics import AmendFulfilment, PiecesShort, StopFulfilment
-from shared.contracts.payment import RefundPayment
+from shared.contracts import aftersales, inventory, logistics, payment
 from shared.runtime.decider import Context
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import Change
@@ -32,7 +29,7 @@ SHORTAGE_WINDOW = "shortage_window"
 """The timer of an order whose short lines wait for a call."""
 
 
-def shortage_of(order: Order, m: PiecesShort, ticket: str = "", until: datetime | None = None) -> Shortage:
+def shortage_of(order: Order, m: logistics.PiecesShort, ticket: str = "", until: datetime | None = None) -> Shortage:
     """What the picker missed, each SPU once."""
     missing = summed(m.spus, m.missing)
     return Shortage(tuple(missing), tuple(missing.values()), ticket, until)
@@ -47,7 +44,7 @@ def amendment(order: Order, **changed: Any) -> Amendment:
     return Amendment(order.order_id, **now)
 
 
-def ask_to_call(order: Order, m: PiecesShort, c: Context) -> Change:
+def ask_to_call(order: Order, m: logistics.PiecesShort, c: Context) -> Change:
     """Customer service calls; if nobody does in time, the deadline decides."""
     until = c.now + timedelta(seconds=c.windows.shortage_window_s)
     shortage = shortage_of(order, m, ticket_id(order, order.tickets + 1), until)
@@ -63,7 +60,7 @@ def ask_to_call(order: Order, m: PiecesShort, c: Context) -> Change:
 def drop(order: Order, m: ShortageSettled, c: Context) -> Change:
     """The customer gets the rest, and the money for what was never there: the books said more than the shelf."""
     short = _short(order)
-    command = DropShort(order_id=order.order_id, store=order.store, spus=short.spus, missing=short.missing)
+    command = inventory.DropShort(order_id=order.order_id, store=order.store, spus=short.spus, missing=short.missing)
     refund_changes, refund = _go_without(order, m.given_up, m.gone)
     return {"lots": m.lots, "shortage": None, **refund_changes}, (
         CancelTimer(order.order_id, SHORTAGE_WINDOW),
@@ -78,7 +75,7 @@ def drop(order: Order, m: ShortageSettled, c: Context) -> Change:
 def substitute(order: Order, m: SubstituteFits, c: Context) -> Change:
     """Ask for the substitutes, all of them or none. From here on the deadline waits for the answer."""
     short = _short(order)
-    command = SubstituteStock(
+    command = inventory.SubstituteStock(
         order_id=order.order_id,
         store=order.store,
         spus=short.spus,
@@ -93,7 +90,7 @@ def substitute(order: Order, m: SubstituteFits, c: Context) -> Change:
     )
 
 
-def amend(order: Order, m: StockSubstituted, c: Context) -> Change:
+def amend(order: Order, m: inventory.StockSubstituted, c: Context) -> Change:
     """The substitutes are the order's: the picker gets the new list, and what nothing replaces is refunded."""
     chosen = order.substitution
     assert chosen is not None, "a substitution was asked for"
@@ -107,7 +104,7 @@ def amend(order: Order, m: StockSubstituted, c: Context) -> Change:
     )
 
 
-def call_again(order: Order, m: SubstituteShort, c: Context) -> Change:
+def call_again(order: Order, m: inventory.SubstituteShort, c: Context) -> Change:
     """There is not enough of the substitute either: somebody has to call again, within a window of its own."""
     short = _short(order)
     until = c.now + timedelta(seconds=c.windows.shortage_window_s)
@@ -124,7 +121,7 @@ def call_again_unfit(order: Order, m: SubstituteUnfit, c: Context) -> Change:
     return {}, (_reopen(order, m.code),)
 
 
-def stop_unwanted(order: Order, m: CancelChosen | CancelWanted, c: Context) -> Change:
+def stop_unwanted(order: Order, m: aftersales.CancelChosen | CancelWanted, c: Context) -> Change:
     """Nobody wants the order without the short pieces. Whoever says so, and however: it is our fault."""
     return {"reason": "short"}, _stop(order, "cancelled")
 
@@ -137,7 +134,7 @@ def stop_empty(order: Order, m: NothingLeft, c: Context) -> Change:
 def _stop(order: Order, note: str) -> tuple[object, ...]:
     return (
         CancelTimer(order.order_id, SHORTAGE_WINDOW),
-        StopFulfilment(order_id=order.order_id, store=order.store),
+        logistics.StopFulfilment(order_id=order.order_id, store=order.store),
         settle(order, _short(order).ticket_id, "resolved", note),
     )
 
@@ -147,13 +144,13 @@ def _short(order: Order) -> Shortage:
     return order.shortage
 
 
-def _amend(order: Order, lots: tuple[Lot, ...]) -> AmendFulfilment:
+def _amend(order: Order, lots: tuple[Lot, ...]) -> logistics.AmendFulfilment:
     spus, quantities = list_of(lots)
-    return AmendFulfilment(order_id=order.order_id, store=order.store, spus=spus, quantities=quantities)
+    return logistics.AmendFulfilment(order_id=order.order_id, store=order.store, spus=spus, quantities=quantities)
 
 
-def _reopen(order: Order, note: str) -> ReopenCall:
-    return ReopenCall(order_id=order.order_id, ticket_id=_short(order).ticket_id, note=note)
+def _reopen(order: Order, note: str) -> aftersales.ReopenCall:
+    return aftersales.ReopenCall(order_id=order.order_id, ticket_id=_short(order).ticket_id, note=note)
 
 
 def _go_without(order: Order, amount: int, gone: tuple[Lot, ...]) -> Change:
@@ -163,7 +160,7 @@ def _go_without(order: Order, amount: int, gone: tuple[Lot, ...]) -> Change:
         return _refund_part(order, amount)
     if not gone:
         return {}, ()
-    dropped = DropReplacement(
+    dropped = aftersales.DropReplacement(
         order_id=order.replacement.about,
         ticket_id=order.replacement.ticket_id,
         spus=tuple(lot.instead_of for lot in gone),
@@ -178,7 +175,7 @@ def _refund_part(order: Order, amount: int) -> Change:
     if amount == 0:
         return {}, ()
     number = order.refunds + 1
-    command = RefundPayment(
+    command = payment.RefundPayment(
         order_id=order.order_id,
         refund=number,
         amount=amount,

@@ -10,11 +10,9 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from services.order.pricing import Applied, Priced
+from shared.contracts import inventory, payment, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import Slot
-from shared.contracts.inventory import HoldMode
-from shared.contracts.order import Delivery
-from shared.contracts.payment import Liable
-from shared.contracts.risk import OrderCleared
 from shared.runtime.said import Record
 
 
@@ -108,7 +106,7 @@ class Owed(NamedTuple):
     amount: int
     reference: str
     reason: str
-    liable: Liable
+    liable: payment.Liable
 
 
 class Substitution(NamedTuple):
@@ -172,10 +170,10 @@ class Order(Struct, frozen=True, gc=False):
     total: int = 0
     discounts: Discounts = NO_DISCOUNTS
     presale: tuple[str, ...] = ()
-    delivery: Delivery | None = None
+    delivery: ordering.Delivery | None = None
     slot: Slot | None = None
     device: str | None = None
-    hold_mode: HoldMode | None = None
+    hold_mode: inventory.HoldMode | None = None
     payable_until: datetime | None = None
     attempt: int = 0
     method: str = ""
@@ -263,7 +261,7 @@ class Basket(Record, frozen=True):
     spus: tuple[str, ...]
     quantities: tuple[int, ...]
     prices: tuple[int, ...]
-    delivery: Delivery | None
+    delivery: ordering.Delivery | None
     slot: Slot | None
     device: str | None
     discounts: Discounts = NO_DISCOUNTS
@@ -366,7 +364,7 @@ class BasketPriced(Struct, frozen=True, gc=False):
     quantities: tuple[int, ...]
     prices: tuple[int, ...]
     total: int
-    delivery: Delivery | None
+    delivery: ordering.Delivery | None
     slot: Slot | None
     device: str | None
     discounts: Discounts = NO_DISCOUNTS
@@ -513,7 +511,7 @@ class SubstituteUnfit(Struct, frozen=True):
 class FirstPaidFirst(Struct, frozen=True):
     """OrderCleared, and a flash sale, goods that are still to come, or a rush make it first paid, first served."""
 
-    cleared: OrderCleared
+    cleared: risk.OrderCleared
 
 
 class FlashSoldOut(Struct, frozen=True):
@@ -567,7 +565,7 @@ class StrayRefundRefused(Struct, frozen=True):
     reference: str
     code: str
     reason: str = ""
-    liable: Liable = "store"
+    liable: payment.Liable = "store"
 
 
 class StrayMoneyReturned(Struct, frozen=True):
@@ -599,7 +597,7 @@ class ReplacementFits(Struct, frozen=True):
 
     account: str
     store: str
-    delivery: Delivery | None
+    delivery: ordering.Delivery | None
     lots: tuple[Lot, ...]
     replacement: Replacement
 

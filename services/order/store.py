@@ -33,8 +33,8 @@ from services.order.state import (
     Substitution,
     TimelineEntry,
 )
+from shared.contracts import order as ordering
 from shared.contracts.base import Slot
-from shared.contracts.order import Delivery
 from shared.runtime.commit import Commit
 from shared.runtime.statement import Connection, Write, columns, to_text
 from shared.runtime.sweep import Sweep
@@ -330,7 +330,7 @@ def _order(row: Any) -> Order:
         spus=tuple(json.loads(row["spus"])),
         quantities=tuple(json.loads(row["quantities"])),
         prices=tuple(json.loads(row["prices"])),
-        delivery=Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
+        delivery=ordering.Delivery.model_validate_json(row["delivery"]) if row["delivery"] else None,
         slot=Slot.model_validate_json(row["slot"]) if row["slot"] else None,
         device=row["device"],
         discounts=discounts_of(row["discounts"]),

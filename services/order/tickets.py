@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from services.order.state import Order
-from shared.contracts.aftersales import RaiseTicket, SettleTicket, TicketEnd, TicketKind
+from shared.contracts import aftersales
 
 
 def raise_ticket(
-    order: Order, kind: TicketKind, spus: tuple[str, ...], quantities: tuple[int, ...], reason: str
-) -> tuple[dict[str, int], RaiseTicket]:
+    order: Order, kind: aftersales.TicketKind, spus: tuple[str, ...], quantities: tuple[int, ...], reason: str
+) -> tuple[dict[str, int], aftersales.RaiseTicket]:
     """A ticket of the order's own, numbered; answers with what changes and what is said."""
     number = order.tickets + 1
-    return {"tickets": number}, RaiseTicket(
+    return {"tickets": number}, aftersales.RaiseTicket(
         order_id=order.order_id,
         ticket_id=ticket_id(order, number),
         account=order.account,
@@ -28,6 +28,6 @@ def ticket_id(order: Order, number: int) -> str:
     return f"t-{order.order_id}-{number}"
 
 
-def settle(order: Order, ticket: str, phase: TicketEnd, note: str) -> SettleTicket:
+def settle(order: Order, ticket: str, phase: aftersales.TicketEnd, note: str) -> aftersales.SettleTicket:
     """What the ticket asked for has come to an end."""
-    return SettleTicket(order_id=order.order_id, ticket_id=ticket, phase=phase, note=note)
+    return aftersales.SettleTicket(order_id=order.order_id, ticket_id=ticket, phase=phase, note=note)

@@ -15,8 +15,8 @@ from services.payment.contradictions import ContradictionPage, SettledIn
 from services.payment.gateway import BadSignature, CaptureReported, Gateway, UnreadableReport
 from services.payment.state import BEING_ASKED, Payment, Refund, ReportPhase, digest_of
 from services.payment.store import PaymentStore
+from shared.contracts import payment
 from shared.contracts.base import Name
-from shared.contracts.payment import ReportMoney
 from shared.http.asked import Asked, command_id
 from shared.http.auth import Caller, Role, require
 from shared.http.paging import Page, Paged
@@ -115,11 +115,11 @@ def routes(parts: Parts, gateway: Gateway) -> list[APIRouter]:
     @router.get("/orders/{order_id}/payments")
     async def payments(order_id: Name, caller: Staff) -> PaymentsPage:
         async with parts.pool.acquire() as connection:
-            payment, refunds = await store.load_order(connection, order_id)
+            state, refunds = await store.load_order(connection, order_id)
             disputed = await contradictions.of_order(connection, order_id)
-        if payment is None and not disputed:
+        if state is None and not disputed:
             raise refusal("payment_unknown")
-        return _page(payment or Payment(order_id), refunds, disputed)
+        return _page(state or Payment(order_id), refunds, disputed)
 
     @router.get("/contradictions")
     async def list_contradictions(
@@ -163,7 +163,7 @@ def routes(parts: Parts, gateway: Gateway) -> list[APIRouter]:
             raise refusal("report_contradicts", "it moved nothing, and is kept for a person to look at")
         return Taken(reference=report.reference, outcome=_OUTCOMES.get(phase, "asked"))
 
-    async def settled_phase(report: ReportMoney, ear: asyncio.Event) -> ReportPhase | None:
+    async def settled_phase(report: payment.ReportMoney, ear: asyncio.Event) -> ReportPhase | None:
         """What became of a report, once the gateway has been asked about it; what is known by then if that takes too
         long. None: there was nothing to ask."""
         clock = asyncio.get_running_loop().time
@@ -182,9 +182,9 @@ def routes(parts: Parts, gateway: Gateway) -> list[APIRouter]:
 _OUTCOMES: dict[ReportPhase | None, Outcome] = {None: "known", ReportPhase.CONFIRMED: "confirmed"}
 
 
-def _command(report: CaptureReported) -> ReportMoney:
+def _command(report: CaptureReported) -> payment.ReportMoney:
     try:
-        return ReportMoney(
+        return payment.ReportMoney(
             order_id=report.order_id,
             reference=report.reference,
             attempt_key=report.key,
@@ -202,12 +202,12 @@ def _asked(traceparent: str) -> Asked:
     return Asked(gateway, command_id(gateway.identity, "", None), fingerprint="", traceparent=traceparent)
 
 
-def _page(payment: Payment, refunds: Sequence[Refund], disputed: Sequence[ContradictionPage]) -> PaymentsPage:
+def _page(state: Payment, refunds: Sequence[Refund], disputed: Sequence[ContradictionPage]) -> PaymentsPage:
     return PaymentsPage(
-        order_id=payment.order_id,
-        phase=payment.phase,
+        order_id=state.order_id,
+        phase=state.phase,
         payments=[
-            MoneyIn(amount=c.amount, at=c.at, reference=c.reference, refunded=c.given_back) for c in payment.captures
+            MoneyIn(amount=c.amount, at=c.at, reference=c.reference, refunded=c.given_back) for c in state.captures
         ],
         refunds=[
             MoneyBack(
@@ -228,10 +228,10 @@ def _page(payment: Payment, refunds: Sequence[Refund], disputed: Sequence[Contra
                 attempt=a.number,
                 amount=a.amount,
                 method=a.method,
-                phase=a.outcome or payment.phase,
+                phase=a.outcome or state.phase,
                 code=a.code or None,
             )
-            for a in payment.attempts
+            for a in state.attempts
         ],
         contradictions=list(disputed),
     )

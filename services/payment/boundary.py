@@ -13,16 +13,16 @@ from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from services.payment.gateway import Captured, CaptureReported, Declined, GatewayError, Refunded, RefundRefused
+from shared.contracts import payment
 from shared.contracts.base import Moment
-from shared.contracts.payment import GatewayText, MoneyMoved
 
 UNREADABLE_CODE = "unreadable_code"
 """Stands for a code that is empty, too long, or not plain text."""
 SHOWN_MAX = 300
 """Most characters of an unusable answer that are logged."""
 
-_text: TypeAdapter[Any] = TypeAdapter(GatewayText)
-_amount: TypeAdapter[Any] = TypeAdapter(MoneyMoved)
+_text: TypeAdapter[Any] = TypeAdapter(payment.GatewayText)
+_amount: TypeAdapter[Any] = TypeAdapter(payment.MoneyMoved)
 _at: TypeAdapter[Any] = TypeAdapter(Moment)
 
 T = TypeVar("T")

@@ -52,17 +52,7 @@ from services.payment.state import (
     digest_of,
     refund_key,
 )
-from shared.contracts.payment import (
-    MoneyUnasked,
-    PaymentDeclined,
-    PaymentGivenUp,
-    PaymentRefunded,
-    PaymentRefundRefused,
-    PaymentTaken,
-    RefundPayment,
-    ReportMoney,
-    TakePayment,
-)
+from shared.contracts import payment
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.said import Effect
 from shared.runtime.table import IGNORE, Cell, Change, Ignored, Key, Moved, Outcome, Refused, Table, to
@@ -157,7 +147,7 @@ class RefundedOtherwise(Struct, frozen=True):
 # What is said on the way: the payment. --------------------------------------------------------------------------------
 
 
-def charge(state: Payment, m: TakePayment, context: Context) -> Change:
+def charge(state: Payment, m: payment.TakePayment, context: Context) -> Change:
     """A new attempt: ask the gateway for the money."""
     key = attempt_key(state.order_id, m.attempt)
     call = {
@@ -172,7 +162,7 @@ def charge(state: Payment, m: TakePayment, context: Context) -> Change:
 
 def take_nothing(state: Payment, m: NothingToTake, context: Context) -> Change:
     """Paid at once: the click is all that it takes."""
-    said = PaymentTaken(
+    said = payment.PaymentTaken(
         order_id=state.order_id,
         attempt=m.attempt,
         amount=0,
@@ -190,20 +180,22 @@ def ask(state: Payment, m: GatewayTimedOut | UnansweredLate, context: Context) -
 def tell_declined(state: Payment, m: GatewayDeclined, context: Context) -> Change:
     """The customer may try again."""
     attempts, attempt = _ended(state, "declined", m.code)
-    return {"attempts": attempts}, (PaymentDeclined(order_id=state.order_id, attempt=attempt.number, code=m.code),)
+    return {"attempts": attempts}, (
+        payment.PaymentDeclined(order_id=state.order_id, attempt=attempt.number, code=m.code),
+    )
 
 
 def give_up(state: Payment, m: GatewayKnowsNoMoney | TakenOtherwise | AnsweredWithKnown, context: Context) -> Change:
     """This attempt is over. Money that comes of it all the same will be unasked."""
     attempts, attempt = _ended(state, "given_up")
-    return {"attempts": attempts}, (PaymentGivenUp(order_id=state.order_id, attempt=attempt.number),)
+    return {"attempts": attempts}, (payment.PaymentGivenUp(order_id=state.order_id, attempt=attempt.number),)
 
 
 def take(state: Payment, m: AwaitedMoney, context: Context) -> Change:
     """The money is in."""
     money = m.money
     attempts, attempt = _ended(state, "taken")
-    said = PaymentTaken(
+    said = payment.PaymentTaken(
         order_id=state.order_id,
         attempt=attempt.number,
         amount=money.amount,
@@ -216,7 +208,7 @@ def take(state: Payment, m: AwaitedMoney, context: Context) -> Change:
 def keep_stray(state: Payment, m: StrayMoney, context: Context) -> Change:
     """It is in the books, and somebody has to send it back."""
     money = m.money
-    said = MoneyUnasked(
+    said = payment.MoneyUnasked(
         order_id=state.order_id,
         amount=money.amount,
         reference=money.reference,
@@ -275,7 +267,7 @@ def _captured(money: GatewayTook, reason: str) -> JournalEntry:
 # What is said on the way: a refund. -----------------------------------------------------------------------------------
 
 
-def ask_for_refund(state: Refund, m: RefundPayment, context: Context) -> Change:
+def ask_for_refund(state: Refund, m: payment.RefundPayment, context: Context) -> Change:
     """Have the gateway give the money back."""
     key = refund_key(state.order_id, state.number)
     call = {
@@ -302,7 +294,7 @@ def refund_nothing(state: Refund, m: NothingToRefund, context: Context) -> Chang
 
 
 def _refunded(state: Refund, amount: int, reference: str, at: datetime) -> Change:
-    said = PaymentRefunded(
+    said = payment.PaymentRefunded(
         order_id=state.order_id,
         refund=state.number,
         amount=amount,
@@ -333,7 +325,7 @@ def refuse_over_rest(state: Refund, m: RefundOverRest, context: Context) -> Chan
 
 
 def _refused(state: Refund, code: str) -> Change:
-    said = PaymentRefundRefused(
+    said = payment.PaymentRefundRefused(
         order_id=state.order_id,
         refund=state.number,
         amount=state.amount,
@@ -371,7 +363,7 @@ PAYMENT = Table(
     "payment",
     {
         Phase.NEW: {
-            TakePayment: to(Phase.CHARGING, charge),
+            payment.TakePayment: to(Phase.CHARGING, charge),
             NothingToTake: to(Phase.TAKEN, take_nothing),
             StrayMoney: to(Phase.OPEN, keep_stray),
         },
@@ -385,7 +377,7 @@ PAYMENT = Table(
             **_whatever_is_awaited(Phase.ASKING),
         },
         Phase.OPEN: {
-            TakePayment: to(Phase.CHARGING, charge),
+            payment.TakePayment: to(Phase.CHARGING, charge),
             NothingToTake: to(Phase.TAKEN, take_nothing),
             **_whatever_is_awaited(Phase.OPEN),
         },
@@ -399,7 +391,7 @@ REFUND = Table(
     "refund",
     {
         RefundPhase.NEW: {
-            RefundPayment: to(RefundPhase.ASKED, ask_for_refund),
+            payment.RefundPayment: to(RefundPhase.ASKED, ask_for_refund),
             NothingToRefund: to(RefundPhase.REFUNDED, refund_nothing),
             RefundOverRest: to(RefundPhase.REFUSED, refuse_over_rest),
         },
@@ -407,15 +399,15 @@ REFUND = Table(
             GatewayRefunded: to(RefundPhase.REFUNDED, tell_refunded),
             RefundedOtherwise: to(RefundPhase.REFUNDED, tell_refunded_otherwise),
             GatewayRefusedRefund: to(RefundPhase.REFUSED, tell_refused),
-            RefundPayment: IGNORE,
+            payment.RefundPayment: IGNORE,
         },
         RefundPhase.REFUNDED: {
-            RefundPayment: IGNORE,
+            payment.RefundPayment: IGNORE,
             # Asked again after a restart: the key makes it the same refund.
             **dict.fromkeys((GatewayRefunded, RefundedOtherwise), IGNORE),
         },
         RefundPhase.REFUSED: {
-            RefundPayment: IGNORE,
+            payment.RefundPayment: IGNORE,
             GatewayRefusedRefund: IGNORE,
         },
     },
@@ -427,7 +419,7 @@ REFUND = Table(
 
 def read(state: Payment, m: Any) -> Any:
     """The message as the payment's table knows it."""
-    if isinstance(m, TakePayment):
+    if isinstance(m, payment.TakePayment):
         if any(a.number >= m.attempt for a in state.attempts):
             return SameAttempt()
         return m if m.amount else NothingToTake(m.attempt, m.method)
@@ -459,22 +451,22 @@ def _read_money(state: Payment, live: Attempt | None, m: GatewayTook) -> Any:
 
 
 def read_refund(
-    refund: Refund, payment: Payment | None, m: RefundPayment | GatewayRefunded | GatewayRefusedRefund
+    refund: Refund, state: Payment | None, m: payment.RefundPayment | GatewayRefunded | GatewayRefusedRefund
 ) -> Any:
     """The message as the refund's table knows it."""
     if isinstance(m, GatewayRefunded) and m.amount != refund.amount:
         return RefundedOtherwise(m)
-    if isinstance(m, RefundPayment) and refund.phase is RefundPhase.NEW:
+    if isinstance(m, payment.RefundPayment) and refund.phase is RefundPhase.NEW:
         if not refund.amount:
             return NothingToRefund()
-        return m if refund.amount <= _capture_of(payment, refund).remainder else RefundOverRest()
+        return m if refund.amount <= _capture_of(state, refund).remainder else RefundOverRest()
     return m
 
 
 # The service. ---------------------------------------------------------------------------------------------------------
 
-_ABOUT_REFUNDS = (RefundPayment, GatewayRefunded, GatewayRefusedRefund)
-_ABOUT_REPORTS = (ReportMoney, GatewayFound, GatewayFoundNothing)
+_ABOUT_REFUNDS = (payment.RefundPayment, GatewayRefunded, GatewayRefusedRefund)
+_ABOUT_REPORTS = (payment.ReportMoney, GatewayFound, GatewayFoundNothing)
 
 
 def needs(message: Any, look: Look) -> Iterator[Key]:
@@ -497,20 +489,22 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
 
 def _decide_payment(message: Any, look: Look, context: Context) -> Outcome:
     key: Key = ("payment", message.order_id)
-    payment: Payment = look(key) or Payment(message.order_id)
-    outcome = PAYMENT.move(payment, read(payment, message), context)
+    state: Payment = look(key) or Payment(message.order_id)
+    outcome = PAYMENT.move(state, read(state, message), context)
     if isinstance(outcome, Refused | Ignored):
         return outcome
     moved, said = outcome
     return Moved(((key, moved),), said)
 
 
-def _decide_report(message: ReportMoney | GatewayFound | GatewayFoundNothing, look: Look, context: Context) -> Outcome:
+def _decide_report(
+    message: payment.ReportMoney | GatewayFound | GatewayFoundNothing, look: Look, context: Context
+) -> Outcome:
     """The report, and with it the money that the gateway knows for this order, whatever the report said of it."""
     key: Key = ("report", message.order_id, _digest(message))
     report = look(key) or _new_report(message, context)
-    payment = look(("payment", message.order_id)) or Payment(message.order_id)
-    outcome = REPORT.move(report, read_report(report, payment, message), context)
+    state = look(("payment", message.order_id)) or Payment(message.order_id)
+    outcome = REPORT.move(report, read_report(report, state, message), context)
     if isinstance(outcome, Refused | Ignored):
         return outcome
     moved, said = outcome
@@ -522,18 +516,18 @@ def _decide_report(message: ReportMoney | GatewayFound | GatewayFoundNothing, lo
     return Moved(states, said)
 
 
-def _digest(message: ReportMoney | GatewayFound | GatewayFoundNothing) -> str:
-    return digest_of(message) if isinstance(message, ReportMoney) else message.report
+def _digest(message: payment.ReportMoney | GatewayFound | GatewayFoundNothing) -> str:
+    return digest_of(message) if isinstance(message, payment.ReportMoney) else message.report
 
 
-def _new_report(message: ReportMoney | GatewayFound | GatewayFoundNothing, context: Context) -> Any:
-    if not isinstance(message, ReportMoney):
+def _new_report(message: payment.ReportMoney | GatewayFound | GatewayFoundNothing, context: Context) -> Any:
+    if not isinstance(message, payment.ReportMoney):
         raise MoneyMistake(f"the gateway was asked about a report of {message.order_id} that nobody made")
     return new_report(message, context.actor)
 
 
 def _decide_refund(
-    message: RefundPayment | GatewayRefunded | GatewayRefusedRefund, look: Look, context: Context
+    message: payment.RefundPayment | GatewayRefunded | GatewayRefusedRefund, look: Look, context: Context
 ) -> Outcome:
     key: Key = ("refund", message.order_id, str(message.refund))
     payment_key: Key = ("payment", message.order_id)
@@ -544,7 +538,7 @@ def _decide_refund(
         return outcome
     moved, said = outcome
     # What is asked for is gone from the capture at once, so that two refunds under way cannot promise the same money.
-    if isinstance(read, RefundPayment):
+    if isinstance(read, payment.RefundPayment):
         changed = _given_back(look(payment_key), refund, refund.amount)
     elif isinstance(read, RefundedOtherwise):
         changed = _given_back(look(payment_key), refund, read.given.amount - refund.amount)
@@ -555,8 +549,8 @@ def _decide_refund(
     return Moved(((payment_key, changed), (key, moved)), said)
 
 
-def _new_refund(message: RefundPayment | GatewayRefunded | GatewayRefusedRefund) -> Refund:
-    if not isinstance(message, RefundPayment):
+def _new_refund(message: payment.RefundPayment | GatewayRefunded | GatewayRefusedRefund) -> Refund:
+    if not isinstance(message, payment.RefundPayment):
         raise MoneyMistake(
             f"the gateway answered refund {message.refund} of {message.order_id}, which nobody asked for"
         )
@@ -566,24 +560,24 @@ def _new_refund(message: RefundPayment | GatewayRefunded | GatewayRefusedRefund)
     return Refund(m.order_id, m.refund, RefundPhase.NEW, m.amount, m.reference, m.reason, m.liable)
 
 
-def _capture_of(payment: Payment | None, refund: Refund) -> Capture:
+def _capture_of(state: Payment | None, refund: Refund) -> Capture:
     """The money that a refund goes back to."""
-    capture = payment.capture(refund.capture) if payment else None
+    capture = state.capture(refund.capture) if state else None
     if capture is None:
         raise MoneyMistake(f"refund {refund.number} of {refund.order_id}: no money came as {refund.capture}")
     return capture
 
 
-def _given_back(payment: Payment, refund: Refund, amount: int) -> Payment:
+def _given_back(state: Payment, refund: Refund, amount: int) -> Payment:
     """The payment with that much more (or less) given back of the refund's capture."""
-    capture = _capture_of(payment, refund)
+    capture = _capture_of(state, refund)
     changed = capture._replace(given_back=capture.given_back + amount)
-    return replace(payment, captures=tuple(changed if c is capture else c for c in payment.captures))
+    return replace(state, captures=tuple(changed if c is capture else c for c in state.captures))
 
 
 DECIDER = Decider(
     service="payment",
-    listens=(TakePayment, RefundPayment, ReportMoney),
+    listens=(payment.TakePayment, payment.RefundPayment, payment.ReportMoney),
     needs=needs,
     decide=decide,
 )

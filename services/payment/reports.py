@@ -24,7 +24,7 @@ from services.payment.state import (
     ReportPhase,
     digest_of,
 )
-from shared.contracts.payment import ReportMoney
+from shared.contracts import payment
 from shared.runtime.decider import Context
 from shared.runtime.said import Effect
 from shared.runtime.table import IGNORE, Cell, Change, Table, to
@@ -65,7 +65,7 @@ class GatewayDisagrees(Struct, frozen=True):
 # What is said on the way. ---------------------------------------------------------------------------------------------
 
 
-def look_up(state: Report, m: ReportMoney | ToldBefore, context: Context) -> Change:
+def look_up(state: Report, m: payment.ReportMoney | ToldBefore, context: Context) -> Change:
     """Whose money is that?"""
     asked = state.asked + 1
     call = {"order_id": state.order_id, "report": state.digest, "reference": state.reference}
@@ -119,7 +119,7 @@ REPORT = Table(
     "report",
     {
         ReportPhase.NEW: {
-            ReportMoney: to(ReportPhase.ASKED, look_up),
+            payment.ReportMoney: to(ReportPhase.ASKED, look_up),
             BooksDisagree: to(ReportPhase.CONTRADICTED, keep_beside_books),
             KnownMoney: IGNORE,
         },
@@ -148,12 +148,12 @@ REPORT = Table(
 # Reading: which of the table's messages is it? ------------------------------------------------------------------------
 
 
-def new_report(m: ReportMoney, told_by: str) -> Report:
+def new_report(m: payment.ReportMoney, told_by: str) -> Report:
     """A report that nobody has heard yet."""
     return Report(m.order_id, digest_of(m), ReportPhase.NEW, m.reference, m.attempt_key, m.amount, m.at, told_by)
 
 
-def read_report(report: Report, payment: Payment, m: ReportMoney | GatewayFound | GatewayFoundNothing) -> Any:
+def read_report(report: Report, state: Payment, m: payment.ReportMoney | GatewayFound | GatewayFoundNothing) -> Any:
     """The message as the report's table knows it."""
     if isinstance(m, GatewayFoundNothing):
         return m
@@ -162,7 +162,7 @@ def read_report(report: Report, payment: Payment, m: ReportMoney | GatewayFound 
         return GatewayConfirms() if same else GatewayDisagrees(m)
     if report.phase is not ReportPhase.NEW:
         return ToldBefore()
-    known = payment.capture(m.reference)
+    known = state.capture(m.reference)
     if known is None:
         return m
     same = known.key in ("", m.attempt_key) and (known.amount, known.at) == (m.amount, m.at)

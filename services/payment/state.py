@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from shared.contracts.payment import Liable, ReportMoney
+from shared.contracts import payment
 from shared.runtime.said import Record
 
 
@@ -111,7 +111,7 @@ class Refund(Struct, frozen=True):
     amount: int
     capture: str
     reason: str
-    liable: Liable
+    liable: payment.Liable
     reference: str = ""
     at: datetime | None = None
     code: str = ""
@@ -132,7 +132,7 @@ class Report(Struct, frozen=True):
     asked: int = 0
 
 
-def digest_of(m: ReportMoney) -> str:
+def digest_of(m: payment.ReportMoney) -> str:
     """The identity of a report within its order: its whole content."""
     told = "\0".join((m.reference, m.attempt_key, str(m.amount), m.at.astimezone(UTC).isoformat()))
     return hashlib.sha256(told.encode()).hexdigest()[:24]
@@ -158,7 +158,7 @@ class JournalEntry(Record, frozen=True):
     amount: int
     reference: str
     reason: str
-    liable: Liable | None
+    liable: payment.Liable | None
 
 
 class Contradiction(Record, frozen=True):

@@ -13,8 +13,8 @@ from pydantic import Field
 from services.risk.lists import EntryPage, Lists, ReviewPage, SwitchPage
 from services.risk.rules_api import rules_routes
 from services.risk.state import Kind, Treatment
+from shared.contracts import risk
 from shared.contracts.base import Filled, Moment, Name, Text
-from shared.contracts.risk import ClaimReview, DecideReview, ReleaseReview, RiskCommand
 from shared.contracts.texts import normal_form
 from shared.http.any_text import ANY_TEXT
 from shared.http.asked import Asked, asking
@@ -145,7 +145,9 @@ def _reviews(parts: Parts, lists: Lists) -> APIRouter:
     async def review(order_id: Name, caller: Analyst) -> ReviewPage:
         return await found(order_id)
 
-    async def send(command: Callable[..., RiskCommand], order_id: str, asked: Asked, response: Response) -> ReviewPage:
+    async def send(
+        command: Callable[..., risk.RiskCommand], order_id: str, asked: Asked, response: Response
+    ) -> ReviewPage:
         account = (await found(order_id)).account  # the command is keyed by it
         await parts.desk.send(command(order_id=order_id, account=account), asked)
         response.headers["Location"] = f"/reviews/{order_id}"
@@ -154,7 +156,7 @@ def _reviews(parts: Parts, lists: Lists) -> APIRouter:
     @router.post("/reviews/{order_id}", status_code=202)
     async def decide(order_id: Name, body: VerdictIn, asked: Decider, response: Response) -> ReviewPage:
         """Decides it. Whoever claimed it has it for himself; nobody needs to claim it."""
-        command = partial(DecideReview, verdict=body.verdict, note=body.note)
+        command = partial(risk.DecideReview, verdict=body.verdict, note=body.note)
         if block := body.block:
             kinds = tuple(kind.value for kind in block.kinds)
             command = partial(command, block=kinds, treatment=block.treatment.value, until=block.until)
@@ -163,11 +165,11 @@ def _reviews(parts: Parts, lists: Lists) -> APIRouter:
     @router.post("/reviews/{order_id}/claim", status_code=202)
     async def claim(order_id: Name, asked: Decider, response: Response, body: Nothing | None = None) -> ReviewPage:
         """Has it for himself for `LARDER_CLAIM_S`; claiming again prolongs it."""
-        return await send(ClaimReview, order_id, asked, response)
+        return await send(risk.ClaimReview, order_id, asked, response)
 
     @router.post("/reviews/{order_id}/release", status_code=202)
     async def release(order_id: Name, asked: Decider, response: Response, body: Nothing | None = None) -> ReviewPage:
         """Lets go of it."""
-        return await send(ReleaseReview, order_id, asked, response)
+        return await send(risk.ReleaseReview, order_id, asked, response)
 
     return router

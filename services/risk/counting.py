@@ -16,21 +16,12 @@ from zlib import crc32
 
 from msgspec import Struct, field
 
-from shared.contracts.risk import (
-    EARLIER_MAX,
-    HAPPENINGS_MAX,
-    Activity,
-    Conduct,
-    Count,
-    Earlier,
-    Sighting,
-    Signal,
-)
+from shared.contracts import risk
 
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)  # floats would move moments
 TAG_BITS = 20
 TAG = (1 << TAG_BITS) - 1
-SIGNAL_OF: Mapping[str, Signal] = {
+SIGNAL_OF: Mapping[str, risk.Signal] = {
     "delivered": "deliveries",
     "cancelled": "cancels",
     "cancelled_after_payment": "cancels_after_payment",
@@ -40,7 +31,7 @@ SIGNAL_OF: Mapping[str, Signal] = {
     "rated_low": "low_ratings",
 }
 """What is counted of a deed. `ended` is missing: what was no doing of the account's counts for nobody."""
-SEEN: Mapping[str, tuple[Signal, Signal | None]] = {
+SEEN: Mapping[str, tuple[risk.Signal, risk.Signal | None]] = {
     "account": ("orders", None),
     "device": ("device_orders", "device_accounts"),
     "address": ("address_orders", "address_accounts"),
@@ -78,7 +69,7 @@ def _when(order: tuple[str, int, int, str | None, str | None]) -> tuple[int, str
     return order[1], order[0]  # orders of one batch are screened at one moment
 
 
-def count_activity(tally: Tally, activity: Activity) -> bool:
+def count_activity(tally: Tally, activity: risk.Activity) -> bool:
     """One thing that an account did; whether anything is new."""
     signal = SIGNAL_OF.get(activity.deed)
     if signal is None:
@@ -90,7 +81,7 @@ def count_activity(tally: Tally, activity: Activity) -> bool:
     return True
 
 
-def count_sighting(tally: Tally, sighting: Sighting) -> bool:
+def count_sighting(tally: Tally, sighting: risk.Sighting) -> bool:
     """An order that an account made, or that came from a device, or goes to an address; whether anything is new."""
     at = milliseconds(sighting.at)
     orders, accounts = SEEN[sighting.about]
@@ -104,24 +95,24 @@ def count_sighting(tally: Tally, sighting: Sighting) -> bool:
             (sighting.order_id, at, sighting.total, sighting.device, sighting.address),
             key=_when,
         )
-        del tally.earlier[:-EARLIER_MAX]
+        del tally.earlier[: -risk.EARLIER_MAX]
     tally.at = max(tally.at, at)
     return True
 
 
-def _add(tally: Tally, signal: Signal, number: int) -> bool:
+def _add(tally: Tally, signal: risk.Signal, number: int) -> bool:
     known = tally.happenings.setdefault(signal, [])
     place = bisect_left(known, number)
     if place < len(known) and known[place] == number:
         return False
-    if place == 0 and len(known) == HAPPENINGS_MAX:
+    if place == 0 and len(known) == risk.HAPPENINGS_MAX:
         return False  # older than all that is kept
     known.insert(place, number)
-    del known[:-HAPPENINGS_MAX]
+    del known[: -risk.HAPPENINGS_MAX]
     return True
 
 
-def _see_account(tally: Tally, signal: Signal, number: int) -> None:
+def _see_account(tally: Tally, signal: risk.Signal, number: int) -> None:
     """An account has one happening, its newest."""
     known = tally.happenings.setdefault(signal, [])
     before = next((one for one in known if one & TAG == number & TAG), None)
@@ -129,7 +120,7 @@ def _see_account(tally: Tally, signal: Signal, number: int) -> None:
         known.remove(before)
         number = max(number, before)
     insort(known, number)
-    del known[:-HAPPENINGS_MAX]
+    del known[: -risk.HAPPENINGS_MAX]
 
 
 def merged(one: Tally, other: Tally) -> Tally:
@@ -137,7 +128,7 @@ def merged(one: Tally, other: Tally) -> Tally:
     whole = Tally(
         max(one.at, other.at),
         {signal: list(known) for signal, known in one.happenings.items()},
-        sorted({*one.earlier, *other.earlier}, key=_when)[-EARLIER_MAX:],
+        sorted({*one.earlier, *other.earlier}, key=_when)[-risk.EARLIER_MAX :],
     )
     for signal, known in other.happenings.items():
         add = _see_account if signal in ACCOUNTS else _add
@@ -157,19 +148,19 @@ def forget(tally: Tally, before_ms: int) -> bool:
     return bool(tally.happenings)
 
 
-def conduct(about: str, subject: str, tally: Tally) -> Conduct:
+def conduct(about: str, subject: str, tally: Tally) -> risk.Conduct:
     """What is told of a subject. An order counts as delivered by its delivery's tag, whichever was told first."""
     delivered = {number & TAG for number in tally.happenings.get("deliveries", ())}
-    return Conduct(
+    return risk.Conduct(
         about=about,  # type: ignore[arg-type]
         subject=subject,
         at=_moment(tally.at),
         counts=tuple(
-            Count(signal=signal, happenings=tuple(known))  # type: ignore[arg-type]
+            risk.Count(signal=signal, happenings=tuple(known))  # type: ignore[arg-type]
             for signal, known in sorted(tally.happenings.items())
         ),
         earlier=tuple(
-            Earlier(
+            risk.Earlier(
                 order_id=order_id,
                 at=_moment(at),
                 total=total,

@@ -53,21 +53,7 @@ from services.risk.state import (
     Seen,
     Treatment,
 )
-from shared.contracts.risk import (
-    AccountsActed,
-    ClaimReview,
-    DecideReview,
-    OrderCleared,
-    OrderReferred,
-    OrderRefused,
-    OrderRestricted,
-    ReleaseReview,
-    ScreenOrder,
-    Sighting,
-    SignalsTold,
-    Verdict,
-    WithdrawScreening,
-)
+from shared.contracts import risk
 from shared.contracts.texts import normal_form
 from shared.runtime.decider import Context, Decider, Look
 from shared.runtime.said import CancelTimer, SetTimer
@@ -92,17 +78,17 @@ WORDS = {Treatment.REFUSE: "blocked", Treatment.REFER: "referred", Treatment.RES
 
 def clear(state: Screening, found: FoundNothing, context: Context) -> Change:
     """Nothing speaks against the order."""
-    return {"seen": found.seen}, (OrderCleared(order_id=state.order_id), *_sightings(state, found.seen))
+    return {"seen": found.seen}, (risk.OrderCleared(order_id=state.order_id), *_sightings(state, found.seen))
 
 
 def restrict(state: Screening, found: FoundRestriction, context: Context) -> Change:
     """It may go on, but first paid is first served."""
-    return _found(state, found, OrderRestricted(**_why(found)))
+    return _found(state, found, risk.OrderRestricted(**_why(found)))
 
 
 def turn_away(state: Screening, found: FoundRefusal, context: Context) -> Change:
     """It may not go on."""
-    return _found(state, found, OrderRefused(**_why(found)))
+    return _found(state, found, risk.OrderRefused(**_why(found)))
 
 
 def ask_a_person(state: Screening, found: FoundReferral, context: Context) -> Change:
@@ -110,7 +96,7 @@ def ask_a_person(state: Screening, found: FoundReferral, context: Context) -> Ch
     due_at = context.now + timedelta(seconds=context.windows.review_window_s)
     total = found.seen.facts.total
     review = Review(total, found.device, found.address, found.reason, context.now, due_at)
-    changes, said = _found(state, found, OrderReferred(**_why(found)))
+    changes, said = _found(state, found, risk.OrderReferred(**_why(found)))
     return {**changes, "review": review}, (*said, SetTimer(state.order_id, REVIEW, due_at))
 
 
@@ -122,16 +108,16 @@ def _why(found: Found) -> dict[str, Any]:
     }
 
 
-def _found(state: Screening, found: Found, said: Verdict) -> Change:
+def _found(state: Screening, found: Found, said: risk.Verdict) -> Change:
     return {"reason": found.reason, "seen": found.seen}, (said, *_sightings(state, found.seen))
 
 
-def _sightings(state: Screening, seen: Seen) -> Iterator[Sighting]:
+def _sightings(state: Screening, seen: Seen) -> Iterator[risk.Sighting]:
     """The order as its account, its device and its address see it."""
     device, address = seen.facts.device, seen.facts.address
     for about, subject in (("account", state.account), ("device", device), ("address", address)):
         if subject is not None:
-            yield Sighting(
+            yield risk.Sighting(
                 about=about,  # type: ignore[arg-type]
                 subject=subject,
                 account=state.account,
@@ -145,21 +131,25 @@ def _sightings(state: Screening, seen: Seen) -> Iterator[Sighting]:
 
 def clear_reviewed(state: Screening, decision: ReviewCleared, context: Context) -> Change:
     """The person found nothing."""
-    return _decided(state, "clear", OrderCleared(order_id=state.order_id, reason="review_cleared"), decision, context)
+    return _decided(
+        state, "clear", risk.OrderCleared(order_id=state.order_id, reason="review_cleared"), decision, context
+    )
 
 
 def restrict_reviewed(state: Screening, decision: ReviewRestricted, context: Context) -> Change:
     """The person is careful."""
-    said = OrderRestricted(order_id=state.order_id, reason="review_restricted")
+    said = risk.OrderRestricted(order_id=state.order_id, reason="review_restricted")
     return _decided(state, "restrict", said, decision, context)
 
 
 def refuse_reviewed(state: Screening, decision: ReviewRefused, context: Context) -> Change:
     """The person says no."""
-    return _decided(state, "refuse", OrderRefused(order_id=state.order_id, reason="review_refused"), decision, context)
+    return _decided(
+        state, "refuse", risk.OrderRefused(order_id=state.order_id, reason="review_refused"), decision, context
+    )
 
 
-def _decided(state: Screening, verdict: str, said: Verdict, decision: ReviewDecision, context: Context) -> Change:
+def _decided(state: Screening, verdict: str, said: risk.Verdict, decision: ReviewDecision, context: Context) -> Change:
     review = _closed(state, verdict, context, note=decision.note, decided_by=context.actor)
     entries = _entries(state, review, decision, context)
     return {"reason": said.reason, "review": review}, (said, CancelTimer(state.order_id, REVIEW), *entries)
@@ -173,24 +163,24 @@ def _entries(state: Screening, review: Review, decision: ReviewDecision, context
             yield Entered(kind, form, decision.treatment, reason, decision.until, context.actor)
 
 
-def claim_review(state: Screening, m: ClaimReview, context: Context) -> Change:
+def claim_review(state: Screening, m: risk.ClaimReview, context: Context) -> Change:
     """For a while it is this person's; claiming again prolongs it."""
     until = context.now + timedelta(seconds=context.windows.claim_s)
     return {"review": replace(_review(state), claimed_by=context.actor, claimed_until=until)}, ()
 
 
-def release_review(state: Screening, m: ReleaseReview, context: Context) -> Change:
+def release_review(state: Screening, m: risk.ReleaseReview, context: Context) -> Change:
     """Anybody may take it."""
     return {"review": replace(_review(state), claimed_by="", claimed_until=None)}, ()
 
 
 def restrict_overdue(state: Screening, overdue: ReviewOverdue, context: Context) -> Change:
     """Nobody decided: the order must neither wait for ever nor pass as if it had been cleared."""
-    said = OrderRestricted(order_id=state.order_id, reason="review_overdue")
+    said = risk.OrderRestricted(order_id=state.order_id, reason="review_overdue")
     return {"reason": said.reason, "review": _closed(state, "restrict", context)}, (said,)
 
 
-def withdraw(state: Screening, message: WithdrawScreening, context: Context) -> Change:
+def withdraw(state: Screening, message: risk.WithdrawScreening, context: Context) -> Change:
     """The order ended: nobody needs to look any more, and nobody waits for a verdict."""
     return {"review": _closed(state, "withdrawn", context)}, (CancelTimer(state.order_id, REVIEW),)
 
@@ -213,7 +203,15 @@ def _review(state: Screening) -> Review:
 
 # The table. -----------------------------------------------------------------------------------------------------------
 
-WORK = (ReviewCleared, ReviewRestricted, ReviewRefused, ClaimReview, ReleaseReview, ReviewClaimedByOther, NobodysReview)
+WORK = (
+    ReviewCleared,
+    ReviewRestricted,
+    ReviewRefused,
+    risk.ClaimReview,
+    risk.ReleaseReview,
+    ReviewClaimedByOther,
+    NobodysReview,
+)
 """What a person's command about a review may be read as."""
 NOT_OPEN: dict[type, Cell] = dict.fromkeys(WORK, refuse("review_not_open"))
 SCREENED: dict[type, Cell] = {
@@ -226,7 +224,7 @@ SCREENED: dict[type, Cell] = {
 SETTLED: dict[type, Cell] = {
     **SCREENED,
     **NOT_OPEN,
-    WithdrawScreening: IGNORE,  # the order ended while the verdict was on its way
+    risk.WithdrawScreening: IGNORE,  # the order ended while the verdict was on its way
     ReviewOverdue: IGNORE,  # parked behind the decision, and replayed after it
 }
 
@@ -246,9 +244,9 @@ SCREENING = Table(
             ReviewRestricted: to(Phase.RESTRICTED, restrict_reviewed),
             ReviewRefused: to(Phase.REFUSED, refuse_reviewed),
             ReviewOverdue: to(Phase.RESTRICTED, restrict_overdue),
-            WithdrawScreening: to(Phase.WITHDRAWN, withdraw),
-            ClaimReview: to(Phase.IN_REVIEW, claim_review),
-            ReleaseReview: to(Phase.IN_REVIEW, release_review),
+            risk.WithdrawScreening: to(Phase.WITHDRAWN, withdraw),
+            risk.ClaimReview: to(Phase.IN_REVIEW, claim_review),
+            risk.ReleaseReview: to(Phase.IN_REVIEW, release_review),
             ReviewClaimedByOther: refuse("review_claimed"),
             NobodysReview: refuse("review_not_claimed"),
         },
@@ -274,7 +272,7 @@ ENDINGS = frozenset({"delivered", "cancelled", "cancelled_after_payment", "expir
 # Reading: which of the table's messages is it? ------------------------------------------------------------------------
 
 
-def suspects(message: ScreenOrder) -> Iterator[tuple[Kind, Key]]:
+def suspects(message: risk.ScreenOrder) -> Iterator[tuple[Kind, Key]]:
     """What the blocklist may know of this order, and the facts that tell it."""
     said = ((Kind.ACCOUNT, message.account), (Kind.DEVICE, message.device), (Kind.ADDRESS, message.address))
     for kind, value in said:
@@ -288,7 +286,7 @@ def pseudonym(kind: Kind, value: str | None, key: bytes | None) -> str | None:
     return blake2b(form.encode(), digest_size=12, key=key or b"", person=kind.encode()).hexdigest() if form else None
 
 
-def subjects(message: ScreenOrder, key: bytes | None) -> Iterator[Key]:
+def subjects(message: risk.ScreenOrder, key: bytes | None) -> Iterator[Key]:
     """Whose conduct speaks for or against this order, as facts."""
     yield "conduct", "account", message.account
     for kind, value in ((Kind.DEVICE, message.device), (Kind.ADDRESS, message.address)):
@@ -296,7 +294,7 @@ def subjects(message: ScreenOrder, key: bytes | None) -> Iterator[Key]:
             yield "conduct", kind, hashed
 
 
-def find(message: ScreenOrder, look: Look, context: Context) -> Found:
+def find(message: risk.ScreenOrder, look: Look, context: Context) -> Found:
     """Holds an order against the switch, the blocklist and the rules."""
     facts = gather(message, look)
     rules: RuleSet = look(RULES) or DELIVERED
@@ -321,7 +319,7 @@ def find(message: ScreenOrder, look: Look, context: Context) -> Found:
 FOUND = {"clear": FoundNothing, Treatment.RESTRICT: FoundRestriction, Treatment.REFUSE: FoundRefusal}
 
 
-def gather(message: ScreenOrder, look: Look) -> Facts:
+def gather(message: risk.ScreenOrder, look: Look) -> Facts:
     """What is known of an order's account, device and address."""
     counts: dict[str, tuple[int, ...]] = {}
     earlier: tuple[EarlierOrder, ...] = ()
@@ -342,7 +340,7 @@ DECISIONS: dict[str, type[ReviewCleared] | type[ReviewRestricted] | type[ReviewR
 }
 
 
-ReviewWork = DecideReview | ClaimReview | ReleaseReview
+ReviewWork = risk.DecideReview | risk.ClaimReview | risk.ReleaseReview
 
 
 def _read_work(m: ReviewWork, state: Screening, context: Context) -> Any:
@@ -353,27 +351,27 @@ def _read_work(m: ReviewWork, state: Screening, context: Context) -> Any:
         return ReviewClaimedByOther(
             m.order_id, f"{review.claimed_by} has it until {review.claimed_until:%Y-%m-%dT%H:%M:%SZ}"
         )
-    if type(m) is DecideReview:
+    if type(m) is risk.DecideReview:
         block = tuple(Kind(about) for about in m.block)
         return DECISIONS[m.verdict](m.order_id, m.note, block, Treatment(m.treatment), m.until)
-    return NobodysReview(m.order_id) if type(m) is ReleaseReview and not claimed else m
+    return NobodysReview(m.order_id) if type(m) is risk.ReleaseReview and not claimed else m
 
 
 def needs(message: Any, look: Look) -> Iterator[Key]:
     """The screening; for a new one also the switch, the rules, and what blocklist and signals say of its account,
     device and address. Of what accounts did, what became of their orders; of signals, the conducts as they were."""
-    if type(message) is AccountsActed:
+    if type(message) is risk.AccountsActed:
         for activity in message.entries:
             if activity.deed in ENDINGS:
                 yield "ending", activity.order_id
         return
-    if type(message) is SignalsTold:
+    if type(message) is risk.SignalsTold:
         yield "age", str(message.shard)
         for one in message.entries:
             yield "conduct", one.about, one.subject
         return
     yield ("screening", message.order_id)
-    if type(message) is ScreenOrder:
+    if type(message) is risk.ScreenOrder:
         yield SWITCH
         yield RULES
         for _, key in suspects(message):
@@ -383,13 +381,13 @@ def needs(message: Any, look: Look) -> Iterator[Key]:
 
 def decide(message: Any, look: Look, context: Context) -> Outcome:
     """Decides one message: about one order, or what many accounts did."""
-    if type(message) is AccountsActed:
+    if type(message) is risk.AccountsActed:
         return _note_endings(message, look, context)
-    if type(message) is SignalsTold:
+    if type(message) is risk.SignalsTold:
         return _take_signals(message, look, context)
     key: Key = ("screening", message.order_id)
     state: Screening | None = look(key)
-    if type(message) is ScreenOrder:
+    if type(message) is risk.ScreenOrder:
         state = state or Screening(message.order_id, message.account)
         message = find(message, look, context)
     elif state is None or (type(message) is not ReviewOverdue and message.account != state.account):
@@ -410,7 +408,7 @@ def _refuse_future(latest: datetime, what: str, context: Context) -> None:
         raise NoCell(what, "future", f"{latest:%Y-%m-%dT%H:%M:%SZ}")
 
 
-def _note_endings(m: AccountsActed, look: Look, context: Context) -> Outcome:
+def _note_endings(m: risk.AccountsActed, look: Look, context: Context) -> Outcome:
     _refuse_future(max((one.at for one in m.entries), default=context.now), "endings", context)
     states: dict[Key, Any] = {}
     for activity in m.entries:
@@ -429,7 +427,7 @@ def _how_new(known: Known) -> tuple[int, int]:
     return known.at, sum(map(len, known.counts.values()))
 
 
-def _take_signals(m: SignalsTold, look: Look, context: Context) -> Outcome:
+def _take_signals(m: risk.SignalsTold, look: Look, context: Context) -> Outcome:
     """A conduct is told whole, so a later one replaces an earlier one, and one that is late or told twice changes
     nothing."""
     _refuse_future(max((m.as_of, *(one.at for one in m.entries))), "signals", context)
@@ -459,13 +457,13 @@ def _take_signals(m: SignalsTold, look: Look, context: Context) -> Outcome:
 DECIDER = Decider(
     service="risk",
     listens=(
-        ScreenOrder,
-        WithdrawScreening,
-        DecideReview,
-        ClaimReview,
-        ReleaseReview,
-        AccountsActed,
-        SignalsTold,
+        risk.ScreenOrder,
+        risk.WithdrawScreening,
+        risk.DecideReview,
+        risk.ClaimReview,
+        risk.ReleaseReview,
+        risk.AccountsActed,
+        risk.SignalsTold,
     ),
     needs=needs,
     decide=decide,

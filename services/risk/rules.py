@@ -25,13 +25,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.risk.counting import TAG_BITS, milliseconds
 from services.risk.state import STRENGTH, Facts, Spoke, Treatment
+from shared.contracts import risk
 from shared.contracts.base import Name
-from shared.contracts.risk import HAPPENINGS_MAX, RULES_MAX, Signal
 
 UNFAMILIAR = "unfamiliar_order"
 """The one signal of an order itself: its total is so many times the account's usual one, on a device and to an address
 that the account never received anything on; 0 where one of them is known, or nothing is usual yet."""
-SIGNALS: tuple[str, ...] = (*get_args(Signal), UNFAMILIAR)
+SIGNALS: tuple[str, ...] = (*get_args(risk.Signal), UNFAMILIAR)
 USUAL_MIN = 3
 """So many delivered orders, with device and address, tell what is usual."""
 WINDOW_MAX_S = 90 * 86_400
@@ -150,8 +150,8 @@ def check_rule(name: str, rule: Rule) -> Rule:
         )
     if not math.isfinite(rule.threshold) or rule.threshold <= 0:
         raise BadRules("threshold_out_of_range", f"{name}: the threshold must be more than 0")
-    if rule.signal != UNFAMILIAR and rule.threshold > HAPPENINGS_MAX:
-        raise BadRules("threshold_out_of_range", f"{name}: {rule.signal} are counted up to {HAPPENINGS_MAX}")
+    if rule.signal != UNFAMILIAR and rule.threshold > risk.HAPPENINGS_MAX:
+        raise BadRules("threshold_out_of_range", f"{name}: {rule.signal} are counted up to {risk.HAPPENINGS_MAX}")
     if not math.isfinite(rule.window_s) or not 0 < rule.window_s <= WINDOW_MAX_S:
         raise BadRules("window_out_of_range", f"{name}: the window must be more than 0 s and at most {WINDOW_MAX_S} s")
     if not math.isfinite(rule.weight) or abs(rule.weight) > WEIGHT_MAX:
@@ -177,8 +177,8 @@ def rules_of(raw: Any, version: int) -> RuleSet:
         written = msgspec.convert(raw, _Written)
     except msgspec.ValidationError as wrong:
         raise BadRules("rules_malformed", str(wrong)) from None
-    if len(written.rules) > RULES_MAX:
-        raise BadRules("too_many_rules", f"there are at most {RULES_MAX} rules")
+    if len(written.rules) > risk.RULES_MAX:
+        raise BadRules("too_many_rules", f"there are at most {risk.RULES_MAX} rules")
     return RuleSet(
         version,
         {name: check_rule(name, rule) for name, rule in sorted(written.rules.items())},

@@ -28,8 +28,8 @@ from services.risk.rules import BadRules, Levels, Rule, RuleSet, rules_of
 from services.risk.screenings import ScreeningPage, Screenings, StandingPage
 from services.risk.state import Treatment
 from services.risk.trial import Place, Trial, TrialPage, go_on
+from shared.contracts import risk
 from shared.contracts.base import NUMBER_MAX, Account, Filled, Moment, Name, Number, Text
-from shared.contracts.risk import RULES_MAX
 from shared.http.any_text import ANY_TEXT
 from shared.http.auth import Caller, Role, require
 from shared.http.body import Body
@@ -126,7 +126,7 @@ class TrialIn(Body):
     since: Moment
     after: Name | None = None
     until: Moment | None = None
-    rules: Annotated[list[NamedRule], Field(max_length=10 * RULES_MAX)] | None = None
+    rules: Annotated[list[NamedRule], Field(max_length=10 * risk.RULES_MAX)] | None = None
     levels: LevelsShape | None = None
     limit: Annotated[int, Field(ge=1, le=TRIAL_MAX)] = TRIAL_DEFAULT
 

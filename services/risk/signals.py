@@ -43,7 +43,7 @@ from services.risk.counting import Tally, conduct, count_activity, count_sightin
 from services.risk.telling import Subject, Unusable, check_time, packs, subject_of, unpack
 from services.risk.windows import Tallies, forget_offsets
 from shared import logs
-from shared.contracts.risk import Activity, Conduct, SignalsTold
+from shared.contracts import risk
 from shared.contracts.topics import ACTIVITY, MADE_TOPICS, SIGNALS, SIGNALS_GROUP, partition_for
 from shared.http.app import make_app
 from shared.http.server import bounded_server
@@ -331,7 +331,7 @@ class Signals:
             tally, news = found
             try:
                 news.append(
-                    count_activity(tally, entry) if isinstance(entry, Activity) else count_sighting(tally, entry)
+                    count_activity(tally, entry) if isinstance(entry, risk.Activity) else count_sighting(tally, entry)
                 )
             except Exception:  # it would raise in each life anew, and nothing after it would ever be counted
                 log.exception("a bug: an entry of record %d on %s/%d cannot be counted", m.offset, m.topic, m.partition)
@@ -382,7 +382,7 @@ class Signals:
             for event in records:
                 event.ack()
 
-    def _conduct(self, subject: Subject) -> Conduct | None:
+    def _conduct(self, subject: Subject) -> risk.Conduct | None:
         tally = self.tallies.known(subject, _now_ms())
         if tally is None:
             return None
@@ -393,7 +393,7 @@ class Signals:
             self._skip("raised")
             return None
 
-    async def _send(self, partition: int, pack: SignalsTold) -> Awaitable[Any]:
+    async def _send(self, partition: int, pack: risk.SignalsTold) -> Awaitable[Any]:
         headers = from_outside(
             id=f"{self._name}:{uuid.uuid4().hex}",
             type=pack.TYPE,

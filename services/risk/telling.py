@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
+from shared.contracts import risk
 from shared.contracts.base import PACKED_MAX
-from shared.contracts.risk import AccountsActed, Activity, Conduct, OrdersSeen, Sighting, SignalsTold
 from shared.runtime.envelope import Delivery
 
 AHEAD_MS = 60_000
@@ -18,7 +18,9 @@ BODY_MAX = 800_000
 
 Subject = tuple[str, str]
 """What it is (`account`, `device` or `address`), and which."""
-PACKS: dict[str, type[AccountsActed] | type[OrdersSeen]] = {pack.TYPE: pack for pack in (AccountsActed, OrdersSeen)}
+PACKS: dict[str, type[risk.AccountsActed] | type[risk.OrdersSeen]] = {
+    pack.TYPE: pack for pack in (risk.AccountsActed, risk.OrdersSeen)
+}
 
 
 class Unusable(Exception):
@@ -29,7 +31,7 @@ class Unusable(Exception):
         self.code = code
 
 
-def unpack(d: Delivery) -> tuple[Activity, ...] | tuple[Sighting, ...]:
+def unpack(d: Delivery) -> tuple[risk.Activity, ...] | tuple[risk.Sighting, ...]:
     """The entries of a record; Unusable for anything but a pack of this partition."""
     if d.value is None:
         raise Unusable("tombstone")
@@ -45,9 +47,9 @@ def unpack(d: Delivery) -> tuple[Activity, ...] | tuple[Sighting, ...]:
     return pack.entries
 
 
-def subject_of(entry: Activity | Sighting) -> Subject:
+def subject_of(entry: risk.Activity | risk.Sighting) -> Subject:
     """Whose tally counts it."""
-    return ("account", entry.account) if isinstance(entry, Activity) else (entry.about, entry.subject)
+    return ("account", entry.account) if isinstance(entry, risk.Activity) else (entry.about, entry.subject)
 
 
 def check_time(at_ms: int, now_ms: int, memory_ms: int) -> None:
@@ -58,18 +60,18 @@ def check_time(at_ms: int, now_ms: int, memory_ms: int) -> None:
         raise Unusable("too_old")
 
 
-def packs(shard: int, as_of_ms: int, conducts: Iterable[Conduct]) -> Iterator[SignalsTold]:
+def packs(shard: int, as_of_ms: int, conducts: Iterable[risk.Conduct]) -> Iterator[risk.SignalsTold]:
     """The conducts in as few records as may be; without any, one that is a sign of life."""
     as_of = datetime.fromtimestamp(as_of_ms / 1000, UTC)
-    entries: list[Conduct] = []
+    entries: list[risk.Conduct] = []
     size = 0
     is_said = False
     for conduct in conducts:
         more = len(conduct.__pydantic_serializer__.to_json(conduct, exclude_none=True)) + 1
         if entries and (len(entries) == PACKED_MAX or size + more > BODY_MAX):
-            yield SignalsTold(shard=shard, as_of=as_of, entries=tuple(entries))
+            yield risk.SignalsTold(shard=shard, as_of=as_of, entries=tuple(entries))
             entries, size, is_said = [], 0, True
         entries.append(conduct)
         size += more
     if entries or not is_said:
-        yield SignalsTold(shard=shard, as_of=as_of, entries=tuple(entries))
+        yield risk.SignalsTold(shard=shard, as_of=as_of, entries=tuple(entries))

@@ -22,11 +22,11 @@ from faust.types.windows import WindowRange_from_start as _window
 
 from services.risk.counting import Tally, forget, merged
 from services.risk.telling import AHEAD_MS, Subject
-from shared.contracts.risk import About
+from shared.contracts import risk
 from shared.contracts.topics import partition_for
 from shared.settings import Settings
 
-ABOUTS: tuple[About, ...] = ("account", "device", "address")
+ABOUTS: tuple[risk.About, ...] = ("account", "device", "address")
 PORTION = 200
 """So many tallies are let go of before others have a turn."""
 ROCKSDB = {"block_cache_size": 32 << 20, "write_buffer_size": 16 << 20, "max_open_files": 64}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from shared.contracts import payment
 from shared.contracts.base import (
     LINES_MAX,
     Account,
@@ -24,7 +25,6 @@ from shared.contracts.base import (
     TicketId,
     parallel,
 )
-from shared.contracts.payment import Liable, MoneyMoved
 
 GoodsKind = Literal["refund_only", "return", "exchange", "replenishment"]
 """Kinds of ticket about goods that were delivered. `refund_only`: nothing comes back. `return`: the goods do, then the
@@ -166,8 +166,8 @@ class GoodsDecision(TicketCommand):
 
     spus: Lines = ()
     quantities: LinePieces = ()
-    amount: MoneyMoved | None = None
-    liable: Liable | None = None
+    amount: payment.MoneyMoved | None = None
+    liable: payment.Liable | None = None
     replacement_spus: Lines = ()
     replacements: LinePieces = ()
     instead_of: Annotated[tuple[Text, ...], Field(max_length=LINES_MAX)] = ()
@@ -293,8 +293,8 @@ class GoodsRefunded(TicketEvent):
     kind: TicketKind
     spus: SomeSpus
     quantities: SomePieces
-    amount: MoneyMoved
-    liable: Liable
+    amount: payment.MoneyMoved
+    liable: payment.Liable
 
     _is_whole = parallel("spus", "quantities")
 

@@ -11,37 +11,10 @@ from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any
 
-from shared.contracts import aftersales, base, inventory, levels, logistics, order, payment, risk
-from shared.contracts.aftersales import (
-    ApproveTicket,
-    ClaimTicket,
-    NoteTicket,
-    OpenTicket,
-    RateOrder,
-    RecordCall,
-    RejectTicket,
-    ReleaseTicket,
-)
+from shared.contracts import aftersales, base, inventory, levels, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
-from shared.contracts.inventory import AdjustStock, ExpectGoods, ReceiveGoods, SetAllotment
 from shared.contracts.levels import LEVELS
-from shared.contracts.logistics import (
-    BringGoodsBack,
-    BringReturn,
-    CollectReturn,
-    HandOver,
-    InspectGoods,
-    InspectReturn,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    ReportUndeliverable,
-    SetSlots,
-    StartPicking,
-)
-from shared.contracts.order import CancelOrder, PayOrder, PlaceOrder, TellSale
-from shared.contracts.payment import ReportMoney
-from shared.contracts.risk import AccountsActed, ClaimReview, DecideReview, OrdersSeen, ReleaseReview, SignalsTold
 from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of, levels_of
 
 Listens = Mapping[str, Collection[type[Message]]]
@@ -49,44 +22,47 @@ Listens = Mapping[str, Collection[type[Message]]]
 
 FROM_OUTSIDE: frozenset[type[Message]] = frozenset(
     {
-        PlaceOrder,
-        PayOrder,
-        CancelOrder,
-        TellSale,
-        DecideReview,
-        ClaimReview,
-        ReleaseReview,
-        SignalsTold,
-        ReceiveGoods,
-        AdjustStock,
-        SetAllotment,
-        ExpectGoods,
-        ReportMoney,
-        SetSlots,
-        StartPicking,
-        ReportPicked,
-        ReportPacked,
-        HandOver,
-        ReportDelivered,
-        ReportUndeliverable,
-        BringGoodsBack,
-        InspectGoods,
-        CollectReturn,
-        BringReturn,
-        InspectReturn,
-        OpenTicket,
-        RecordCall,
-        ApproveTicket,
-        RejectTicket,
-        ClaimTicket,
-        ReleaseTicket,
-        NoteTicket,
-        RateOrder,
+        ordering.PlaceOrder,
+        ordering.PayOrder,
+        ordering.CancelOrder,
+        ordering.TellSale,
+        risk.DecideReview,
+        risk.ClaimReview,
+        risk.ReleaseReview,
+        risk.SignalsTold,
+        inventory.ReceiveGoods,
+        inventory.AdjustStock,
+        inventory.SetAllotment,
+        inventory.ExpectGoods,
+        payment.ReportMoney,
+        logistics.SetSlots,
+        logistics.StartPicking,
+        logistics.ReportPicked,
+        logistics.ReportPacked,
+        logistics.HandOver,
+        logistics.ReportDelivered,
+        logistics.ReportUndeliverable,
+        logistics.BringGoodsBack,
+        logistics.InspectGoods,
+        logistics.CollectReturn,
+        logistics.BringReturn,
+        logistics.InspectReturn,
+        aftersales.OpenTicket,
+        aftersales.RecordCall,
+        aftersales.ApproveTicket,
+        aftersales.RejectTicket,
+        aftersales.ClaimTicket,
+        aftersales.ReleaseTicket,
+        aftersales.NoteTicket,
+        aftersales.RateOrder,
     }
 )
 """What no service sends: people's commands, over HTTP or through the log, the gateway's webhook, and what risk's stream
 application tells."""
-PACKED_BY: Mapping[type[Message], Collection[str]] = {AccountsActed: ("order", "aftersales"), OrdersSeen: ("risk",)}
+PACKED_BY: Mapping[type[Message], Collection[str]] = {
+    risk.AccountsActed: ("order", "aftersales"),
+    risk.OrdersSeen: ("risk",),
+}
 """Which services say the entries of a pack: it travels on no topic of theirs."""
 
 FOLLOWED_BY: Mapping[str, Collection[type[Message]]] = {"order": LEVELS}
@@ -95,7 +71,7 @@ FOLLOWED_BY: Mapping[str, Collection[type[Message]]] = {"order": LEVELS}
 SAGA = "order"
 """The one service that tells others what to do."""
 
-_MODULES: tuple[ModuleType, ...] = (base, order, inventory, risk, payment, logistics, aftersales, levels)
+_MODULES: tuple[ModuleType, ...] = (base, ordering, inventory, risk, payment, logistics, aftersales, levels)
 _ANSWERS = (CommandAccepted, CommandRefused)
 _SCHEMA = "application/schema+json;version=draft-07"
 _TEXT = {"type": "string"}

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from shared.contracts import order as ordering
 from shared.contracts.base import (
     LINES_MAX,
     Filled,
@@ -25,7 +26,6 @@ from shared.contracts.base import (
     TicketId,
     parallel,
 )
-from shared.contracts.order import Delivery
 
 SLOTS_MAX = 1_000
 """Most slots in one list for a store."""
@@ -67,7 +67,7 @@ class FulfilOrder(LogisticsCommand):
     spus: SomeSpus
     quantities: SomePieces
     slot: Slot | None = None
-    delivery: Delivery | None = None
+    delivery: ordering.Delivery | None = None
     take_along: Exchange | None = None
 
     _is_whole = parallel("spus", "quantities")
@@ -149,7 +149,7 @@ class AnnounceReturn(ReturnCommand):
 
     spus: SomeSpus
     quantities: SomePieces
-    delivery: Delivery | None = None
+    delivery: ordering.Delivery | None = None
 
     _is_whole = parallel("spus", "quantities")
 

@@ -9,29 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.contracts.aftersales import (
-    AdmitTicket,
-    ApproveTicket,
-    ClaimTicket,
-    ConfirmReplacement,
-    ConfirmReturn,
-    DropReplacement,
-    GoodsKept,
-    GoodsRefunded,
-    NoteTicket,
-    OpenTicket,
-    OpenWindow,
-    RateOrder,
-    ReleaseTicket,
-    ReopenTicket,
-    ReplacementApproved,
-    ReturnApproved,
-    StartReplacement,
-    TicketAsked,
-    TicketEnded,
-    TicketMoved,
-    TicketOpened,
-)
+from shared.contracts import aftersales
 from shared.contracts.base import Message
 
 AGENT = "customer_service:maria"
@@ -49,7 +27,7 @@ _DECISION: dict[str, Any] = {
 }
 
 CONTROLS_TICKETS: tuple[Message, ...] = (
-    OpenWindow(
+    aftersales.OpenWindow(
         order_id="o-7f3a~r1",
         account="a-42",
         store="s-mitte",
@@ -57,20 +35,20 @@ CONTROLS_TICKETS: tuple[Message, ...] = (
         quantities=(1, 1),
         prices=(129, 129),
     ),
-    RateOrder(order_id="o-7f3a", account="a-42", stars=2, text="Die Milch war sauer,\nbeide Packungen!"),
-    OpenTicket(**_TICKET, **_DECISION, kind="exchange", amount=258, reason="sour"),
-    AdmitTicket(**_ABOUT_REPLACEMENT),
-    ReopenTicket(**_TICKET, note="out_of_stock"),
-    StartReplacement(**_TICKET),
-    ConfirmReplacement(**_TICKET),
-    DropReplacement(**_TICKET, spus=("milk-1l",), quantities=(1,), prices=(119,)),
-    ConfirmReturn(**_TICKET, **_MILK, note="returned"),
-    ClaimTicket(**_TICKET),
-    ReleaseTicket(**_TICKET),
-    NoteTicket(**_TICKET, text="She sends photos tonight."),
-    ApproveTicket(**_TICKET, **_DECISION, kind="exchange", amount=258),
-    TicketOpened(**_ABOUT_REPLACEMENT, kind="refund_only", by=AGENT),
-    TicketMoved(
+    aftersales.RateOrder(order_id="o-7f3a", account="a-42", stars=2, text="Die Milch war sauer,\nbeide Packungen!"),
+    aftersales.OpenTicket(**_TICKET, **_DECISION, kind="exchange", amount=258, reason="sour"),
+    aftersales.AdmitTicket(**_ABOUT_REPLACEMENT),
+    aftersales.ReopenTicket(**_TICKET, note="out_of_stock"),
+    aftersales.StartReplacement(**_TICKET),
+    aftersales.ConfirmReplacement(**_TICKET),
+    aftersales.DropReplacement(**_TICKET, spus=("milk-1l",), quantities=(1,), prices=(119,)),
+    aftersales.ConfirmReturn(**_TICKET, **_MILK, note="returned"),
+    aftersales.ClaimTicket(**_TICKET),
+    aftersales.ReleaseTicket(**_TICKET),
+    aftersales.NoteTicket(**_TICKET, text="She sends photos tonight."),
+    aftersales.ApproveTicket(**_TICKET, **_DECISION, kind="exchange", amount=258),
+    aftersales.TicketOpened(**_ABOUT_REPLACEMENT, kind="refund_only", by=AGENT),
+    aftersales.TicketMoved(
         **_TICKET,
         kind="quality",
         phase="open",
@@ -80,15 +58,15 @@ CONTROLS_TICKETS: tuple[Message, ...] = (
         claimed_by=AGENT,
         claimed_until=datetime(2026, 11, 22, 18, 40, tzinfo=UTC),
     ),
-    TicketEnded(**_TICKET, kind="exchange", phase="resolved", note="replaced", by=AGENT),
-    TicketAsked(
+    aftersales.TicketEnded(**_TICKET, kind="exchange", phase="resolved", note="replaced", by=AGENT),
+    aftersales.TicketAsked(
         **_TICKET,
         kind="exchange",
         spus=("oat-1l", "milk-1l"),
         prices=(129, 129),
         instead_of=("milk-1l", "milk-1l"),
     ),
-    GoodsRefunded(
+    aftersales.GoodsRefunded(
         order_id="o-7f3a",
         ticket_id="t-9b02",
         about="o-7f3a~r1",
@@ -97,9 +75,9 @@ CONTROLS_TICKETS: tuple[Message, ...] = (
         amount=129,
         liable="store",
     ),
-    GoodsKept(**_ABOUT_REPLACEMENT, **_OAT),
-    ReturnApproved(**_TICKET, **_MILK),
-    ReplacementApproved(
+    aftersales.GoodsKept(**_ABOUT_REPLACEMENT, **_OAT),
+    aftersales.ReturnApproved(**_TICKET, **_MILK),
+    aftersales.ReplacementApproved(
         order_id="o-7f3a~r1",
         ticket_id="t-4c1e",
         about="o-7f3a",

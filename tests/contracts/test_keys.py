@@ -8,9 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from larder.simulation.world import DECIDERS
+from shared.contracts import logistics, risk
 from shared.contracts.base import Message, Pack
-from shared.contracts.logistics import DeliveryFailed
-from shared.contracts.risk import WithdrawScreening
 from shared.contracts.topics import partition_for
 from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
@@ -83,10 +82,10 @@ def test_parked_in_another_shard(heard: Heard, link: int) -> None:
 
 def test_a_replacement_order_lives_with_its_sales_order() -> None:
     """Under one key, so in one shard; each is a subject of its own. Nobody's account is cut."""
-    sale, replacement = (DeliveryFailed(order_id=o, store="s-1", reason="") for o in ("o-1", "o-1~r12"))
+    sale, replacement = (logistics.DeliveryFailed(order_id=o, store="s-1", reason="") for o in ("o-1", "o-1~r12"))
     assert (sale.key, replacement.key) == ("o-1", "o-1")
     assert (sale.subject, replacement.subject) == ("o-1", "o-1~r12")
-    assert WithdrawScreening(order_id="o-1", account="a~1").key == "a~1"
+    assert risk.WithdrawScreening(order_id="o-1", account="a~1").key == "a~1"
 
 
 @each_heard

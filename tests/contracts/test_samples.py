@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.contracts.aftersales import RecordCall
+from shared.contracts import aftersales, inventory
+from shared.contracts import order as ordering
 from shared.contracts.asyncapi import messages
 from shared.contracts.base import LINES_MAX, QUANTITY_MAX, Message
-from shared.contracts.inventory import AdjustStock, ReceiveGoods
-from shared.contracts.order import PayOrder, PlaceOrder
 from shared.runtime.envelope import from_outside, read
 from tests.contracts.controls import CONTROLS, SAMPLES
 
@@ -72,9 +71,9 @@ def test_optional_fields_may_be_missing(message: type[Message]) -> None:
     stored = json.loads(sample(message))
     required = {name for name, field in message.model_fields.items() if field.is_required()}
     least = {name: value for name, value in stored.items() if name in required}
-    if message is PlaceOrder:
+    if message is ordering.PlaceOrder:
         least["store"] = "s-mitte"  # a store or a delivery point, one of them
-    if message is RecordCall:
+    if message is aftersales.RecordCall:
         least["outcome"] = "drop"  # substitutes are named with the outcome `substitute` only
     message.from_json(json.dumps(least).encode())
 
@@ -134,23 +133,23 @@ def changed(message: type[Message], **fields: Any) -> bytes:
 def test_basket_that_cannot_be_is_told(fields: dict[str, Any]) -> None:
     """Bounds hold on the topic as over HTTP: nobody checks again behind it."""
     with pytest.raises(ValidationError):
-        PlaceOrder.from_json(changed(PlaceOrder, **fields))
+        ordering.PlaceOrder.from_json(changed(ordering.PlaceOrder, **fields))
 
 
 @pytest.mark.parametrize("fields", [{"method": ""}, {"method": "x" * 201}, {"expected_total": None}])
 def test_click_that_cannot_be_is_told(fields: dict[str, Any]) -> None:
     """A method and a total."""
     with pytest.raises(ValidationError):
-        PayOrder.from_json(changed(PayOrder, **fields))
+        ordering.PayOrder.from_json(changed(ordering.PayOrder, **fields))
 
 
 def test_storekeeper_s_lines_are_bounded() -> None:
     """As an order's, with other numbers."""
     with pytest.raises(ValidationError):
-        ReceiveGoods.from_json(changed(ReceiveGoods, quantities=[1]))
+        inventory.ReceiveGoods.from_json(changed(inventory.ReceiveGoods, quantities=[1]))
     with pytest.raises(ValidationError):
-        AdjustStock.from_json(changed(AdjustStock, deltas=[0.5, 1]))
-    assert AdjustStock.from_json(changed(AdjustStock, deltas=[-1, 0])).deltas == (-1, 0)
+        inventory.AdjustStock.from_json(changed(inventory.AdjustStock, deltas=[0.5, 1]))
+    assert inventory.AdjustStock.from_json(changed(inventory.AdjustStock, deltas=[-1, 0])).deltas == (-1, 0)
 
 
 # -- the envelope ------------------------------------------------------------------------------------------------------

@@ -12,36 +12,8 @@ from services.aftersales.goods import summed
 from services.aftersales.state import Good, Ticket, Window, WindowPassed
 from services.order.decider import DECIDER as ORDER
 from services.order.state import Order, ShortageUnanswered
-from shared.contracts.aftersales import ApproveTicket, GoodsKind, OpenTicket
+from shared.contracts import aftersales, inventory, logistics, payment
 from shared.contracts.base import Message
-from shared.contracts.inventory import (
-    DeductStock,
-    HoldStock,
-    IssueReversed,
-    ReleaseStock,
-    ReverseIssue,
-    StockDeducted,
-    StockHeld,
-    StockReleased,
-    StockShort,
-)
-from shared.contracts.logistics import (
-    AmendFulfilment,
-    AnnounceReturn,
-    DeliveryFailed,
-    FulfilmentDelivered,
-    FulfilmentHandedOver,
-    FulfilmentPacked,
-    FulfilmentStopped,
-    FulfilOrder,
-    GoodsInspected,
-    PickingStarted,
-    PiecesShort,
-    ReturnInspected,
-    ReturnOverdue,
-    StopFulfilment,
-)
-from shared.contracts.payment import PaymentRefunded, RefundPayment
 from shared.runtime.table import Moved, Outcome, Refused
 from tests.deciders.orders import (
     BASKET,
@@ -140,7 +112,9 @@ class Chain:
 
     # -- people --------------------------------------------------------------------------------------------------------
 
-    def opens(self, kind: GoodsKind, lines: Lines, ticket_id: str = "t-1", about: str = "o-1", **more: Any) -> str:
+    def opens(
+        self, kind: aftersales.GoodsKind, lines: Lines, ticket_id: str = "t-1", about: str = "o-1", **more: Any
+    ) -> str:
         """Customer service opens a ticket; answers with the code when it is refused."""
         return _code(self.hears(opening(kind, lines, ticket_id, about, **more), AGENT))
 
@@ -154,46 +128,46 @@ class Chain:
         """What inventory, logistics and payment make of a command."""
         order_id = m.subject
         about: dict[str, Any] = {"order_id": order_id, "store": "s-1"}
-        if isinstance(m, HoldStock):
+        if isinstance(m, inventory.HoldStock):
             if self.shelf == "there":
-                return [StockHeld(order_id=order_id, mode=m.mode)]
-            return [StockShort(order_id=order_id, spus=m.spus, missing=m.quantities)]
-        if isinstance(m, DeductStock):
+                return [inventory.StockHeld(order_id=order_id, mode=m.mode)]
+            return [inventory.StockShort(order_id=order_id, spus=m.spus, missing=m.quantities)]
+        if isinstance(m, inventory.DeductStock):
             new = self.order(order_id)
-            return [StockDeducted(order_id=order_id, document="RI", spus=new.spus, quantities=new.quantities)]
-        if isinstance(m, ReleaseStock):
-            return [StockReleased(order_id=order_id)]
-        if isinstance(m, FulfilOrder):
+            return [inventory.StockDeducted(order_id=order_id, document="RI", spus=new.spus, quantities=new.quantities)]
+        if isinstance(m, inventory.ReleaseStock):
+            return [inventory.StockReleased(order_id=order_id)]
+        if isinstance(m, logistics.FulfilOrder):
             return self._fulfil(m, about)
-        if isinstance(m, AmendFulfilment):
+        if isinstance(m, logistics.AmendFulfilment):
             return self._deliver(about, m.spus, m.quantities)
-        if isinstance(m, StopFulfilment):
-            return [FulfilmentStopped(**about)]
-        if isinstance(m, ReverseIssue):
-            return [IssueReversed(order_id=order_id, documents=())]
-        if isinstance(m, AnnounceReturn):
+        if isinstance(m, logistics.StopFulfilment):
+            return [logistics.FulfilmentStopped(**about)]
+        if isinstance(m, inventory.ReverseIssue):
+            return [inventory.IssueReversed(order_id=order_id, documents=())]
+        if isinstance(m, logistics.AnnounceReturn):
             return self._come_back(m.ticket_id, order_id, m.spus, m.quantities, exchange=False)
-        if isinstance(m, RefundPayment):
+        if isinstance(m, payment.RefundPayment):
             fields = m.model_dump(include={"order_id", "refund", "amount", "reference", "reason", "liable"})
-            return [PaymentRefunded(**fields, at=NOON)]
+            return [payment.PaymentRefunded(**fields, at=NOON)]
         return []
 
-    def _fulfil(self, m: FulfilOrder, about: dict[str, Any]) -> Iterable[Any]:
+    def _fulfil(self, m: logistics.FulfilOrder, about: dict[str, Any]) -> Iterable[Any]:
         if not self.road:
             return []
         if self.road.startswith("short"):
-            short = PiecesShort(**about, spus=m.spus[:1], missing=(1,))
-            return [PickingStarted(**about), short, ShortageUnanswered(m.order_id)]
-        return [PickingStarted(**about), *self._deliver(about, m.spus, m.quantities)]
+            short = logistics.PiecesShort(**about, spus=m.spus[:1], missing=(1,))
+            return [logistics.PickingStarted(**about), short, ShortageUnanswered(m.order_id)]
+        return [logistics.PickingStarted(**about), *self._deliver(about, m.spus, m.quantities)]
 
     def _deliver(self, about: dict[str, Any], spus: tuple[str, ...], pieces: tuple[int, ...]) -> Iterator[Any]:
-        yield from (FulfilmentPacked(**about), handed_over(**about))
+        yield from (logistics.FulfilmentPacked(**about), handed_over(**about))
         if self.road.endswith("undeliverable"):
-            yield DeliveryFailed(**about, reason="nobody at home")
+            yield logistics.DeliveryFailed(**about, reason="nobody at home")
             nothing: dict[str, Any] = dict.fromkeys(("damaged_spus", "damaged", "missing_spus", "missing"), ())
-            yield GoodsInspected(**about, resellable_spus=spus, resellable=pieces, **nothing)
+            yield logistics.GoodsInspected(**about, resellable_spus=spus, resellable=pieces, **nothing)
             return
-        yield FulfilmentDelivered(**about)
+        yield logistics.FulfilmentDelivered(**about)
         mine = self.order(about["order_id"]).replacement
         if mine and mine.kind == "exchange":
             yield from self._come_back(mine.ticket_id, mine.about, mine.back_spus, mine.back, exchange=True)
@@ -205,7 +179,7 @@ class Chain:
             return []
         about: dict[str, Any] = {"order_id": order_id, "store": "s-1", "ticket_id": ticket_id, "exchange": exchange}
         if self.back in ("none", "lost"):
-            return [ReturnOverdue(**about, collected=self.back == "lost", spus=spus, quantities=pieces)]
+            return [logistics.ReturnOverdue(**about, collected=self.back == "lost", spus=spus, quantities=pieces)]
         return [inspected(about, summed(spus, pieces), 1 if self.back == "some" else 0)]
 
     # -- what is known -------------------------------------------------------------------------------------------------
@@ -246,22 +220,24 @@ class Chain:
         return [s for s in self.desk.states.values() if isinstance(s, Window) and s.shuts_at]
 
 
-def opening(kind: GoodsKind, lines: Lines, ticket_id: str = "t-1", about: str = "o-1", **more: Any) -> OpenTicket:
+def opening(
+    kind: aftersales.GoodsKind, lines: Lines, ticket_id: str = "t-1", about: str = "o-1", **more: Any
+) -> aftersales.OpenTicket:
     """A ticket about these pieces."""
-    return OpenTicket(order_id=about, ticket_id=ticket_id, kind=kind, **_parallel(lines), **_instead(more))
+    return aftersales.OpenTicket(order_id=about, ticket_id=ticket_id, kind=kind, **_parallel(lines), **_instead(more))
 
 
-def approval(ticket_id: str = "t-1", about: str = "o-1", lines: Lines = (), **more: Any) -> ApproveTicket:
+def approval(ticket_id: str = "t-1", about: str = "o-1", lines: Lines = (), **more: Any) -> aftersales.ApproveTicket:
     """A decision about these pieces; none: about the ticket's."""
-    return ApproveTicket(order_id=about, ticket_id=ticket_id, **_parallel(lines), **_instead(more))
+    return aftersales.ApproveTicket(order_id=about, ticket_id=ticket_id, **_parallel(lines), **_instead(more))
 
 
-def inspected(about: dict[str, Any], pieces: dict[str, int], missing: int) -> ReturnInspected:
+def inspected(about: dict[str, Any], pieces: dict[str, int], missing: int) -> logistics.ReturnInspected:
     """So many pieces of the first line did not come; the rest of it is spoilt, the others are not."""
     first = next(iter(pieces))
     damaged = pieces[first] - missing
     others = {spu: n for spu, n in pieces.items() if spu != first}
-    return ReturnInspected(
+    return logistics.ReturnInspected(
         **about,
         resellable_spus=tuple(others),
         resellable=tuple(others.values()),
@@ -272,9 +248,9 @@ def inspected(about: dict[str, Any], pieces: dict[str, int], missing: int) -> Re
     )
 
 
-def handed_over(**about: Any) -> FulfilmentHandedOver:
+def handed_over(**about: Any) -> logistics.FulfilmentHandedOver:
     """The courier has them."""
-    return FulfilmentHandedOver(**about, courier="c-1")
+    return logistics.FulfilmentHandedOver(**about, courier="c-1")
 
 
 def _parallel(lines: Lines) -> dict[str, Any]:

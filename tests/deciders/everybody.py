@@ -8,123 +8,54 @@ import inspect
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import cache
+from functools import cache, reduce
 from types import ModuleType
+from typing import cast
 
-from services.aftersales import decider as aftersales
+from services.aftersales import decider as aftersales_decider
 from services.aftersales import state as complaint
 from services.aftersales import tickets
-from services.inventory import decider as inventory
+from services.inventory import decider as inventory_decider
 from services.inventory import state as stock
-from services.logistics import decider as logistics
+from services.logistics import decider as logistics_decider
 from services.logistics import state as store_work
-from services.order import decider as order
+from services.order import decider as order_decider
 from services.order import replacing
 from services.order import state as sale
-from services.payment import decider as payment
+from services.payment import decider as payment_decider
 from services.payment import reports
 from services.payment import state as money
-from services.risk import decider as risk
+from services.risk import decider as risk_decider
 from services.risk import state as screening
-from shared.contracts import inventory as _inventory
-from shared.contracts import logistics as _logistics
-from shared.contracts import order as _order
-from shared.contracts.aftersales import (
-    AdmitTicket,
-    ApproveTicket,
-    CancelChosen,
-    ClaimTicket,
-    ConfirmReplacement,
-    ConfirmReturn,
-    DropChosen,
-    DropReplacement,
-    InterceptAsked,
-    NoteTicket,
-    OpenTicket,
-    RaiseTicket,
-    RateOrder,
-    RecordCall,
-    RejectTicket,
-    ReleaseTicket,
-    ReplacementApproved,
-    SettleTicket,
-    SubstituteChosen,
-    TicketAsked,
-)
+from shared.contracts import aftersales, inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.contracts.asyncapi import FROM_OUTSIDE, messages
 from shared.contracts.base import CommandAccepted, CommandRefused, Entry, Message
-from shared.contracts.inventory import (
-    AdjustStock,
-    AnnounceSale,
-    DeductStock,
-    ExpectGoods,
-    HoldStock,
-    ReceiveGoods,
-    ReverseIssue,
-    SetAllotment,
-    SubstituteStock,
-    VerifyStock,
-)
-from shared.contracts.logistics import (
-    AmendFulfilment,
-    BringGoodsBack,
-    BringReturn,
-    CollectReturn,
-    FulfilOrder,
-    HandOver,
-    InspectGoods,
-    InspectReturn,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    ReportUndeliverable,
-    ReserveSlot,
-    SetSlots,
-    StartPicking,
-    StopFulfilment,
-)
-from shared.contracts.order import (
-    CancelOrder,
-    ClaimPromotions,
-    PayOrder,
-    PlaceOrder,
-    ReturnPromotions,
-    SettleClaim,
-    TellSale,
-)
-from shared.contracts.payment import PaymentRefunded, PaymentRefundRefused, RefundPayment, ReportMoney, TakePayment
-from shared.contracts.risk import (
-    AccountsActed,
-    ClaimReview,
-    DecideReview,
-    OrderCleared,
-    OrderReferred,
-    OrderRestricted,
-    OrdersSeen,
-    ReleaseReview,
-    ScreenOrder,
-    SignalsTold,
-)
 from shared.runtime.decider import Decider
 from shared.runtime.table import Table
 
 MODULES: Mapping[str, ModuleType] = {
-    "order": order,
-    "inventory": inventory,
-    "risk": risk,
-    "payment": payment,
-    "logistics": logistics,
-    "aftersales": aftersales,
+    "order": order_decider,
+    "inventory": inventory_decider,
+    "risk": risk_decider,
+    "payment": payment_decider,
+    "logistics": logistics_decider,
+    "aftersales": aftersales_decider,
 }
 DECIDERS: Mapping[str, Decider] = {name: module.DECIDER for name, module in MODULES.items()}
 
 TABLES: Mapping[str, tuple[Table, ...]] = {
-    "order": (order.SALES_ORDER, replacing.REPLACEMENT_ORDER),
-    "inventory": (inventory.HOLD, inventory.ALLOTMENT, inventory.REQUEST),
-    "risk": (risk.SCREENING, risk.ENDING),
-    "payment": (payment.PAYMENT, payment.REFUND, reports.REPORT),
-    "logistics": (logistics.FULFILMENT, logistics.RETURN, logistics.RESERVATION, logistics.SLOT),
-    "aftersales": (aftersales.AFTER_SALES, aftersales.TICKET),
+    "order": (order_decider.SALES_ORDER, replacing.REPLACEMENT_ORDER),
+    "inventory": (inventory_decider.HOLD, inventory_decider.ALLOTMENT, inventory_decider.REQUEST),
+    "risk": (risk_decider.SCREENING, risk_decider.ENDING),
+    "payment": (payment_decider.PAYMENT, payment_decider.REFUND, reports.REPORT),
+    "logistics": (
+        logistics_decider.FULFILMENT,
+        logistics_decider.RETURN,
+        logistics_decider.RESERVATION,
+        logistics_decider.SLOT,
+    ),
+    "aftersales": (aftersales_decider.AFTER_SALES, aftersales_decider.TICKET),
 }
 ALL_TABLES = tuple(table for tables in TABLES.values() for table in tables)
 
@@ -168,51 +99,56 @@ _BESIDE_GOODS = tuple(unfit for unfit in tickets.UNFIT if unfit not in (complain
 _TICKET_ENDS = (complaint.TicketWent, complaint.LastTicketWent)
 
 READ_AS: Mapping[type, tuple[type, ...]] = {
-    PlaceOrder: (sale.BasketPriced, sale.BasketPricedForSlot, *sale.Unplaceable.__subclasses__()),
-    PayOrder: (PayOrder, sale.PaidAtOtherTotal, sale.ClickedTooLarge, sale.ClickedTooLate),
+    ordering.PlaceOrder: (sale.BasketPriced, sale.BasketPricedForSlot, *sale.Unplaceable.__subclasses__()),
+    ordering.PayOrder: (ordering.PayOrder, sale.PaidAtOtherTotal, sale.ClickedTooLarge, sale.ClickedTooLate),
     **{
         carries_on: (carries_on, sale.SlotMissed)
-        for carries_on in (OrderRestricted, OrderReferred, sale.PaymentExpired)
+        for carries_on in (risk.OrderRestricted, risk.OrderReferred, sale.PaymentExpired)
     },
-    OrderCleared: (OrderCleared, sale.FirstPaidFirst, sale.SlotMissed),
-    _inventory.StockHeld: (_inventory.StockHeld, sale.HeldAtOtherTotal, sale.TotalOutgrown, sale.SlotMissed),
-    _inventory.StockShort: (_inventory.StockShort, sale.FlashSoldOut),
-    _inventory.StockVerified: (
+    risk.OrderCleared: (risk.OrderCleared, sale.FirstPaidFirst, sale.SlotMissed),
+    inventory.StockHeld: (inventory.StockHeld, sale.HeldAtOtherTotal, sale.TotalOutgrown, sale.SlotMissed),
+    inventory.StockShort: (inventory.StockShort, sale.FlashSoldOut),
+    inventory.StockVerified: (
         sale.TotalHolds,
         sale.TotalToClaim,
         sale.TotalChanged,
         sale.TotalOutgrown,
         sale.SlotMissed,
     ),
-    SettleClaim: (sale.ClaimGranted, sale.TotalChanged, sale.TotalOutgrown, sale.ClaimTooLate),
+    ordering.SettleClaim: (sale.ClaimGranted, sale.TotalChanged, sale.TotalOutgrown, sale.ClaimTooLate),
     # About an account or a flash sale: no table decides these.
-    **dict.fromkeys((ClaimPromotions, ReturnPromotions, TellSale), ()),
-    CancelOrder: (CancelOrder, sale.CancelWanted, sale.CancelRefused, sale.CancelNeedsTicket),
-    PaymentRefunded: (PaymentRefunded, sale.StrayMoneyReturned),
-    PaymentRefundRefused: (PaymentRefundRefused, sale.StrayRefundRefused),
-    DropChosen: (DropChosen, sale.ShortageSettled, sale.NothingLeft, sale.OtherCall),
+    **dict.fromkeys((ordering.ClaimPromotions, ordering.ReturnPromotions, ordering.TellSale), ()),
+    ordering.CancelOrder: (ordering.CancelOrder, sale.CancelWanted, sale.CancelRefused, sale.CancelNeedsTicket),
+    payment.PaymentRefunded: (payment.PaymentRefunded, sale.StrayMoneyReturned),
+    payment.PaymentRefundRefused: (payment.PaymentRefundRefused, sale.StrayRefundRefused),
+    aftersales.DropChosen: (aftersales.DropChosen, sale.ShortageSettled, sale.NothingLeft, sale.OtherCall),
     sale.ShortageUnanswered: (sale.ShortageUnanswered, sale.ShortageSettled, sale.NothingLeft),
-    SubstituteChosen: (SubstituteChosen, sale.SubstituteFits, sale.SubstituteUnfit, sale.OtherCall),
-    CancelChosen: (CancelChosen, sale.OtherCall),
-    InterceptAsked: (InterceptAsked, sale.CancelByTicket),
-    TicketAsked: (TicketAsked, sale.TicketFits, sale.TicketUnfit),
-    ReplacementApproved: (ReplacementApproved, sale.ReplacementFits, sale.ReplacementUnfit),
-    _logistics.ReturnInspected: (sale.ReturnCame, sale.OldGoodsCame),
-    _logistics.ReturnOverdue: (sale.ReturnForgotten, sale.ReturnLost),
-    HoldStock: (HoldStock, stock.LockFits, stock.CheckFits, stock.SourcesFit, stock.HoldFallsShort),
-    VerifyStock: (VerifyStock, stock.CheckStillFits, stock.SourcesStillFit, stock.CheckFitsNoMore),
-    DeductStock: (
-        DeductStock,
+    aftersales.SubstituteChosen: (
+        aftersales.SubstituteChosen,
+        sale.SubstituteFits,
+        sale.SubstituteUnfit,
+        sale.OtherCall,
+    ),
+    aftersales.CancelChosen: (aftersales.CancelChosen, sale.OtherCall),
+    aftersales.InterceptAsked: (aftersales.InterceptAsked, sale.CancelByTicket),
+    aftersales.TicketAsked: (aftersales.TicketAsked, sale.TicketFits, sale.TicketUnfit),
+    aftersales.ReplacementApproved: (aftersales.ReplacementApproved, sale.ReplacementFits, sale.ReplacementUnfit),
+    logistics.ReturnInspected: (sale.ReturnCame, sale.OldGoodsCame),
+    logistics.ReturnOverdue: (sale.ReturnForgotten, sale.ReturnLost),
+    inventory.HoldStock: (inventory.HoldStock, stock.LockFits, stock.CheckFits, stock.SourcesFit, stock.HoldFallsShort),
+    inventory.VerifyStock: (inventory.VerifyStock, stock.CheckStillFits, stock.SourcesStillFit, stock.CheckFitsNoMore),
+    inventory.DeductStock: (
+        inventory.DeductStock,
         stock.CheckedGoodsThere,
         stock.SourcedGoodsThere,
         stock.PiecesSold,
         stock.CheckedGoodsSoldOut,
     ),
-    ReverseIssue: (ReverseIssue, stock.PiecesBack, stock.SoldPiecesMissing),
-    SubstituteStock: (stock.SubstitutesThere, stock.SubstitutesShort),
-    ReceiveGoods: (ReceiveGoods, stock.AwaitedGoodsCome),
-    ExpectGoods: (stock.IncomingFits, stock.IncomingBelowSold),
-    SetAllotment: (
+    inventory.ReverseIssue: (inventory.ReverseIssue, stock.PiecesBack, stock.SoldPiecesMissing),
+    inventory.SubstituteStock: (stock.SubstitutesThere, stock.SubstitutesShort),
+    inventory.ReceiveGoods: (inventory.ReceiveGoods, stock.AwaitedGoodsCome),
+    inventory.ExpectGoods: (stock.IncomingFits, stock.IncomingBelowSold),
+    inventory.SetAllotment: (
         stock.AllotmentFits,
         stock.SpuHasAllotment,
         stock.AllotmentOfOtherSpu,
@@ -220,58 +156,64 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
         stock.AllotmentBelowSold,
         stock.AllotmentTooLate,
     ),
-    AnnounceSale: (stock.SaleEndsLater, stock.SaleEnded),
-    AdjustStock: (
-        AdjustStock,
+    inventory.AnnounceSale: (stock.SaleEndsLater, stock.SaleEnded),
+    inventory.AdjustStock: (
+        inventory.AdjustStock,
         stock.CountFits,
         stock.CountBelowZero,
         stock.CountChangesNothing,
         stock.CountTakesHold,
         stock.PiecesMissing,
     ),
-    ScreenOrder: (
+    risk.ScreenOrder: (
         screening.FoundNothing,
         screening.FoundRestriction,
         screening.FoundReferral,
         screening.FoundRefusal,
     ),
-    DecideReview: (
+    risk.DecideReview: (
         screening.ReviewCleared,
         screening.ReviewRestricted,
         screening.ReviewRefused,
         screening.ReviewClaimedByOther,
     ),
-    ClaimReview: (ClaimReview, screening.ReviewClaimedByOther),
-    ReleaseReview: (ReleaseReview, screening.ReviewClaimedByOther, screening.NobodysReview),
-    AccountsActed: (screening.EndingTold,),
-    SignalsTold: (),  # facts of risk's: a table decides nothing about them
-    TakePayment: (TakePayment, payment.NothingToTake, payment.SameAttempt),
-    RefundPayment: (RefundPayment, payment.NothingToRefund, payment.RefundOverRest),
-    ReportMoney: (ReportMoney, reports.KnownMoney, reports.ToldBefore, reports.BooksDisagree),
-    ReserveSlot: (ReserveSlot, store_work.PlaceFree, store_work.NoPlace),
-    SetSlots: (SetSlots, store_work.EndMoved),
-    FulfilOrder: (FulfilOrder, store_work.FulfilLater, store_work.AnnouncedAlong),
-    StopFulfilment: (StopFulfilment, store_work.CalledOff),
+    risk.ClaimReview: (risk.ClaimReview, screening.ReviewClaimedByOther),
+    risk.ReleaseReview: (risk.ReleaseReview, screening.ReviewClaimedByOther, screening.NobodysReview),
+    risk.AccountsActed: (screening.EndingTold,),
+    risk.SignalsTold: (),  # facts of risk's: a table decides nothing about them
+    payment.TakePayment: (payment.TakePayment, payment_decider.NothingToTake, payment_decider.SameAttempt),
+    payment.RefundPayment: (payment.RefundPayment, payment_decider.NothingToRefund, payment_decider.RefundOverRest),
+    payment.ReportMoney: (payment.ReportMoney, reports.KnownMoney, reports.ToldBefore, reports.BooksDisagree),
+    logistics.ReserveSlot: (logistics.ReserveSlot, store_work.PlaceFree, store_work.NoPlace),
+    logistics.SetSlots: (logistics.SetSlots, store_work.EndMoved),
+    logistics.FulfilOrder: (logistics.FulfilOrder, store_work.FulfilLater, store_work.AnnouncedAlong),
+    logistics.StopFulfilment: (logistics.StopFulfilment, store_work.CalledOff),
     complaint.WindowPassed: (complaint.WindowPassed, complaint.PassedUnderTickets),
-    RaiseTicket: (RaiseTicket, complaint.TicketCame),
-    RateOrder: (RateOrder, complaint.RatedByOther, complaint.RatedAgain, complaint.RatedWell, complaint.RatedBadly),
-    OpenTicket: (
-        OpenTicket,
+    aftersales.RaiseTicket: (aftersales.RaiseTicket, complaint.TicketCame),
+    aftersales.RateOrder: (
+        aftersales.RateOrder,
+        complaint.RatedByOther,
+        complaint.RatedAgain,
+        complaint.RatedWell,
+        complaint.RatedBadly,
+    ),
+    aftersales.OpenTicket: (
+        aftersales.OpenTicket,
         complaint.AskedAfterShut,
         complaint.AskedUnderOtherName,
         complaint.GoodsOpened,
         complaint.GoodsAsked,
         *_BESIDE_GOODS,
     ),
-    AdmitTicket: (complaint.Admitted, *_BESIDE_GOODS),
-    ConfirmReplacement: (complaint.Replenished, complaint.Exchanged),
-    DropReplacement: (complaint.NotReplaced,),
-    ConfirmReturn: (complaint.GoodsCame, complaint.NothingCame, complaint.OldGoodsSettled),
-    ClaimTicket: (ClaimTicket, complaint.ClaimedByOther),
-    ReleaseTicket: (ReleaseTicket, complaint.NobodysClaim, complaint.ClaimedByOther),
-    NoteTicket: (NoteTicket, complaint.NotesFull),
-    SettleTicket: (complaint.Done, complaint.NotDone, *_TICKET_ENDS),
-    RecordCall: (
+    aftersales.AdmitTicket: (complaint.Admitted, *_BESIDE_GOODS),
+    aftersales.ConfirmReplacement: (complaint.Replenished, complaint.Exchanged),
+    aftersales.DropReplacement: (complaint.NotReplaced,),
+    aftersales.ConfirmReturn: (complaint.GoodsCame, complaint.NothingCame, complaint.OldGoodsSettled),
+    aftersales.ClaimTicket: (aftersales.ClaimTicket, complaint.ClaimedByOther),
+    aftersales.ReleaseTicket: (aftersales.ReleaseTicket, complaint.NobodysClaim, complaint.ClaimedByOther),
+    aftersales.NoteTicket: (aftersales.NoteTicket, complaint.NotesFull),
+    aftersales.SettleTicket: (complaint.Done, complaint.NotDone, *_TICKET_ENDS),
+    aftersales.RecordCall: (
         complaint.SubstituteWanted,
         complaint.DropWanted,
         complaint.CancelWanted,
@@ -279,7 +221,7 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
         complaint.NotACall,
         complaint.ClaimedByOther,
     ),
-    ApproveTicket: (
+    aftersales.ApproveTicket: (
         complaint.Approved,
         complaint.RetryApproved,
         complaint.ApprovalUnneeded,
@@ -290,39 +232,43 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
         complaint.ReplacementWanted,
         *tickets.UNFIT,
     ),
-    RejectTicket: (complaint.Denied, complaint.ApprovalUnneeded, complaint.ClaimedByOther),
+    aftersales.RejectTicket: (complaint.Denied, complaint.ApprovalUnneeded, complaint.ClaimedByOther),
     **{
         asked: (asked, store_work.AskedInOtherStore)
         for asked in (
-            StartPicking,
-            ReportPacked,
-            HandOver,
-            ReportUndeliverable,
-            BringGoodsBack,
+            logistics.StartPicking,
+            logistics.ReportPacked,
+            logistics.HandOver,
+            logistics.ReportUndeliverable,
+            logistics.BringGoodsBack,
         )
     },
     **{
         asked: (asked, store_work.AskedInOtherStore, store_work.WaitsForDelivery)
-        for asked in (CollectReturn, BringReturn)
+        for asked in (logistics.CollectReturn, logistics.BringReturn)
     },
-    ReportDelivered: (ReportDelivered, store_work.CollectedAtDelivery, store_work.AskedInOtherStore),
-    ReportPicked: (
-        ReportPicked,
+    logistics.ReportDelivered: (
+        logistics.ReportDelivered,
+        store_work.CollectedAtDelivery,
+        store_work.AskedInOtherStore,
+    ),
+    logistics.ReportPicked: (
+        logistics.ReportPicked,
         store_work.PiecesMissing,
         store_work.MoreShortThanListed,
         store_work.LineUnknown,
         store_work.AskedInOtherStore,
     ),
-    AmendFulfilment: (store_work.ListAmended,),
-    InspectGoods: (
-        InspectGoods,
+    logistics.AmendFulfilment: (store_work.ListAmended,),
+    logistics.InspectGoods: (
+        logistics.InspectGoods,
         store_work.GoodsSorted,
         store_work.MoreThanSent,
         store_work.LineUnknown,
         store_work.AskedInOtherStore,
     ),
-    InspectReturn: (
-        InspectReturn,
+    logistics.InspectReturn: (
+        logistics.InspectReturn,
         store_work.GoodsSorted,
         store_work.MoreThanAnnounced,
         store_work.LineUnknown,
@@ -333,11 +279,11 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
 
 OF_EFFECTS: Mapping[str, tuple[type, ...]] = {
     "payment": (
-        payment.AwaitedMoney,
-        payment.StrayMoney,
-        payment.KnownOtherwise,
-        payment.TakenOtherwise,
-        payment.AnsweredWithKnown,
+        payment_decider.AwaitedMoney,
+        payment_decider.StrayMoney,
+        payment_decider.KnownOtherwise,
+        payment_decider.TakenOtherwise,
+        payment_decider.AnsweredWithKnown,
         reports.GatewayConfirms,
         reports.GatewayDisagrees,
         money.GatewayFoundNothing,
@@ -345,10 +291,10 @@ OF_EFFECTS: Mapping[str, tuple[type, ...]] = {
         money.GatewayTimedOut,
         money.GatewayKnowsNoMoney,
         money.GatewayRefunded,
-        payment.RefundedOtherwise,
+        payment_decider.RefundedOtherwise,
         money.GatewayRefusedRefund,
-        payment.LateAnswer,
-        payment.UnansweredLate,
+        payment_decider.LateAnswer,
+        payment_decider.UnansweredLate,
     )
 }
 """Columns that come of the answers to effects."""
@@ -360,20 +306,20 @@ HEARD_OUTSIDE: frozenset[type[Message]] = frozenset(
     {
         CommandAccepted,
         CommandRefused,
-        OrdersSeen,
-        _order.OrderPayable,
-        _order.OrderPaid,
-        _order.OrderDelivered,
-        _order.OrderClosed,
-        _order.OrderCancelled,
-        _order.OrderRejected,
-        _logistics.FulfilmentQueued,
-        _logistics.ReturnAnnounced,
-        _logistics.ReturnBrought,
-        _logistics.PickingFinished,
-        _logistics.SlotsSet,
-        _inventory.GoodsReceived,
-        _inventory.StockAdjusted,
+        risk.OrdersSeen,
+        ordering.OrderPayable,
+        ordering.OrderPaid,
+        ordering.OrderDelivered,
+        ordering.OrderClosed,
+        ordering.OrderCancelled,
+        ordering.OrderRejected,
+        logistics.FulfilmentQueued,
+        logistics.ReturnAnnounced,
+        logistics.ReturnBrought,
+        logistics.PickingFinished,
+        logistics.SlotsSet,
+        inventory.GoodsReceived,
+        inventory.StockAdjusted,
     }
 )
 """Events that no service listens to: robots, integrators and the console do."""
@@ -400,15 +346,20 @@ COUNTS = "services.risk.counting"
 def said_by(service: str) -> frozenset[type[Message]]:
     """The messages that a service's decider makes, read from its source; for an entry, what it is packed in."""
     names = {
-        (module, node.func.id)
+        (module, ast.unparse(node.func))
         for module in modules_of(service)
         if module.__name__ != COUNTS
         for node in ast.walk(ast.parse(inspect.getsource(module)))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute)
     }
-    made = {one for module, name in names if isinstance(one := getattr(module, name, None), type)}
+    made = {one for module, name in names if isinstance(one := _named(module, name), type)}
     made |= {one.PACK for one in made if issubclass(one, Entry)}
     return frozenset(m for m in messages() if m in made)
+
+
+def _named(module: ModuleType, dotted: str) -> object:
+    """What a module knows under this name, such as `inventory.HoldStock`; None if that is no module's."""
+    return reduce(lambda known, name: getattr(known, name, None), dotted.split("."), cast(object, module))
 
 
 def register_codes() -> None:

@@ -9,54 +9,9 @@ from typing import Any, TypeVar
 from services.order.decider import DECIDER
 from services.order.promotions import NO_OFFERS
 from services.order.state import GoodsOverdue, Order, PaymentExpired, Phase, Product, ShortageUnanswered, StoreFact
-from shared.contracts.aftersales import (
-    CancelChosen,
-    DropChosen,
-    InterceptAsked,
-    OpenWindow,
-    SubstituteChosen,
-    WindowShut,
-)
+from shared.contracts import aftersales, inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import Message, Slot
-from shared.contracts.inventory import (
-    IssueReversed,
-    Paper,
-    StockDeducted,
-    StockGone,
-    StockHeld,
-    StockLost,
-    StockReleased,
-    StockShort,
-    StockSoldOut,
-    StockSubstituted,
-    StockVerified,
-    SubstituteShort,
-)
-from shared.contracts.logistics import (
-    DeliveryFailed,
-    FulfilmentDelivered,
-    FulfilmentHandedOver,
-    FulfilmentIntercepted,
-    FulfilmentPacked,
-    FulfilmentStopped,
-    GoodsInspected,
-    InterceptMissed,
-    PickingStarted,
-    PiecesShort,
-    SlotRefused,
-    SlotReserved,
-    StopMissed,
-)
-from shared.contracts.order import CancelOrder, Delivery, PayOrder, PlaceOrder, SettleClaim
-from shared.contracts.payment import (
-    MoneyUnasked,
-    PaymentDeclined,
-    PaymentGivenUp,
-    PaymentRefunded,
-    PaymentRefundRefused,
-    PaymentTaken,
-)
-from shared.contracts.risk import Activity, Deed, OrderCleared, OrderReferred, OrderRefused, OrderRestricted
 from shared.runtime.said import Record
 from shared.runtime.table import Key, Outcome
 from tests.deciders.scene import NOON, Scene
@@ -75,58 +30,58 @@ SHOP: dict[Key, Any] = {
 }
 """The facts that orders are decided on."""
 TOTAL = 607
-DOOR = Delivery(lat=52.5, lon=13.4, address="Lane 7", phone="555", note="ring twice")
+DOOR = ordering.Delivery(lat=52.5, lon=13.4, address="Lane 7", phone="555", note="ring twice")
 SLOT = Slot(start=NOON + timedelta(hours=2), end=NOON + timedelta(hours=3))
-BASKET = PlaceOrder(order_id="o-1", account="a-1", store="s-1", spus=("milk", "bread"), quantities=(2, 1))
+BASKET = ordering.PlaceOrder(order_id="o-1", account="a-1", store="s-1", spus=("milk", "bread"), quantities=(2, 1))
 IN_SLOT = BASKET.model_copy(update={"slot": SLOT})
 
-RESERVED = SlotReserved(order_id="o-1", store="s-1")
-NO_PLACE = SlotRefused(order_id="o-1", store="s-1", code="slot_full")
-CLEARED = OrderCleared(order_id="o-1")
-RESTRICTED = OrderRestricted(order_id="o-1")
-REFERRED = OrderReferred(order_id="o-1")
-REFUSED = OrderRefused(order_id="o-1")
-HELD = StockHeld(order_id="o-1", mode="lock")
-CHECKED = StockHeld(order_id="o-1", mode="on_payment")
-HELD_FROM_SHELF = StockHeld(order_id="o-1", mode="on_payment", gone=("tenth",))
+RESERVED = logistics.SlotReserved(order_id="o-1", store="s-1")
+NO_PLACE = logistics.SlotRefused(order_id="o-1", store="s-1", code="slot_full")
+CLEARED = risk.OrderCleared(order_id="o-1")
+RESTRICTED = risk.OrderRestricted(order_id="o-1")
+REFERRED = risk.OrderReferred(order_id="o-1")
+REFUSED = risk.OrderRefused(order_id="o-1")
+HELD = inventory.StockHeld(order_id="o-1", mode="lock")
+CHECKED = inventory.StockHeld(order_id="o-1", mode="on_payment")
+HELD_FROM_SHELF = inventory.StockHeld(order_id="o-1", mode="on_payment", gone=("tenth",))
 """The flash sale `tenth` has no pieces left for it, and the shelf has."""
-SHORT = StockShort(order_id="o-1", spus=("milk",), missing=(1,))
-CLICK = PayOrder(order_id="o-1", method="tok_ok", expected_total=TOTAL)
-CANCEL = CancelOrder(order_id="o-1", reason="changed my mind")
+SHORT = inventory.StockShort(order_id="o-1", spus=("milk",), missing=(1,))
+CLICK = ordering.PayOrder(order_id="o-1", method="tok_ok", expected_total=TOTAL)
+CANCEL = ordering.CancelOrder(order_id="o-1", reason="changed my mind")
 EXPIRED = PaymentExpired("o-1")
-VERIFIED = StockVerified(order_id="o-1")
-GRANTED = SettleClaim(order_id="o-1")
-GONE = StockGone(order_id="o-1", spus=("milk",), missing=(1,))
-TAKEN = PaymentTaken(order_id="o-1", attempt=1, amount=TOTAL, reference="cap-1", at=NOON)
-DECLINED = PaymentDeclined(order_id="o-1", attempt=1, code="card_declined")
-GIVEN_UP = PaymentGivenUp(order_id="o-1", attempt=1)
-DEDUCTED = StockDeducted(order_id="o-1", document="SI-o-1", spus=("milk", "bread"), quantities=(2, 1))
-SOLD_OUT = StockSoldOut(order_id="o-1", spus=("milk",), missing=(2,))
-RELEASED = StockReleased(order_id="o-1")
-REVERSED = IssueReversed(
+VERIFIED = inventory.StockVerified(order_id="o-1")
+GRANTED = ordering.SettleClaim(order_id="o-1")
+GONE = inventory.StockGone(order_id="o-1", spus=("milk",), missing=(1,))
+TAKEN = payment.PaymentTaken(order_id="o-1", attempt=1, amount=TOTAL, reference="cap-1", at=NOON)
+DECLINED = payment.PaymentDeclined(order_id="o-1", attempt=1, code="card_declined")
+GIVEN_UP = payment.PaymentGivenUp(order_id="o-1", attempt=1)
+DEDUCTED = inventory.StockDeducted(order_id="o-1", document="SI-o-1", spus=("milk", "bread"), quantities=(2, 1))
+SOLD_OUT = inventory.StockSoldOut(order_id="o-1", spus=("milk",), missing=(2,))
+RELEASED = inventory.StockReleased(order_id="o-1")
+REVERSED = inventory.IssueReversed(
     order_id="o-1",
-    documents=(Paper(number="IR-o-1", kind="issue_reversal", spus=("milk", "bread"), quantities=(2, 1)),),
+    documents=(inventory.Paper(number="IR-o-1", kind="issue_reversal", spus=("milk", "bread"), quantities=(2, 1)),),
 )
-LOST = StockLost(order_id="o-1", spus=("milk",), missing=(1,))
-PICKING = PickingStarted(order_id="o-1", store="s-1")
-PACKED = FulfilmentPacked(order_id="o-1", store="s-1")
-ON_THE_ROAD = FulfilmentHandedOver(order_id="o-1", store="s-1", courier="c-1")
-DELIVERED = FulfilmentDelivered(order_id="o-1", store="s-1")
-WINDOW = OpenWindow(
+LOST = inventory.StockLost(order_id="o-1", spus=("milk",), missing=(1,))
+PICKING = logistics.PickingStarted(order_id="o-1", store="s-1")
+PACKED = logistics.FulfilmentPacked(order_id="o-1", store="s-1")
+ON_THE_ROAD = logistics.FulfilmentHandedOver(order_id="o-1", store="s-1", courier="c-1")
+DELIVERED = logistics.FulfilmentDelivered(order_id="o-1", store="s-1")
+WINDOW = aftersales.OpenWindow(
     order_id="o-1", account="a-1", store="s-1", spus=("milk", "bread"), quantities=(2, 1), prices=(129, 349)
 )
 """What aftersales hears when everything was delivered."""
-SHUT = WindowShut(order_id="o-1")
-STRAY = MoneyUnasked(order_id="o-1", amount=TOTAL, reference="cap-9", at=NOON)
+SHUT = aftersales.WindowShut(order_id="o-1")
+STRAY = payment.MoneyUnasked(order_id="o-1", amount=TOTAL, reference="cap-9", at=NOON)
 
-STOPPED = FulfilmentStopped(order_id="o-1", store="s-1")
-STOP_MISSED = StopMissed(order_id="o-1", store="s-1")
-ASKED = InterceptAsked(order_id="o-1", ticket_id="t-99")
-INTERCEPTED = FulfilmentIntercepted(order_id="o-1", store="s-1")
-INTERCEPT_MISSED = InterceptMissed(order_id="o-1", store="s-1")
-UNDELIVERABLE = DeliveryFailed(order_id="o-1", store="s-1", reason="nobody at home")
+STOPPED = logistics.FulfilmentStopped(order_id="o-1", store="s-1")
+STOP_MISSED = logistics.StopMissed(order_id="o-1", store="s-1")
+ASKED = aftersales.InterceptAsked(order_id="o-1", ticket_id="t-99")
+INTERCEPTED = logistics.FulfilmentIntercepted(order_id="o-1", store="s-1")
+INTERCEPT_MISSED = logistics.InterceptMissed(order_id="o-1", store="s-1")
+UNDELIVERABLE = logistics.DeliveryFailed(order_id="o-1", store="s-1", reason="nobody at home")
 OVERDUE = GoodsOverdue("o-1")
-ALL_BACK = GoodsInspected(
+ALL_BACK = logistics.GoodsInspected(
     order_id="o-1",
     store="s-1",
     resellable_spus=("milk", "bread"),
@@ -138,27 +93,29 @@ ALL_BACK = GoodsInspected(
 )
 CALL = "t-o-1-1"
 """The ticket of the order's first shortage."""
-ONE_SHORT = PiecesShort(order_id="o-1", store="s-1", spus=("milk",), missing=(1,))
-ALL_SHORT = PiecesShort(order_id="o-1", store="s-1", spus=("milk", "bread"), missing=(2, 1))
+ONE_SHORT = logistics.PiecesShort(order_id="o-1", store="s-1", spus=("milk",), missing=(1,))
+ALL_SHORT = logistics.PiecesShort(order_id="o-1", store="s-1", spus=("milk", "bread"), missing=(2, 1))
 NOBODY_CALLED = ShortageUnanswered("o-1")
-DROP = DropChosen(order_id="o-1", ticket_id=CALL)
-NO_THANKS = CancelChosen(order_id="o-1", ticket_id=CALL)
-SUBSTITUTE_SHORT = SubstituteShort(order_id="o-1", spus=("oat",), missing=(1,))
-SUBSTITUTED = StockSubstituted(
+DROP = aftersales.DropChosen(order_id="o-1", ticket_id=CALL)
+NO_THANKS = aftersales.CancelChosen(order_id="o-1", ticket_id=CALL)
+SUBSTITUTE_SHORT = inventory.SubstituteShort(order_id="o-1", spus=("oat",), missing=(1,))
+SUBSTITUTED = inventory.StockSubstituted(
     order_id="o-1",
     documents=(
-        Paper(number="IR-o-1", kind="issue_reversal", spus=("milk",), quantities=(1,)),
-        Paper(number="AD-o-1~1", kind="adjustment", spus=("milk",), quantities=(-1,)),
-        Paper(number="SI-o-1~2", kind="sales_issue", spus=("oat",), quantities=(1,)),
+        inventory.Paper(number="IR-o-1", kind="issue_reversal", spus=("milk",), quantities=(1,)),
+        inventory.Paper(number="AD-o-1~1", kind="adjustment", spus=("milk",), quantities=(-1,)),
+        inventory.Paper(number="SI-o-1~2", kind="sales_issue", spus=("oat",), quantities=(1,)),
     ),
 )
-REFUND_REFUSED = PaymentRefundRefused(order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", code="charge_disputed")
+REFUND_REFUSED = payment.PaymentRefundRefused(
+    order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", code="charge_disputed"
+)
 CUSTOMER = "customer:a-1"
 
 
-def substitutes(*chosen: tuple[str, int, str], ticket_id: str = CALL) -> SubstituteChosen:
+def substitutes(*chosen: tuple[str, int, str], ticket_id: str = CALL) -> aftersales.SubstituteChosen:
     """The customer takes these: (SPU, pieces, instead of what)."""
-    return SubstituteChosen(
+    return aftersales.SubstituteChosen(
         order_id="o-1",
         ticket_id=ticket_id,
         substitute_spus=tuple(spu for spu, _, _ in chosen),
@@ -173,9 +130,9 @@ OAT = substitutes(("oat", 1, "milk"))
 
 def refunded(
     number: int, reason: str = "cancelled_by_customer", reference: str = "ref-1", amount: int = TOTAL
-) -> PaymentRefunded:
+) -> payment.PaymentRefunded:
     """The gateway gave money back."""
-    return PaymentRefunded(
+    return payment.PaymentRefunded(
         order_id="o-1", refund=number, amount=amount, reference=reference, reason=reason, liable="customer", at=NOON
     )
 
@@ -220,7 +177,7 @@ class Shop(Scene):
 
     def when(self, message: Any, actor: str = "") -> Outcome:
         """A message comes."""
-        return super().when(message, actor or (CUSTOMER if isinstance(message, CancelOrder) else ""))
+        return super().when(message, actor or (CUSTOMER if isinstance(message, ordering.CancelOrder) else ""))
 
 
 def shop(*messages: Any, **prices: int) -> Shop:
@@ -256,19 +213,19 @@ def messages(said: Iterable[object]) -> list[Message]:
     return [m for m in said if isinstance(m, Message)]
 
 
-def activities(said: Iterable[object]) -> list[Activity]:
+def activities(said: Iterable[object]) -> list[risk.Activity]:
     """What risk hears of it."""
-    return [m for m in said if isinstance(m, Activity)]
+    return [m for m in said if isinstance(m, risk.Activity)]
 
 
-def heard(said: Iterable[object]) -> list[Message | Activity]:
+def heard(said: Iterable[object]) -> list[Message | risk.Activity]:
     """What others and risk hear of it."""
-    return [m for m in said if isinstance(m, Message | Activity)]
+    return [m for m in said if isinstance(m, Message | risk.Activity)]
 
 
-def acted(deed: Deed) -> Activity:
+def acted(deed: risk.Deed) -> risk.Activity:
     """What risk hears of the order's account at noon."""
-    return Activity(account="a-1", order_id="o-1", deed=deed, at=NOON)
+    return risk.Activity(account="a-1", order_id="o-1", deed=deed, at=NOON)
 
 
 def only(kind: type[M], said: Iterable[object]) -> M:

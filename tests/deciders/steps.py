@@ -12,8 +12,8 @@ from services.order import state as sale
 from services.order.policy import CANCEL_POLICY, Actor, Policy
 from services.order.promotions import Kind, Offers, Promotion, Rush
 from shared.contracts import aftersales, inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import MONEY_MAX
-from shared.contracts.order import PayOrder
 from shared.runtime.table import Key, Moved
 from tests.deciders import orders
 from tests.deciders.orders import Shop, order, refunded
@@ -52,7 +52,7 @@ CONCRETE: dict[type, Any] = {
     inventory.IssueReversed: orders.REVERSED,
     inventory.StockSubstituted: orders.SUBSTITUTED,
     inventory.SubstituteShort: orders.SUBSTITUTE_SHORT,
-    PayOrder: orders.CLICK,
+    ordering.PayOrder: orders.CLICK,
     sale.TotalHolds: orders.VERIFIED,
     sale.ClaimGranted: orders.GRANTED,
     sale.TotalChanged: OTHER_PRICE,

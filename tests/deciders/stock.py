@@ -22,24 +22,8 @@ from services.inventory.state import (
     owed_cell,
     sale_cell,
 )
+from shared.contracts import inventory
 from shared.contracts.base import Message
-from shared.contracts.inventory import (
-    AdjustStock,
-    AnnounceSale,
-    DeductStock,
-    DropShort,
-    ExpectGoods,
-    HoldStock,
-    OnSale,
-    ReceiveGoods,
-    ReleaseStock,
-    ReverseIssue,
-    SetAllotment,
-    SubstituteStock,
-    TakeBack,
-    TakeReturn,
-    VerifyStock,
-)
 from shared.runtime.envelope import Delivery
 from shared.runtime.progress import Progress
 from shared.runtime.shard import Shard
@@ -54,14 +38,16 @@ def of(order: str) -> dict[str, str]:
     return {"order_id": order, "store": STORE}
 
 
-def hold(order: str, mode: Any = "lock", **lines: int) -> HoldStock:
+def hold(order: str, mode: Any = "lock", **lines: int) -> inventory.HoldStock:
     quantities = tuple(lines.values())
-    return HoldStock(order_id=order, store=STORE, mode=mode, spus=tuple(lines), quantities=quantities)
+    return inventory.HoldStock(order_id=order, store=STORE, mode=mode, spus=tuple(lines), quantities=quantities)
 
 
-def buy(order: str, sale: Mapping[str, str] | None = None, presale: Collection[str] = (), /, **lines: int) -> HoldStock:
+def buy(
+    order: str, sale: Mapping[str, str] | None = None, presale: Collection[str] = (), /, **lines: int
+) -> inventory.HoldStock:
     """A hold with lines on sale (promotions by SPU), and lines that may come from what is to come."""
-    return HoldStock(
+    return inventory.HoldStock(
         **of(order),
         mode="on_payment",
         spus=tuple(lines),
@@ -71,32 +57,34 @@ def buy(order: str, sale: Mapping[str, str] | None = None, presale: Collection[s
     )
 
 
-def on_sale(sale: Mapping[str, str]) -> OnSale | None:
-    return OnSale(spus=tuple(sale), promotions=tuple(sale.values())) if sale else None
+def on_sale(sale: Mapping[str, str]) -> inventory.OnSale | None:
+    return inventory.OnSale(spus=tuple(sale), promotions=tuple(sale.values())) if sale else None
 
 
-def verify(order: str = "o-1", sale: Mapping[str, str] | None = None) -> VerifyStock:
-    return VerifyStock(**of(order), on_sale=on_sale(sale or {}))
+def verify(order: str = "o-1", sale: Mapping[str, str] | None = None) -> inventory.VerifyStock:
+    return inventory.VerifyStock(**of(order), on_sale=on_sale(sale or {}))
 
 
-def deduct(order: str = "o-1") -> DeductStock:
-    return DeductStock(**of(order))
+def deduct(order: str = "o-1") -> inventory.DeductStock:
+    return inventory.DeductStock(**of(order))
 
 
-def release(order: str = "o-1") -> ReleaseStock:
-    return ReleaseStock(**of(order))
+def release(order: str = "o-1") -> inventory.ReleaseStock:
+    return inventory.ReleaseStock(**of(order))
 
 
-def reverse(order: str = "o-1", **short: int) -> ReverseIssue:
-    return ReverseIssue(**of(order), short_spus=tuple(short), short=tuple(short.values()))
+def reverse(order: str = "o-1", **short: int) -> inventory.ReverseIssue:
+    return inventory.ReverseIssue(**of(order), short_spus=tuple(short), short=tuple(short.values()))
 
 
-def drop(order: str = "o-1", **missing: int) -> DropShort:
-    return DropShort(**of(order), spus=tuple(missing), missing=tuple(missing.values()))
+def drop(order: str = "o-1", **missing: int) -> inventory.DropShort:
+    return inventory.DropShort(**of(order), spus=tuple(missing), missing=tuple(missing.values()))
 
 
-def substitute(missing: Mapping[str, int], substitutes: Mapping[str, int], order: str = "o-1") -> SubstituteStock:
-    return SubstituteStock(
+def substitute(
+    missing: Mapping[str, int], substitutes: Mapping[str, int], order: str = "o-1"
+) -> inventory.SubstituteStock:
+    return inventory.SubstituteStock(
         **of(order),
         spus=tuple(missing),
         missing=tuple(missing.values()),
@@ -111,9 +99,9 @@ def take_back(
     damaged: Mapping[str, int] | None = None,
     missing: Mapping[str, int] | None = None,
     reason: str = "",
-) -> TakeBack:
+) -> inventory.TakeBack:
     good, bad, gone = resellable or {}, damaged or {}, missing or {}
-    return TakeBack(
+    return inventory.TakeBack(
         **of(order),
         resellable_spus=tuple(good),
         resellable=tuple(good.values()),
@@ -131,30 +119,32 @@ def take_return(
     damaged: Mapping[str, int] | None = None,
     missing: Mapping[str, int] | None = None,
     reason: str = "",
-) -> TakeReturn:
-    return TakeReturn(**take_back(order, resellable, damaged, missing, reason).model_dump())
+) -> inventory.TakeReturn:
+    return inventory.TakeReturn(**take_back(order, resellable, damaged, missing, reason).model_dump())
 
 
-def count(request: str = "r-1", /, **deltas: int) -> AdjustStock:
-    return AdjustStock(
+def count(request: str = "r-1", /, **deltas: int) -> inventory.AdjustStock:
+    return inventory.AdjustStock(
         request_id=request, store=STORE, spus=tuple(deltas), deltas=tuple(deltas.values()), reason="counted"
     )
 
 
-def receive(request: str = "r-1", /, **pieces: int) -> ReceiveGoods:
-    return ReceiveGoods(request_id=request, store=STORE, spus=tuple(pieces), quantities=tuple(pieces.values()))
+def receive(request: str = "r-1", /, **pieces: int) -> inventory.ReceiveGoods:
+    return inventory.ReceiveGoods(
+        request_id=request, store=STORE, spus=tuple(pieces), quantities=tuple(pieces.values())
+    )
 
 
-def expect(**pieces: int) -> ExpectGoods:
-    return ExpectGoods(request_id="r-1", store=STORE, spus=tuple(pieces), quantities=tuple(pieces.values()))
+def expect(**pieces: int) -> inventory.ExpectGoods:
+    return inventory.ExpectGoods(request_id="r-1", store=STORE, spus=tuple(pieces), quantities=tuple(pieces.values()))
 
 
-def allot(quantity: int, spu: str = "milk", promotion: str = "tenth") -> SetAllotment:
-    return SetAllotment(request_id="r-1", store=STORE, promotion=promotion, spu=spu, quantity=quantity)
+def allot(quantity: int, spu: str = "milk", promotion: str = "tenth") -> inventory.SetAllotment:
+    return inventory.SetAllotment(request_id="r-1", store=STORE, promotion=promotion, spu=spu, quantity=quantity)
 
 
-def announce(ends_at: datetime, promotion: str = "tenth") -> AnnounceSale:
-    return AnnounceSale(store=STORE, promotion=promotion, ends_at=ends_at)
+def announce(ends_at: datetime, promotion: str = "tenth") -> inventory.AnnounceSale:
+    return inventory.AnnounceSale(store=STORE, promotion=promotion, ends_at=ends_at)
 
 
 def holders(states: Mapping[Key, Any], movements: Iterable[Movement], spu: str) -> Holders:
@@ -174,7 +164,7 @@ class Stock(Scene):
     def when(self, message: Any, actor: str = "") -> Outcome:
         """A message comes, and whoever holds what is loaded for it."""
         movements = [item for item in self.said if isinstance(item, Movement)]
-        for spu in message.spus if isinstance(message, AdjustStock) else ():
+        for spu in message.spus if isinstance(message, inventory.AdjustStock) else ():
             self.states["holders", STORE, spu] = holders(self.states, movements, spu)
             self.states["holders", STORE, spu, "again"] = ()
         outcome = super().when(message, actor)

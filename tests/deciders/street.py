@@ -13,33 +13,9 @@ from typing import Any
 from services.order.decider import DECIDER
 from services.order.promotions import Kind, Offers, Promotion
 from services.order.state import Claims, Order, Phase, Product
-from shared.contracts.aftersales import ReplacementApproved
+from shared.contracts import aftersales, inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import Message
-from shared.contracts.inventory import (
-    DeductStock,
-    HoldStock,
-    IssueReversed,
-    ReleaseStock,
-    ReverseIssue,
-    StockDeducted,
-    StockGone,
-    StockHeld,
-    StockReleased,
-    StockSoldOut,
-    StockVerified,
-    VerifyStock,
-)
-from shared.contracts.logistics import FulfilmentStopped, StopFulfilment
-from shared.contracts.order import AccountCommand, CancelOrder, PayOrder, PlaceOrder
-from shared.contracts.payment import (
-    PaymentDeclined,
-    PaymentGivenUp,
-    PaymentRefunded,
-    PaymentTaken,
-    RefundPayment,
-    TakePayment,
-)
-from shared.contracts.risk import OrderCleared, ScreenOrder
 from shared.runtime.table import Key, Moved, Outcome, Refused
 from tests.deciders.orders import DELIVERED, ON_THE_ROAD, PACKED, PICKING, SHOP, Shop
 from tests.deciders.scene import NOON
@@ -80,7 +56,7 @@ class Street:
         for message in (PICKING, PACKED, ON_THE_ROAD, DELIVERED):
             self.hears(message)
         self.hears(
-            ReplacementApproved(
+            aftersales.ReplacementApproved(
                 order_id="o-1~r1",
                 ticket_id="t-1",
                 about="o-1",
@@ -99,7 +75,7 @@ class Street:
     def places(self, order_id: str, *coupons: str, **quantities: int) -> str:
         """An order; answers with the code when it is refused. Risk clears it, and its stock is held."""
         lines = quantities or {"milk": 2}
-        basket = PlaceOrder(
+        basket = ordering.PlaceOrder(
             order_id=order_id,
             account="a-1",
             store="s-1",
@@ -112,11 +88,11 @@ class Street:
     def clicks(self, order_id: str, total: int | None = None) -> str:
         """The customer pays what the order shows, or another total."""
         shown = self.order(order_id).total if total is None else total
-        return self._asks(PayOrder(order_id=order_id, method="tok_ok", expected_total=shown))
+        return self._asks(ordering.PayOrder(order_id=order_id, method="tok_ok", expected_total=shown))
 
     def cancels(self, order_id: str) -> str:
         """The customer does not want it."""
-        return self._asks(CancelOrder(order_id=order_id))
+        return self._asks(ordering.CancelOrder(order_id=order_id))
 
     def hears(self, message: Any, actor: str = "") -> Outcome:
         """A message, and what is said on its way."""
@@ -155,46 +131,48 @@ class Street:
     def _answers(self, m: Message) -> Iterable[Message]:
         order_id = m.subject
         match m:
-            case ScreenOrder():
-                yield OrderCleared(order_id=order_id)
-            case HoldStock():
-                yield StockHeld(order_id=order_id, mode=m.mode, gone=self._gone(m))
-            case VerifyStock():
+            case risk.ScreenOrder():
+                yield risk.OrderCleared(order_id=order_id)
+            case inventory.HoldStock():
+                yield inventory.StockHeld(order_id=order_id, mode=m.mode, gone=self._gone(m))
+            case inventory.VerifyStock():
                 if self.stock == "gone":
-                    yield StockGone(order_id=order_id, spus=("milk",), missing=(1,))
+                    yield inventory.StockGone(order_id=order_id, spus=("milk",), missing=(1,))
                 else:
-                    yield StockVerified(order_id=order_id, gone=self._gone(m))
-            case ReleaseStock():
-                yield StockReleased(order_id=order_id)
-            case DeductStock():
+                    yield inventory.StockVerified(order_id=order_id, gone=self._gone(m))
+            case inventory.ReleaseStock():
+                yield inventory.StockReleased(order_id=order_id)
+            case inventory.DeductStock():
                 sale = self.order(order_id)
                 if self.stock == "sold_out":
-                    yield StockSoldOut(order_id=order_id, spus=sale.spus, missing=sale.quantities)
+                    yield inventory.StockSoldOut(order_id=order_id, spus=sale.spus, missing=sale.quantities)
                 else:
-                    yield StockDeducted(order_id=order_id, document="SI", spus=sale.spus, quantities=sale.quantities)
-            case ReverseIssue():
-                yield IssueReversed(order_id=order_id, documents=())
-            case StopFulfilment():
-                yield FulfilmentStopped(order_id=order_id, store="s-1")
-            case TakePayment():
+                    yield inventory.StockDeducted(
+                        order_id=order_id, document="SI", spus=sale.spus, quantities=sale.quantities
+                    )
+            case inventory.ReverseIssue():
+                yield inventory.IssueReversed(order_id=order_id, documents=())
+            case logistics.StopFulfilment():
+                yield logistics.FulfilmentStopped(order_id=order_id, store="s-1")
+            case payment.TakePayment():
                 yield self._paid(m)
-            case RefundPayment():
+            case payment.RefundPayment():
                 fields = m.model_dump(include={"order_id", "refund", "amount", "reference", "reason", "liable"})
-                yield PaymentRefunded(**fields, at=NOON)
+                yield payment.PaymentRefunded(**fields, at=NOON)
             case _:
                 pass
 
-    def _gone(self, m: HoldStock | VerifyStock) -> tuple[str, ...] | None:
+    def _gone(self, m: inventory.HoldStock | inventory.VerifyStock) -> tuple[str, ...] | None:
         asked = m.on_sale.promotions if m.on_sale else ()
         return tuple(sorted({one for one in asked if one in self.from_shelf})) or None
 
-    def _paid(self, m: TakePayment) -> Message:
+    def _paid(self, m: payment.TakePayment) -> Message:
         about: dict[str, Any] = {"order_id": m.order_id, "attempt": m.attempt}
         if self.till == "declined":
-            return PaymentDeclined(**about, code="card_declined")
+            return payment.PaymentDeclined(**about, code="card_declined")
         if self.till == "given_up":
-            return PaymentGivenUp(**about)
-        return PaymentTaken(**about, amount=m.amount, reference=f"cap-{m.order_id}", at=NOON)
+            return payment.PaymentGivenUp(**about)
+        return payment.PaymentTaken(**about, amount=m.amount, reference=f"cap-{m.order_id}", at=NOON)
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
@@ -217,14 +195,14 @@ class Street:
 
     def takes(self, order_id: str) -> list[int]:
         """The amounts that were asked for an order."""
-        return [m.amount for m in self.heard if isinstance(m, TakePayment) and m.order_id == order_id]
+        return [m.amount for m in self.heard if isinstance(m, payment.TakePayment) and m.order_id == order_id]
 
 
 def _said_by(message: Any) -> str:
-    return ACCOUNT if isinstance(message, AccountCommand) else str(message.subject)
+    return ACCOUNT if isinstance(message, ordering.AccountCommand) else str(message.subject)
 
 
 def _heard_by(message: Message) -> str:
-    if isinstance(message, AccountCommand):
+    if isinstance(message, ordering.AccountCommand):
         return ACCOUNT
     return message.subject if type(message) in DECIDER.listens else "shop"

@@ -8,7 +8,7 @@ import pytest
 
 from services.aftersales.decider import DECIDER, WINDOW
 from services.aftersales.state import Phase, Window, WindowPassed
-from shared.contracts.aftersales import TicketEnded, TicketOpened, WindowShut
+from shared.contracts import aftersales
 from shared.runtime.decider import Windows
 from shared.runtime.said import SetTimer
 from shared.runtime.table import IGNORED, NoCell, Refused
@@ -16,7 +16,7 @@ from tests.deciders.scene import NOON, Scene
 from tests.deciders.tickets import AGENT, DELIVERED, after, call, intercept, raised, settled, ticket, told, window
 
 PASSED = WindowPassed("o-1")
-SHUT = WindowShut(order_id="o-1")
+SHUT = aftersales.WindowShut(order_id="o-1")
 
 
 def test_opened_with_the_delivery() -> None:
@@ -31,7 +31,7 @@ def test_shut_when_its_time_has_passed() -> None:
     """The order service hears of it, once."""
     scene = Scene(DECIDER)
     scene.says(DELIVERED)
-    assert scene.says(WindowPassed("o-1")) == [WindowShut(order_id="o-1")]
+    assert scene.says(WindowPassed("o-1")) == [aftersales.WindowShut(order_id="o-1")]
     assert scene.states["window", "o-1"].phase is Phase.SHUT
 
 
@@ -59,9 +59,9 @@ def test_ticket_open_while_the_window_passes_keeps_it_from_shutting() -> None:
     assert scene.says(PASSED) == []
     assert window(scene).phase is Phase.PASSED
     (first,) = told(scene, settled("rejected", "not_in_delivery", "t-1"))
-    assert isinstance(first, TicketEnded)
+    assert isinstance(first, aftersales.TicketEnded)
     ended, shut = told(scene, settled("resolved", "paid_by_hand", "t-2"))
-    assert (type(ended), shut) == (TicketEnded, SHUT)
+    assert (type(ended), shut) == (aftersales.TicketEnded, SHUT)
     assert (window(scene).phase, window(scene).open_tickets) == (Phase.SHUT, 0)
 
 
@@ -87,7 +87,7 @@ def test_tickets_of_an_order_that_is_never_delivered_shut_nothing() -> None:
     """There is no window, so nobody hears of one."""
     scene = after(raised("shortage"), call("cancel"))
     (said,) = told(scene, settled("resolved", "cancelled"))
-    assert isinstance(said, TicketEnded)
+    assert isinstance(said, aftersales.TicketEnded)
     assert window(scene) == Window("o-1")
 
 
@@ -111,8 +111,8 @@ def test_ticket_of_the_saga_after_the_window_is_shut_is_raised() -> None:
     """Money that came late and cannot go back is owed all the same; the window is not shut a second time."""
     scene = after(DELIVERED, PASSED)
     (opened,) = told(scene, raised("refund_failed"))
-    assert isinstance(opened, TicketOpened)
+    assert isinstance(opened, aftersales.TicketOpened)
     (ended,) = told(scene, settled("resolved", "paid_by_hand"))
-    assert isinstance(ended, TicketEnded)
+    assert isinstance(ended, aftersales.TicketEnded)
     assert (window(scene).phase, window(scene).open_tickets) == (Phase.SHUT, 0)
     assert ticket(scene).note == "paid_by_hand"

@@ -9,15 +9,15 @@ import pytest
 
 from services.aftersales.pages import page_of
 from services.aftersales.state import Note, TicketPhase
-from shared.contracts.aftersales import ClaimTicket, NoteTicket, ReleaseTicket, TicketMoved
+from shared.contracts import aftersales
 from shared.runtime.table import Moved, Refused
 from tests.deciders.scene import NOON, Scene
 from tests.deciders.tickets import APPROVED, REJECTED, after, call, intercept, raised, settled, ticket, told
 
 ANNA, BEN = "customer_service:anna", "customer_service:ben"
-CLAIM = ClaimTicket(order_id="o-1", ticket_id="t-1")
-RELEASE = ReleaseTicket(order_id="o-1", ticket_id="t-1")
-NOTE = NoteTicket(order_id="o-1", ticket_id="t-1", text="calls back at six")
+CLAIM = aftersales.ClaimTicket(order_id="o-1", ticket_id="t-1")
+RELEASE = aftersales.ReleaseTicket(order_id="o-1", ticket_id="t-1")
+NOTE = aftersales.NoteTicket(order_id="o-1", ticket_id="t-1", text="calls back at six")
 UNTIL = NOON + timedelta(seconds=600)
 
 
@@ -32,7 +32,7 @@ def test_claim_is_told_with_its_end() -> None:
     """To everybody: who has it, and until when."""
     scene = after(raised("missing_goods"))
     assert told(scene, CLAIM, ANNA) == [
-        TicketMoved(
+        aftersales.TicketMoved(
             order_id="o-1",
             ticket_id="t-1",
             kind="missing_goods",

@@ -13,20 +13,7 @@ from services.aftersales.decider import DECIDER
 from services.aftersales.goods import some, worth
 from services.aftersales.reading import NOTES_MAX
 from services.aftersales.state import Good, TicketPhase, WindowPassed
-from shared.contracts.aftersales import (
-    AdmitTicket,
-    GoodsKind,
-    GoodsRefunded,
-    NoteTicket,
-    OpenTicket,
-    RateOrder,
-    RejectTicket,
-    SettleTicket,
-    TicketAsked,
-)
-from shared.contracts.inventory import HoldStock, TakeReturn
-from shared.contracts.logistics import AnnounceReturn, FulfilOrder
-from shared.contracts.payment import RefundPayment
+from shared.contracts import aftersales, inventory, logistics, payment
 from shared.runtime.table import Refused
 from tests.deciders.chain import FIRST, GOODS, SECOND, Chain, delivered_sale, opening
 from tests.deciders.orders import WINDOW, messages
@@ -36,7 +23,7 @@ from tests.deciders.tickets import AGENT
 MILK, OATS, ALL_OATS = (("milk", 1),), (("oat", 2),), (("oat", 3),)
 
 
-def chain(kind: GoodsKind, lines: Any, **more: Any) -> Chain:
+def chain(kind: aftersales.GoodsKind, lines: Any, **more: Any) -> Chain:
     """A delivered order with a ticket about these goods."""
     scene = Chain()
     assert scene.opens(kind, lines, **more) == ""
@@ -45,7 +32,7 @@ def chain(kind: GoodsKind, lines: Any, **more: Any) -> Chain:
 
 def refunds(scene: Chain) -> list[tuple[int, str, str]]:
     """The money that was asked for: amount, reason, who bears it."""
-    return [(m.amount, m.reason, m.liable) for m in scene.all(RefundPayment)]
+    return [(m.amount, m.reason, m.liable) for m in scene.all(payment.RefundPayment)]
 
 
 def left(scene: Chain, order_id: str = "o-1") -> dict[tuple[str, int], int]:
@@ -65,7 +52,7 @@ def test_refund_only_pays_the_whole_price_and_reports_the_goods() -> None:
     assert scene.approves() == ""
     assert scene.stands() == ("resolved", "refunded")
     assert refunds(scene) == [(129 + 349, "refund_only", "store")]
-    (report,) = scene.all(TakeReturn)
+    (report,) = scene.all(inventory.TakeReturn)
     assert (report.damaged_spus, report.damaged, report.reason) == (("milk", "bread"), (1, 1), "refund_only")
     assert report.resellable == report.missing == ()
     assert (scene.order().given_back, scene.order().refunded) == (478, 478)
@@ -108,14 +95,14 @@ def test_return_pays_when_everything_came() -> None:
     assert scene.approves() == ""
     assert scene.stands() == ("returning", "")
     assert refunds(scene) == []
-    (announced,) = scene.all(AnnounceReturn)
+    (announced,) = scene.all(logistics.AnnounceReturn)
     assert (announced.spus, announced.quantities, announced.ticket_id) == (("milk", "bread"), (1, 1), "t-1")
 
     scene = chain("return", (("milk", 1), ("bread", 1)))
     scene.approves()
     assert scene.stands() == ("resolved", "returned")
     assert refunds(scene) == [(478, "return", "store")]
-    (taken,) = scene.all(TakeReturn)
+    (taken,) = scene.all(inventory.TakeReturn)
     assert (taken.damaged_spus, taken.resellable_spus, taken.missing) == (("milk",), ("bread",), ())
 
 
@@ -136,7 +123,7 @@ def test_return_that_nothing_came_of_is_rejected(back: str, lines: Any, note: st
     scene.approves()
     assert scene.stands() == ("rejected", note)
     assert refunds(scene) == []
-    assert scene.all(TakeReturn) == []
+    assert scene.all(inventory.TakeReturn) == []
     assert left(scene) == EVERYTHING
 
 
@@ -147,7 +134,7 @@ def test_return_that_the_courier_lost_is_paid() -> None:
     scene.approves()
     assert scene.stands() == ("resolved", "goods_lost")
     assert refunds(scene) == [(280, "return", "store")]
-    (taken,) = scene.all(TakeReturn)
+    (taken,) = scene.all(inventory.TakeReturn)
     assert (taken.missing_spus, taken.missing) == (("oat",), (2,))
     search = scene.ticket("t-o-1-2")
     assert (search.kind, search.phase, search.reason) == ("missing_goods", TicketPhase.OPEN, "goods_lost")
@@ -162,7 +149,7 @@ def test_exchange_sends_new_goods_and_takes_the_old_ones() -> None:
     assert scene.stands() == ("open", "")
     assert scene.approves() == ""
     assert scene.stands() == ("resolved", "exchanged")
-    (sent,) = scene.all(FulfilOrder)
+    (sent,) = scene.all(logistics.FulfilOrder)
     assert (sent.order_id, sent.spus, sent.quantities) == (FIRST, ("oat",), (1,))
     assert sent.take_along is not None
     assert (sent.take_along.about, sent.take_along.spus, sent.take_along.quantities) == ("o-1", ("milk",), (1,))
@@ -187,14 +174,14 @@ def test_replenishment_sends_what_was_missing() -> None:
     scene = chain("replenishment", ALL_OATS)
     scene.approves()
     assert scene.stands() == ("resolved", "replaced")
-    (sent,) = scene.all(FulfilOrder)
+    (sent,) = scene.all(logistics.FulfilOrder)
     assert (sent.spus, sent.quantities, sent.take_along) == (("oat",), (3,), None)
     assert left(scene, FIRST) == {("oat", 140): 2, ("oat", 129): 1}
     assert refunds(scene) == []
 
 
 @pytest.mark.parametrize("kind", ["exchange", "replenishment"])
-def test_replacement_of_another_price_turned_down_before_anybody_decides(kind: GoodsKind) -> None:
+def test_replacement_of_another_price_turned_down_before_anybody_decides(kind: aftersales.GoodsKind) -> None:
     """The order knows the prices: the ticket ends, and its pieces are free."""
     scene = Chain()
     for ticket_id, new, code in (
@@ -236,7 +223,7 @@ def test_new_goods_out_of_stock_open_the_ticket_again() -> None:
     scene.shelf = "there"
     assert scene.approves(new=(("soy", 1, "milk"),)) == ""
     assert scene.stands() == ("resolved", "exchanged")
-    assert [m.order_id for m in scene.all(HoldStock)] == [FIRST, SECOND]
+    assert [m.order_id for m in scene.all(inventory.HoldStock)] == [FIRST, SECOND]
     assert left(scene, SECOND) == {("soy", 129): 1}
 
 
@@ -252,7 +239,7 @@ def test_dearer_goods_open_the_ticket_again_and_money_is_taken_instead() -> None
 
 
 @pytest.mark.parametrize("kind", ["exchange", "replenishment"])
-def test_piece_that_the_shelf_lacked_is_refunded_once(kind: GoodsKind) -> None:
+def test_piece_that_the_shelf_lacked_is_refunded_once(kind: aftersales.GoodsKind) -> None:
     """At what was paid for that very piece; the others are replaced."""
     scene = chain(kind, ALL_OATS)
     scene.road = "short"
@@ -295,7 +282,7 @@ def test_undeliverable_replacement_opens_the_ticket_again() -> None:
     scene.road = "delivered"
     scene.approves()
     assert scene.stands() == ("resolved", "exchanged")
-    assert [m.order_id for m in scene.all(FulfilOrder)] == [FIRST, SECOND]
+    assert [m.order_id for m in scene.all(logistics.FulfilOrder)] == [FIRST, SECOND]
 
 
 def test_refunded_piece_of_an_undeliverable_replacement_stays_refunded() -> None:
@@ -320,7 +307,7 @@ def test_every_try_is_an_order_of_its_own() -> None:
     scene.opens("exchange", OATS, "t-2")
     scene.road = "delivered"
     scene.approves("t-2")
-    assert [m.order_id for m in scene.all(FulfilOrder)] == [f"o-1~r{number}" for number in (1, 2, 3, 4)]
+    assert [m.order_id for m in scene.all(logistics.FulfilOrder)] == [f"o-1~r{number}" for number in (1, 2, 3, 4)]
     assert scene.stands("t-2") == ("resolved", "exchanged")
 
 
@@ -335,7 +322,7 @@ def test_replacement_of_a_replacement_hangs_on_the_same_sales_order() -> None:
     assert left(scene, FIRST) == {}
     assert scene.opens("refund_only", (("soy", 1),), "t-3", about=SECOND) == ""
     scene.approves("t-3", about=SECOND)
-    (refunded,) = scene.all(GoodsRefunded)
+    (refunded,) = scene.all(aftersales.GoodsRefunded)
     assert (refunded.order_id, refunded.about, refunded.amount) == ("o-1", SECOND, 129)
     assert scene.opens("refund_only", MILK, "t-4") == "more_than_delivered"
 
@@ -343,7 +330,7 @@ def test_replacement_of_a_replacement_hangs_on_the_same_sales_order() -> None:
 # -- quality and late intercepts ---------------------------------------------------------------------------------------
 
 COMPLAINT = "t-o-1-rating"
-ENDS: dict[GoodsKind, str] = {
+ENDS: dict[aftersales.GoodsKind, str] = {
     "refund_only": "refunded",
     "return": "returned",
     "exchange": "exchanged",
@@ -354,12 +341,12 @@ ENDS: dict[GoodsKind, str] = {
 def complained() -> Chain:
     """A bad rating."""
     scene = Chain()
-    scene.hears(RateOrder(order_id="o-1", account="a-1", stars=1, text="sour"), "customer:a-1")
+    scene.hears(aftersales.RateOrder(order_id="o-1", account="a-1", stars=1, text="sour"), "customer:a-1")
     return scene
 
 
 @pytest.mark.parametrize("kind", ENDS)
-def test_quality_complaint_becomes_what_a_person_makes_of_it(kind: GoodsKind) -> None:
+def test_quality_complaint_becomes_what_a_person_makes_of_it(kind: aftersales.GoodsKind) -> None:
     """The kind and the goods have to be named."""
     scene = complained()
     assert scene.approves(COMPLAINT) == "ticket_kind_needed"
@@ -372,7 +359,7 @@ def test_quality_complaint_becomes_what_a_person_makes_of_it(kind: GoodsKind) ->
 def test_quality_complaint_rejected() -> None:
     """With a reason."""
     scene = complained()
-    scene.hears(RejectTicket(order_id="o-1", ticket_id=COMPLAINT, reason="it was fresh"), AGENT)
+    scene.hears(aftersales.RejectTicket(order_id="o-1", ticket_id=COMPLAINT, reason="it was fresh"), AGENT)
     assert scene.stands(COMPLAINT) == ("rejected", "it was fresh")
     assert left(scene) == EVERYTHING
 
@@ -380,14 +367,14 @@ def test_quality_complaint_rejected() -> None:
 def late() -> Chain:
     """An intercept that found the goods delivered."""
     scene = Chain()
-    scene.hears(OpenTicket(order_id="o-1", ticket_id="t-1", kind="intercept"), AGENT)
+    scene.hears(aftersales.OpenTicket(order_id="o-1", ticket_id="t-1", kind="intercept"), AGENT)
     assert scene.stands() == ("resolved", "too_late")
     assert scene.window().open_tickets == 0
     return scene
 
 
 @pytest.mark.parametrize("kind", ENDS)
-def test_late_intercept_becomes_what_a_person_makes_of_it(kind: GoodsKind) -> None:
+def test_late_intercept_becomes_what_a_person_makes_of_it(kind: aftersales.GoodsKind) -> None:
     """About everything that is left, unless said otherwise; once."""
     scene = late()
     assert scene.approves() == "ticket_kind_needed"
@@ -429,13 +416,13 @@ def test_rejected_ticket_gives_its_pieces_back() -> None:
     """They may be in another."""
     scene = chain("return", ALL_OATS)
     assert ("oat", 140) not in left(scene)
-    scene.hears(RejectTicket(order_id="o-1", ticket_id="t-1", reason="eaten"), AGENT)
+    scene.hears(aftersales.RejectTicket(order_id="o-1", ticket_id="t-1", reason="eaten"), AGENT)
     assert left(scene) == EVERYTHING
     assert scene.opens("return", ALL_OATS, "t-2") == ""
 
 
 @pytest.mark.parametrize("kind", ENDS)
-def test_decided_ticket_keeps_its_pieces(kind: GoodsKind) -> None:
+def test_decided_ticket_keeps_its_pieces(kind: aftersales.GoodsKind) -> None:
     """Refunded or replaced is done with."""
     scene = chain(kind, MILK)
     scene.approves()
@@ -462,7 +449,7 @@ def test_ticket_about_what_was_not_delivered_or_not_paid_refused(lines: Any, mor
 
 
 @pytest.mark.parametrize("kind", ["return", "exchange", "replenishment"])
-def test_amount_where_goods_move_refused(kind: GoodsKind) -> None:
+def test_amount_where_goods_move_refused(kind: aftersales.GoodsKind) -> None:
     """Money is agreed on where nothing moves but money."""
     assert Chain().opens(kind, MILK, amount=10) == "amount_does_not_fit"
 
@@ -489,10 +476,10 @@ def test_ticket_about_an_order_that_is_not_delivered_is_asked_about() -> None:
     scene = Chain()
     scene.opens("return", MILK, about="o-9")
     assert scene.stands() == ("rejected", "order_unknown")
-    assert scene.all(TicketAsked) == [TicketAsked(order_id="o-9", ticket_id="t-1", kind="return")]
-    asked = TicketAsked(order_id="o-1", ticket_id="t-1", kind="return")
+    assert scene.all(aftersales.TicketAsked) == [aftersales.TicketAsked(order_id="o-9", ticket_id="t-1", kind="return")]
+    asked = aftersales.TicketAsked(order_id="o-1", ticket_id="t-1", kind="return")
     assert messages(delivered_sale().says(asked)) == [
-        SettleTicket(order_id="o-1", ticket_id="t-1", phase="rejected", note="order_not_delivered")
+        aftersales.SettleTicket(order_id="o-1", ticket_id="t-1", phase="rejected", note="order_not_delivered")
     ]
 
 
@@ -509,7 +496,7 @@ def test_ticket_that_was_faster_than_the_delivery(spu: str, amount: int | None, 
     scene = Scene(DECIDER)
     scene.says(opening("refund_only", ((spu, 1),), amount=amount), AGENT)
     scene.says(WINDOW)
-    scene.says(AdmitTicket(order_id="o-1", ticket_id="t-1"))
+    scene.says(aftersales.AdmitTicket(order_id="o-1", ticket_id="t-1"))
     found = scene.states["ticket", "t-1"]
     assert (found.phase, found.note) == stands
     assert found.claims == ((Good("milk", 1, 129),) if stands[1] == "" else ())
@@ -518,7 +505,7 @@ def test_ticket_that_was_faster_than_the_delivery(spu: str, amount: int | None, 
 def test_notes_are_bounded() -> None:
     """And refused after the end, however many there were."""
     scene = chain("return", MILK)
-    note = NoteTicket(order_id="o-1", ticket_id="t-1", text="called")
+    note = aftersales.NoteTicket(order_id="o-1", ticket_id="t-1", text="called")
     for _ in range(NOTES_MAX):
         scene.hears(note, AGENT)
     assert scene.hears(note, AGENT) == Refused("ticket_notes_full")
@@ -547,6 +534,6 @@ def test_order_closes_behind_its_tickets_and_its_replacements() -> None:
     assert worth(scene.window().goods) > 0
     for about in ("o-1", FIRST):
         assert scene.opens("refund_only", (("oat", 1),), f"t-{about}", about=about) == "order_closed"
-        rating = RateOrder(order_id=about, account="a-1", stars=5)
+        rating = aftersales.RateOrder(order_id=about, account="a-1", stars=5)
         assert scene.hears(rating, "customer:a-1") == Refused("order_closed")
     assert scene.approves("t-1") == "ticket_closed"

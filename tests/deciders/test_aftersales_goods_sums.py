@@ -13,8 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.aftersales.goods import exchanged, matched, pieces_of, same_again, taken, worth
 from services.aftersales.state import TICKET_ENDS, Good, Phase, Replacing, Ticket, TicketPhase, WindowPassed
-from shared.contracts.aftersales import GoodsRefunded, OpenTicket, OpenWindow, RateOrder, RejectTicket, WindowShut
-from shared.contracts.payment import RefundPayment
+from shared.contracts import aftersales, payment
 from tests.deciders.chain import TOTAL, Chain
 from tests.deciders.tickets import AGENT
 
@@ -121,7 +120,11 @@ class Complaints(RuleBasedStateMachine):
     def delivered(self, order_id: str) -> Counter[tuple[str, int]]:
         """What came with an order."""
         return lots(
-            *(map(Good, m.spus, m.quantities, m.prices) for m in self.chain.all(OpenWindow) if m.order_id == order_id)
+            *(
+                map(Good, m.spus, m.quantities, m.prices)
+                for m in self.chain.all(aftersales.OpenWindow)
+                if m.order_id == order_id
+            )
         )
 
     def lines(self, data: st.DataObject, about: str) -> tuple[tuple[str, int], ...]:
@@ -149,12 +152,12 @@ class Complaints(RuleBasedStateMachine):
     def intercepts(self) -> None:
         """Too late, and so about everything that is left."""
         self.numbers += 1
-        self.chain.hears(OpenTicket(order_id="o-1", ticket_id=f"t-{self.numbers}", kind="intercept"), AGENT)
+        self.chain.hears(aftersales.OpenTicket(order_id="o-1", ticket_id=f"t-{self.numbers}", kind="intercept"), AGENT)
 
     @rule(stars=st.integers(1, 5))
     def rates(self, stars: int) -> None:
         """Perhaps a quality complaint."""
-        self.chain.hears(RateOrder(order_id="o-1", account="a-1", stars=stars), "customer:a-1")
+        self.chain.hears(aftersales.RateOrder(order_id="o-1", account="a-1", stars=stars), "customer:a-1")
 
     @precondition(lambda self: self.chain.tickets())
     @rule(
@@ -181,7 +184,9 @@ class Complaints(RuleBasedStateMachine):
     def rejects(self, data: st.DataObject) -> None:
         """No."""
         ticket = self.some(data)
-        self.chain.hears(RejectTicket(order_id=ticket.order_id, ticket_id=ticket.ticket_id, reason="no"), AGENT)
+        self.chain.hears(
+            aftersales.RejectTicket(order_id=ticket.order_id, ticket_id=ticket.ticket_id, reason="no"), AGENT
+        )
 
     @precondition(lambda self: self.open_windows())
     @rule(data=st.data())
@@ -211,10 +216,10 @@ class Complaints(RuleBasedStateMachine):
     @invariant()
     def money_never_exceeds_what_was_paid(self) -> None:
         """What was given back, and what could be yet: a piece that went out for another has taken its money along."""
-        given_back = sum(m.amount for m in self.chain.all(GoodsRefunded))
+        given_back = sum(m.amount for m in self.chain.all(aftersales.GoodsRefunded))
         if not self.chain.links():
             assert given_back == self.chain.order().given_back == self.chain.order().refunded
-            assert given_back == sum(m.amount for m in self.chain.all(RefundPayment))
+            assert given_back == sum(m.amount for m in self.chain.all(payment.RefundPayment))
         assert given_back == sum(ticket.refunded for ticket in self.chain.tickets())
         waiting = [
             ticket.claims
@@ -252,14 +257,14 @@ class Complaints(RuleBasedStateMachine):
         self.hurries(False)
         for ticket in self.chain.tickets():
             about, asked = ticket.order_id, ticket.ticket_id
-            self.chain.hears(RejectTicket(order_id=about, ticket_id=asked, reason="no"), AGENT)
+            self.chain.hears(aftersales.RejectTicket(order_id=about, ticket_id=asked, reason="no"), AGENT)
             if ticket.kind == "missing_goods":
                 self.chain.approves(asked, about)
         for order_id in self.open_windows():
             self.chain.hears(WindowPassed(order_id))
         assert {window.phase for window in self.chain.windows()} == {Phase.SHUT}
         assert {self.chain.order(window.order_id).phase for window in self.chain.windows()} == {"closed"}
-        shut = [m.order_id for m in self.chain.all(WindowShut)]
+        shut = [m.order_id for m in self.chain.all(aftersales.WindowShut)]
         assert (len(shut), shut[-1]) == (len(set(shut)), "o-1")
         assert self.chain.opens("return", (("milk", 1),), "t-last") == "order_closed"
         self.every_piece_is_in_one_place()

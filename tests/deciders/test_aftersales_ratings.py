@@ -7,8 +7,7 @@ import pytest
 from services.aftersales.decider import DECIDER, complaint_of
 from services.aftersales.state import Rating, TicketPhase, WindowPassed
 from services.aftersales.tickets import RATING_SHOWN
-from shared.contracts.aftersales import RATING_MAX, OpenTicket, RateOrder, RejectTicket, TicketOpened
-from shared.contracts.risk import Activity
+from shared.contracts import aftersales, risk
 from shared.runtime.table import Refused
 from tests.deciders.orders import WINDOW
 from tests.deciders.scene import NOON, Scene
@@ -16,12 +15,12 @@ from tests.deciders.tickets import AGENT, ticket, window
 
 CUSTOMER = "customer:a-1"
 COMPLAINT = complaint_of("o-1")
-LOW = Activity(account="a-1", order_id="o-1", deed="rated_low", at=NOON)
+LOW = risk.Activity(account="a-1", order_id="o-1", deed="rated_low", at=NOON)
 
 
-def rating(stars: int, text: str = "", account: str = "a-1") -> RateOrder:
+def rating(stars: int, text: str = "", account: str = "a-1") -> aftersales.RateOrder:
     """The customer's word."""
-    return RateOrder(order_id="o-1", account=account, stars=stars, text=text)
+    return aftersales.RateOrder(order_id="o-1", account=account, stars=stars, text=text)
 
 
 def delivered() -> Scene:
@@ -45,7 +44,7 @@ def test_bad_rating_opens_a_complaint(stars: int) -> None:
     scene = delivered()
     said = scene.says(rating(stars, "sour milk"), CUSTOMER)
     assert said[0] == Rating("o-1", "a-1", NOON, stars, "sour milk")
-    assert TicketOpened(order_id="o-1", ticket_id=COMPLAINT, kind="quality", by=CUSTOMER) in said
+    assert aftersales.TicketOpened(order_id="o-1", ticket_id=COMPLAINT, kind="quality", by=CUSTOMER) in said
     assert LOW in said
     complaint = ticket(scene, COMPLAINT)
     assert (complaint.phase, complaint.kind, complaint.reason) == (TicketPhase.OPEN, "quality", "sour milk")
@@ -58,7 +57,7 @@ def test_bad_rating_opens_a_complaint(stars: int) -> None:
 def test_long_rating_is_kept_whole_and_shown_in_part() -> None:
     """The ticket's reason has a bound of its own."""
     scene = delivered()
-    text = "x" * RATING_MAX
+    text = "x" * aftersales.RATING_MAX
     (kept, *_) = scene.says(rating(1, text), CUSTOMER)
     assert kept == Rating("o-1", "a-1", NOON, 1, text)
     assert ticket(scene, COMPLAINT).reason == "x" * RATING_SHOWN
@@ -72,7 +71,7 @@ def test_second_rating_refused(first: int) -> None:
     for stars in (1, 5):
         assert scene.when(rating(stars), CUSTOMER) == Refused("already_rated")
     if first == 1:
-        scene.says(RejectTicket(order_id="o-1", ticket_id=COMPLAINT, reason="no"), AGENT)
+        scene.says(aftersales.RejectTicket(order_id="o-1", ticket_id=COMPLAINT, reason="no"), AGENT)
         assert scene.when(rating(1), CUSTOMER) == Refused("already_rated")
     assert window(scene).stars == first
 
@@ -108,7 +107,10 @@ def test_rating_after_the_window_refused() -> None:
 def test_bad_rating_beside_a_ticket_of_that_name_opens_none() -> None:
     """Somebody has chosen that id before: the ticket stays what it is, and the rating is kept."""
     scene = delivered()
-    scene.says(OpenTicket(order_id="o-1", ticket_id=COMPLAINT, kind="return", spus=("milk",), quantities=(1,)), AGENT)
+    scene.says(
+        aftersales.OpenTicket(order_id="o-1", ticket_id=COMPLAINT, kind="return", spus=("milk",), quantities=(1,)),
+        AGENT,
+    )
     before = ticket(scene, COMPLAINT)
     assert scene.says(rating(1), CUSTOMER) == [Rating("o-1", "a-1", NOON, 1, ""), LOW]
     assert ticket(scene, COMPLAINT) is before

@@ -11,18 +11,7 @@ from services.aftersales.decider import DECIDER, TicketMistake
 from services.aftersales.pages import page_of
 from services.aftersales.state import TICKET_ENDS, Call, Ticket, TicketPhase
 from services.order.state import Phase
-from shared.contracts.aftersales import (
-    TOO_LATE,
-    CancelChosen,
-    DropChosen,
-    InterceptAsked,
-    RefundApproved,
-    SettleTicket,
-    SubstituteChosen,
-    TicketEnded,
-    TicketKind,
-    TicketOpened,
-)
+from shared.contracts import aftersales
 from shared.runtime.table import IGNORED, NoCell, Refused
 from tests.deciders.orders import ASKED, DELIVERED, at
 from tests.deciders.scene import NOON, Scene
@@ -45,17 +34,17 @@ from tests.deciders.tickets import (
 DROP = call("drop")
 SUBSTITUTE = call("substitute", ("plum", 2, "apple"))
 CANCEL = call("cancel")
-OPENED_BY_THE_SAGA: list[TicketKind] = ["shortage", "missing_goods", "refund_failed"]
+OPENED_BY_THE_SAGA: list[aftersales.TicketKind] = ["shortage", "missing_goods", "refund_failed"]
 
 
-def opened(kind: TicketKind, by: str = "") -> TicketOpened:
+def opened(kind: aftersales.TicketKind, by: str = "") -> aftersales.TicketOpened:
     """What everybody hears."""
-    return TicketOpened(order_id="o-1", ticket_id="t-1", kind=kind, by=by)
+    return aftersales.TicketOpened(order_id="o-1", ticket_id="t-1", kind=kind, by=by)
 
 
-def ended(kind: TicketKind, phase: Any, note: str, by: str = "") -> TicketEnded:
+def ended(kind: aftersales.TicketKind, phase: Any, note: str, by: str = "") -> aftersales.TicketEnded:
     """What everybody hears at last."""
-    return TicketEnded(order_id="o-1", ticket_id="t-1", kind=kind, phase=phase, note=note, by=by)
+    return aftersales.TicketEnded(order_id="o-1", ticket_id="t-1", kind=kind, phase=phase, note=note, by=by)
 
 
 # -- intercept ---------------------------------------------------------------------------------------------------------
@@ -64,7 +53,7 @@ def ended(kind: TicketKind, phase: Any, note: str, by: str = "") -> TicketEnded:
 def test_intercept_asks_the_order_at_once() -> None:
     """It needs no approval: the order hears of it, and the ticket waits for what the order makes of it."""
     scene = Scene(DECIDER)
-    asked = InterceptAsked(order_id="o-1", ticket_id="t-1")
+    asked = aftersales.InterceptAsked(order_id="o-1", ticket_id="t-1")
     assert told(scene, intercept(), AGENT) == [opened("intercept", AGENT), asked]
     assert ticket(scene) == Ticket(
         "t-1",
@@ -117,7 +106,7 @@ def test_intercept_under_the_id_of_another_orders_ticket_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", OPENED_BY_THE_SAGA)
-def test_raised_tickets_wait_for_a_person(kind: TicketKind) -> None:
+def test_raised_tickets_wait_for_a_person(kind: aftersales.TicketKind) -> None:
     """Everybody hears that it is there, and it says what it is about."""
     scene = Scene(DECIDER)
     assert told(scene, raised(kind)) == [opened(kind)]
@@ -136,13 +125,13 @@ def test_raised_under_the_id_of_another_orders_ticket_parks() -> None:
 
 def test_call_outcome_goes_to_the_order() -> None:
     """Substitute, drop or cancel: the order hears it, and the ticket keeps who said what."""
-    chosen = SubstituteChosen(
+    chosen = aftersales.SubstituteChosen(
         order_id="o-1", ticket_id="t-1", substitute_spus=("plum",), substitutes=(2,), instead_of=("apple",)
     )
     for said, event in (
         (SUBSTITUTE, chosen),
-        (DROP, DropChosen(order_id="o-1", ticket_id="t-1")),
-        (CANCEL, CancelChosen(order_id="o-1", ticket_id="t-1")),
+        (DROP, aftersales.DropChosen(order_id="o-1", ticket_id="t-1")),
+        (CANCEL, aftersales.CancelChosen(order_id="o-1", ticket_id="t-1")),
     ):
         scene = after(raised("shortage"))
         assert told(scene, said, AGENT) == [event, moved("shortage", "deciding", "RecordCall")]
@@ -176,7 +165,7 @@ def test_outcome_that_cannot_be_opens_the_call_again() -> None:
     assert (ticket(scene).phase, ticket(scene).note) == (TicketPhase.OPEN, "substitute_short")
     assert window(scene).open_tickets == 1
     assert told(scene, DROP, AGENT) == [
-        DropChosen(order_id="o-1", ticket_id="t-1"),
+        aftersales.DropChosen(order_id="o-1", ticket_id="t-1"),
         moved("shortage", "deciding", "RecordCall"),
     ]
     assert ticket(scene).note == ""
@@ -221,11 +210,11 @@ def test_deadline_after_the_call_was_opened_again() -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing_goods", "refund_failed"])
-def test_people_end_what_waits_for_them(kind: TicketKind) -> None:
+def test_people_end_what_waits_for_them(kind: aftersales.TicketKind) -> None:
     """Approved is resolved, rejected is rejected with the reason; the second is told that it is over. Of a refund that
     failed the order hears, once: it tries again."""
     scene = after(raised(kind))
-    again = [RefundApproved(order_id="o-1", ticket_id="t-1")] if kind == "refund_failed" else []
+    again = [aftersales.RefundApproved(order_id="o-1", ticket_id="t-1")] if kind == "refund_failed" else []
     assert told(scene, APPROVED, AGENT) == [ended(kind, "resolved", "approved", AGENT), *again]
     assert scene.when(REJECTED, AGENT) == Refused("ticket_closed")
     scene = after(raised(kind))
@@ -287,19 +276,19 @@ def test_every_ticket_ends_once() -> None:
 def test_ticket_that_came_too_late_says_so_and_offers_a_return(said_by: Any) -> None:
     """The order's own word, all the way to the ticket's page: the customer has the goods, a return is what is left."""
     sale = at(Phase.INTERCEPTING if said_by is DELIVERED else Phase.DELIVERED)
-    (told,) = [m for m in sale.says(said_by) if isinstance(m, SettleTicket)]
+    (told,) = [m for m in sale.says(said_by) if isinstance(m, aftersales.SettleTicket)]
     scene = after(intercept(), told.model_copy(update={"ticket_id": "t-1"}))
     page = page_of(ticket(scene), NOON)
     assert (page.phase, page.note, page.offers, page.allowed) == ("resolved", "too_late", ["return"], ["approve"])
 
 
 @pytest.mark.parametrize("settling", [settled("resolved", "caught"), settled("rejected", "not_in_delivery")])
-def test_ticket_that_came_in_time_or_too_early_offers_nothing(settling: SettleTicket) -> None:
+def test_ticket_that_came_in_time_or_too_early_offers_nothing(settling: aftersales.SettleTicket) -> None:
     """There is nothing to return."""
     assert page_of(ticket(after(intercept(), settling)), NOON).offers == []
 
 
 def test_words_of_a_person_offer_nothing() -> None:
     """Somebody rejects a ticket of another kind with that very word."""
-    scene = after(raised("missing_goods"), REJECTED.model_copy(update={"reason": TOO_LATE}))
+    scene = after(raised("missing_goods"), REJECTED.model_copy(update={"reason": aftersales.TOO_LATE}))
     assert page_of(ticket(scene), NOON).offers == []

@@ -20,20 +20,11 @@ from services.risk.counting import (
     happening,
     milliseconds,
 )
-from shared.contracts.risk import (
-    EARLIER_MAX,
-    HAPPENINGS_MAX,
-    About,
-    Activity,
-    Conduct,
-    Deed,
-    Sighting,
-    SignalsTold,
-)
+from shared.contracts import risk
 from tests.deciders.scene import NOON
 
-DEEDS = get_args(Deed)
-Told = Activity | Sighting
+DEEDS = get_args(risk.Deed)
+Told = risk.Activity | risk.Sighting
 
 
 def after(seconds: float) -> datetime:
@@ -41,15 +32,17 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def acted(deed: Deed, order: int = 0, at_s: float = 0) -> Activity:
+def acted(deed: risk.Deed, order: int = 0, at_s: float = 0) -> risk.Activity:
     """The account did that with this order."""
-    return Activity(account="a-1", order_id=f"o-{order}", deed=deed, at=after(at_s))
+    return risk.Activity(account="a-1", order_id=f"o-{order}", deed=deed, at=after(at_s))
 
 
-def seen(order: int = 0, at_s: float = 0, about: About = "account", account: str = "a-1", total: int = 649) -> Sighting:
+def seen(
+    order: int = 0, at_s: float = 0, about: risk.About = "account", account: str = "a-1", total: int = 649
+) -> risk.Sighting:
     """The account, the device or the address sees this order."""
     subject = {"account": account, "device": "d" * 24, "address": "a" * 24}[about]
-    return Sighting(
+    return risk.Sighting(
         about=about,
         subject=subject,
         account=account,
@@ -63,7 +56,7 @@ def seen(order: int = 0, at_s: float = 0, about: About = "account", account: str
 
 def tell(tally: Tally, told: Told) -> bool:
     """One thing; whether anything is new."""
-    return count_sighting(tally, told) if isinstance(told, Sighting) else count_activity(tally, told)
+    return count_sighting(tally, told) if isinstance(told, risk.Sighting) else count_activity(tally, told)
 
 
 def tallied(*told: Told) -> Tally:
@@ -74,7 +67,7 @@ def tallied(*told: Told) -> Tally:
     return tally
 
 
-def known(told: list[Told], about: About = "account") -> Conduct:
+def known(told: list[Told], about: risk.About = "account") -> risk.Conduct:
     """What is told of the subject after all this; nothing was told twice, and something was told."""
     return conduct(about, "a-1", tallied(*told))
 
@@ -83,7 +76,7 @@ def known(told: list[Told], about: About = "account") -> Conduct:
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_each_deed_is_counted_once_under_its_signal(deed: Deed) -> None:
+def test_each_deed_is_counted_once_under_its_signal(deed: risk.Deed) -> None:
     """At its moment, with the order's tag; what was no doing of the account's is counted nowhere."""
     tally = Tally()
     if deed == "ended":
@@ -102,8 +95,8 @@ def test_every_deed_but_one_has_a_signal() -> None:
     assert len(set(SIGNAL_OF.values())) == len(SIGNAL_OF)
 
 
-@pytest.mark.parametrize("about", get_args(About))
-def test_an_order_is_counted_for_each_that_sees_it(about: About) -> None:
+@pytest.mark.parametrize("about", get_args(risk.About))
+def test_an_order_is_counted_for_each_that_sees_it(about: risk.About) -> None:
     """Of an account the order itself is known; of a device and an address, whose it was."""
     tally = tallied(seen(about=about))
     number = happening(milliseconds(NOON), "o-0")
@@ -119,7 +112,7 @@ def test_an_order_is_counted_for_each_that_sees_it(about: About) -> None:
 
 
 @pytest.mark.parametrize("about", ["device", "address"])
-def test_accounts_are_distinct_and_stand_where_they_were_seen_last(about: About) -> None:
+def test_accounts_are_distinct_and_stand_where_they_were_seen_last(about: risk.About) -> None:
     """Ten orders of two accounts are two accounts; a late word of one does not make it older."""
     told = [seen(order=n, at_s=n, about=about, account=f"a-{n % 2}") for n in range(10)]
     late = seen(order=99, at_s=-5, about=about, account="a-0")
@@ -152,20 +145,20 @@ of_account = st.lists(
 of_device = st.lists(
     st.builds(seen, st.integers(0, 30), moments, st.just("device"), st.integers(0, 4).map("a-{}".format)),
     min_size=1,
-    max_size=HAPPENINGS_MAX,
+    max_size=risk.HAPPENINGS_MAX,
 )
 
 
 def each_once(told: list[Told]) -> list[Told]:
     """An order is screened once, so it is seen once."""
-    orders = {(one.order_id, one.deed if isinstance(one, Activity) else "seen"): one for one in told}
+    orders = {(one.order_id, one.deed if isinstance(one, risk.Activity) else "seen"): one for one in told}
     return list(orders.values())
 
 
 @given(st.data())
 def test_the_order_of_telling_does_not_matter(data: st.DataObject) -> None:
     """Of an account, a device: any order of the same facts comes to the same conduct."""
-    about: About = data.draw(st.sampled_from(["account", "device"]))
+    about: risk.About = data.draw(st.sampled_from(["account", "device"]))
     of_it: st.SearchStrategy[Any] = of_account if about == "account" else of_device
     told = each_once(data.draw(of_it))
     shuffled = data.draw(st.permutations(told))
@@ -185,20 +178,22 @@ def test_told_again_nothing_changes(told: list[Told]) -> None:
     assert tally == before
 
 
-@given(st.permutations(range(HAPPENINGS_MAX + 20)))
+@given(st.permutations(range(risk.HAPPENINGS_MAX + 20)))
 def test_the_newest_are_kept(order: list[int]) -> None:
     """In whatever order they are told: no signal holds more than its bound, and no account more orders than its own."""
     tally = tallied(*(acted("cancelled", n, n) for n in order), *(seen(n, n) for n in order))
-    last = range(20, HAPPENINGS_MAX + 20)
+    last = range(20, risk.HAPPENINGS_MAX + 20)
     expected = [happening(milliseconds(after(n)), f"o-{n}") for n in last]
     assert tally.happenings == {"cancels": expected, "orders": expected}
-    assert [o.order_id for o in conduct("account", "a-1", tally).earlier] == [f"o-{n}" for n in last[-EARLIER_MAX:]]
+    assert [o.order_id for o in conduct("account", "a-1", tally).earlier] == [
+        f"o-{n}" for n in last[-risk.EARLIER_MAX :]
+    ]
 
 
 def test_older_than_all_that_is_kept_is_nothing_new() -> None:
     """However often it comes."""
-    tally = tallied(*(seen(n, n, "device", f"a-{n}") for n in range(HAPPENINGS_MAX)))
-    before = tallied(*(seen(n, n, "device", f"a-{n}") for n in range(HAPPENINGS_MAX)))
+    tally = tallied(*(seen(n, n, "device", f"a-{n}") for n in range(risk.HAPPENINGS_MAX)))
+    before = tallied(*(seen(n, n, "device", f"a-{n}") for n in range(risk.HAPPENINGS_MAX)))
     assert not count_sighting(tally, seen(99, -1, "device", "a-99"))
     assert tally == before
 
@@ -219,7 +214,7 @@ def test_what_is_too_old_is_forgotten() -> None:
 @given(of_account, moments)
 def test_forgetting_leaves_what_would_have_been_told_since(told: list[Told], since_s: float) -> None:
     """As if what happened before had never been told."""
-    told = [one for one in each_once(told) if not (isinstance(one, Activity) and one.deed == "delivered")]
+    told = [one for one in each_once(told) if not (isinstance(one, risk.Activity) and one.deed == "delivered")]
     tally = tallied(*told)
     forget(tally, milliseconds(after(since_s)))
     later = tallied(*(one for one in told if one.at >= after(since_s)))
@@ -235,9 +230,9 @@ def test_a_conduct_is_what_the_contract_says(told: list[Told], subject: str) -> 
     tally = tallied(*told)
     if not tally.happenings:
         return
-    about: About = "device" if "device_orders" in tally.happenings else "account"
-    pack = SignalsTold(shard=0, as_of=after(60), entries=(conduct(about, subject, tally),))
-    assert SignalsTold.from_json(pack.to_json()) == pack
+    about: risk.About = "device" if "device_orders" in tally.happenings else "account"
+    pack = risk.SignalsTold(shard=0, as_of=after(60), entries=(conduct(about, subject, tally),))
+    assert risk.SignalsTold.from_json(pack.to_json()) == pack
     (read,) = pack.entries
     assert {count.signal: list(count.happenings) for count in read.counts} == tally.happenings
     assert milliseconds(read.at) == tally.at
@@ -248,6 +243,6 @@ def test_moments_are_exact(moment: datetime) -> None:
     """Milliseconds and back, whatever the year: no moment becomes another one on its way through a tally."""
     at = milliseconds(moment)
     assert at == (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    tally = tallied(Activity(account="a-1", order_id="o-1", deed="cancelled", at=moment))
+    tally = tallied(risk.Activity(account="a-1", order_id="o-1", deed="cancelled", at=moment))
     assert milliseconds(conduct("account", "a-1", tally).at) == at
     assert happening(at, "o-1") < 2**63

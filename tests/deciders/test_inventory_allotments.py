@@ -11,19 +11,8 @@ import pytest
 
 from services.inventory.allotments import SALE_ENDS
 from services.inventory.state import AllotmentPhase, Cell, Document, Kind, Movement, Phase, SaleRunsOut
+from shared.contracts import inventory
 from shared.contracts.base import Message
-from shared.contracts.inventory import (
-    IssueReversed,
-    StockAdjusted,
-    StockDeducted,
-    StockGone,
-    StockHeld,
-    StockLost,
-    StockReleased,
-    StockShort,
-    StockSoldOut,
-    StockVerified,
-)
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORED, Moved, Refused
 from tests.deciders.scene import NOON
@@ -74,7 +63,7 @@ def test_pieces_are_set_aside_from_the_shelf() -> None:
     assert stock.says(allot(4)) == [movement("allot", {"milk": -4, "milk|tenth": 4})]
     assert (stock.cell("milk"), stock.set_aside()) == (Cell(6, 0), 4)
     assert (stock.allotment().phase, stock.allotment().ends_at) == (AllotmentPhase.OPEN, None)
-    assert stock.says(hold("o-9", milk=7)) == [StockShort(order_id="o-9", spus=("milk",), missing=(1,))]
+    assert stock.says(hold("o-9", milk=7)) == [inventory.StockShort(order_id="o-9", spus=("milk",), missing=(1,))]
 
 
 def test_nothing_moves_when_the_same_is_set_again() -> None:
@@ -190,11 +179,11 @@ def test_a_sale_that_gets_a_later_end_after_all_goes_on() -> None:
 def test_sold_from_what_is_set_aside() -> None:
     """The document says milk; the movement says where it came from."""
     stock = sale(3).given(buy("o-1", TENTH, milk=2, apple=1))
-    assert stock.says(verify("o-1", TENTH)) == [StockVerified(order_id="o-1")]
+    assert stock.says(verify("o-1", TENTH)) == [inventory.StockVerified(order_id="o-1")]
     assert stock.says(deduct()) == [
         Document("SI-o-1", Kind.SALES_ISSUE, STORE, "o-1", NOON, ("milk", "apple"), (2, 1)),
         movement("sales_issue", {"milk|tenth": -2, "apple": -1}, "o-1", "SI-o-1"),
-        StockDeducted(order_id="o-1", document="SI-o-1", spus=("milk", "apple"), quantities=(2, 1)),
+        inventory.StockDeducted(order_id="o-1", document="SI-o-1", spus=("milk", "apple"), quantities=(2, 1)),
     ]
     assert (stock.cell("milk"), stock.set_aside(), stock.allotment().sold) == (Cell(7, 0), 1, 2)
 
@@ -212,15 +201,15 @@ def test_a_crowd_gets_exactly_what_there_is() -> None:
 def test_sold_out_when_the_allotment_has_too_few_for_one_order() -> None:
     """All its pieces or none; the next one, who wants less, gets it."""
     stock = sale(3).given(buy("o-1", TENTH, milk=2), buy("o-2", TENTH, milk=2), buy("o-3", TENTH, milk=1), deduct())
-    assert stock.says(deduct("o-2")) == [StockSoldOut(order_id="o-2", spus=("milk",), missing=(1,))]
-    assert isinstance(stock.says(deduct("o-3"))[-1], StockDeducted)
+    assert stock.says(deduct("o-2")) == [inventory.StockSoldOut(order_id="o-2", spus=("milk",), missing=(1,))]
+    assert isinstance(stock.says(deduct("o-3"))[-1], inventory.StockDeducted)
     assert stock.set_aside() == 0
 
 
 def test_who_declined_gives_the_piece_to_the_next() -> None:
     """Nothing is taken before it is paid: a release frees nothing, since nothing was held."""
     stock = sale(1).given(buy("o-1", TENTH, milk=1), verify("o-1", TENTH))
-    assert stock.says(release("o-1")) == [StockReleased(order_id="o-1")]
+    assert stock.says(release("o-1")) == [inventory.StockReleased(order_id="o-1")]
     stock.given(*bought("o-2"))
     assert stock.phase("o-2") is Phase.DEDUCTED
 
@@ -228,7 +217,9 @@ def test_who_declined_gives_the_piece_to_the_next() -> None:
 def test_held_from_the_shelf_when_the_allotment_is_gone() -> None:
     """At the ordinary price: the promotion is named, and the hold is an ordinary one."""
     stock = sale(1).given(*bought())
-    assert stock.says(buy("o-2", TENTH, milk=1)) == [StockHeld(order_id="o-2", mode="on_payment", gone=("tenth",))]
+    assert stock.says(buy("o-2", TENTH, milk=1)) == [
+        inventory.StockHeld(order_id="o-2", mode="on_payment", gone=("tenth",))
+    ]
     assert stock.states["hold", "o-2"].sources is None
     stock.given(verify("o-2"), deduct("o-2"))
     assert stock.cell("milk") == Cell(8, 0)
@@ -237,7 +228,7 @@ def test_held_from_the_shelf_when_the_allotment_is_gone() -> None:
 def test_short_when_neither_has_enough() -> None:
     """The allotment is gone, and the shelf is empty."""
     stock = sale(3, shelf=3).given(*bought("o-1", 2))
-    assert stock.says(buy("o-2", TENTH, milk=2)) == [StockShort(order_id="o-2", spus=("milk",), missing=(2,))]
+    assert stock.says(buy("o-2", TENTH, milk=2)) == [inventory.StockShort(order_id="o-2", spus=("milk",), missing=(2,))]
 
 
 @pytest.mark.parametrize("promotion", ["unheard-of", "other"])
@@ -245,14 +236,14 @@ def test_gone_when_the_store_has_no_such_allotment(promotion: str) -> None:
     """Nobody set anything aside for it, or pieces of something else."""
     stock = Stock(milk=5, apple=5).given(allot(2, "apple", "other"))
     said = stock.says(buy("o-1", {"milk": promotion}, milk=1))
-    assert said == [StockHeld(order_id="o-1", mode="on_payment", gone=(promotion,))]
+    assert said == [inventory.StockHeld(order_id="o-1", mode="on_payment", gone=(promotion,))]
 
 
 def test_a_promotion_that_is_gone_is_gone_for_all_its_lines() -> None:
     """The order has it or not: with two SPUs of one promotion, none is at its price when one cannot be."""
     stock = sale(3)
     said = stock.says(buy("o-1", {"milk": "tenth", "apple": "tenth"}, milk=1, apple=1))
-    assert said == [StockHeld(order_id="o-1", mode="on_payment", gone=("tenth",))]
+    assert said == [inventory.StockHeld(order_id="o-1", mode="on_payment", gone=("tenth",))]
     assert stock.states["hold", "o-1"].sources is None
 
 
@@ -262,8 +253,8 @@ def test_a_promotion_that_is_gone_is_gone_for_all_its_lines() -> None:
 def test_verified_from_the_shelf_when_the_allotment_went_meanwhile() -> None:
     """Before money moves: the order comes back with another price."""
     stock = sale(1).given(buy("o-1", TENTH, milk=1), *bought("o-2"))
-    assert stock.says(verify("o-1", TENTH)) == [StockVerified(order_id="o-1", gone=("tenth",))]
-    assert stock.says(verify("o-1")) == [StockVerified(order_id="o-1")]
+    assert stock.says(verify("o-1", TENTH)) == [inventory.StockVerified(order_id="o-1", gone=("tenth",))]
+    assert stock.says(verify("o-1")) == [inventory.StockVerified(order_id="o-1")]
     stock.given(deduct())
     assert (stock.cell("milk"), stock.allotment().sold) == (Cell(8, 0), 1)
 
@@ -271,7 +262,7 @@ def test_verified_from_the_shelf_when_the_allotment_went_meanwhile() -> None:
 def test_gone_when_the_allotment_went_and_the_shelf_is_empty() -> None:
     """Nobody pays for what is not there."""
     stock = sale(1, shelf=1).given(buy("o-1", TENTH, milk=1), *bought("o-2"))
-    assert stock.says(verify("o-1", TENTH)) == [StockGone(order_id="o-1", spus=("milk",), missing=(1,))]
+    assert stock.says(verify("o-1", TENTH)) == [inventory.StockGone(order_id="o-1", spus=("milk",), missing=(1,))]
 
 
 def test_what_is_on_sale_is_what_the_click_says() -> None:
@@ -285,7 +276,7 @@ def test_what_is_on_sale_is_what_the_click_says() -> None:
 def test_locked_pieces_are_not_on_sale() -> None:
     """They are on the shelf, and the order's own; a sale that began since has nothing for it."""
     stock = Stock(milk=10).given(hold("o-1", milk=1), allot(3))
-    assert stock.says(verify("o-1", TENTH)) == [StockVerified(order_id="o-1", gone=("tenth",))]
+    assert stock.says(verify("o-1", TENTH)) == [inventory.StockVerified(order_id="o-1", gone=("tenth",))]
     stock.given(deduct())
     assert (stock.cell("milk"), stock.set_aside()) == (Cell(6, 0), 3)
 
@@ -297,13 +288,13 @@ def test_who_clicked_in_time_gets_it_after_the_end() -> None:
     )
     stock.given(deduct("o-1"))
     assert (stock.phase("o-1"), stock.cell("milk"), stock.allotment().sold) == (Phase.DEDUCTED, Cell(9, 0), 1)
-    assert stock.says(deduct("o-2")) == [StockSoldOut(order_id="o-2", spus=("milk",), missing=(1,))]
+    assert stock.says(deduct("o-2")) == [inventory.StockSoldOut(order_id="o-2", spus=("milk",), missing=(1,))]
 
 
 def test_sold_out_after_the_end_when_the_shelf_is_empty() -> None:
     """Somebody else was faster at the ordinary price."""
     stock = sale(1, shelf=1).given(buy("o-1", TENTH, milk=1), TIME_UP, hold("o-2", milk=1))
-    assert stock.says(deduct("o-1")) == [StockSoldOut(order_id="o-1", spus=("milk",), missing=(1,))]
+    assert stock.says(deduct("o-1")) == [inventory.StockSoldOut(order_id="o-1", spus=("milk",), missing=(1,))]
 
 
 # -- the ways back -----------------------------------------------------------------------------------------------------
@@ -317,7 +308,7 @@ def test_reversed_pieces_are_for_the_next_customer_while_the_sale_is_on() -> Non
         Document("IR-o-1", Kind.ISSUE_REVERSAL, STORE, "o-1", NOON, ("milk",), (1,), "SI-o-1"),
         movement("issue_reversal", {"milk|tenth": 1}, "o-1", "IR-o-1"),
     ]
-    assert [type(m) for m in said[2:]] == [IssueReversed]
+    assert [type(m) for m in said[2:]] == [inventory.IssueReversed]
     assert (stock.set_aside(), stock.allotment().sold) == (1, 0)
     stock.given(*bought("o-2"))
     assert stock.phase("o-2") is Phase.DEDUCTED
@@ -383,8 +374,10 @@ def test_a_count_takes_then_what_is_set_aside_and_then_holds() -> None:
     after = stock.allotment()
     assert (stock.cell("milk"), stock.set_aside(), after.quantity, after.sold) == (Cell(5, 5), 1, 2, 1)
     said = stock.says(count("r-3", milk=-2))
-    assert [m for m in said if isinstance(m, StockLost)] == [StockLost(order_id="o-9", spus=("milk",), missing=(1,))]
-    assert isinstance(said[-1], StockAdjusted)
+    assert [m for m in said if isinstance(m, inventory.StockLost)] == [
+        inventory.StockLost(order_id="o-9", spus=("milk",), missing=(1,))
+    ]
+    assert isinstance(said[-1], inventory.StockAdjusted)
     assert (stock.cell("milk"), stock.set_aside(), stock.allotment().left) == (Cell(4, 0), 0, 0)
 
 

@@ -10,15 +10,7 @@ from hypothesis import strategies as st
 
 from services.inventory.issues import MoreThanIssued
 from services.inventory.state import Cell, Document, Issue, Issued, Kind, Movement, Phase
-from shared.contracts.inventory import (
-    GoodsTakenBack,
-    IssueReversed,
-    Paper,
-    ShortDropped,
-    StockDeducted,
-    StockSubstituted,
-    SubstituteShort,
-)
+from shared.contracts import inventory
 from shared.runtime.table import Moved, NoCell
 from tests.deciders.scene import NOON
 from tests.deciders.stock import (
@@ -42,8 +34,8 @@ def issued(**lines: int) -> Stock:
     return Stock(**dict.fromkeys(lines, 10), oats=3).given(hold("o-1", **lines), deduct())
 
 
-def paper(number: str, kind: str, **lines: int) -> Paper:
-    return Paper(number=number, kind=kind, spus=tuple(lines), quantities=tuple(lines.values()))
+def paper(number: str, kind: str, **lines: int) -> inventory.Paper:
+    return inventory.Paper(number=number, kind=kind, spus=tuple(lines), quantities=tuple(lines.values()))
 
 
 def document(number: str, kind: Kind, lines: dict[str, int], **more: Any) -> Document:
@@ -64,7 +56,7 @@ def test_reversed_when_the_goods_never_left() -> None:
     assert stock.says(reverse()) == [
         document("IR-o-1", Kind.ISSUE_REVERSAL, {"apple": 4, "milk": 1}, reverses="SI-o-1"),
         movement("IR-o-1", Kind.ISSUE_REVERSAL, apple=4, milk=1),
-        IssueReversed(order_id="o-1", documents=(paper("IR-o-1", "issue_reversal", apple=4, milk=1),)),
+        inventory.IssueReversed(order_id="o-1", documents=(paper("IR-o-1", "issue_reversal", apple=4, milk=1),)),
     ]
     assert (stock.cell("apple"), stock.cell("milk")) == (Cell(10, 0), Cell(10, 0))
     assert stock.phase() is Phase.REVERSED
@@ -78,7 +70,7 @@ def test_reversed_and_written_off_when_some_were_never_there() -> None:
         paper("IR-o-1", "issue_reversal", apple=4, milk=1),
         paper("AD-o-1~1", "adjustment", apple=-2),
     )
-    assert said[-1] == IssueReversed(order_id="o-1", documents=papers)
+    assert said[-1] == inventory.IssueReversed(order_id="o-1", documents=papers)
     assert said[3] == movement("AD-o-1~1", Kind.ADJUSTMENT, apple=-2)
     assert stock.cell("apple") == Cell(8, 0)
 
@@ -94,7 +86,7 @@ def test_reversed_is_what_is_left_of_the_issue() -> None:
 def test_reversed_without_a_document_when_nothing_is_left() -> None:
     """All of it was dropped before: the order must not wait for it, and there is nothing to write."""
     stock = issued(apple=1).given(drop(apple=1))
-    assert stock.says(reverse()) == [IssueReversed(order_id="o-1", documents=())]
+    assert stock.says(reverse()) == [inventory.IssueReversed(order_id="o-1", documents=())]
     assert stock.phase() is Phase.REVERSED
 
 
@@ -118,7 +110,7 @@ def test_dropped_when_the_shelf_had_less() -> None:
         movement("IR-o-1", Kind.ISSUE_REVERSAL, apple=3),
         document("AD-o-1~1", Kind.ADJUSTMENT, {"apple": -3}, reason="short"),
         movement("AD-o-1~1", Kind.ADJUSTMENT, apple=-3),
-        ShortDropped(
+        inventory.ShortDropped(
             order_id="o-1",
             documents=(paper("IR-o-1", "issue_reversal", apple=3), paper("AD-o-1~1", "adjustment", apple=-3)),
         ),
@@ -167,7 +159,7 @@ def test_substituted_when_there_is_enough() -> None:
         paper("AD-o-1~1", "adjustment", apple=-2),
         paper("SI-o-1~2", "sales_issue", oats=3),
     )
-    assert said[-1] == StockSubstituted(order_id="o-1", documents=papers)
+    assert said[-1] == inventory.StockSubstituted(order_id="o-1", documents=papers)
     assert said[-3:-1] == [
         document("SI-o-1~2", Kind.SALES_ISSUE, {"oats": 3}),
         movement("SI-o-1~2", Kind.SALES_ISSUE, oats=-3),
@@ -181,7 +173,7 @@ def test_nothing_changes_when_a_substitute_is_out_of_stock() -> None:
     stock = issued().given(hold("o-2", oats=2))
     before = dict(stock.states)
     outcome = stock.when(substitute({"apple": 2}, {"milk": 1, "oats": 2, "rye": 1}))
-    assert outcome == Moved((), (SubstituteShort(order_id="o-1", spus=("oats", "rye"), missing=(1, 1)),))
+    assert outcome == Moved((), (inventory.SubstituteShort(order_id="o-1", spus=("oats", "rye"), missing=(1, 1)),))
     assert {key: state for key, state in stock.states.items() if state is not None} == before
 
 
@@ -189,7 +181,7 @@ def test_substituted_again_after_a_refusal() -> None:
     """The customer takes something else: nothing is left over from the first try."""
     stock = issued()
     stock.says(substitute({"apple": 2}, {"oats": 4}))
-    assert isinstance(stock.says(substitute({"apple": 2}, {"oats": 2}))[-1], StockSubstituted)
+    assert isinstance(stock.says(substitute({"apple": 2}, {"oats": 2}))[-1], inventory.StockSubstituted)
     assert stock.cell("oats") == Cell(1, 0)
 
 
@@ -215,7 +207,7 @@ def test_restocked_or_written_off_when_goods_come_back() -> None:
         movement("RR-o-1", Kind.RETURN_RECEIPT, apple=2),
         document("DR-o-1", Kind.DAMAGE_REPORT, {"apple": 1}, reason="damaged"),
         document("DR-o-1~2", Kind.DAMAGE_REPORT, {"apple": 1, "milk": 1}, reason="not_returned"),
-        GoodsTakenBack(
+        inventory.GoodsTakenBack(
             order_id="o-1",
             documents=(
                 paper("RR-o-1", "return_receipt", apple=2),
@@ -240,7 +232,7 @@ def test_restocked_when_goods_come_after_they_were_written_off() -> None:
 def test_taken_back_with_nothing_to_write() -> None:
     """Nothing more came: the order is told, and no empty document is written."""
     stock = issued().given(take_back(missing={"apple": 4, "milk": 1}))
-    assert stock.says(take_back()) == [GoodsTakenBack(order_id="o-1", documents=())]
+    assert stock.says(take_back()) == [inventory.GoodsTakenBack(order_id="o-1", documents=())]
 
 
 # -- back from the customer --------------------------------------------------------------------------------------------
@@ -255,7 +247,7 @@ def test_restocked_or_written_off_when_a_customer_gives_goods_back() -> None:
         movement("RR-o-1", Kind.RETURN_RECEIPT, apple=1),
         document("DR-o-1", Kind.DAMAGE_REPORT, {"apple": 1}, reason="damaged"),
         document("DR-o-1~2", Kind.DAMAGE_REPORT, {"milk": 1}, reason="not_returned"),
-        GoodsTakenBack(
+        inventory.GoodsTakenBack(
             order_id="o-1",
             documents=(
                 paper("RR-o-1", "return_receipt", apple=1),
@@ -299,7 +291,7 @@ def test_issued_as_a_replacement() -> None:
     assert stock.says(deduct("o-1~r1")) == [
         Document("RI-o-1~r1", Kind.REPLACEMENT_ISSUE, STORE, "o-1~r1", NOON, ("apple",), (2,)),
         Movement(STORE, NOON, Kind.REPLACEMENT_ISSUE, "o-1~r1", "RI-o-1~r1", ("apple",), (-2,), (-2,)),
-        StockDeducted(order_id="o-1~r1", document="RI-o-1~r1", spus=("apple",), quantities=(2,)),
+        inventory.StockDeducted(order_id="o-1~r1", document="RI-o-1~r1", spus=("apple",), quantities=(2,)),
     ]
     assert stock.cell("apple") == Cell(4, 0)
 
@@ -309,7 +301,7 @@ def test_substituted_in_a_replacement() -> None:
     stock = replaced()
     for _ in range(2):
         said = stock.says(substitute({"apple": 1}, {"oats": 1}, "o-1~r1"))
-    assert said[-1] == StockSubstituted(
+    assert said[-1] == inventory.StockSubstituted(
         order_id="o-1~r1",
         documents=(
             paper("IR-o-1~r1~2", "issue_reversal", apple=1),

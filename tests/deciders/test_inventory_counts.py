@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 
 from services.inventory.cells import StockBelowZero
 from services.inventory.state import Cell, Document, Hold, Kind, Movement, Phase
+from shared.contracts import inventory
 from shared.contracts.base import Message
-from shared.contracts.inventory import (
-    StockAdjusted,
-    StockGone,
-    StockHeld,
-    StockLost,
-    StockReleased,
-    StockSoldOut,
-    StockVerified,
-)
 from shared.runtime.table import Refused
 from tests.deciders.scene import NOON
 from tests.deciders.stock import (
@@ -46,8 +38,8 @@ def promised() -> Stock:
     )
 
 
-def lost(order: str, **missing: int) -> StockLost:
-    return StockLost(order_id=order, spus=tuple(missing), missing=tuple(missing.values()))
+def lost(order: str, **missing: int) -> inventory.StockLost:
+    return inventory.StockLost(order_id=order, spus=tuple(missing), missing=tuple(missing.values()))
 
 
 def test_the_newest_hold_is_lost_when_less_than_the_locked_is_there() -> None:
@@ -58,7 +50,7 @@ def test_the_newest_hold_is_lost_when_less_than_the_locked_is_there() -> None:
         lost("o-3", apple=1),
         Document("AD-r-1", Kind.ADJUSTMENT, STORE, None, NOON, ("apple",), (-2,), None, "counted", "storekeeper:"),
         Movement(STORE, NOON, "adjustment", None, "AD-r-1", ("apple",), (-2,), (0,)),
-        StockAdjusted(store=STORE, document="AD-r-1", at=NOON),
+        inventory.StockAdjusted(store=STORE, document="AD-r-1", at=NOON),
     ]
     assert (stock.cell("apple"), stock.cell("milk")) == (Cell(8, 7), Cell(9, 5))
     assert [stock.phase(f"o-{n}") for n in (1, 2, 3)] == [Phase.LOCKED, Phase.LOCKED, Phase.LOST]
@@ -68,9 +60,9 @@ def test_as_many_are_lost_as_it_takes() -> None:
     """The newest first, until the rest fits; each is told the pieces of it that are not there."""
     stock = promised()
     said = stock.says(count(apple=-6))
-    assert [m for m in said if isinstance(m, StockLost)] == [lost("o-3", apple=2), lost("o-2", apple=3)]
+    assert [m for m in said if isinstance(m, inventory.StockLost)] == [lost("o-3", apple=2), lost("o-2", apple=3)]
     assert stock.cell("apple") == Cell(4, 4)
-    assert stock.says(verify("o-1")) == [StockVerified(order_id="o-1")]
+    assert stock.says(verify("o-1")) == [inventory.StockVerified(order_id="o-1")]
 
 
 def test_all_are_lost_when_nothing_is_there() -> None:
@@ -85,14 +77,14 @@ def test_nobody_loses_more_when_one_gives_up_several_lines() -> None:
     """A count of two SPUs: who is lost by the first makes room in the second as well."""
     stock = promised()
     said = stock.says(count(apple=-2, milk=-4))
-    assert [m for m in said if isinstance(m, StockLost)] == [lost("o-3", apple=1, milk=1)]
+    assert [m for m in said if isinstance(m, inventory.StockLost)] == [lost("o-3", apple=1, milk=1)]
     assert (stock.cell("apple"), stock.cell("milk")) == (Cell(8, 7), Cell(5, 5))
 
 
 def test_nobody_loses_when_the_free_pieces_are_enough() -> None:
     """Down to what is locked, no hold is touched."""
     stock = promised()
-    assert not [m for m in stock.says(count(apple=-1)) if isinstance(m, StockLost)]
+    assert not [m for m in stock.says(count(apple=-1)) if isinstance(m, inventory.StockLost)]
     assert stock.cell("apple") == Cell(9, 9)
 
 
@@ -101,9 +93,9 @@ def test_holds_that_are_gone_are_passed_over() -> None:
     stock = promised().given(release("o-3"), hold("o-4", apple=2), deduct("o-2"))
     assert stock.cell("apple") == Cell(7, 6)
     said = stock.says(count(apple=-2))
-    assert [m for m in said if isinstance(m, StockLost)] == [lost("o-4", apple=1)]
+    assert [m for m in said if isinstance(m, inventory.StockLost)] == [lost("o-4", apple=1)]
     said = stock.says(count("r-2", apple=-4))
-    assert [m for m in said if isinstance(m, StockLost)] == [lost("o-1", apple=3)]
+    assert [m for m in said if isinstance(m, inventory.StockLost)] == [lost("o-1", apple=3)]
     assert stock.cell("apple") == Cell(1, 0)
 
 
@@ -120,8 +112,8 @@ def test_refused_when_less_than_nothing_would_be_left() -> None:
 def test_gone_when_verified_after_it_was_lost() -> None:
     """The customer clicks to pay a moment too late: no money moves."""
     stock = promised().given(count(apple=-3))
-    assert stock.says(verify("o-3")) == [StockGone(order_id="o-3", spus=("apple",), missing=(2,))]
-    assert stock.says(release("o-3")) == [StockReleased(order_id="o-3")]
+    assert stock.says(verify("o-3")) == [inventory.StockGone(order_id="o-3", spus=("apple",), missing=(2,))]
+    assert stock.says(release("o-3")) == [inventory.StockReleased(order_id="o-3")]
     assert stock.phase("o-3") is Phase.RELEASED
     assert stock.cell("apple") == Cell(7, 7)
 
@@ -129,12 +121,14 @@ def test_gone_when_verified_after_it_was_lost() -> None:
 def test_sold_out_when_deducted_after_it_was_lost() -> None:
     """The money was under way: it goes back, and other orders keep what is theirs."""
     stock = promised().given(count(apple=-3))
-    assert stock.says(deduct("o-3")) == [StockSoldOut(order_id="o-3", spus=("apple",), missing=(2,))]
+    assert stock.says(deduct("o-3")) == [inventory.StockSoldOut(order_id="o-3", spus=("apple",), missing=(2,))]
     assert stock.phase("o-3") is Phase.LOST
     assert stock.cell("apple") == Cell(7, 7)
 
 
-@pytest.mark.parametrize(("message", "answer"), [(verify("o-3"), StockGone), (deduct("o-3"), StockSoldOut)])
+@pytest.mark.parametrize(
+    ("message", "answer"), [(verify("o-3"), inventory.StockGone), (deduct("o-3"), inventory.StockSoldOut)]
+)
 def test_lost_stays_lost_when_goods_come_in(message: Any, answer: Any) -> None:
     """The order was told that it has lost its hold; all its lines are named, since it has none of them."""
     stock = promised().given(count(apple=-3), count("r-2", apple=9))
@@ -144,7 +138,7 @@ def test_lost_stays_lost_when_goods_come_in(message: Any, answer: Any) -> None:
 def test_released_pieces_are_for_others() -> None:
     """What a lost order gave up of its other lines, somebody else may have."""
     stock = promised().given(count(apple=-10))
-    assert stock.says(hold("o-4", milk=9))[-1] == StockHeld(order_id="o-4", mode="lock")
+    assert stock.says(hold("o-4", milk=9))[-1] == inventory.StockHeld(order_id="o-4", mode="lock")
 
 
 # -- in one batch ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from services.inventory.decider import DECIDER
 from services.inventory.state import Cell, Document, Kind, Movement, RequestPhase, StoreRequest
-from shared.contracts.inventory import AdjustStock, GoodsReceived, ReceiveGoods, StockAdjusted
+from shared.contracts import inventory
 from shared.runtime.table import Refused
 from tests.deciders.scene import NOON, Scene
 
@@ -20,14 +20,14 @@ def shelf(**cells: tuple[int, int]) -> Scene:
     return Scene(DECIDER, {("cell", STORE, spu): Cell(*cell) for spu, cell in cells.items()})
 
 
-def receipt(*lines: tuple[str, int], request: str = "r-1") -> ReceiveGoods:
+def receipt(*lines: tuple[str, int], request: str = "r-1") -> inventory.ReceiveGoods:
     spus, quantities = zip(*lines, strict=True)
-    return ReceiveGoods(request_id=request, store=STORE, spus=spus, quantities=quantities)
+    return inventory.ReceiveGoods(request_id=request, store=STORE, spus=spus, quantities=quantities)
 
 
-def count(*lines: tuple[str, int], request: str = "r-1") -> AdjustStock:
+def count(*lines: tuple[str, int], request: str = "r-1") -> inventory.AdjustStock:
     spus, deltas = zip(*lines, strict=True)
-    return AdjustStock(request_id=request, store=STORE, spus=spus, deltas=deltas, reason="counted")
+    return inventory.AdjustStock(request_id=request, store=STORE, spus=spus, deltas=deltas, reason="counted")
 
 
 def test_received_goods_are_on_hand() -> None:
@@ -36,7 +36,7 @@ def test_received_goods_are_on_hand() -> None:
     assert scene.says(receipt(("apple", 10), ("milk", 5)), KEEPER) == [
         Document("GR-r-1", Kind.GOODS_RECEIPT, STORE, None, NOON, ("apple", "milk"), (10, 5), actor=KEEPER),
         Movement(STORE, NOON, "goods_receipt", None, "GR-r-1", ("apple", "milk"), (10, 5), (0, 0)),
-        GoodsReceived(store=STORE, document="GR-r-1", at=NOON),
+        inventory.GoodsReceived(store=STORE, document="GR-r-1", at=NOON),
     ]
     assert scene.states["cell", STORE, "apple"] == Cell(12, 1)
     assert scene.states["cell", STORE, "milk"] == Cell(5, 0)
@@ -58,7 +58,7 @@ def test_adjusted_to_the_count() -> None:
     assert scene.says(count(("apple", -2), ("milk", 4)), KEEPER) == [
         Document("AD-r-1", Kind.ADJUSTMENT, STORE, None, NOON, ("apple", "milk"), (-2, 4), None, "counted", KEEPER),
         Movement(STORE, NOON, "adjustment", None, "AD-r-1", ("apple", "milk"), (-2, 4), (0, 0)),
-        StockAdjusted(store=STORE, document="AD-r-1", at=NOON),
+        inventory.StockAdjusted(store=STORE, document="AD-r-1", at=NOON),
     ]
     assert scene.states["cell", STORE, "apple"] == Cell(3, 3)
     assert scene.states["cell", STORE, "milk"] == Cell(5, 0)
@@ -101,4 +101,4 @@ def test_refused_when_a_request_comes_twice() -> None:
 def test_malformed_when_a_quantity_is_none(quantity: object) -> None:
     """What cannot be a number of pieces is no message at all."""
     with pytest.raises(ValidationError):
-        ReceiveGoods(request_id="r-1", store=STORE, spus=("apple",), quantities=(quantity,))  # type: ignore[arg-type]
+        inventory.ReceiveGoods(request_id="r-1", store=STORE, spus=("apple",), quantities=(quantity,))  # type: ignore[arg-type]

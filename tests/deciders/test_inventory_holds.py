@@ -10,20 +10,7 @@ from hypothesis import strategies as st
 
 from services.inventory.decider import DECIDER, HOLD, StockBelowZero
 from services.inventory.state import Cell, Document, Hold, Kind, Movement, Phase
-from shared.contracts.inventory import (
-    DeductStock,
-    HoldStock,
-    ReleaseStock,
-    ReverseIssue,
-    StockDeducted,
-    StockGone,
-    StockHeld,
-    StockReleased,
-    StockShort,
-    StockSoldOut,
-    StockVerified,
-    VerifyStock,
-)
+from shared.contracts import inventory
 from shared.runtime.table import IGNORED, Moved, NoCell
 from tests.deciders.scene import NOON, Scene
 
@@ -35,24 +22,26 @@ def shelf(**cells: tuple[int, int]) -> Scene:
     return Scene(DECIDER, {("cell", STORE, spu): Cell(*cell) for spu, cell in cells.items()})
 
 
-def hold(mode: Any, order: str = "o-1", **lines: int) -> HoldStock:
-    return HoldStock(order_id=order, store=STORE, mode=mode, spus=tuple(lines), quantities=tuple(lines.values()))
+def hold(mode: Any, order: str = "o-1", **lines: int) -> inventory.HoldStock:
+    return inventory.HoldStock(
+        order_id=order, store=STORE, mode=mode, spus=tuple(lines), quantities=tuple(lines.values())
+    )
 
 
-def verify(order: str = "o-1") -> VerifyStock:
-    return VerifyStock(order_id=order, store=STORE)
+def verify(order: str = "o-1") -> inventory.VerifyStock:
+    return inventory.VerifyStock(order_id=order, store=STORE)
 
 
-def deduct(order: str = "o-1") -> DeductStock:
-    return DeductStock(order_id=order, store=STORE)
+def deduct(order: str = "o-1") -> inventory.DeductStock:
+    return inventory.DeductStock(order_id=order, store=STORE)
 
 
-def release(order: str = "o-1") -> ReleaseStock:
-    return ReleaseStock(order_id=order, store=STORE)
+def release(order: str = "o-1") -> inventory.ReleaseStock:
+    return inventory.ReleaseStock(order_id=order, store=STORE)
 
 
-def reverse(order: str = "o-1") -> ReverseIssue:
-    return ReverseIssue(order_id=order, store=STORE)
+def reverse(order: str = "o-1") -> inventory.ReverseIssue:
+    return inventory.ReverseIssue(order_id=order, store=STORE)
 
 
 def cell(scene: Scene, spu: str) -> Cell:
@@ -79,7 +68,7 @@ def test_locked_when_all_lines_are_there() -> None:
     said = scene.says(hold("lock", apple=5, milk=2))
     assert said == [
         movement("lock", None, {"apple": (0, 5), "milk": (0, 2)}),
-        StockHeld(order_id="o-1", mode="lock"),
+        inventory.StockHeld(order_id="o-1", mode="lock"),
     ]
     assert (cell(scene, "apple"), cell(scene, "milk")) == (Cell(5, 5), Cell(3, 3))
     assert phase(scene) is Phase.LOCKED
@@ -90,16 +79,18 @@ def test_short_when_one_line_is_not_there(mode: str) -> None:
     """All lines or none: nothing is held, and the short lines are named with the pieces missing."""
     scene = shelf(apple=(5, 3), milk=(9, 0))
     said = scene.says(hold(mode, apple=4, milk=9, bread=1))
-    assert said == [StockShort(order_id="o-1", spus=("apple", "bread"), missing=(2, 1))]
+    assert said == [inventory.StockShort(order_id="o-1", spus=("apple", "bread"), missing=(2, 1))]
     assert (cell(scene, "apple"), cell(scene, "milk")) == (Cell(5, 3), Cell(9, 0))
     assert phase(scene) is Phase.SHORT
 
 
 def test_demand_is_summed_when_an_spu_stands_twice() -> None:
     """Two lines of three are six pieces, and five on the shelf are one too few."""
-    twice = HoldStock(order_id="o-1", store=STORE, mode="lock", spus=("apple", "milk", "apple"), quantities=(3, 1, 3))
+    twice = inventory.HoldStock(
+        order_id="o-1", store=STORE, mode="lock", spus=("apple", "milk", "apple"), quantities=(3, 1, 3)
+    )
     scene = shelf(apple=(5, 0), milk=(1, 0))
-    assert scene.says(twice) == [StockShort(order_id="o-1", spus=("apple",), missing=(1,))]
+    assert scene.says(twice) == [inventory.StockShort(order_id="o-1", spus=("apple",), missing=(1,))]
     scene = shelf(apple=(6, 0), milk=(1, 0))
     assert scene.says(twice)[0] == movement("lock", None, {"apple": (0, 6), "milk": (0, 1)})
 
@@ -108,7 +99,7 @@ def test_verified_when_locked_whatever_else_happens() -> None:
     """Locked pieces are there: nothing is looked at and nothing changes."""
     scene = shelf(apple=(5, 0))
     scene.says(hold("lock", apple=5))
-    assert scene.when(verify()) == Moved((), (StockVerified(order_id="o-1"),))
+    assert scene.when(verify()) == Moved((), (inventory.StockVerified(order_id="o-1"),))
 
 
 def test_deducted_when_paid() -> None:
@@ -118,7 +109,7 @@ def test_deducted_when_paid() -> None:
     assert scene.says(deduct()) == [
         Document("SI-o-1", Kind.SALES_ISSUE, STORE, "o-1", NOON, ("apple", "milk"), (2, 1)),
         movement("sales_issue", "SI-o-1", {"apple": (-2, -2), "milk": (-1, -1)}),
-        StockDeducted(order_id="o-1", document="SI-o-1", spus=("apple", "milk"), quantities=(2, 1)),
+        inventory.StockDeducted(order_id="o-1", document="SI-o-1", spus=("apple", "milk"), quantities=(2, 1)),
     ]
     assert (cell(scene, "apple"), cell(scene, "milk")) == (Cell(3, 0), Cell(2, 0))
     assert phase(scene) is Phase.DEDUCTED
@@ -128,9 +119,12 @@ def test_unlocked_when_released() -> None:
     """Whoever comes next may have the pieces."""
     scene = shelf(apple=(5, 0))
     scene.says(hold("lock", apple=5))
-    assert scene.says(release()) == [movement("unlock", None, {"apple": (0, -5)}), StockReleased(order_id="o-1")]
+    assert scene.says(release()) == [
+        movement("unlock", None, {"apple": (0, -5)}),
+        inventory.StockReleased(order_id="o-1"),
+    ]
     assert cell(scene, "apple") == Cell(5, 0)
-    assert scene.says(hold("lock", "o-2", apple=5))[-1] == StockHeld(order_id="o-2", mode="lock")
+    assert scene.says(hold("lock", "o-2", apple=5))[-1] == inventory.StockHeld(order_id="o-2", mode="lock")
 
 
 # -- mode on_payment ---------------------------------------------------------------------------------------------------
@@ -140,7 +134,9 @@ def test_checked_when_it_would_fit() -> None:
     """Nothing is taken: two orders may both be told that the last piece is there."""
     scene = shelf(apple=(1, 0))
     for order in ("o-1", "o-2"):
-        assert scene.says(hold("on_payment", order, apple=1)) == [StockHeld(order_id=order, mode="on_payment")]
+        assert scene.says(hold("on_payment", order, apple=1)) == [
+            inventory.StockHeld(order_id=order, mode="on_payment")
+        ]
     assert cell(scene, "apple") == Cell(1, 0)
 
 
@@ -150,7 +146,7 @@ def test_first_paid_is_first_served() -> None:
     scene.says(hold("on_payment", "o-1", apple=1))
     scene.says(hold("on_payment", "o-2", apple=1))
     assert scene.says(deduct("o-2"))[1] == movement("sales_issue", "SI-o-2", {"apple": (-1, 0)}, "o-2")
-    assert scene.says(deduct("o-1")) == [StockSoldOut(order_id="o-1", spus=("apple",), missing=(1,))]
+    assert scene.says(deduct("o-1")) == [inventory.StockSoldOut(order_id="o-1", spus=("apple",), missing=(1,))]
     assert cell(scene, "apple") == Cell(0, 0)
     assert (phase(scene, "o-1"), phase(scene, "o-2")) == (Phase.SHORT, Phase.DEDUCTED)
 
@@ -160,9 +156,9 @@ def test_gone_when_somebody_was_faster_and_verified_when_it_came_back() -> None:
     scene = shelf(apple=(1, 0))
     scene.says(hold("on_payment", apple=1))
     scene.says(hold("lock", "o-2", apple=1))
-    assert scene.when(verify()) == Moved((), (StockGone(order_id="o-1", spus=("apple",), missing=(1,)),))
+    assert scene.when(verify()) == Moved((), (inventory.StockGone(order_id="o-1", spus=("apple",), missing=(1,)),))
     scene.says(release("o-2"))
-    assert scene.says(verify()) == [StockVerified(order_id="o-1")]
+    assert scene.says(verify()) == [inventory.StockVerified(order_id="o-1")]
 
 
 def test_locked_pieces_are_not_taken_by_who_only_looked() -> None:
@@ -170,7 +166,7 @@ def test_locked_pieces_are_not_taken_by_who_only_looked() -> None:
     scene = shelf(apple=(2, 0))
     scene.says(hold("on_payment", apple=2))
     scene.says(hold("lock", "o-2", apple=1))
-    assert scene.says(deduct()) == [StockSoldOut(order_id="o-1", spus=("apple",), missing=(1,))]
+    assert scene.says(deduct()) == [inventory.StockSoldOut(order_id="o-1", spus=("apple",), missing=(1,))]
     assert cell(scene, "apple") == Cell(2, 1)
 
 
@@ -183,7 +179,7 @@ def test_released_when_there_is_nothing_to_give_back(before: list[Any]) -> None:
     scene = shelf(apple=(1, 0))
     for message in before:
         scene.says(message)
-    assert scene.says(release()) == [StockReleased(order_id="o-1")]
+    assert scene.says(release()) == [inventory.StockReleased(order_id="o-1")]
     assert scene.states["cell", STORE, "apple"] == Cell(1, 0)
     assert phase(scene) is Phase.RELEASED
 
@@ -224,7 +220,7 @@ def test_parked_when_another_store_is_named() -> None:
     scene = shelf(apple=(5, 0))
     scene.says(hold("lock", apple=1))
     with pytest.raises(NoCell, match="in store s-1"):
-        scene.when(ReleaseStock(order_id="o-1", store="s-2"))
+        scene.when(inventory.ReleaseStock(order_id="o-1", store="s-2"))
     assert phase(scene) is Phase.LOCKED
 
 
@@ -235,7 +231,7 @@ def test_raises_when_the_lines_make_no_sense(spus: tuple[str, ...], quantities: 
     """No line, no piece, a negative piece or arrays of two lengths: nothing is held."""
     scene = shelf(apple=(5, 0))
     with pytest.raises(ValueError, match=r"HoldStock|zip"):
-        scene.when(HoldStock(order_id="o-1", store=STORE, mode="lock", spus=spus, quantities=quantities))
+        scene.when(inventory.HoldStock(order_id="o-1", store=STORE, mode="lock", spus=spus, quantities=quantities))
 
 
 def test_raises_rather_than_go_below_zero() -> None:

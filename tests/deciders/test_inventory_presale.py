@@ -6,16 +6,7 @@ from __future__ import annotations
 import pytest
 
 from services.inventory.state import Cell, Document, Kind, Movement, Phase
-from shared.contracts.inventory import (
-    GoodsReceived,
-    IssueReversed,
-    StockDeducted,
-    StockGone,
-    StockHeld,
-    StockShort,
-    StockSoldOut,
-    StockVerified,
-)
+from shared.contracts import inventory
 from shared.runtime.table import Moved, Refused
 from tests.deciders.scene import NOON
 from tests.deciders.stock import (
@@ -64,7 +55,7 @@ def test_what_is_to_come_is_a_number_that_replaces_the_one_before() -> None:
 
 def test_what_is_to_come_is_not_sold_to_everybody() -> None:
     """An ordinary line wants what is there."""
-    assert awaited(8).says(hold("o-1", milk=1)) == [StockShort(order_id="o-1", spus=("milk",), missing=(1,))]
+    assert awaited(8).says(hold("o-1", milk=1)) == [inventory.StockShort(order_id="o-1", spus=("milk",), missing=(1,))]
 
 
 def test_the_number_counts_those_that_are_sold() -> None:
@@ -82,12 +73,12 @@ def test_the_number_counts_those_that_are_sold() -> None:
 def test_sold_before_it_is_there() -> None:
     """Held and verified by looking, issued when it is paid: from then on it is owed."""
     stock = awaited(8)
-    assert stock.says(buy("o-1", {}, EARLY, milk=3)) == [StockHeld(order_id="o-1", mode="on_payment")]
-    assert stock.says(verify()) == [StockVerified(order_id="o-1")]
+    assert stock.says(buy("o-1", {}, EARLY, milk=3)) == [inventory.StockHeld(order_id="o-1", mode="on_payment")]
+    assert stock.says(verify()) == [inventory.StockVerified(order_id="o-1")]
     assert stock.says(deduct()) == [
         Document("SI-o-1", Kind.SALES_ISSUE, STORE, "o-1", NOON, ("milk",), (3,)),
         movement("sales_issue", {"milk|+incoming": -3, "milk|+owed": 3}, "o-1", "SI-o-1"),
-        StockDeducted(order_id="o-1", document="SI-o-1", spus=("milk",), quantities=(3,)),
+        inventory.StockDeducted(order_id="o-1", document="SI-o-1", spus=("milk",), quantities=(3,)),
     ]
     assert stock.to_come() == (5, 3)
 
@@ -95,8 +86,8 @@ def test_sold_before_it_is_there() -> None:
 def test_first_paid_is_first_served() -> None:
     """Two want all of it."""
     stock = awaited(3).given(buy("o-1", {}, EARLY, milk=2), buy("o-2", {}, EARLY, milk=2), deduct("o-2"))
-    assert stock.says(verify("o-1")) == [StockGone(order_id="o-1", spus=("milk",), missing=(1,))]
-    assert stock.says(deduct("o-1")) == [StockSoldOut(order_id="o-1", spus=("milk",), missing=(1,))]
+    assert stock.says(verify("o-1")) == [inventory.StockGone(order_id="o-1", spus=("milk",), missing=(1,))]
+    assert stock.says(deduct("o-1")) == [inventory.StockSoldOut(order_id="o-1", spus=("milk",), missing=(1,))]
     assert stock.to_come() == (1, 2)
 
 
@@ -106,14 +97,16 @@ def test_the_shelf_gives_what_is_not_to_come() -> None:
     assert (stock.to_come(), stock.cell("milk")) == ((0, 2), Cell(3, 0))
     stock.given(buy("o-2", {}, EARLY, milk=3), deduct("o-2"))
     assert (stock.to_come(), stock.cell("milk")) == ((0, 2), Cell(0, 0))
-    assert stock.says(buy("o-3", {}, EARLY, milk=1)) == [StockShort(order_id="o-3", spus=("milk",), missing=(1,))]
+    assert stock.says(buy("o-3", {}, EARLY, milk=1)) == [
+        inventory.StockShort(order_id="o-3", spus=("milk",), missing=(1,))
+    ]
 
 
 def test_other_lines_of_the_order_are_from_the_shelf() -> None:
     """Only what is named may come from what is to come."""
     stock = Stock(apple=1).given(expect(milk=2, apple=9))
     assert stock.says(buy("o-1", {}, EARLY, milk=2, apple=2)) == [
-        StockShort(order_id="o-1", spus=("apple",), missing=(1,))
+        inventory.StockShort(order_id="o-1", spus=("apple",), missing=(1,))
     ]
 
 
@@ -122,7 +115,7 @@ def test_an_allotment_comes_before_what_is_to_come() -> None:
     stock = Stock(milk=2).given(allot(1), expect(milk=5), buy("o-1", {"milk": "tenth"}, EARLY, milk=1), deduct())
     assert (stock.set_aside(), stock.to_come()) == (0, (5, 0))
     said = stock.says(buy("o-2", {"milk": "tenth"}, EARLY, milk=4))
-    assert said == [StockHeld(order_id="o-2", mode="on_payment", gone=("tenth",))]
+    assert said == [inventory.StockHeld(order_id="o-2", mode="on_payment", gone=("tenth",))]
     stock.given(verify("o-2"), deduct("o-2"))
     assert (stock.cell("milk"), stock.to_come()) == (Cell(1, 0), (1, 4))
 
@@ -136,7 +129,7 @@ def test_what_comes_in_is_first_for_those_who_wait() -> None:
     assert stock.says(receive(milk=10)) == [
         Document("GR-r-1", Kind.GOODS_RECEIPT, STORE, None, NOON, ("milk",), (10,)),
         movement("goods_receipt", {"milk": 10}, None, "GR-r-1"),
-        GoodsReceived(store=STORE, document="GR-r-1", at=NOON),
+        inventory.GoodsReceived(store=STORE, document="GR-r-1", at=NOON),
         movement("arrive", {"milk": -8, "milk|+owed": -8, "milk|+incoming": -2}),
     ]
     assert (stock.cell("milk"), stock.to_come()) == (Cell(2, 0), (0, 0))
@@ -166,7 +159,7 @@ def test_reversed_before_it_came_it_may_be_promised_again() -> None:
         Document("IR-o-1", Kind.ISSUE_REVERSAL, STORE, "o-1", NOON, ("milk",), (3,), "SI-o-1"),
         movement("issue_reversal", {"milk|+owed": -3, "milk|+incoming": 3}, "o-1", "IR-o-1"),
     ]
-    assert isinstance(said[2], IssueReversed)
+    assert isinstance(said[2], inventory.IssueReversed)
     assert (stock.cell("milk"), stock.to_come()) == (Cell(0, 0), (8, 0))
 
 

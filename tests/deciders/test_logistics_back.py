@@ -13,57 +13,38 @@ from pydantic import ValidationError
 
 from services.logistics.decider import DECIDER, FULFILMENT, SLOT_BEGINS
 from services.logistics.state import Found, Fulfilment, Phase, PickList, SlotBegins, StepBack
+from shared.contracts import logistics
+from shared.contracts import order as ordering
 from shared.contracts.base import Slot
-from shared.contracts.logistics import (
-    AmendFulfilment,
-    BringGoodsBack,
-    DeliveryFailed,
-    FulfilmentDelivered,
-    FulfilmentHandedOver,
-    FulfilmentIntercepted,
-    FulfilmentStopped,
-    FulfilOrder,
-    GoodsInspected,
-    HandOver,
-    InspectGoods,
-    InterceptDelivery,
-    InterceptMissed,
-    PickingFinished,
-    PiecesShort,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    ReportUndeliverable,
-    StartPicking,
-    StopFulfilment,
-    StopMissed,
-)
-from shared.contracts.order import Delivery
 from shared.runtime.said import CancelTimer
 from shared.runtime.table import IGNORED, Moved, NoCell, Refused
 from tests.deciders.scene import NOON, Scene
 
 OF: dict[str, Any] = {"order_id": "o-1", "store": "s-1"}
-DOOR = Delivery(lat=52.1, lon=13.1, address="Kastanienallee 1")
+DOOR = ordering.Delivery(lat=52.1, lon=13.1, address="Kastanienallee 1")
 SLOT = Slot(start=NOON + timedelta(hours=1), end=NOON + timedelta(hours=2))
-ORDER = FulfilOrder(**OF, spus=("apple", "milk"), quantities=(3, 1), delivery=DOOR)
-STOP, INTERCEPT, BACK = StopFulfilment(**OF), InterceptDelivery(**OF), BringGoodsBack(**OF)
-UNDELIVERABLE = ReportUndeliverable(**OF, reason="nobody at the door")
-PICK, PICKED, PACKED = StartPicking(**OF), ReportPicked(**OF), ReportPacked(**OF)
-HANDED_OVER, DELIVERED = HandOver(**OF, courier="c-1"), ReportDelivered(**OF)
+ORDER = logistics.FulfilOrder(**OF, spus=("apple", "milk"), quantities=(3, 1), delivery=DOOR)
+STOP, INTERCEPT, BACK = (
+    logistics.StopFulfilment(**OF),
+    logistics.InterceptDelivery(**OF),
+    logistics.BringGoodsBack(**OF),
+)
+UNDELIVERABLE = logistics.ReportUndeliverable(**OF, reason="nobody at the door")
+PICK, PICKED, PACKED = logistics.StartPicking(**OF), logistics.ReportPicked(**OF), logistics.ReportPacked(**OF)
+HANDED_OVER, DELIVERED = logistics.HandOver(**OF, courier="c-1"), logistics.ReportDelivered(**OF)
 
 
-def short(**missing: int) -> ReportPicked:
-    return ReportPicked(**OF, spus=tuple(missing), missing=tuple(missing.values()))
+def short(**missing: int) -> logistics.ReportPicked:
+    return logistics.ReportPicked(**OF, spus=tuple(missing), missing=tuple(missing.values()))
 
 
-def amended(**lines: int) -> AmendFulfilment:
-    return AmendFulfilment(**OF, spus=tuple(lines), quantities=tuple(lines.values()))
+def amended(**lines: int) -> logistics.AmendFulfilment:
+    return logistics.AmendFulfilment(**OF, spus=tuple(lines), quantities=tuple(lines.values()))
 
 
-def inspect(*lines: tuple[str, int, bool]) -> InspectGoods:
+def inspect(*lines: tuple[str, int, bool]) -> logistics.InspectGoods:
     spus, quantities, resellable = zip(*lines, strict=True) if lines else ((), (), ())
-    return InspectGoods(**OF, spus=spus, quantities=quantities, resellable=resellable)
+    return logistics.InspectGoods(**OF, spus=spus, quantities=quantities, resellable=resellable)
 
 
 ALL_BACK = inspect(("apple", 3, True), ("milk", 1, True))
@@ -117,9 +98,9 @@ def step(entered: Phase, reason: str = "", actor: str = "", *lines: tuple[str, i
 def test_short_when_pieces_are_missing() -> None:
     """The order hears which pieces, summed per SPU, and the picker waits."""
     scene = at(Phase.PICKING)
-    report = ReportPicked(**OF, spus=("apple", "milk", "apple"), missing=(1, 1, 1))
+    report = logistics.ReportPicked(**OF, spus=("apple", "milk", "apple"), missing=(1, 1, 1))
     assert scene.says(report, "picker:") == [
-        PiecesShort(**OF, spus=("apple", "milk"), missing=(2, 1)),
+        logistics.PiecesShort(**OF, spus=("apple", "milk"), missing=(2, 1)),
         step(Phase.SHORT, "", "picker:", ("apple", 2, Found.SHORT), ("milk", 1, Found.SHORT)),
     ]
     assert fulfilment(scene).phase is Phase.SHORT
@@ -140,7 +121,7 @@ def test_picker_goes_on_with_another_list() -> None:
     assert scene.says(amended(apple=2, oats=1)) == []
     assert fulfilment(scene).phase is Phase.PICKING
     assert pick_list(scene) == PickList("o-1", ("apple", "oats"), (2, 1), DOOR)
-    assert scene.says(PICKED) == [PickingFinished(**OF)]
+    assert scene.says(PICKED) == [logistics.PickingFinished(**OF)]
 
 
 def test_short_again_with_another_list() -> None:
@@ -150,18 +131,18 @@ def test_short_again_with_another_list() -> None:
     refused = scene.when(short(milk=1))
     assert isinstance(refused, Refused)
     assert refused.code == "line_unknown"
-    assert scene.says(short(oats=1))[0] == PiecesShort(**OF, spus=("oats",), missing=(1,))
+    assert scene.says(short(oats=1))[0] == logistics.PiecesShort(**OF, spus=("oats",), missing=(1,))
 
 
 @pytest.mark.parametrize(
     ("report", "code", "named"),
     [
         (short(apple=4), "more_short_than_listed", "3 apple"),
-        (ReportPicked(**OF, spus=("apple", "apple"), missing=(2, 2)), "more_short_than_listed", "3 apple"),
+        (logistics.ReportPicked(**OF, spus=("apple", "apple"), missing=(2, 2)), "more_short_than_listed", "3 apple"),
         (short(apple=1, rye=1), "line_unknown", "rye"),
     ],
 )
-def test_refused_when_the_list_has_not_so_much(report: ReportPicked, code: str, named: str) -> None:
+def test_refused_when_the_list_has_not_so_much(report: logistics.ReportPicked, code: str, named: str) -> None:
     """More missing than was to be picked, or what nobody ordered: nothing changes, and the picker is told."""
     scene = at(Phase.PICKING)
     refused = scene.when(report)
@@ -187,7 +168,7 @@ def test_stopped_when_the_goods_are_in_the_store(phase: Phase) -> None:
     """Whatever the picker has done a moment ago: the courier has not got it, so the stop wins."""
     scene = at(phase)
     said = scene.says(STOP)
-    assert said[:2] == [FulfilmentStopped(**OF), step(Phase.STOPPED)]
+    assert said[:2] == [logistics.FulfilmentStopped(**OF), step(Phase.STOPPED)]
     assert said[2:] == ([CancelTimer("o-1", SLOT_BEGINS)] if phase is Phase.WAITING_FOR_SLOT else [])
     assert fulfilment(scene).phase is Phase.STOPPED
     assert fulfilment(scene).called_off_at == NOON
@@ -208,30 +189,30 @@ def test_stop_is_missed_when_the_courier_has_it(phase: Phase) -> None:
     """The hand-over wins: the order is told, and the work goes on as it was."""
     scene = at(phase)
     before = fulfilment(scene)
-    assert scene.says(STOP) == [StopMissed(**OF)]
+    assert scene.says(STOP) == [logistics.StopMissed(**OF)]
     assert fulfilment(scene) == before
 
 
 def test_stop_against_hand_over() -> None:
     """Both at the same moment: the first wins, the other is told, and the order hears of one outcome only."""
     scene = at(Phase.PACKED)
-    assert scene.says(STOP)[0] == FulfilmentStopped(**OF)
+    assert scene.says(STOP)[0] == logistics.FulfilmentStopped(**OF)
     assert scene.when(HANDED_OVER) == Refused("fulfilment_stopped")
     scene = at(Phase.PACKED)
-    assert scene.says(HANDED_OVER) == [FulfilmentHandedOver(**OF, courier="c-1")]
-    assert scene.says(STOP) == [StopMissed(**OF)]
-    assert scene.says(DELIVERED) == [FulfilmentDelivered(**OF)]
+    assert scene.says(HANDED_OVER) == [logistics.FulfilmentHandedOver(**OF, courier="c-1")]
+    assert scene.says(STOP) == [logistics.StopMissed(**OF)]
+    assert scene.says(DELIVERED) == [logistics.FulfilmentDelivered(**OF)]
 
 
 def test_stop_against_picked() -> None:
     """Picked or not, it is stopped; a picker who reports after it is told."""
     scene = at(Phase.PICKING)
-    assert scene.says(STOP)[0] == FulfilmentStopped(**OF)
+    assert scene.says(STOP)[0] == logistics.FulfilmentStopped(**OF)
     assert scene.when(PICKED) == Refused("fulfilment_stopped")
     assert scene.when(short(apple=1)) == Refused("fulfilment_stopped")
     scene = at(Phase.PICKING)
     scene.says(PICKED)
-    assert scene.says(STOP)[0] == FulfilmentStopped(**OF)
+    assert scene.says(STOP)[0] == logistics.FulfilmentStopped(**OF)
 
 
 def test_a_stopped_order_does_not_wait_for_its_slot() -> None:
@@ -244,7 +225,7 @@ def test_a_stopped_order_does_not_wait_for_its_slot() -> None:
 def test_stopped_when_its_fulfilment_is_parked() -> None:
     """The order does not wait for what an operator has to look at, and a replay does not bring it to life."""
     scene = Scene(DECIDER)
-    assert scene.says(STOP)[0] == FulfilmentStopped(**OF)
+    assert scene.says(STOP)[0] == logistics.FulfilmentStopped(**OF)
     assert scene.when(ORDER) == IGNORED
     assert scene.when(PICK) == Refused("fulfilment_stopped")
 
@@ -261,7 +242,7 @@ def test_parked_when_stopped_twice() -> None:
 def test_intercepted_on_the_road() -> None:
     """The courier turns round, and cannot deliver any more."""
     scene = at(Phase.ON_THE_ROAD)
-    assert scene.says(INTERCEPT) == [FulfilmentIntercepted(**OF), step(Phase.RETURNING, "intercepted")]
+    assert scene.says(INTERCEPT) == [logistics.FulfilmentIntercepted(**OF), step(Phase.RETURNING, "intercepted")]
     assert scene.when(DELIVERED) == Refused("fulfilment_not_on_the_road")
     assert scene.when(UNDELIVERABLE) == Refused("fulfilment_not_on_the_road")
     assert fulfilment(scene).phase is Phase.RETURNING
@@ -272,7 +253,7 @@ def test_intercept_is_missed_when_it_is_too_late(phase: Phase) -> None:
     """The customer has the goods, or they are on their way back: that stays as it is."""
     scene = at(phase)
     before = fulfilment(scene)
-    assert scene.says(INTERCEPT) == [InterceptMissed(**OF)]
+    assert scene.says(INTERCEPT) == [logistics.InterceptMissed(**OF)]
     assert fulfilment(scene) == before
 
 
@@ -280,10 +261,10 @@ def test_undeliverable_against_intercept() -> None:
     """Whichever came first turned the courier round; the goods come back once."""
     scene = at(Phase.ON_THE_ROAD)
     assert scene.says(UNDELIVERABLE, "courier:") == [
-        DeliveryFailed(**OF, reason="nobody at the door"),
+        logistics.DeliveryFailed(**OF, reason="nobody at the door"),
         step(Phase.RETURNING, "nobody at the door", "courier:"),
     ]
-    assert scene.says(INTERCEPT) == [InterceptMissed(**OF)]
+    assert scene.says(INTERCEPT) == [logistics.InterceptMissed(**OF)]
     assert scene.when(UNDELIVERABLE) == Refused("fulfilment_not_on_the_road")
 
 
@@ -303,7 +284,7 @@ def test_returned_and_inspected() -> None:
     assert scene.says(BACK, "courier:") == [step(Phase.RETURNED, "", "courier:")]
     looked = inspect(("apple", 1, True), ("apple", 1, False))
     assert scene.says(looked, "storekeeper:") == [
-        GoodsInspected(
+        logistics.GoodsInspected(
             **OF,
             resellable_spus=("apple",),
             resellable=(1,),
@@ -329,7 +310,7 @@ def test_returned_and_inspected() -> None:
 def test_inspected_when_nothing_came_back() -> None:
     """An empty bag: all of it is missing."""
     said = at(Phase.RETURNED).says(inspect())
-    assert said[0] == GoodsInspected(
+    assert said[0] == logistics.GoodsInspected(
         **OF,
         resellable_spus=(),
         resellable=(),
@@ -349,7 +330,7 @@ def test_inspected_is_what_was_sent() -> None:
     assert isinstance(refused, Refused)
     assert refused.code == "line_unknown"
     event = scene.says(inspect(("apple", 2, True), ("oats", 1, False)))[0]
-    assert isinstance(event, GoodsInspected)
+    assert isinstance(event, logistics.GoodsInspected)
     assert (event.damaged_spus, event.missing) == (("oats",), ())
 
 
@@ -361,14 +342,14 @@ def test_inspected_is_what_was_sent() -> None:
         (inspect(("milk", 1, True), ("rye", 1, True)), "line_unknown", "rye"),
     ],
 )
-def test_refused_when_more_came_back_than_was_sent(looked: InspectGoods, code: str, named: str) -> None:
+def test_refused_when_more_came_back_than_was_sent(looked: logistics.InspectGoods, code: str, named: str) -> None:
     """Nothing changes, and the storekeeper may look again."""
     scene = at(Phase.RETURNED)
     refused = scene.when(looked)
     assert isinstance(refused, Refused)
     assert refused.code == code
     assert named in refused.detail
-    assert isinstance(scene.says(ALL_BACK)[0], GoodsInspected)
+    assert isinstance(scene.says(ALL_BACK)[0], logistics.GoodsInspected)
 
 
 def test_refused_when_inspected_twice() -> None:
@@ -397,7 +378,7 @@ def test_refused_when_nothing_is_on_its_way_back(phase: Phase) -> None:
 def test_malformed_when_an_inspection_makes_no_sense(spus: Any, quantities: Any, resellable: Any) -> None:
     """Lines of one length, with pieces."""
     with pytest.raises(ValidationError):
-        InspectGoods(**OF, spus=spus, quantities=quantities, resellable=resellable)
+        logistics.InspectGoods(**OF, spus=spus, quantities=quantities, resellable=resellable)
 
 
 # -- always ------------------------------------------------------------------------------------------------------------
@@ -430,7 +411,7 @@ def test_parked_when_the_order_service_names_another_store(message: Any) -> None
 
 
 moves = st.sampled_from([*PEOPLES, STOP, INTERCEPT, amended(apple=2, oats=1), inspect(("apple", 1, True))])
-OUTCOMES = (FulfilmentStopped, FulfilmentDelivered, GoodsInspected)
+OUTCOMES = (logistics.FulfilmentStopped, logistics.FulfilmentDelivered, logistics.GoodsInspected)
 
 
 @given(st.lists(moves, max_size=25))

@@ -9,35 +9,22 @@ import pytest
 
 from services.logistics.decider import DECIDER, FULFILMENT, SLOT_BEGINS
 from services.logistics.state import Fulfilment, Phase, PickList, SlotBegins
+from shared.contracts import logistics
+from shared.contracts import order as ordering
 from shared.contracts.base import Slot
-from shared.contracts.logistics import (
-    FulfilmentDelivered,
-    FulfilmentHandedOver,
-    FulfilmentPacked,
-    FulfilmentQueued,
-    FulfilOrder,
-    HandOver,
-    PickingFinished,
-    PickingStarted,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    StartPicking,
-)
-from shared.contracts.order import Delivery
 from shared.runtime.said import SetTimer
 from shared.runtime.table import NoCell, Refused
 from tests.deciders.scene import NOON, Scene
 
 SLOT = Slot(start=NOON + timedelta(hours=1), end=NOON + timedelta(hours=2))
-DOOR = Delivery(lat=52.1, lon=13.1, address="Kastanienallee 1")
+DOOR = ordering.Delivery(lat=52.1, lon=13.1, address="Kastanienallee 1")
 OF: dict[str, Any] = {"order_id": "o-1", "store": "s-1"}
 STEPS: list[Any] = [
-    StartPicking(**OF),
-    ReportPicked(**OF),
-    ReportPacked(**OF),
-    HandOver(**OF, courier="c-1"),
-    ReportDelivered(**OF),
+    logistics.StartPicking(**OF),
+    logistics.ReportPicked(**OF),
+    logistics.ReportPacked(**OF),
+    logistics.HandOver(**OF, courier="c-1"),
+    logistics.ReportDelivered(**OF),
 ]
 CODES = [
     "fulfilment_not_queued",
@@ -48,8 +35,8 @@ CODES = [
 ]
 
 
-def order(slot: Slot | None = None, delivery: Delivery | None = None) -> FulfilOrder:
-    return FulfilOrder(**OF, spus=("apple", "milk"), quantities=(2, 1), slot=slot, delivery=delivery)
+def order(slot: Slot | None = None, delivery: ordering.Delivery | None = None) -> logistics.FulfilOrder:
+    return logistics.FulfilOrder(**OF, spus=("apple", "milk"), quantities=(2, 1), slot=slot, delivery=delivery)
 
 
 def fulfilment(scene: Scene) -> Fulfilment:
@@ -68,7 +55,7 @@ def after(steps: int) -> Scene:
 def test_queued_when_it_is_for_now() -> None:
     """Pickers hear of it at once, and its pick list is written down."""
     scene = Scene(DECIDER)
-    assert scene.says(order(delivery=DOOR)) == [FulfilmentQueued(**OF)]
+    assert scene.says(order(delivery=DOOR)) == [logistics.FulfilmentQueued(**OF)]
     assert scene.states["pick_list", "o-1"] == PickList("o-1", ("apple", "milk"), (2, 1), DOOR)
     assert fulfilment(scene) == Fulfilment("o-1", "s-1", Phase.QUEUED, NOON, queued_at=NOON)
 
@@ -79,9 +66,9 @@ def test_waiting_until_its_slot_begins() -> None:
     assert scene.says(order(SLOT)) == [SetTimer("o-1", SLOT_BEGINS, SLOT.start)]
     assert scene.states["pick_list", "o-1"] == PickList("o-1", ("apple", "milk"), (2, 1), None)
     assert fulfilment(scene).phase is Phase.WAITING_FOR_SLOT
-    assert scene.when(StartPicking(**OF)) == Refused("fulfilment_not_queued")
+    assert scene.when(logistics.StartPicking(**OF)) == Refused("fulfilment_not_queued")
     scene.now = SLOT.start
-    assert scene.says(DECIDER.timers[SLOT_BEGINS]("o-1")) == [FulfilmentQueued(**OF)]
+    assert scene.says(DECIDER.timers[SLOT_BEGINS]("o-1")) == [logistics.FulfilmentQueued(**OF)]
     assert fulfilment(scene) == Fulfilment(
         "o-1", "s-1", Phase.QUEUED, NOON, slot_start=SLOT.start, slot_end=SLOT.end, queued_at=SLOT.start
     )
@@ -91,7 +78,7 @@ def test_queued_when_its_slot_has_begun() -> None:
     """Paid at the last moment: the slot is kept, and nobody waits."""
     scene = Scene(DECIDER)
     scene.now = SLOT.start
-    assert scene.says(order(SLOT))[-1] == FulfilmentQueued(**OF)
+    assert scene.says(order(SLOT))[-1] == logistics.FulfilmentQueued(**OF)
     assert fulfilment(scene).slot_start == SLOT.start
 
 
@@ -103,11 +90,11 @@ def test_delivered_step_by_step() -> None:
         scene.later(60)
         said += scene.says(step)
     assert said == [
-        PickingStarted(**OF),
-        PickingFinished(**OF),
-        FulfilmentPacked(**OF),
-        FulfilmentHandedOver(**OF, courier="c-1"),
-        FulfilmentDelivered(**OF),
+        logistics.PickingStarted(**OF),
+        logistics.PickingFinished(**OF),
+        logistics.FulfilmentPacked(**OF),
+        logistics.FulfilmentHandedOver(**OF, courier="c-1"),
+        logistics.FulfilmentDelivered(**OF),
     ]
     minutes: list[Any] = [NOON + timedelta(minutes=n) for n in range(6)]
     assert fulfilment(scene) == Fulfilment("o-1", "s-1", Phase.DELIVERED, NOON, None, None, "c-1", *minutes)

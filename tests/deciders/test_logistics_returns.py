@@ -11,57 +11,44 @@ from hypothesis import strategies as st
 
 from services.logistics.decider import DECIDER, RETURN, RETURN_DUE
 from services.logistics.state import Found, Fulfilment, Phase, Return, ReturnDue, ReturnPhase
+from shared.contracts import logistics
+from shared.contracts import order as ordering
 from shared.contracts.base import Slot
-from shared.contracts.logistics import (
-    AnnounceReturn,
-    BringReturn,
-    CollectReturn,
-    Exchange,
-    FulfilmentDelivered,
-    FulfilmentQueued,
-    FulfilOrder,
-    HandOver,
-    InspectReturn,
-    InterceptDelivery,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    ReportUndeliverable,
-    ReturnAnnounced,
-    ReturnBrought,
-    ReturnInspected,
-    ReturnOverdue,
-    StartPicking,
-    StopFulfilment,
-)
-from shared.contracts.order import Delivery
 from shared.runtime.decider import Windows
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORED, Moved, NoCell, Refused
 from tests.deciders.scene import NOON, Scene
 
-DOOR = Delivery(lat=52.1, lon=13.1, address="Kastanienallee 1")
+DOOR = ordering.Delivery(lat=52.1, lon=13.1, address="Kastanienallee 1")
 OF: dict[str, Any] = {"order_id": "o-1", "store": "s-1", "ticket_id": "t-1"}
 NEW: dict[str, Any] = {"order_id": "o-1~r1", "store": "s-1"}
 """The replacement order that brings other goods for them."""
 WINDOW_S = 3_600
 GOODS: dict[str, Any] = {"spus": ("apple", "milk"), "quantities": (3, 1)}
 ANNOUNCED, COLLECTED, BROUGHT = (
-    AnnounceReturn(**OF, **GOODS, delivery=DOOR),
-    CollectReturn(**OF, courier="c-1"),
-    BringReturn(**OF),
+    logistics.AnnounceReturn(**OF, **GOODS, delivery=DOOR),
+    logistics.CollectReturn(**OF, courier="c-1"),
+    logistics.BringReturn(**OF),
 )
 DUE = ReturnDue("t-1")
-EXCHANGE = Exchange(ticket_id="t-1", about="o-1", **GOODS)
-EXCHANGED = FulfilOrder(**NEW, spus=("oats",), quantities=(2,), delivery=DOOR, take_along=EXCHANGE)
-STOPPED, INTERCEPTED = StopFulfilment(**NEW), InterceptDelivery(**NEW)
-TO_THE_DOOR = [StartPicking(**NEW), ReportPicked(**NEW), ReportPacked(**NEW), HandOver(**NEW, courier="c-2")]
-DELIVERED, UNDELIVERABLE = ReportDelivered(**NEW), ReportUndeliverable(**NEW, reason="nobody at the door")
+EXCHANGE = logistics.Exchange(ticket_id="t-1", about="o-1", **GOODS)
+EXCHANGED = logistics.FulfilOrder(**NEW, spus=("oats",), quantities=(2,), delivery=DOOR, take_along=EXCHANGE)
+STOPPED, INTERCEPTED = logistics.StopFulfilment(**NEW), logistics.InterceptDelivery(**NEW)
+TO_THE_DOOR = [
+    logistics.StartPicking(**NEW),
+    logistics.ReportPicked(**NEW),
+    logistics.ReportPacked(**NEW),
+    logistics.HandOver(**NEW, courier="c-2"),
+]
+DELIVERED, UNDELIVERABLE = (
+    logistics.ReportDelivered(**NEW),
+    logistics.ReportUndeliverable(**NEW, reason="nobody at the door"),
+)
 
 
-def inspect(*lines: tuple[str, int, bool]) -> InspectReturn:
+def inspect(*lines: tuple[str, int, bool]) -> logistics.InspectReturn:
     spus, quantities, resellable = zip(*lines, strict=True) if lines else ((), (), ())
-    return InspectReturn(**OF, spus=spus, quantities=quantities, resellable=resellable)
+    return logistics.InspectReturn(**OF, spus=spus, quantities=quantities, resellable=resellable)
 
 
 ALL_CAME = inspect(("apple", 3, True), ("milk", 1, True))
@@ -105,7 +92,7 @@ def timer(at: datetime = NOON) -> SetTimer:
     return SetTimer("t-1", RETURN_DUE, at + timedelta(seconds=WINDOW_S))
 
 
-def told(event: type[ReturnAnnounced | ReturnBrought]) -> object:
+def told(event: type[logistics.ReturnAnnounced | logistics.ReturnBrought]) -> object:
     """What couriers and storekeepers hear."""
     return event(**OF, exchange=False)
 
@@ -121,7 +108,7 @@ def loaded_for(message: Any, scene: Scene) -> list[Any]:
 def test_announced_with_a_window() -> None:
     """It is known by its ticket, and waits as long as the settings say."""
     scene = stage()
-    assert scene.says(ANNOUNCED) == [told(ReturnAnnounced), timer()]
+    assert scene.says(ANNOUNCED) == [told(logistics.ReturnAnnounced), timer()]
     assert its(scene) == Return(
         "t-1", "o-1", "s-1", ReturnPhase.ANNOUNCED, NOON, DOOR, False, ("apple", "milk"), (3, 1)
     )
@@ -137,7 +124,7 @@ def test_ignored_when_announced_already(phase: ReturnPhase) -> None:
     """Whatever has become of it since."""
     scene = come_to(phase)
     assert scene.when(ANNOUNCED) == IGNORED
-    assert scene.says(EXCHANGED) == [FulfilmentQueued(**NEW)]
+    assert scene.says(EXCHANGED) == [logistics.FulfilmentQueued(**NEW)]
     assert its(scene).phase is phase
 
 
@@ -145,8 +132,8 @@ def test_announced_again_when_the_exchange_was_called_off() -> None:
     """The ticket became a return: with its own pieces, and a window."""
     scene = come_to(ReturnPhase.CALLED_OFF)
     scene.later(60)
-    again = AnnounceReturn(**OF, spus=("apple",), quantities=(2,), delivery=DOOR)
-    assert scene.says(again) == [told(ReturnAnnounced), timer(scene.now)]
+    again = logistics.AnnounceReturn(**OF, spus=("apple",), quantities=(2,), delivery=DOOR)
+    assert scene.says(again) == [told(logistics.ReturnAnnounced), timer(scene.now)]
     assert its(scene) == Return("t-1", "o-1", "s-1", ReturnPhase.ANNOUNCED, NOON, DOOR, False, ("apple",), (2,))
 
 
@@ -165,7 +152,7 @@ def test_collected_by_a_courier() -> None:
 def test_returned_by_customer_or_courier(before: list[Any]) -> None:
     """Nothing can be overdue any more."""
     scene = at(*before)
-    assert scene.says(BROUGHT) == [CancelTimer("t-1", RETURN_DUE), told(ReturnBrought)]
+    assert scene.says(BROUGHT) == [CancelTimer("t-1", RETURN_DUE), told(logistics.ReturnBrought)]
     assert (its(scene).phase, its(scene).returned_at) == (ReturnPhase.RETURNED, NOON)
 
 
@@ -202,7 +189,7 @@ def test_inspected_line_by_line() -> None:
     """What can be sold again, what cannot, and what of the announced did not come."""
     scene = come_to(ReturnPhase.RETURNED)
     assert scene.says(inspect(("apple", 1, True), ("apple", 1, False))) == [
-        ReturnInspected(
+        logistics.ReturnInspected(
             **OF,
             exchange=False,
             resellable_spus=("apple",),
@@ -230,14 +217,14 @@ def test_inspected_line_by_line() -> None:
         (inspect(("milk", 1, True), ("rye", 1, True)), "line_unknown", "rye"),
     ],
 )
-def test_refused_when_more_came_than_was_announced(looked: InspectReturn, code: str, named: str) -> None:
+def test_refused_when_more_came_than_was_announced(looked: logistics.InspectReturn, code: str, named: str) -> None:
     """Nothing changes, and the storekeeper may look again."""
     scene = come_to(ReturnPhase.RETURNED)
     refused = scene.when(looked)
     assert isinstance(refused, Refused)
     assert refused.code == code
     assert named in refused.detail
-    assert isinstance(scene.says(ALL_CAME)[0], ReturnInspected)
+    assert isinstance(scene.says(ALL_CAME)[0], logistics.ReturnInspected)
 
 
 # -- overdue -----------------------------------------------------------------------------------------------------------
@@ -246,14 +233,14 @@ def test_refused_when_more_came_than_was_announced(looked: InspectReturn, code: 
 def test_overdue_when_the_customer_keeps_them() -> None:
     """Nobody had them: nothing is lost."""
     scene = come_to(ReturnPhase.ANNOUNCED)
-    assert scene.says(DUE) == [ReturnOverdue(**OF, exchange=False, collected=False, spus=(), quantities=())]
+    assert scene.says(DUE) == [logistics.ReturnOverdue(**OF, exchange=False, collected=False, spus=(), quantities=())]
     assert (its(scene).phase, its(scene).overdue_at) == (ReturnPhase.OVERDUE, NOON)
 
 
 def test_overdue_when_the_courier_does_not_come() -> None:
     """The customer has given them away: they are lost, piece by piece."""
     scene = come_to(ReturnPhase.COLLECTED)
-    assert scene.says(DUE) == [ReturnOverdue(**OF, exchange=False, collected=True, **GOODS)]
+    assert scene.says(DUE) == [logistics.ReturnOverdue(**OF, exchange=False, collected=True, **GOODS)]
     assert its(scene).phase is ReturnPhase.OVERDUE
 
 
@@ -281,15 +268,15 @@ def test_collected_when_the_others_are_delivered() -> None:
     """By the courier who brought them, and now they are due at the store."""
     scene = at(EXCHANGED, *TO_THE_DOOR)
     scene.later(600)
-    assert scene.says(DELIVERED) == [FulfilmentDelivered(**NEW), timer(scene.now)]
+    assert scene.says(DELIVERED) == [logistics.FulfilmentDelivered(**NEW), timer(scene.now)]
     assert (its(scene).phase, its(scene).courier, its(scene).collected_at) == (ReturnPhase.COLLECTED, "c-2", scene.now)
-    assert scene.says(DUE) == [ReturnOverdue(**OF, exchange=True, collected=True, **GOODS)]
+    assert scene.says(DUE) == [logistics.ReturnOverdue(**OF, exchange=True, collected=True, **GOODS)]
 
 
 def test_an_exchange_ends_with_the_inspection() -> None:
     """Its event says that others went out for them."""
     (event,) = at(EXCHANGED, *TO_THE_DOOR, DELIVERED, BROUGHT).says(ALL_CAME)
-    assert isinstance(event, ReturnInspected)
+    assert isinstance(event, logistics.ReturnInspected)
     assert (event.order_id, event.exchange, event.missing) == ("o-1", True, ())
 
 
@@ -407,7 +394,7 @@ def test_one_outcome_only(first: Any, messages: list[Any]) -> None:
         except NoCell:
             continue
         said += outcome.said if isinstance(outcome, Moved) else ()
-    outcomes = [item for item in said if isinstance(item, ReturnInspected | ReturnOverdue)]
+    outcomes = [item for item in said if isinstance(item, logistics.ReturnInspected | logistics.ReturnOverdue)]
     state = its(scene)
     assert len(outcomes) == (state.phase in (ReturnPhase.INSPECTED, ReturnPhase.OVERDUE))
     fulfilment: Fulfilment | None = scene.states.get(("fulfilment", "o-1~r1"))

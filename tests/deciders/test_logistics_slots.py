@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from services.logistics.decider import DECIDER, RESERVATION, PlacesBelowZero
 from services.logistics.state import Reservation, ReservationPhase, SlotState, slot_key
+from shared.contracts import logistics
 from shared.contracts.base import Slot
-from shared.contracts.logistics import FreeSlot, ReserveSlot, SetSlots, SlotPlaces, SlotRefused, SlotReserved, SlotsSet
 from shared.runtime.table import IGNORED, Moved, NoCell, Refused
 from tests.deciders.scene import NOON, Scene
 
@@ -29,16 +29,18 @@ def open_store(places: int, start: datetime = START, end: datetime = END) -> Sce
     return scene
 
 
-def set_slots(*slots: tuple[datetime, datetime, int]) -> SetSlots:
-    return SetSlots(store=STORE, slots=tuple(SlotPlaces(start=s, end=e, places=p) for s, e, p in slots))
+def set_slots(*slots: tuple[datetime, datetime, int]) -> logistics.SetSlots:
+    return logistics.SetSlots(
+        store=STORE, slots=tuple(logistics.SlotPlaces(start=s, end=e, places=p) for s, e, p in slots)
+    )
 
 
-def reserve(order: str = "o-1", slot: Slot = EVENING) -> ReserveSlot:
-    return ReserveSlot(order_id=order, store=STORE, slot=slot)
+def reserve(order: str = "o-1", slot: Slot = EVENING) -> logistics.ReserveSlot:
+    return logistics.ReserveSlot(order_id=order, store=STORE, slot=slot)
 
 
-def free(order: str = "o-1") -> FreeSlot:
-    return FreeSlot(order_id=order, store=STORE)
+def free(order: str = "o-1") -> logistics.FreeSlot:
+    return logistics.FreeSlot(order_id=order, store=STORE)
 
 
 def slot(scene: Scene, start: datetime = START) -> SlotState:
@@ -46,12 +48,12 @@ def slot(scene: Scene, start: datetime = START) -> SlotState:
     return state
 
 
-def reserved(order: str = "o-1") -> SlotReserved:
-    return SlotReserved(order_id=order, store=STORE)
+def reserved(order: str = "o-1") -> logistics.SlotReserved:
+    return logistics.SlotReserved(order_id=order, store=STORE)
 
 
-def refused(code: str, order: str = "o-1") -> SlotRefused:
-    return SlotRefused(order_id=order, store=STORE, code=code)
+def refused(code: str, order: str = "o-1") -> logistics.SlotRefused:
+    return logistics.SlotRefused(order_id=order, store=STORE, code=code)
 
 
 # -- places ------------------------------------------------------------------------------------------------------------
@@ -134,7 +136,7 @@ def test_parked_when_another_store_is_named() -> None:
     scene = open_store(1)
     scene.says(reserve())
     with pytest.raises(NoCell, match="in store s-1"):
-        scene.when(FreeSlot(order_id="o-1", store="s-2"))
+        scene.when(logistics.FreeSlot(order_id="o-1", store="s-2"))
     assert slot(scene).reserved == 1
 
 
@@ -172,7 +174,7 @@ def test_set_slots_leave_the_others_alone() -> None:
     """Only what is named changes, and the answer counts it."""
     scene = open_store(1)
     later = END + timedelta(hours=1)
-    assert scene.says(set_slots((END, later, 5))) == [SlotsSet(store=STORE, slots=1)]
+    assert scene.says(set_slots((END, later, 5))) == [logistics.SlotsSet(store=STORE, slots=1)]
     assert (slot(scene).places, slot(scene, END).places) == (1, 5)
 
 
@@ -193,14 +195,14 @@ def test_the_last_counts_when_a_slot_is_named_twice() -> None:
     """As if they had been set one after the other."""
     scene = open_store(1)
     scene.says(reserve())
-    assert scene.says(set_slots((START, END, 7), (START, END, 9))) == [SlotsSet(store=STORE, slots=1)]
+    assert scene.says(set_slots((START, END, 7), (START, END, 9))) == [logistics.SlotsSet(store=STORE, slots=1)]
     assert (slot(scene).places, slot(scene).reserved) == (9, 1)
 
 
 def test_malformed_when_a_slot_is_no_span_of_time() -> None:
     """It ends after it starts, in a year that can be counted in every zone."""
     with pytest.raises(ValidationError, match="ends after it starts"):
-        SlotPlaces(start=END, end=START, places=1)
+        logistics.SlotPlaces(start=END, end=START, places=1)
     with pytest.raises(ValidationError, match="greater than or equal"):
         Slot(start=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))), end=END)
 
@@ -224,7 +226,7 @@ def test_reserved_counts_the_reservations(messages: list[Any]) -> None:
         outcome = scene.when(message)
         held = [s for s in scene.states.values() if isinstance(s, Reservation) and s.phase is ReservationPhase.RESERVED]
         assert slot(scene).reserved == len(held)
-        if isinstance(message, ReserveSlot) and isinstance(outcome, Moved) and len(outcome.states) == 2:
+        if isinstance(message, logistics.ReserveSlot) and isinstance(outcome, Moved) and len(outcome.states) == 2:
             assert slot(scene).reserved <= slot(scene).places
 
 

@@ -12,12 +12,8 @@ from services.order import back
 from services.order.forward import PAYMENT_WINDOW
 from services.order.slots import SLOT_OVER
 from services.order.state import ENDS, Amendment, Order, Paper, Phase
-from shared.contracts.aftersales import RaiseTicket, RefundApproved, TicketEnded, TicketMoved, TicketOpened
-from shared.contracts.inventory import DeductStock, ReleaseStock
-from shared.contracts.logistics import FreeSlot
-from shared.contracts.order import OrderCancelled, OrderRejected
-from shared.contracts.payment import RefundPayment
-from shared.contracts.risk import Deed
+from shared.contracts import aftersales, inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.runtime.said import CancelTimer
 from shared.runtime.table import IGNORED, Moved, NoCell
 from tests.deciders.orders import (
@@ -88,7 +84,7 @@ def test_refused_refund_raises_a_ticket_and_blocks_nothing(phase: Phase, way: tu
     before = order(scene)
     assert before.phase is Phase.REFUNDING
     ticket, told, *_ = messages(scene.says(REFUND_REFUSED))
-    assert ticket == RaiseTicket(
+    assert ticket == aftersales.RaiseTicket(
         order_id="o-1",
         ticket_id=f"t-o-1-{before.tickets + 1}",
         account="a-1",
@@ -96,7 +92,7 @@ def test_refused_refund_raises_a_ticket_and_blocks_nothing(phase: Phase, way: tu
         kind="refund_failed",
         reason="charge_disputed",
     )
-    assert told == OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=before.reason)
+    assert told == ordering.OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=before.reason)
     assert (order(scene).phase, order(scene).refunded) == (Phase.CANCELLED, 0)
 
 
@@ -108,7 +104,7 @@ def test_refused_part_or_stray_raises_a_ticket_wherever_the_order_is(phase: Phas
     before = order(scene)
     refused = REFUND_REFUSED.model_copy(update={"refund": before.refunds})
     (ticket,) = messages(scene.says(refused))
-    assert isinstance(ticket, RaiseTicket)
+    assert isinstance(ticket, aftersales.RaiseTicket)
     assert (ticket.kind, ticket.ticket_id) == ("refund_failed", f"t-o-1-{before.tickets + 1}")
     assert (order(scene).phase, order(scene).refunded) == (phase, before.refunded)
 
@@ -120,7 +116,7 @@ def test_refused_part_is_not_asked_for_again_with_the_rest() -> None:
     scene.says(REFUND_REFUSED.model_copy(update={"amount": 129}))
     for message in (CANCEL, STOPPED):
         scene.says(message)
-    assert only(RefundPayment, scene.says(REVERSED)).amount == TOTAL - 129
+    assert only(payment.RefundPayment, scene.says(REVERSED)).amount == TOTAL - 129
 
 
 def test_refused_stray_does_not_end_an_order_that_waits_for_its_own_refund() -> None:
@@ -136,9 +132,9 @@ def test_refused_stray_does_not_end_an_order_that_waits_for_its_own_refund() -> 
 # -- tried again -------------------------------------------------------------------------------------------------------
 
 
-def approved(ticket: int) -> RefundApproved:
+def approved(ticket: int) -> aftersales.RefundApproved:
     """Customer service wants the refund of the order's n-th ticket tried again."""
-    return RefundApproved(order_id="o-1", ticket_id=f"t-o-1-{ticket}")
+    return aftersales.RefundApproved(order_id="o-1", ticket_id=f"t-o-1-{ticket}")
 
 
 @each_way
@@ -147,10 +143,10 @@ def test_approved_refund_is_tried_again_once(phase: Phase, way: tuple[Any, ...])
     when it is back. Whoever approves again finds nothing to try: it parks."""
     scene = at(phase)
     said = [item for message in way for item in getattr(scene.when(message), "said", ())]
-    first = [m for m in said if isinstance(m, RefundPayment)][-1]
+    first = [m for m in said if isinstance(m, payment.RefundPayment)][-1]
     (ticket, *_) = messages(scene.says(REFUND_REFUSED.model_copy(update={"refund": first.refund})))
-    assert isinstance(ticket, RaiseTicket)
-    word = RefundApproved(order_id="o-1", ticket_id=ticket.ticket_id)
+    assert isinstance(ticket, aftersales.RaiseTicket)
+    word = aftersales.RefundApproved(order_id="o-1", ticket_id=ticket.ticket_id)
     said = scene.says(word)
     assert messages(said) == [first.model_copy(update={"refund": first.refund + 1})]
     assert only(Amendment, said).owed == order(scene).owed
@@ -172,11 +168,11 @@ def test_refund_that_is_refused_again_has_another_ticket() -> None:
     scene.says(REFUND_REFUSED)
     for number in (2, 3, 4):
         (again,) = messages(scene.says(approved(number)))
-        assert again == RefundPayment(
+        assert again == payment.RefundPayment(
             order_id="o-1", refund=number, amount=TOTAL, reference="cap-1", reason="goods_overdue", liable="courier"
         )
         (ticket,) = messages(scene.says(REFUND_REFUSED.model_copy(update={"refund": number})))
-        assert isinstance(ticket, RaiseTicket)
+        assert isinstance(ticket, aftersales.RaiseTicket)
         assert (ticket.kind, ticket.ticket_id) == ("refund_failed", f"t-o-1-{number + 1}")
         assert [owed.ticket_id for owed in order(scene).owed] == [ticket.ticket_id]
 
@@ -185,10 +181,10 @@ def test_refund_that_is_refused_again_has_another_ticket() -> None:
 def test_stray_money_is_tried_again_wherever_the_order_is(phase: Phase) -> None:
     """Approved while the order goes its way: it stays where it is."""
     scene = at(phase)
-    asked = only(RefundPayment, scene.says(STRAY))
+    asked = only(payment.RefundPayment, scene.says(STRAY))
     refused = REFUND_REFUSED.model_copy(update={"refund": asked.refund, "reference": "cap-9"})
-    ticket = only(RaiseTicket, scene.says(refused))
-    said = scene.says(RefundApproved(order_id="o-1", ticket_id=ticket.ticket_id))
+    ticket = only(aftersales.RaiseTicket, scene.says(refused))
+    said = scene.says(aftersales.RefundApproved(order_id="o-1", ticket_id=ticket.ticket_id))
     assert messages(said) == [asked.model_copy(update={"refund": asked.refund + 1})]
     assert order(scene).phase is phase
 
@@ -196,11 +192,11 @@ def test_stray_money_is_tried_again_wherever_the_order_is(phase: Phase) -> None:
 def test_part_is_tried_again_beside_the_rest() -> None:
     """Two refunds failed: each has its ticket, each is tried again for itself, and no more goes back than was paid."""
     scene = at(Phase.SHORT)
-    part = only(RefundPayment, scene.says(DROP))
+    part = only(payment.RefundPayment, scene.says(DROP))
     scene.says(REFUND_REFUSED.model_copy(update={"amount": part.amount}))
     for message in (CANCEL, STOPPED):
         scene.says(message)
-    rest = only(RefundPayment, scene.says(REVERSED))
+    rest = only(payment.RefundPayment, scene.says(REVERSED))
     scene.says(REFUND_REFUSED.model_copy(update={"refund": rest.refund, "amount": rest.amount}))
     assert messages(scene.says(approved(3))) == [rest.model_copy(update={"refund": 3})]
     assert messages(scene.says(approved(2))) == [part.model_copy(update={"refund": 4})]
@@ -215,9 +211,9 @@ def test_tickets_are_shown_wherever_the_order_is(phase: Phase) -> None:
     """What happens to a ticket is a paper of the order's page, and nothing else: no state, no line of its timeline."""
     scene = at(phase)
     before = order(scene)
-    (opened,) = scene.says(TicketOpened(order_id="o-1", ticket_id="t-1", kind="refund_failed"))
+    (opened,) = scene.says(aftersales.TicketOpened(order_id="o-1", ticket_id="t-1", kind="refund_failed"))
     (claimed,) = scene.says(
-        TicketMoved(
+        aftersales.TicketMoved(
             order_id="o-1",
             ticket_id="t-1",
             kind="refund_failed",
@@ -229,7 +225,7 @@ def test_tickets_are_shown_wherever_the_order_is(phase: Phase) -> None:
         )
     )
     (ended,) = scene.says(
-        TicketEnded(
+        aftersales.TicketEnded(
             order_id="o-1", ticket_id="t-1", kind="refund_failed", phase="resolved", note="paid by hand", by=AGENT
         )
     )
@@ -263,12 +259,12 @@ def test_hold_lost_before_the_click(in_slot: bool) -> None:
     """The customer is told before any money moves; the hold's remains and the place in the slot are given back."""
     scene = at(Phase.AWAITING_PAYMENT, in_slot=in_slot)
     said = scene.says(LOST)
-    free = [FreeSlot(order_id="o-1", store="s-1")] if in_slot else []
-    assert messages(said) == [ReleaseStock(order_id="o-1", store="s-1"), *free]
+    free = [logistics.FreeSlot(order_id="o-1", store="s-1")] if in_slot else []
+    assert messages(said) == [inventory.ReleaseStock(order_id="o-1", store="s-1"), *free]
     assert CancelTimer("o-1", PAYMENT_WINDOW) in said
     assert only(Paper, said).body == {"lines": [{"spu": "milk", "missing": 1}]}
     assert messages(scene.says(RELEASED)) == [
-        OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason="stock_lost")
+        ordering.OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason="stock_lost")
     ]
 
 
@@ -326,12 +322,12 @@ def test_lost_hold_is_never_deducted_for_want_of_asking() -> None:
     """Between the loss and the goods there is always a question to inventory."""
     scene = at(Phase.PAYING)
     scene.when(LOST)
-    assert only(DeductStock, scene.says(TAKEN)).order_id == "o-1"
+    assert only(inventory.DeductStock, scene.says(TAKEN)).order_id == "o-1"
 
 
 # -- what risk hears ---------------------------------------------------------------------------------------------------
 
-ENDINGS: dict[str, tuple[Phase, tuple[Any, ...], str, Deed]] = {
+ENDINGS: dict[str, tuple[Phase, tuple[Any, ...], str, risk.Deed]] = {
     "no place": (Phase.RESERVING_SLOT, (NO_PLACE,), "slot_full", "ended"),
     "refused": (Phase.SCREENING, (REFUSED,), "refused_by_risk", "ended"),
     "short": (Phase.HOLDING, (SHORT,), "out_of_stock", "ended"),
@@ -383,7 +379,7 @@ each_ending = pytest.mark.parametrize(("phase", "way", "reason", "deed"), ENDING
 
 
 @each_ending
-def test_risk_hears_of_every_end_once(phase: Phase, way: tuple[Any, ...], reason: str, deed: Deed) -> None:
+def test_risk_hears_of_every_end_once(phase: Phase, way: tuple[Any, ...], reason: str, deed: risk.Deed) -> None:
     """What was the customer's own doing by its name, everything else as ended, and never twice, whatever comes
     afterwards."""
     scene = at(phase)
@@ -394,7 +390,7 @@ def test_risk_hears_of_every_end_once(phase: Phase, way: tuple[Any, ...], reason
     assert order(scene).phase in ENDS
     assert order(scene).reason == reason
     assert activities(said) == [acted(deed)]
-    assert len([m for m in said if isinstance(m, OrderCancelled | OrderRejected)]) == 1
+    assert len([m for m in said if isinstance(m, ordering.OrderCancelled | ordering.OrderRejected)]) == 1
 
 
 @pytest.mark.parametrize("paid_as", ["", "cap-1"])
@@ -421,4 +417,4 @@ def test_courier_who_was_faster_leaves_no_cancel_for_risk() -> None:
     ):
         said = [item for message in way for item in scene.says(message)]
         assert activities(said) == [acted("delivered")]
-        assert not [m for m in said if isinstance(m, OrderCancelled)]
+        assert not [m for m in said if isinstance(m, ordering.OrderCancelled)]

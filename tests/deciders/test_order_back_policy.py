@@ -14,8 +14,7 @@ from services.order.decider import check_policy
 from services.order.pages import allowed
 from services.order.policy import CANCEL_POLICY, Actor, Policy, actor_of, read_policy
 from services.order.state import ENDS, SALES_ONLY, Phase
-from shared.contracts.aftersales import AdmitTicket, SettleTicket, TicketAsked, TicketEnd
-from shared.contracts.logistics import InterceptDelivery, StopFulfilment
+from shared.contracts import aftersales, logistics
 from shared.http.auth import Caller, Role
 from shared.http.problems import CODES
 from shared.runtime.table import Moved, Refused
@@ -100,9 +99,9 @@ def test_codes_of_the_policy_are_409() -> None:
         assert CODES[code][0] == 409
 
 
-def settled(phase: TicketEnd, note: str) -> SettleTicket:
+def settled(phase: aftersales.TicketEnd, note: str) -> aftersales.SettleTicket:
     """The ticket has come to its end."""
-    return SettleTicket(order_id="o-1", ticket_id=ASKED.ticket_id, phase=phase, note=note)
+    return aftersales.SettleTicket(order_id="o-1", ticket_id=ASKED.ticket_id, phase=phase, note=note)
 
 
 # -- a file that cannot be ---------------------------------------------------------------------------------------------
@@ -227,8 +226,8 @@ def test_every_cell_that_the_file_may_have_leads_somewhere(
         assert outcome.code == "cancel_needs_ticket"
         if phase is Phase.DELIVERED:
             assert "ticket" in allowed(phase, SERVICE)
-            asked = TicketAsked(order_id="o-1", ticket_id="t-1", kind="return")
-            assert messages(scene.says(asked)) == [AdmitTicket(order_id="o-1", ticket_id="t-1")]
+            asked = aftersales.TicketAsked(order_id="o-1", ticket_id="t-1", kind="return")
+            assert messages(scene.says(asked)) == [aftersales.AdmitTicket(order_id="o-1", ticket_id="t-1")]
             return
         assert "intercept" in allowed(phase, SERVICE)
         scene.says(ASKED)
@@ -273,10 +272,10 @@ def test_ticket_is_told_when_the_courier_was_faster_than_the_stop(monkeypatch: p
     """Nothing was cancelled: customer service may call the courier back now, with another ticket."""
     monkeypatch.setitem(CANCEL_POLICY, Phase.AWAITING_SHIPMENT, dict.fromkeys(Actor, Policy.TICKET))
     scene = at(Phase.AWAITING_SHIPMENT)
-    assert messages(scene.says(ASKED)) == [StopFulfilment(order_id="o-1", store="s-1")]
+    assert messages(scene.says(ASKED)) == [logistics.StopFulfilment(order_id="o-1", store="s-1")]
     assert messages(scene.says(ON_THE_ROAD)) == [settled("rejected", "handed_over")]
     assert (order(scene).phase, order(scene).reason, order(scene).ticket_id) == (Phase.IN_DELIVERY, "", "")
-    assert messages(scene.says(ASKED)) == [InterceptDelivery(order_id="o-1", store="s-1")]
+    assert messages(scene.says(ASKED)) == [logistics.InterceptDelivery(order_id="o-1", store="s-1")]
 
 
 def test_ticket_cancels_nothing_where_the_policy_wants_none() -> None:

@@ -9,12 +9,8 @@ import pytest
 
 from services.order.back import RETURN_WINDOW
 from services.order.state import Paper, Phase
-from shared.contracts.aftersales import TOO_LATE, RaiseTicket, SettleTicket
-from shared.contracts.inventory import GoodsTakenBack, TakeBack
-from shared.contracts.inventory import Paper as Written
-from shared.contracts.logistics import GoodsInspected, InterceptDelivery
-from shared.contracts.order import OrderCancelled, OrderDelivered
-from shared.contracts.payment import RefundPayment
+from shared.contracts import aftersales, inventory, logistics, payment
+from shared.contracts import order as ordering
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORED, Moved
 from tests.deciders.orders import (
@@ -44,7 +40,7 @@ from tests.deciders.orders import (
 from tests.deciders.scene import NOON
 
 RETURN = timedelta(seconds=86_400)
-SOME_BACK = GoodsInspected(
+SOME_BACK = logistics.GoodsInspected(
     order_id="o-1",
     store="s-1",
     resellable_spus=("milk",),
@@ -66,14 +62,14 @@ NONE_BACK = SOME_BACK.model_copy(
 )
 
 
-def settled(phase: Any, note: str) -> SettleTicket:
+def settled(phase: Any, note: str) -> aftersales.SettleTicket:
     """The intercept has come to its end."""
-    return SettleTicket(order_id="o-1", ticket_id=ASKED.ticket_id, phase=phase, note=note)
+    return aftersales.SettleTicket(order_id="o-1", ticket_id=ASKED.ticket_id, phase=phase, note=note)
 
 
-def cancelled(reason: str) -> OrderCancelled:
+def cancelled(reason: str) -> ordering.OrderCancelled:
     """How it ended."""
-    return OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=reason)
+    return ordering.OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=reason)
 
 
 def coming_back(*, called_back: bool) -> Shop:
@@ -94,7 +90,7 @@ each_way_back = pytest.mark.parametrize(
 def test_courier_is_called_back() -> None:
     """The ticket waits for the courier's answer."""
     scene = at(Phase.IN_DELIVERY)
-    assert messages(scene.says(ASKED)) == [InterceptDelivery(order_id="o-1", store="s-1")]
+    assert messages(scene.says(ASKED)) == [logistics.InterceptDelivery(order_id="o-1", store="s-1")]
     assert (order(scene).phase, order(scene).ticket_id) == (Phase.INTERCEPTING, ASKED.ticket_id)
 
 
@@ -113,8 +109,8 @@ def test_too_late_when_the_customer_opened_the_door_first() -> None:
     said = scene.says(DELIVERED)
     assert messages(said) == [
         WINDOW,
-        OrderDelivered(order_id="o-1", store="s-1", account="a-1"),
-        settled("resolved", TOO_LATE),
+        ordering.OrderDelivered(order_id="o-1", store="s-1", account="a-1"),
+        settled("resolved", aftersales.TOO_LATE),
     ]
     assert (order(scene).phase, order(scene).ticket_id) == (Phase.DELIVERED, "")
     assert scene.when(INTERCEPT_MISSED) == IGNORED
@@ -139,14 +135,16 @@ def test_second_intercept_is_told_of_the_first(phase: Phase) -> None:
     before = order(scene)
     second = ASKED.model_copy(update={"ticket_id": "t-100"})
     (answer,) = messages(scene.says(second))
-    assert answer == SettleTicket(order_id="o-1", ticket_id="t-100", phase="rejected", note="under_way_already")
+    assert answer == aftersales.SettleTicket(
+        order_id="o-1", ticket_id="t-100", phase="rejected", note="under_way_already"
+    )
     assert order(scene) == before
 
 
 def test_intercept_after_the_delivery_offers_a_return() -> None:
     """Nothing was called back: the goods are the customer's."""
     scene = at(Phase.DELIVERED)
-    assert messages(scene.says(ASKED)) == [settled("resolved", TOO_LATE)]
+    assert messages(scene.says(ASKED)) == [settled("resolved", aftersales.TOO_LATE)]
     assert order(scene).phase is Phase.DELIVERED
 
 
@@ -189,12 +187,14 @@ def test_undeliverable() -> None:
 
 @each_way_back
 @pytest.mark.parametrize("inspected", [ALL_BACK, SOME_BACK, NONE_BACK], ids=["all", "some", "none"])
-def test_refunded_in_full_whatever_came_back(called_back: bool, reason: str, inspected: GoodsInspected) -> None:
+def test_refunded_in_full_whatever_came_back(
+    called_back: bool, reason: str, inspected: logistics.GoodsInspected
+) -> None:
     """Shelf, damage report or written off, as inspected; the customer gets everything, once."""
     scene = coming_back(called_back=called_back)
     said = scene.says(inspected)
     assert messages(said) == [
-        TakeBack(
+        inventory.TakeBack(
             order_id="o-1",
             store="s-1",
             resellable_spus=inspected.resellable_spus,
@@ -205,7 +205,9 @@ def test_refunded_in_full_whatever_came_back(called_back: bool, reason: str, ins
             missing=inspected.missing,
             reason=reason,
         ),
-        RefundPayment(order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason=reason, liable="customer"),
+        payment.RefundPayment(
+            order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason=reason, liable="customer"
+        ),
     ]
     assert CancelTimer("o-1", RETURN_WINDOW) in said
     assert order(scene).phase is Phase.REFUNDING
@@ -229,11 +231,11 @@ def test_risk_hears_of_a_door_that_nobody_opened_only(called_back: bool, reason:
 def test_documents_stand_on_the_page_before_or_after_the_end(documents_first: bool) -> None:
     """Money and goods come over two links, in any order."""
     documents = (
-        Written(number="RR-o-1", kind="return_receipt", spus=("milk",), quantities=(1,)),
-        Written(number="DR-o-1", kind="damage_report", spus=("bread",), quantities=(1,)),
-        Written(number="DR-o-1~2", kind="damage_report", spus=("milk",), quantities=(1,)),
+        inventory.Paper(number="RR-o-1", kind="return_receipt", spus=("milk",), quantities=(1,)),
+        inventory.Paper(number="DR-o-1", kind="damage_report", spus=("bread",), quantities=(1,)),
+        inventory.Paper(number="DR-o-1~2", kind="damage_report", spus=("milk",), quantities=(1,)),
     )
-    taken_back = GoodsTakenBack(order_id="o-1", documents=documents)
+    taken_back = inventory.GoodsTakenBack(order_id="o-1", documents=documents)
     scene = coming_back(called_back=False)
     scene.says(SOME_BACK)
     news = [taken_back, refunded(1, "not_reachable")]
@@ -253,14 +255,14 @@ def test_written_off_when_nobody_brought_them_back_in_time(called_back: bool, re
     scene = coming_back(called_back=called_back)
     said = scene.says(OVERDUE)
     assert messages(said) == [
-        TakeBack(
+        inventory.TakeBack(
             order_id="o-1",
             store="s-1",
             missing_spus=("milk", "bread"),
             missing=(2, 1),
             reason="goods_overdue",
         ),
-        RaiseTicket(
+        aftersales.RaiseTicket(
             order_id="o-1",
             ticket_id="t-o-1-1",
             account="a-1",
@@ -270,7 +272,7 @@ def test_written_off_when_nobody_brought_them_back_in_time(called_back: bool, re
             quantities=(2, 1),
             reason="goods_overdue",
         ),
-        RefundPayment(
+        payment.RefundPayment(
             order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason="goods_overdue", liable="courier"
         ),
     ]
@@ -289,7 +291,7 @@ def test_goods_that_come_late_are_taken_in_and_move_no_money(answer: Any) -> Non
         scene.says(answer)
     before = order(scene)
     assert messages(scene.says(SOME_BACK)) == [
-        TakeBack(
+        inventory.TakeBack(
             order_id="o-1",
             store="s-1",
             resellable_spus=("milk",),

@@ -12,13 +12,9 @@ from services.order.pages import _substitutes
 from services.order.short import SHORTAGE_WINDOW
 from services.order.state import Amendment, GoodsOverdue, Lot, Paper, Phase, Product, Substitution
 from services.order.store import _amendment_row
-from shared.contracts.aftersales import RaiseTicket, ReopenCall, SettleTicket
+from shared.contracts import aftersales, inventory, logistics, payment
+from shared.contracts import order as ordering
 from shared.contracts.base import LINES_MAX, QUANTITY_MAX
-from shared.contracts.inventory import DropShort, ReverseIssue, ShortDropped, SubstituteStock
-from shared.contracts.inventory import Paper as Written
-from shared.contracts.logistics import AmendFulfilment, InspectGoods, PiecesShort, ReportPicked, StopFulfilment
-from shared.contracts.order import OrderCancelled
-from shared.contracts.payment import RefundPayment
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORED, NoCell, Refused
 from tests.deciders.orders import (
@@ -60,24 +56,26 @@ from tests.deciders.scene import NOON
 
 MILK, BREAD = 129, 349
 WINDOW = timedelta(seconds=600)
-DROPPED = DropShort(order_id="o-1", store="s-1", spus=("milk",), missing=(1,))
-MILK_BACK = RefundPayment(order_id="o-1", refund=1, amount=MILK, reference="cap-1", reason="short", liable="store")
-STOP = StopFulfilment(order_id="o-1", store="s-1")
+DROPPED = inventory.DropShort(order_id="o-1", store="s-1", spus=("milk",), missing=(1,))
+MILK_BACK = payment.RefundPayment(
+    order_id="o-1", refund=1, amount=MILK, reference="cap-1", reason="short", liable="store"
+)
+STOP = logistics.StopFulfilment(order_id="o-1", store="s-1")
 
 
-def settled(note: str, ticket: str = CALL) -> SettleTicket:
+def settled(note: str, ticket: str = CALL) -> aftersales.SettleTicket:
     """The call has come to its end."""
-    return SettleTicket(order_id="o-1", ticket_id=ticket, phase="resolved", note=note)
+    return aftersales.SettleTicket(order_id="o-1", ticket_id=ticket, phase="resolved", note=note)
 
 
-def reopened(note: str, ticket: str = CALL) -> ReopenCall:
+def reopened(note: str, ticket: str = CALL) -> aftersales.ReopenCall:
     """Somebody has to call again."""
-    return ReopenCall(order_id="o-1", ticket_id=ticket, note=note)
+    return aftersales.ReopenCall(order_id="o-1", ticket_id=ticket, note=note)
 
 
-def picks(*lines: tuple[str, int]) -> AmendFulfilment:
+def picks(*lines: tuple[str, int]) -> logistics.AmendFulfilment:
     """The picker's new list."""
-    return AmendFulfilment(
+    return logistics.AmendFulfilment(
         order_id="o-1",
         store="s-1",
         spus=tuple(spu for spu, _ in lines),
@@ -85,9 +83,9 @@ def picks(*lines: tuple[str, int]) -> AmendFulfilment:
     )
 
 
-def short_of(*lines: tuple[str, int]) -> PiecesShort:
+def short_of(*lines: tuple[str, int]) -> logistics.PiecesShort:
     """The picker misses these."""
-    return PiecesShort(
+    return logistics.PiecesShort(
         order_id="o-1", store="s-1", spus=tuple(spu for spu, _ in lines), missing=tuple(n for _, n in lines)
     )
 
@@ -107,7 +105,7 @@ def test_customer_service_is_asked_to_call() -> None:
     scene = at(Phase.PICKING)
     said = scene.says(ONE_SHORT)
     assert messages(said) == [
-        RaiseTicket(
+        aftersales.RaiseTicket(
             order_id="o-1",
             ticket_id=CALL,
             account="a-1",
@@ -127,9 +125,9 @@ def test_line_that_is_named_twice_is_short_of_the_sum() -> None:
     """The picker scanned the empty shelf twice: both pieces are dropped, and both are paid back."""
     scene = short(("milk", 1), ("milk", 1))
     said = scene.says(DROP)
-    assert only(DropShort, said).missing == (2,)
-    assert only(RefundPayment, said).amount == 2 * MILK
-    assert only(AmendFulfilment, said) == picks(("bread", 1))
+    assert only(inventory.DropShort, said).missing == (2,)
+    assert only(payment.RefundPayment, said).amount == 2 * MILK
+    assert only(logistics.AmendFulfilment, said) == picks(("bread", 1))
 
 
 # -- drop --------------------------------------------------------------------------------------------------------------
@@ -152,10 +150,10 @@ def test_partial_refund_is_booked_wherever_the_order_is_by_then() -> None:
     scene = at(Phase.SHORT)
     scene.says(DROP)
     documents = (
-        Written(number="IR-o-1", kind="issue_reversal", spus=("milk",), quantities=(1,)),
-        Written(number="AD-o-1~1", kind="adjustment", spus=("milk",), quantities=(-1,)),
+        inventory.Paper(number="IR-o-1", kind="issue_reversal", spus=("milk",), quantities=(1,)),
+        inventory.Paper(number="AD-o-1~1", kind="adjustment", spus=("milk",), quantities=(-1,)),
     )
-    said = scene.says(ShortDropped(order_id="o-1", documents=documents))
+    said = scene.says(inventory.ShortDropped(order_id="o-1", documents=documents))
     assert [p.body["kind"] for p in said if isinstance(p, Paper)] == ["issue_reversal", "adjustment"]
     scene.says(PACKED)
     said = scene.says(refunded(1, "short", amount=MILK))
@@ -167,8 +165,8 @@ def test_whole_line_dropped() -> None:
     """It is off the list, and paid back piece by piece."""
     scene = short(("milk", 2))
     said = scene.says(DROP)
-    assert only(AmendFulfilment, said) == picks(("bread", 1))
-    assert only(RefundPayment, said).amount == 2 * MILK
+    assert only(logistics.AmendFulfilment, said) == picks(("bread", 1))
+    assert only(payment.RefundPayment, said).amount == 2 * MILK
 
 
 @pytest.mark.parametrize(("word", "note"), [(DROP, "dropped"), (NOBODY_CALLED, "nobody_called")])
@@ -180,11 +178,11 @@ def test_nothing_left_ends_the_order(word: Any, note: str) -> None:
     assert messages(said) == [STOP, settled(note)]
     assert CancelTimer("o-1", SHORTAGE_WINDOW) in said
     (reverse,) = messages(scene.says(STOPPED))
-    assert reverse == ReverseIssue(order_id="o-1", store="s-1", short_spus=("milk", "bread"), short=(2, 1))
-    refund = only(RefundPayment, scene.says(REVERSED))
+    assert reverse == inventory.ReverseIssue(order_id="o-1", store="s-1", short_spus=("milk", "bread"), short=(2, 1))
+    refund = only(payment.RefundPayment, scene.says(REVERSED))
     assert (refund.amount, refund.reason, refund.liable) == (TOTAL, "short", "store")
     assert messages(scene.says(refunded(1, "short"))) == [
-        OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason="short")
+        ordering.OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason="short")
     ]
 
 
@@ -198,8 +196,8 @@ def test_nothing_left_after_a_second_shortage() -> None:
         settled("dropped", "t-o-1-2"),
     ]
     (reverse,) = messages(scene.says(STOPPED))
-    assert reverse == ReverseIssue(order_id="o-1", store="s-1", short_spus=("milk", "bread"), short=(1, 1))
-    refund = only(RefundPayment, scene.says(REVERSED))
+    assert reverse == inventory.ReverseIssue(order_id="o-1", store="s-1", short_spus=("milk", "bread"), short=(1, 1))
+    refund = only(payment.RefundPayment, scene.says(REVERSED))
     assert (refund.refund, refund.amount) == (2, TOTAL - MILK)
     assert order(scene).given_back == TOTAL
 
@@ -214,10 +212,10 @@ def test_customer_who_wants_nothing_without_it_gets_all_money_back() -> None:
     assert messages(said) == [STOP, settled("cancelled")]
     assert CancelTimer("o-1", SHORTAGE_WINDOW) in said
     scene.says(STOPPED)
-    refund = only(RefundPayment, scene.says(REVERSED))
+    refund = only(payment.RefundPayment, scene.says(REVERSED))
     assert (refund.amount, refund.reason, refund.liable) == (TOTAL, "short", "store")
     (told,) = messages(scene.says(refunded(1, "short")))
-    assert told == OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason="short")
+    assert told == ordering.OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason="short")
 
 
 # -- substitutes -------------------------------------------------------------------------------------------------------
@@ -228,7 +226,7 @@ def test_substitute_that_fits_is_asked_of_inventory_first() -> None:
     scene = at(Phase.SHORT)
     said = scene.says(OAT)
     assert messages(said) == [
-        SubstituteStock(
+        inventory.SubstituteStock(
             order_id="o-1",
             store="s-1",
             spus=("milk",),
@@ -260,11 +258,11 @@ def test_what_nothing_replaces_is_dropped_and_refunded_once_the_substitutes_are_
     scene = short(("milk", 2), ("bread", 1))
     said = scene.says(OAT)
     (asked,) = messages(said)
-    assert isinstance(asked, SubstituteStock)
+    assert isinstance(asked, inventory.SubstituteStock)
     assert (asked.spus, asked.missing, asked.substitutes) == (("milk", "bread"), (2, 1), (1,))
     said = scene.says(SUBSTITUTED)
-    assert only(RefundPayment, said).amount == MILK + BREAD
-    assert only(AmendFulfilment, said) == picks(("oat", 1))
+    assert only(payment.RefundPayment, said).amount == MILK + BREAD
+    assert only(logistics.AmendFulfilment, said) == picks(("oat", 1))
     assert order(scene).given_back == TOTAL - MILK
 
 
@@ -272,18 +270,18 @@ def test_several_substitutes_for_one_line() -> None:
     """One oat, one soy, for two milk."""
     scene = short(("milk", 2))
     (asked,) = messages(scene.says(substitutes(("oat", 1, "milk"), ("soy", 1, "milk"))))
-    assert isinstance(asked, SubstituteStock)
+    assert isinstance(asked, inventory.SubstituteStock)
     assert (asked.substitute_spus, asked.substitutes) == (("oat", "soy"), (1, 1))
     said = scene.says(SUBSTITUTED)
-    assert not [m for m in said if isinstance(m, RefundPayment)]
-    assert only(AmendFulfilment, said) == picks(("bread", 1), ("oat", 1), ("soy", 1))
+    assert not [m for m in said if isinstance(m, payment.RefundPayment)]
+    assert only(logistics.AmendFulfilment, said) == picks(("bread", 1), ("oat", 1), ("soy", 1))
 
 
 def test_one_substitute_named_twice_is_asked_for_as_the_sum() -> None:
     """Inventory gets each SPU once."""
     scene = short(("milk", 2))
     (asked,) = messages(scene.says(substitutes(("oat", 1, "milk"), ("oat", 1, "milk"))))
-    assert isinstance(asked, SubstituteStock)
+    assert isinstance(asked, inventory.SubstituteStock)
     assert (asked.substitute_spus, asked.substitutes) == (("oat",), (2,))
 
 
@@ -310,7 +308,7 @@ def test_substitute_that_cannot_be_needs_another_call(chosen: Any, why: str) -> 
     assert messages(said) == [reopened(why)]
     assert not [m for m in said if isinstance(m, SetTimer | CancelTimer | Amendment)]
     assert order(scene) == before
-    assert only(DropShort, scene.says(NOBODY_CALLED)) == DROPPED
+    assert only(inventory.DropShort, scene.says(NOBODY_CALLED)) == DROPPED
 
 
 def largest(quantity: int) -> Shop:
@@ -332,14 +330,14 @@ def test_every_line_of_the_largest_order_replaced() -> None:
     lines = range(LINES_MAX)
     scene.says(short_of(*((f"p-{n}", 2) for n in lines)))
     (asked,) = messages(scene.says(substitutes(*((f"q-{n}", 2, f"p-{n}") for n in lines))))
-    assert isinstance(asked, SubstituteStock)
-    listed = only(AmendFulfilment, scene.says(SUBSTITUTED))
+    assert isinstance(asked, inventory.SubstituteStock)
+    listed = only(logistics.AmendFulfilment, scene.says(SUBSTITUTED))
     assert len(listed.spus) == LINES_MAX
-    everything = ReportPicked(order_id="o-1", store="s-1", spus=listed.spus, missing=listed.quantities)
+    everything = logistics.ReportPicked(order_id="o-1", store="s-1", spus=listed.spus, missing=listed.quantities)
     scene.says(short_of(*zip(everything.spus, everything.missing, strict=True)))
     ticket = CALL.replace("-1-1", "-1-2")
     assert messages(scene.says(DROP.model_copy(update={"ticket_id": ticket}))) == [STOP, settled("dropped", ticket)]
-    InspectGoods(
+    logistics.InspectGoods(
         order_id="o-1",
         store="s-1",
         spus=listed.spus * 2,
@@ -360,7 +358,7 @@ def test_more_lines_than_an_order_may_have_need_another_call() -> None:
         assert order(scene) == before
     scene.says(substitutes(*((f"p-{0}", 1, f"p-{n}") for n in lines[1:])))
     assert order(scene).phase is Phase.SUBSTITUTING
-    listed = only(AmendFulfilment, scene.says(SUBSTITUTED))
+    listed = only(logistics.AmendFulfilment, scene.says(SUBSTITUTED))
     assert dict(zip(listed.spus, listed.quantities, strict=True))["p-0"] == 2 + LINES_MAX - 1
 
 
@@ -489,10 +487,10 @@ def test_substitute_is_short_as_well() -> None:
     scene = at(Phase.SUBSTITUTING)
     scene.says(SUBSTITUTED)
     said = scene.says(short_of(("oat", 1)))
-    assert only(RaiseTicket, said).ticket_id == "t-o-1-2"
+    assert only(aftersales.RaiseTicket, said).ticket_id == "t-o-1-2"
     said = scene.says(NOBODY_CALLED)
     assert messages(said) == [
-        DropShort(order_id="o-1", store="s-1", spus=("oat",), missing=(1,)),
+        inventory.DropShort(order_id="o-1", store="s-1", spus=("oat",), missing=(1,)),
         MILK_BACK,
         picks(("milk", 1), ("bread", 1)),
         settled("nobody_called", "t-o-1-2"),
@@ -505,7 +503,7 @@ def test_substitute_of_a_substitute() -> None:
     scene.says(SUBSTITUTED)
     scene.says(short_of(("oat", 1)))
     (asked,) = messages(scene.says(substitutes(("soy", 1, "oat"), ticket_id="t-o-1-2")))
-    assert isinstance(asked, SubstituteStock)
+    assert isinstance(asked, inventory.SubstituteStock)
     assert (asked.spus, asked.substitute_spus) == (("oat",), ("soy",))
     scene.says(SUBSTITUTED)
     assert order(scene).lots == (Lot("milk", 1, MILK), Lot("bread", 1, BREAD), Lot("soy", 1, MILK, "oat", 110))
@@ -520,12 +518,12 @@ def test_substitute_that_is_on_the_list_already() -> None:
     scene.says(ONE_SHORT)
     scene.says(substitutes(("bread", 1, "milk")))
     said = scene.says(SUBSTITUTED)
-    assert only(AmendFulfilment, said) == picks(("milk", 1), ("bread", 2))
+    assert only(logistics.AmendFulfilment, said) == picks(("milk", 1), ("bread", 2))
     # One of them is short: the substitute goes first, at its own price.
     scene.says(short_of(("bread", 1)))
     said = scene.says(NOBODY_CALLED)
-    assert only(RefundPayment, said).amount == MILK
-    assert only(AmendFulfilment, said) == picks(("milk", 1), ("bread", 1))
+    assert only(payment.RefundPayment, said).amount == MILK
+    assert only(logistics.AmendFulfilment, said) == picks(("milk", 1), ("bread", 1))
 
 
 def test_pieces_that_were_paid_differently_are_not_substituted() -> None:
@@ -541,7 +539,7 @@ def test_pieces_that_were_paid_differently_are_not_substituted() -> None:
     said = scene.says(substitutes(("oat", 2, "bread"), ticket_id="t-o-1-2"))
     assert messages(said) == [reopened("substitute_price_differs", "t-o-1-2")]
     assert order(scene) == before
-    assert only(RefundPayment, scene.says(NOBODY_CALLED)).amount == MILK + 130
+    assert only(payment.RefundPayment, scene.says(NOBODY_CALLED)).amount == MILK + 130
 
 
 def at_picking(bread: int) -> tuple[Any, ...]:
@@ -562,9 +560,9 @@ def at_picking(bread: int) -> tuple[Any, ...]:
 def test_tickets_and_refunds_are_numbered_on() -> None:
     """Each shortage has its own ticket and its own refund."""
     scene = at(Phase.SHORT)
-    first = only(RefundPayment, scene.says(NOBODY_CALLED))
-    second_call = only(RaiseTicket, scene.says(short_of(("milk", 1))))
-    second = only(RefundPayment, scene.says(NOBODY_CALLED))
+    first = only(payment.RefundPayment, scene.says(NOBODY_CALLED))
+    second_call = only(aftersales.RaiseTicket, scene.says(short_of(("milk", 1))))
+    second = only(payment.RefundPayment, scene.says(NOBODY_CALLED))
     assert (first.refund, second.refund, second_call.ticket_id) == (1, 2, "t-o-1-2")
 
 
@@ -578,9 +576,9 @@ def test_amended_order_goes_its_way() -> None:
         scene.says(message)
     scene.says(UNDELIVERABLE)
     said = scene.says(GoodsOverdue("o-1"))
-    refund = only(RefundPayment, said)
+    refund = only(payment.RefundPayment, said)
     assert (refund.refund, refund.amount) == (2, TOTAL - BREAD)
-    missing = only(RaiseTicket, said)
+    missing = only(aftersales.RaiseTicket, said)
     assert dict(zip(missing.spus, missing.quantities, strict=True)) == {"milk": 1, "oat": 1}
 
 

@@ -9,12 +9,8 @@ import pytest
 
 from services.order.short import SHORTAGE_WINDOW
 from services.order.state import Amendment, Paper, Phase
-from shared.contracts.aftersales import SettleTicket
-from shared.contracts.inventory import IssueReversed, ReverseIssue
-from shared.contracts.inventory import Paper as Written
-from shared.contracts.logistics import FreeSlot, StopFulfilment
-from shared.contracts.order import OrderCancelled
-from shared.contracts.payment import RefundPayment
+from shared.contracts import aftersales, inventory, logistics, payment
+from shared.contracts import order as ordering
 from shared.runtime.said import CancelTimer
 from shared.runtime.table import IGNORED, Moved, Refused
 from tests.deciders.orders import (
@@ -43,11 +39,13 @@ from tests.deciders.orders import (
 )
 from tests.deciders.scene import Scene
 
-STOP = StopFulfilment(order_id="o-1", store="s-1")
-REVERSE = ReverseIssue(order_id="o-1", store="s-1")
-FREE = FreeSlot(order_id="o-1", store="s-1")
+STOP = logistics.StopFulfilment(order_id="o-1", store="s-1")
+REVERSE = inventory.ReverseIssue(order_id="o-1", store="s-1")
+FREE = logistics.FreeSlot(order_id="o-1", store="s-1")
 WISH = "cancelled_by_customer"
-REFUND = RefundPayment(order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason=WISH, liable="customer")
+REFUND = payment.RefundPayment(
+    order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason=WISH, liable="customer"
+)
 BEFORE_THE_ROAD = (Phase.AWAITING_PICKING, Phase.PICKING, Phase.AWAITING_SHIPMENT)
 
 
@@ -63,7 +61,7 @@ def test_cancelled_in_this_order(phase: Phase, in_slot: bool) -> None:
     assert messages(said) == [REFUND]
     assert only(Paper, said).body["kind"] == "issue_reversal"
     assert heard(scene.says(refunded(1))) == [
-        OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=WISH),
+        ordering.OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=WISH),
         acted("cancelled_after_payment"),
     ]
     assert (order(scene).phase, order(scene).refunded) == (Phase.CANCELLED, TOTAL)
@@ -83,9 +81,9 @@ def test_cancelled_by_somebody_else(actor: str, reason: str) -> None:
     scene = at(Phase.PICKING)
     assert super(type(scene), scene).when(CANCEL, actor) != Refused("cancel_not_allowed")
     scene.says(STOPPED)
-    assert only(RefundPayment, scene.says(REVERSED)).liable == "store"
+    assert only(payment.RefundPayment, scene.says(REVERSED)).liable == "store"
     said = scene.says(refunded(1, reason))
-    assert messages(said) == [OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=reason)]
+    assert messages(said) == [ordering.OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=reason)]
     assert activities(said) == [acted("ended")]
 
 
@@ -120,13 +118,13 @@ def test_pieces_missed_a_moment_ago_are_written_off_with_the_reversal() -> None:
     assert only(Paper, said).body == {"lines": [{"spu": "milk", "missing": 1}]}
     assert only(Amendment, said).shortage == order(scene).shortage
     assert messages(scene.says(STOPPED)) == [
-        ReverseIssue(order_id="o-1", store="s-1", short_spus=("milk",), short=(1,))
+        inventory.ReverseIssue(order_id="o-1", store="s-1", short_spus=("milk",), short=(1,))
     ]
     documents = (
-        Written(number="IR-o-1", kind="issue_reversal", spus=("milk", "bread"), quantities=(2, 1)),
-        Written(number="AD-o-1~1", kind="adjustment", spus=("milk",), quantities=(-1,)),
+        inventory.Paper(number="IR-o-1", kind="issue_reversal", spus=("milk", "bread"), quantities=(2, 1)),
+        inventory.Paper(number="AD-o-1~1", kind="adjustment", spus=("milk",), quantities=(-1,)),
     )
-    said = scene.says(IssueReversed(order_id="o-1", documents=documents))
+    said = scene.says(inventory.IssueReversed(order_id="o-1", documents=documents))
     assert messages(said) == [REFUND]
     assert [p.body["number"] for p in said if isinstance(p, Paper)] == ["IR-o-1", "AD-o-1~1"]
 
@@ -175,15 +173,15 @@ def test_cancelled_while_short_is_our_fault_whoever_asks(actor: str) -> None:
     said = outcome.said
     assert messages(said) == [
         STOP,
-        SettleTicket(order_id="o-1", ticket_id=CALL, phase="resolved", note="cancelled"),
+        aftersales.SettleTicket(order_id="o-1", ticket_id=CALL, phase="resolved", note="cancelled"),
     ]
     assert CancelTimer("o-1", SHORTAGE_WINDOW) in said
     assert messages(scene.says(STOPPED)) == [
-        ReverseIssue(order_id="o-1", store="s-1", short_spus=("milk",), short=(1,))
+        inventory.ReverseIssue(order_id="o-1", store="s-1", short_spus=("milk",), short=(1,))
     ]
     assert messages(scene.says(REVERSED)) == [REFUND.model_copy(update={"reason": "short", "liable": "store"})]
     assert messages(scene.says(refunded(1, "short"))) == [
-        OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason="short")
+        ordering.OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason="short")
     ]
     assert order(scene).phase is Phase.CANCELLED
 
@@ -203,9 +201,9 @@ def test_everything_short_and_cancelled() -> None:
     scene.says(ALL_SHORT)
     scene.says(CANCEL)
     assert messages(scene.says(STOPPED)) == [
-        ReverseIssue(order_id="o-1", store="s-1", short_spus=("milk", "bread"), short=(2, 1))
+        inventory.ReverseIssue(order_id="o-1", store="s-1", short_spus=("milk", "bread"), short=(2, 1))
     ]
-    assert only(RefundPayment, scene.says(REVERSED)).amount == TOTAL
+    assert only(payment.RefundPayment, scene.says(REVERSED)).amount == TOTAL
 
 
 def test_order_under_way_is_stopped_only_once_it_is_paid_and_deducted() -> None:

@@ -12,17 +12,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from services.order.state import ENDS, Amendment, Order, Phase, Product
-from shared.contracts.aftersales import (
-    CancelChosen,
-    DropChosen,
-    RaiseTicket,
-    ReopenCall,
-    SettleTicket,
-    SubstituteChosen,
-)
-from shared.contracts.inventory import DropShort, ReverseIssue, StockSubstituted, SubstituteStock, TakeBack
-from shared.contracts.logistics import AmendFulfilment, GoodsInspected, PiecesShort
-from shared.contracts.payment import RefundPayment
+from shared.contracts import aftersales, inventory, logistics, payment
 from shared.runtime.table import IGNORED, Moved
 from tests.deciders.orders import (
     ASKED,
@@ -65,7 +55,7 @@ class Evening:
         self.pieces = [(spu, PRICES[spu]) for spu, pieces in ORDERED.items() for _ in range(pieces)]
         self.issued = Counter(ORDERED)
         self.picks = Counter(ORDERED)
-        self.refunds: list[RefundPayment] = []
+        self.refunds: list[payment.RefundPayment] = []
         self.tickets: Counter[str] = Counter()
         self.amendment: Amendment | None = None
         basket = BASKET.model_copy(update={"spus": tuple(ORDERED), "quantities": tuple(ORDERED.values())})
@@ -85,19 +75,19 @@ class Evening:
         said = list(outcome.said) if isinstance(outcome, Moved) else []
         assert isinstance(outcome, Moved) or outcome == IGNORED
         for item in said:
-            if isinstance(item, RefundPayment):
+            if isinstance(item, payment.RefundPayment):
                 self.refunds.append(item)
-            elif isinstance(item, AmendFulfilment):
+            elif isinstance(item, logistics.AmendFulfilment):
                 self.picks = Counter(dict(zip(item.spus, item.quantities, strict=True)))
-            elif isinstance(item, DropShort):
+            elif isinstance(item, inventory.DropShort):
                 self.issued -= counted(item.spus, item.missing)
             elif isinstance(item, Amendment):
                 self.amendment = item
-            elif isinstance(item, RaiseTicket) and item.kind == "shortage":
+            elif isinstance(item, aftersales.RaiseTicket) and item.kind == "shortage":
                 self.tickets[item.ticket_id] += 1
-            elif isinstance(item, SettleTicket):
+            elif isinstance(item, aftersales.SettleTicket):
                 self.tickets[item.ticket_id] -= 1
-            elif isinstance(item, ReopenCall):
+            elif isinstance(item, aftersales.ReopenCall):
                 assert self.tickets[item.ticket_id] == 1, "only an open call is made again"
         self.look()
         return said
@@ -136,14 +126,14 @@ def counted(spus: tuple[str, ...], pieces: tuple[int, ...]) -> Counter[str]:
     return Counter(dict(zip(spus, pieces, strict=True)))
 
 
-def inspected(evening: Evening, data: st.DataObject) -> GoodsInspected:
+def inspected(evening: Evening, data: st.DataObject) -> logistics.GoodsInspected:
     """Each piece comes back whole, damaged or not at all."""
     fates = {fate: Counter[str]() for fate in ("resellable", "damaged", "missing")}
     for spu, _ in evening.pieces:
         fates[data.draw(st.sampled_from(sorted(fates)))][spu] += 1
     lines = {f"{fate}_spus": tuple(pieces) for fate, pieces in fates.items()}
     counts = {fate: tuple(pieces.values()) for fate, pieces in fates.items()}
-    return GoodsInspected(order_id="o-1", store="s-1", **lines, **counts)  # type: ignore[arg-type]
+    return logistics.GoodsInspected(order_id="o-1", store="s-1", **lines, **counts)  # type: ignore[arg-type]
 
 
 def play_shortage(evening: Evening, data: st.DataObject) -> None:
@@ -153,7 +143,9 @@ def play_shortage(evening: Evening, data: st.DataObject) -> None:
     missing += Counter()
     if not missing:
         return
-    evening.hears(PiecesShort(order_id="o-1", store="s-1", spus=tuple(missing), missing=tuple(missing.values())))
+    evening.hears(
+        logistics.PiecesShort(order_id="o-1", store="s-1", spus=tuple(missing), missing=tuple(missing.values()))
+    )
     call = f"t-o-1-{evening.now.tickets}"
     while evening.now.phase is Phase.SHORT:
         before = evening.now.given_back
@@ -166,15 +158,15 @@ def play_shortage(evening: Evening, data: st.DataObject) -> None:
             play_substitutes(evening, data, missing, call)
         elif word in ("drop", "nobody"):
             money = evening.drop(missing) if missing != have else 0
-            evening.hears(DropChosen(order_id="o-1", ticket_id=call) if word == "drop" else NOBODY_CALLED)
+            evening.hears(aftersales.DropChosen(order_id="o-1", ticket_id=call) if word == "drop" else NOBODY_CALLED)
             assert evening.now.given_back == before + money
             assert evening.now.phase is (Phase.PICKING if missing != have else Phase.STOPPING)
         elif word == "stale":
             state = evening.now
-            evening.hears(DropChosen(order_id="o-1", ticket_id="t-o-1-0"))
+            evening.hears(aftersales.DropChosen(order_id="o-1", ticket_id="t-o-1-0"))
             assert evening.now == state
         else:
-            evening.hears(CancelChosen(order_id="o-1", ticket_id=call) if word == "no_thanks" else CANCEL)
+            evening.hears(aftersales.CancelChosen(order_id="o-1", ticket_id=call) if word == "no_thanks" else CANCEL)
 
 
 def play_substitutes(evening: Evening, data: st.DataObject, missing: Counter[str], call: str) -> None:
@@ -187,7 +179,7 @@ def play_substitutes(evening: Evening, data: st.DataObject, missing: Counter[str
     chosen = data.draw(st.lists(one, min_size=1, max_size=3), label="substitutes")
     before, given_back = evening.now.lots, evening.now.given_back
     said = evening.hears(
-        SubstituteChosen(
+        aftersales.SubstituteChosen(
             order_id="o-1",
             ticket_id=call,
             substitute_spus=tuple(spu for spu, _, _ in chosen),
@@ -197,12 +189,12 @@ def play_substitutes(evening: Evening, data: st.DataObject, missing: Counter[str
     )
     if evening.now.phase is Phase.SHORT:
         event("unfit")
-        assert [item for item in said if isinstance(item, ReopenCall)]
+        assert [item for item in said if isinstance(item, aftersales.ReopenCall)]
         assert (evening.now.lots, evening.now.given_back) == (before, given_back)
         return
-    (asked,) = (item for item in said if isinstance(item, SubstituteStock))
+    (asked,) = (item for item in said if isinstance(item, inventory.SubstituteStock))
     assert counted(asked.spus, asked.missing) == missing
-    for late in (NOBODY_CALLED, DropChosen(order_id="o-1", ticket_id=call)):
+    for late in (NOBODY_CALLED, aftersales.DropChosen(order_id="o-1", ticket_id=call)):
         evening.hears(late)
     assert evening.now.phase is Phase.SUBSTITUTING
     if data.draw(st.booleans(), label="out of stock"):
@@ -218,7 +210,7 @@ def play_substitutes(evening: Evening, data: st.DataObject, missing: Counter[str
         money -= n * paid[instead_of]
     evening.issued -= missing
     evening.issued += counted(asked.substitute_spus, asked.substitutes)
-    evening.hears(StockSubstituted(order_id="o-1", documents=()))
+    evening.hears(inventory.StockSubstituted(order_id="o-1", documents=()))
     assert evening.now.given_back == given_back + money
 
 
@@ -240,13 +232,13 @@ def play_end(evening: Evening, data: st.DataObject) -> None:
                     evening.tickets[ASKED.ticket_id] += 1
                 evening.hears(message)
     if evening.now.phase is Phase.STOPPING:
-        (reverse,) = (m for m in evening.hears(STOPPED) if isinstance(m, ReverseIssue))
+        (reverse,) = (m for m in evening.hears(STOPPED) if isinstance(m, inventory.ReverseIssue))
         assert counted(reverse.short_spus, reverse.short) <= evening.issued
         evening.hears(REVERSED)
     if evening.now.phase is Phase.RETURNING:
         overdue = data.draw(st.booleans(), label="overdue")
         said = evening.hears(OVERDUE if overdue else inspected(evening, data))
-        (command,) = (m for m in said if isinstance(m, TakeBack))
+        (command,) = (m for m in said if isinstance(m, inventory.TakeBack))
         back = counted(command.resellable_spus, command.resellable) + counted(command.damaged_spus, command.damaged)
         assert back + counted(command.missing_spus, command.missing) == evening.issued
         if overdue and data.draw(st.booleans(), label="late"):

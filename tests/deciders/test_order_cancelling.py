@@ -8,11 +8,8 @@ import pytest
 
 from services.order.forward import PAYMENT_WINDOW
 from services.order.state import Paper, Phase
-from shared.contracts.inventory import ReleaseStock, ReverseIssue
-from shared.contracts.logistics import FreeSlot, FulfilOrder
-from shared.contracts.order import OrderCancelled
-from shared.contracts.payment import RefundPayment
-from shared.contracts.risk import WithdrawScreening
+from shared.contracts import inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.runtime.said import CancelTimer
 from shared.runtime.table import IGNORED, NoCell, Refused
 from tests.deciders.orders import (
@@ -46,12 +43,14 @@ from tests.deciders.orders import (
 )
 
 WISH = "cancelled_by_customer"
-TOLD = OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=WISH)
+TOLD = ordering.OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=WISH)
 CANCELLED = [TOLD, acted("cancelled")]
 CANCELLED_PAID = [TOLD, acted("cancelled_after_payment")]
-RELEASE = ReleaseStock(order_id="o-1", store="s-1")
-FREE = FreeSlot(order_id="o-1", store="s-1")
-REFUND = RefundPayment(order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason=WISH, liable="customer")
+RELEASE = inventory.ReleaseStock(order_id="o-1", store="s-1")
+FREE = logistics.FreeSlot(order_id="o-1", store="s-1")
+REFUND = payment.RefundPayment(
+    order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason=WISH, liable="customer"
+)
 
 AT_ONCE = (Phase.RESERVING_SLOT, Phase.SCREENING, Phase.IN_REVIEW)
 BY_RELEASE = (Phase.HOLDING, Phase.AWAITING_PAYMENT, Phase.VERIFYING)
@@ -87,7 +86,7 @@ def test_cancelled_at_once_before_stock_is_held(phase: Phase, in_slot: bool) -> 
     """There is at most a place in a slot to give back, and a screening that nobody needs any more."""
     in_slot = in_slot or phase is Phase.RESERVING_SLOT
     scene = at(phase, in_slot=in_slot)
-    withdrawn = [WithdrawScreening(order_id="o-1", account="a-1")] if phase is not Phase.RESERVING_SLOT else []
+    withdrawn = [risk.WithdrawScreening(order_id="o-1", account="a-1")] if phase is not Phase.RESERVING_SLOT else []
     assert heard(scene.says(CANCEL)) == [*withdrawn, *([FREE] if in_slot else []), *CANCELLED]
     assert (order(scene).phase, order(scene).reason) == (Phase.CANCELLED, WISH)
 
@@ -179,8 +178,8 @@ def test_reversed_then_refunded_when_the_goods_were_deducted(in_slot: bool) -> N
     """Both documents stand on the page, the store never starts, and the money goes back when the goods are."""
     scene = at(Phase.DEDUCTING_CANCEL_WANTED, in_slot=in_slot)
     said = scene.says(DEDUCTED)
-    assert messages(said) == [ReverseIssue(order_id="o-1", store="s-1"), *([FREE] if in_slot else [])]
-    assert not [m for m in said if isinstance(m, FulfilOrder)]
+    assert messages(said) == [inventory.ReverseIssue(order_id="o-1", store="s-1"), *([FREE] if in_slot else [])]
+    assert not [m for m in said if isinstance(m, logistics.FulfilOrder)]
     assert only(Paper, said).body["kind"] == "sales_issue"
     said = scene.says(REVERSED)
     assert messages(said) == [REFUND]

@@ -14,14 +14,8 @@ from msgspec.structs import replace
 
 from services.order.promotions import Kind
 from services.order.state import ENDS, PaymentExpired, Phase
-from shared.contracts.logistics import (
-    DeliveryFailed,
-    FulfilmentDelivered,
-    FulfilmentPacked,
-    GoodsInspected,
-    PickingStarted,
-)
-from shared.contracts.order import ClaimPromotions, ReturnPromotions, SettleClaim
+from shared.contracts import logistics
+from shared.contracts import order as ordering
 from shared.runtime.table import IGNORED, NoCell
 from tests.deciders.chain import handed_over
 from tests.deciders.prices import promotion
@@ -135,28 +129,28 @@ def test_late_answers_change_nothing() -> None:
     street = clicked("o-1")
     street.rests()
     before = street.order("o-1")
-    for late in (SettleClaim(order_id="o-1"), SettleClaim(order_id="o-1", denied=("welcome",))):
+    for late in (ordering.SettleClaim(order_id="o-1"), ordering.SettleClaim(order_id="o-1", denied=("welcome",))):
         assert street.scene.when(late) == IGNORED
     street.cancels("o-1")
     street.rests()
-    assert street.scene.when(SettleClaim(order_id="o-1")) == IGNORED
+    assert street.scene.when(ordering.SettleClaim(order_id="o-1")) == IGNORED
     assert before.phase is Phase.AWAITING_PICKING
 
 
 def test_answer_to_an_order_that_never_was_is_parked() -> None:
     """Nobody claims for an order that there is not."""
     with pytest.raises(NoCell):
-        Street().scene.when(SettleClaim(order_id="o-9"))
+        Street().scene.when(ordering.SettleClaim(order_id="o-9"))
 
 
 def test_asked_twice_it_is_counted_once() -> None:
     """And given back twice it is given back once."""
     street = clicked("o-1")
-    (claim,) = (m for m in street.heard if isinstance(m, ClaimPromotions))
+    (claim,) = (m for m in street.heard if isinstance(m, ordering.ClaimPromotions))
     for _ in range(2):
-        (answer,) = (m for m in street.scene.says(claim) if isinstance(m, SettleClaim))
+        (answer,) = (m for m in street.scene.says(claim) if isinstance(m, ordering.SettleClaim))
         assert (answer.denied, street.claims("welcome")) == ((), {"o-1": 1})
-    back = ReturnPromotions(order_id="o-1", account="a-1", promotions=("welcome",))
+    back = ordering.ReturnPromotions(order_id="o-1", account="a-1", promotions=("welcome",))
     assert street.scene.says(back)
     assert street.scene.says(back) == []
     assert street.claims("welcome") == {}
@@ -244,12 +238,12 @@ def test_flash_sale_is_counted_by_pieces() -> None:
 
 def _road(order_id: str, *, delivered: bool) -> list[Any]:
     about: dict[str, Any] = {"order_id": order_id, "store": "s-1"}
-    way = [PickingStarted(**about), FulfilmentPacked(**about), handed_over(**about)]
+    way = [logistics.PickingStarted(**about), logistics.FulfilmentPacked(**about), handed_over(**about)]
     if delivered:
-        return [*way, FulfilmentDelivered(**about)]
+        return [*way, logistics.FulfilmentDelivered(**about)]
     nothing: dict[str, Any] = dict.fromkeys(("damaged_spus", "damaged", "missing_spus", "missing"), ())
-    back = GoodsInspected(**about, resellable_spus=("milk",), resellable=(2,), **nothing)
-    return [*way, DeliveryFailed(**about, reason="nobody at home"), back]
+    back = logistics.GoodsInspected(**about, resellable_spus=("milk",), resellable=(2,), **nothing)
+    return [*way, logistics.DeliveryFailed(**about, reason="nobody at home"), back]
 
 
 # -- whatever comes first ----------------------------------------------------------------------------------------------

@@ -9,11 +9,9 @@ from msgspec.structs import replace
 
 from services.order.promotions import Kind, Promotion
 from services.order.state import Phase, SaleFact
-from shared.contracts.aftersales import ReopenTicket
+from shared.contracts import aftersales, inventory, payment
+from shared.contracts import order as ordering
 from shared.contracts.base import MONEY_MAX
-from shared.contracts.inventory import AnnounceSale, HoldStock, OnSale, StockShort, VerifyStock
-from shared.contracts.order import ClaimPromotions, OrderCancelled, OrderRejected, TellSale
-from shared.contracts.payment import RefundPayment
 from shared.runtime.table import IGNORED
 from tests.deciders.orders import only
 from tests.deciders.prices import promotion
@@ -24,7 +22,7 @@ MILK = 129
 TENTH = promotion(Kind.FLASH, "tenth", value=99, spus=frozenset({"milk"}))
 FIFTH = replace(TENTH, id="fifth", value=109)
 HALF = promotion(Kind.PERCENT, "half", value=50)
-ON_SALE = OnSale(spus=("milk",), promotions=("tenth",))
+ON_SALE = inventory.OnSale(spus=("milk",), promotions=("tenth",))
 
 
 def payable(*promotions: Promotion, gone: tuple[str, ...] = (), **quantities: int) -> Street:
@@ -55,11 +53,11 @@ def names(street: Street) -> list[str]:
 def test_flash_line_is_first_paid_first_served_and_stands_alone() -> None:
     """Whatever risk says; nothing else changes that line, and it helps no minimum."""
     street = payable(TENTH, HALF, promotion(Kind.AMOUNT_OFF, "off", value=10, min_total=176), milk=2, bread=1)
-    hold = only(HoldStock, street.heard)
+    hold = only(inventory.HoldStock, street.heard)
     assert (hold.mode, hold.on_sale) == ("on_payment", ON_SALE)
     assert (names(street), street.order("o-1").total) == (["tenth", "half"], 2 * 99 + 174)
     click(street)
-    assert only(VerifyStock, street.heard).on_sale == ON_SALE
+    assert only(inventory.VerifyStock, street.heard).on_sale == ON_SALE
 
 
 def test_lowest_of_several_sales_applies() -> None:
@@ -73,7 +71,7 @@ def test_more_pieces_than_an_account_may_have_cost_what_they_cost() -> None:
     """Not some of them at its price: the next price applies to the line, and the sale is refused to the order."""
     street = payable(replace(TENTH, per_account=2), HALF, milk=3)
     assert (names(street), street.order("o-1").discounts.denied) == (["half"], ("tenth",))
-    assert only(HoldStock, street.heard).on_sale is None
+    assert only(inventory.HoldStock, street.heard).on_sale is None
 
 
 def test_sale_of_many_goods_is_refused_as_a_whole() -> None:
@@ -93,7 +91,7 @@ def test_gone_before_it_is_held() -> None:
     assert street.stands("o-1") == ("awaiting_payment", 2 * MILK)
     street.from_shelf = ()
     assert click(street) == ("awaiting_picking", 2 * MILK)
-    assert only(VerifyStock, street.heard).on_sale is None
+    assert only(inventory.VerifyStock, street.heard).on_sale is None
 
 
 def test_gone_before_it_is_verified() -> None:
@@ -133,7 +131,7 @@ def test_gone_and_the_ordinary_price_has_outgrown_every_payment() -> None:
     street.clicks("o-1")
     street.rests()
     assert (street.stands("o-1")[0], street.takes("o-1")) == ("cancelled", [])
-    assert only(OrderCancelled, street.heard).reason == "total_too_large"
+    assert only(ordering.OrderCancelled, street.heard).reason == "total_too_large"
 
 
 def test_sale_over_before_the_click() -> None:
@@ -142,7 +140,7 @@ def test_sale_over_before_the_click() -> None:
     street.scene.later(3600)
     assert click(street) == ("awaiting_payment", 2 * MILK)
     assert click(street) == ("awaiting_picking", 2 * MILK)
-    assert [m.on_sale for m in street.heard if isinstance(m, VerifyStock)] == [ON_SALE, None]
+    assert [m.on_sale for m in street.heard if isinstance(m, inventory.VerifyStock)] == [ON_SALE, None]
 
 
 def test_sale_begun_after_the_hold() -> None:
@@ -162,9 +160,9 @@ def test_paid_and_sold_out_gives_all_money_and_the_claim_back() -> None:
     street.stock = "sold_out"
     street.clicks("o-1")
     street.rests()
-    assert only(ClaimPromotions, street.heard).claims[0].units == 2
+    assert only(ordering.ClaimPromotions, street.heard).claims[0].units == 2
     assert (street.stands("o-1")[0], street.order("o-1").reason) == ("cancelled", "sold_out")
-    assert (only(RefundPayment, street.heard).amount, street.takes("o-1")) == (2 * 99, [2 * 99])
+    assert (only(payment.RefundPayment, street.heard).amount, street.takes("o-1")) == (2 * 99, [2 * 99])
     assert street.claims("tenth") == {}
 
 
@@ -187,8 +185,8 @@ def test_short_of_what_is_on_sale_is_sold_out(sale: Promotion, reason: str) -> N
     street.places("o-1", milk=2)
     street.arrives(("o-1", "shop"))
     street.arrives(("shop", "o-1"))
-    street.hears(StockShort(order_id="o-1", spus=("milk",), missing=(1,)))
-    assert only(OrderRejected, street.heard).reason == reason
+    street.hears(inventory.StockShort(order_id="o-1", spus=("milk",), missing=(1,)))
+    assert only(ordering.OrderRejected, street.heard).reason == reason
 
 
 def test_replacement_is_short_and_not_sold_out() -> None:
@@ -196,9 +194,9 @@ def test_replacement_is_short_and_not_sold_out() -> None:
     street = payable(TENTH)
     click(street)
     street.delivers_and_replaces("milk", 99)
-    street.hears(StockShort(order_id="o-1~r1", spus=("milk",), missing=(1,)))
+    street.hears(inventory.StockShort(order_id="o-1~r1", spus=("milk",), missing=(1,)))
     assert street.order("o-1~r1").phase is Phase.REJECTED
-    assert only(ReopenTicket, street.heard).note == "out_of_stock"
+    assert only(aftersales.ReopenTicket, street.heard).note == "out_of_stock"
 
 
 # -- the stores are told -----------------------------------------------------------------------------------------------
@@ -209,8 +207,8 @@ def test_stores_are_told_until_when_a_sale_is_on() -> None:
     street = Street()
     street.scene.states["sale", "tenth"] = SaleFact(NOON, ("s-1", "s-2"))
     for _ in range(2):
-        assert street.scene.says(TellSale(promotion="tenth")) == [
-            AnnounceSale(store=store, promotion="tenth", ends_at=NOON) for store in ("s-1", "s-2")
+        assert street.scene.says(ordering.TellSale(promotion="tenth")) == [
+            inventory.AnnounceSale(store=store, promotion="tenth", ends_at=NOON) for store in ("s-1", "s-2")
         ]
 
 
@@ -218,11 +216,11 @@ def test_a_store_that_a_sale_is_for_no_more_is_told_that_it_ends_now() -> None:
     """Its pieces go back to the shelf."""
     street = Street()
     street.scene.states["sale", "tenth"] = SaleFact(NOON + timedelta(hours=1), ("s-1",), ("s-2",))
-    said = street.scene.says(TellSale(promotion="tenth"))
-    ends = {told.store: told.ends_at for told in said if isinstance(told, AnnounceSale)}
+    said = street.scene.says(ordering.TellSale(promotion="tenth"))
+    ends = {told.store: told.ends_at for told in said if isinstance(told, inventory.AnnounceSale)}
     assert ends == {"s-1": NOON + timedelta(hours=1), "s-2": street.scene.now}
 
 
 def test_nobody_is_told_of_what_is_no_sale() -> None:
     """There is none of this name."""
-    assert Street().scene.when(TellSale(promotion="tenth")) == IGNORED
+    assert Street().scene.when(ordering.TellSale(promotion="tenth")) == IGNORED

@@ -9,11 +9,8 @@ import pytest
 
 from services.order.forward import PAYMENT_WINDOW
 from services.order.state import Basket, Paper, Phase, TimelineEntry
-from shared.contracts.inventory import DeductStock, HoldStock, VerifyStock
-from shared.contracts.logistics import FulfilOrder, ReserveSlot
-from shared.contracts.order import OrderClosed, OrderDelivered, OrderPaid, OrderPayable
-from shared.contracts.payment import TakePayment
-from shared.contracts.risk import ScreenOrder
+from shared.contracts import inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.runtime.decider import Windows
 from shared.runtime.said import CancelTimer, SetTimer
 from tests.deciders.orders import (
@@ -50,7 +47,7 @@ from tests.deciders.orders import (
 )
 from tests.deciders.scene import NOON
 
-SCREEN = ScreenOrder(order_id="o-1", account="a-1", total=TOTAL)
+SCREEN = risk.ScreenOrder(order_id="o-1", account="a-1", total=TOTAL)
 
 
 def test_priced_and_screened_when_placed() -> None:
@@ -70,7 +67,7 @@ def test_priced_and_screened_when_placed() -> None:
 def test_place_asked_for_first_when_placed_for_a_slot() -> None:
     """A slot order gets its place before anything else, and is screened when it has it."""
     scene = shop()
-    assert messages(scene.says(IN_SLOT)) == [ReserveSlot(order_id="o-1", store="s-1", slot=SLOT)]
+    assert messages(scene.says(IN_SLOT)) == [logistics.ReserveSlot(order_id="o-1", store="s-1", slot=SLOT)]
     assert order(scene).phase is Phase.RESERVING_SLOT
     assert messages(scene.says(RESERVED)) == [SCREEN]
     assert order(scene).phase is Phase.SCREENING
@@ -83,21 +80,21 @@ def test_screened_with_all_that_risk_looks_at(basket: Any) -> None:
     before = (RESERVED,) if basket.slot else ()
     scene = shop()
     said = [m for message in (basket, *before) for m in scene.says(message)]
-    assert only(ScreenOrder, said) == SCREEN.model_copy(update={"device": "d-1", "address": "Lane 7"})
+    assert only(risk.ScreenOrder, said) == SCREEN.model_copy(update={"device": "d-1", "address": "Lane 7"})
 
 
 def test_locked_when_cleared() -> None:
     """Nothing speaks against it: the stock is locked at once."""
     said = at(Phase.SCREENING).says(CLEARED)
     assert messages(said) == [
-        HoldStock(order_id="o-1", store="s-1", mode="lock", spus=("milk", "bread"), quantities=(2, 1))
+        inventory.HoldStock(order_id="o-1", store="s-1", mode="lock", spus=("milk", "bread"), quantities=(2, 1))
     ]
 
 
 def test_only_checked_when_restricted() -> None:
     """First paid is first served: the stock is looked at, and not locked."""
     said = at(Phase.SCREENING).says(RESTRICTED)
-    assert only(HoldStock, said).mode == "on_payment"
+    assert only(inventory.HoldStock, said).mode == "on_payment"
 
 
 @pytest.mark.parametrize(("verdict", "mode"), [(CLEARED, "lock"), (RESTRICTED, "on_payment")])
@@ -106,7 +103,7 @@ def test_held_when_the_review_is_over(verdict: Any, mode: str) -> None:
     scene = shop(BASKET)
     assert messages(scene.says(REFERRED)) == []
     assert order(scene).phase is Phase.IN_REVIEW
-    assert only(HoldStock, scene.says(verdict)).mode == mode
+    assert only(inventory.HoldStock, scene.says(verdict)).mode == mode
     assert order(scene).hold_mode == mode
 
 
@@ -117,7 +114,7 @@ def test_payable_for_so_long_when_held() -> None:
     until = scene.later(5) + timedelta(seconds=90)
     said = scene.says(HELD)
     assert messages(said) == [
-        OrderPayable(order_id="o-1", store="s-1", account="a-1", total=TOTAL, payable_until=until)
+        ordering.OrderPayable(order_id="o-1", store="s-1", account="a-1", total=TOTAL, payable_until=until)
     ]
     assert only(SetTimer, said) == SetTimer("o-1", PAYMENT_WINDOW, until)
     assert order(scene).payable_until == until
@@ -126,7 +123,7 @@ def test_payable_for_so_long_when_held() -> None:
 def test_verified_before_money_moves_when_clicked() -> None:
     """The click asks for the stock once more, and for no money yet."""
     scene = at(Phase.AWAITING_PAYMENT)
-    assert messages(scene.says(CLICK)) == [VerifyStock(order_id="o-1", store="s-1")]
+    assert messages(scene.says(CLICK)) == [inventory.VerifyStock(order_id="o-1", store="s-1")]
     assert order(scene).phase is Phase.VERIFYING
 
 
@@ -134,7 +131,7 @@ def test_charged_when_stock_and_total_hold() -> None:
     """Now the money: the first attempt, with the total and the method of the click."""
     scene = at(Phase.VERIFYING)
     assert messages(scene.says(VERIFIED)) == [
-        TakePayment(order_id="o-1", attempt=1, amount=TOTAL, currency="EUR", method="tok_ok")
+        payment.TakePayment(order_id="o-1", attempt=1, amount=TOTAL, currency="EUR", method="tok_ok")
     ]
 
 
@@ -142,7 +139,7 @@ def test_deducted_when_the_money_is_in() -> None:
     """The money is written down, nobody waits for it any more, and the goods leave the stock."""
     scene = at(Phase.PAYING)
     said = scene.says(TAKEN)
-    assert messages(said) == [DeductStock(order_id="o-1", store="s-1")]
+    assert messages(said) == [inventory.DeductStock(order_id="o-1", store="s-1")]
     assert CancelTimer("o-1", PAYMENT_WINDOW) in said
     assert only(Paper, said).body == {"amount": TOTAL, "reference": "cap-1"}
     assert (order(scene).paid, order(scene).refunded) == (TOTAL, 0)
@@ -155,8 +152,10 @@ def test_given_to_the_store_when_deducted(slot: Any) -> None:
     way = (basket, RESERVED) if slot else (basket,)
     said = shop(*way, CLEARED, HELD, CLICK, VERIFIED, TAKEN).says(DEDUCTED)
     assert messages(said) == [
-        FulfilOrder(order_id="o-1", store="s-1", spus=("milk", "bread"), quantities=(2, 1), slot=slot, delivery=DOOR),
-        OrderPaid(order_id="o-1", store="s-1", account="a-1", total=TOTAL),
+        logistics.FulfilOrder(
+            order_id="o-1", store="s-1", spus=("milk", "bread"), quantities=(2, 1), slot=slot, delivery=DOOR
+        ),
+        ordering.OrderPaid(order_id="o-1", store="s-1", account="a-1", total=TOTAL),
     ]
     assert only(Paper, said).body == {
         "number": "SI-o-1",
@@ -180,7 +179,7 @@ def test_window_opened_when_delivered() -> None:
     """The courier's click is enough: aftersales keeps the window from here on, and it counts for the account."""
     assert heard(at(Phase.IN_DELIVERY).says(DELIVERED)) == [
         WINDOW,
-        OrderDelivered(order_id="o-1", store="s-1", account="a-1"),
+        ordering.OrderDelivered(order_id="o-1", store="s-1", account="a-1"),
         acted("delivered"),
     ]
 
@@ -188,7 +187,7 @@ def test_window_opened_when_delivered() -> None:
 def test_closed_when_the_window_is_shut() -> None:
     """The end of a good order."""
     scene = at(Phase.DELIVERED)
-    assert messages(scene.says(SHUT)) == [OrderClosed(order_id="o-1", store="s-1", account="a-1")]
+    assert messages(scene.says(SHUT)) == [ordering.OrderClosed(order_id="o-1", store="s-1", account="a-1")]
     assert order(scene).phase is Phase.CLOSED
 
 

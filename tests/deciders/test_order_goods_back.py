@@ -8,21 +8,7 @@ from typing import Any
 import pytest
 
 from services.order.state import Owed, Paper, Phase
-from shared.contracts.aftersales import (
-    AdmitTicket,
-    ConfirmReturn,
-    GoodsKept,
-    GoodsRefunded,
-    RaiseTicket,
-    RefundApproved,
-    ReturnApproved,
-    SettleTicket,
-    TicketAsked,
-)
-from shared.contracts.inventory import GoodsTakenBack, TakeReturn
-from shared.contracts.inventory import Paper as Document
-from shared.contracts.logistics import AnnounceReturn, ReturnInspected, ReturnOverdue
-from shared.contracts.payment import PaymentRefundRefused, RefundPayment
+from shared.contracts import aftersales, inventory, logistics, payment
 from shared.runtime.table import NoCell
 from tests.deciders.orders import TOTAL, WAY_TO, at, messages, only, order, refunded
 from tests.deciders.scene import NOON
@@ -34,9 +20,9 @@ NOTHING: dict[str, Any] = dict.fromkeys(
 )
 
 
-def asked(*new: tuple[str, int, str]) -> TicketAsked:
+def asked(*new: tuple[str, int, str]) -> aftersales.TicketAsked:
     """May these, (SPU, what was paid, instead of what), replace others?"""
-    return TicketAsked(
+    return aftersales.TicketAsked(
         **TICKET,
         kind="exchange" if new else "return",
         spus=tuple(spu for spu, _, _ in new),
@@ -45,24 +31,24 @@ def asked(*new: tuple[str, int, str]) -> TicketAsked:
     )
 
 
-def inspected(*, exchange: bool, **lines: Any) -> ReturnInspected:
+def inspected(*, exchange: bool, **lines: Any) -> logistics.ReturnInspected:
     """What the storekeeper found."""
-    return ReturnInspected(**STORE, exchange=exchange, **{**NOTHING, **lines})
+    return logistics.ReturnInspected(**STORE, exchange=exchange, **{**NOTHING, **lines})
 
 
-def taken(reason: str, **lines: Any) -> TakeReturn:
+def taken(reason: str, **lines: Any) -> inventory.TakeReturn:
     """What inventory writes documents about."""
-    return TakeReturn(order_id="o-1", store="s-1", reason=reason, **{**NOTHING, **lines})
+    return inventory.TakeReturn(order_id="o-1", store="s-1", reason=reason, **{**NOTHING, **lines})
 
 
-def confirmed(note: str, **pieces: int) -> ConfirmReturn:
+def confirmed(note: str, **pieces: int) -> aftersales.ConfirmReturn:
     """What aftersales hears of it."""
-    return ConfirmReturn(**TICKET, spus=tuple(pieces), quantities=tuple(pieces.values()), note=note)
+    return aftersales.ConfirmReturn(**TICKET, spus=tuple(pieces), quantities=tuple(pieces.values()), note=note)
 
 
-def money(amount: int, about: str = "o-1") -> GoodsRefunded:
+def money(amount: int, about: str = "o-1") -> aftersales.GoodsRefunded:
     """Aftersales wants so much to go back."""
-    return GoodsRefunded(
+    return aftersales.GoodsRefunded(
         **TICKET, about=about, kind="return", spus=("milk",), quantities=(1,), amount=amount, liable="courier"
     )
 
@@ -73,7 +59,7 @@ def money(amount: int, about: str = "o-1") -> GoodsRefunded:
 @pytest.mark.parametrize("new", [(), (("oat", 129, "milk"),), (("milk", 90, "milk"),)])
 def test_ticket_about_delivered_goods_is_admitted(new: Any) -> None:
     """Similar prices, or the same goods at whatever they cost now."""
-    assert messages(at(Phase.DELIVERED).says(asked(*new))) == [AdmitTicket(**TICKET)]
+    assert messages(at(Phase.DELIVERED).says(asked(*new))) == [aftersales.AdmitTicket(**TICKET)]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +72,7 @@ def test_ticket_about_delivered_goods_is_admitted(new: Any) -> None:
 def test_ticket_with_goods_that_cannot_replace_others_is_turned_down(new: Any, code: str) -> None:
     """The note is the code that customer service is told."""
     said = messages(at(Phase.DELIVERED).says(asked(*new)))
-    assert said == [SettleTicket(**TICKET, phase="rejected", note=code)]
+    assert said == [aftersales.SettleTicket(**TICKET, phase="rejected", note=code)]
 
 
 @pytest.mark.parametrize("phase", [p for p in WAY_TO if p is not Phase.DELIVERED])
@@ -94,7 +80,7 @@ def test_ticket_about_goods_of_another_phase_is_turned_down(phase: Phase) -> Non
     """They are not the customer's yet, or nothing can be done about them any more."""
     scene = at(phase)
     note = "order_closed" if phase is Phase.CLOSED else "order_not_delivered"
-    assert messages(scene.says(asked())) == [SettleTicket(**TICKET, phase="rejected", note=note)]
+    assert messages(scene.says(asked())) == [aftersales.SettleTicket(**TICKET, phase="rejected", note=note)]
     assert order(scene).phase is phase
 
 
@@ -103,10 +89,10 @@ def test_money_or_goods_of_an_order_that_is_not_delivered_parks(phase: Phase) ->
     """The window keeps it open as long as anything is to come: this cannot be."""
     for word in (
         money(1),
-        GoodsKept(**TICKET, spus=("milk",), quantities=(1,)),
-        ReturnApproved(**TICKET, spus=("milk",), quantities=(1,)),
+        aftersales.GoodsKept(**TICKET, spus=("milk",), quantities=(1,)),
+        aftersales.ReturnApproved(**TICKET, spus=("milk",), quantities=(1,)),
         inspected(exchange=False, resellable_spus=("milk",), resellable=(1,)),
-        ReturnOverdue(**STORE, exchange=False, collected=False, spus=("milk",), quantities=(1,)),
+        logistics.ReturnOverdue(**STORE, exchange=False, collected=False, spus=("milk",), quantities=(1,)),
     ):
         with pytest.raises(NoCell):
             at(phase).when(word)
@@ -117,13 +103,13 @@ def test_money_or_goods_of_an_order_that_is_not_delivered_parks(phase: Phase) ->
 
 def test_approved_return_is_announced() -> None:
     """The store expects the goods."""
-    said = messages(at(Phase.DELIVERED).says(ReturnApproved(**TICKET, spus=("milk",), quantities=(2,))))
-    assert said == [AnnounceReturn(**STORE, spus=("milk",), quantities=(2,))]
+    said = messages(at(Phase.DELIVERED).says(aftersales.ReturnApproved(**TICKET, spus=("milk",), quantities=(2,))))
+    assert said == [logistics.AnnounceReturn(**STORE, spus=("milk",), quantities=(2,))]
 
 
 def test_kept_goods_are_reported_damaged() -> None:
     """No stock moves."""
-    said = messages(at(Phase.DELIVERED).says(GoodsKept(**TICKET, spus=("milk",), quantities=(2,))))
+    said = messages(at(Phase.DELIVERED).says(aftersales.GoodsKept(**TICKET, spus=("milk",), quantities=(2,))))
     assert said == [taken("refund_only", damaged_spus=("milk",), damaged=(2,))]
 
 
@@ -142,7 +128,7 @@ def test_return_of_nothing_takes_nothing() -> None:
     """The customer brought an empty bag, or nothing in time."""
     scene = at(Phase.DELIVERED)
     none = inspected(exchange=False, missing_spus=("milk",), missing=(2,))
-    overdue = ReturnOverdue(**STORE, exchange=False, collected=False, spus=("milk",), quantities=(2,))
+    overdue = logistics.ReturnOverdue(**STORE, exchange=False, collected=False, spus=("milk",), quantities=(2,))
     for word, note in ((none, "nothing_came"), (overdue, "goods_overdue")):
         said = scene.says(word)
         assert messages(said) == [confirmed(note)]
@@ -154,11 +140,11 @@ def test_goods_that_the_courier_lost_are_written_off(exchange: bool) -> None:
     """They count as given back, and a person looks for them."""
     scene = at(Phase.DELIVERED)
     said = messages(
-        scene.says(ReturnOverdue(**STORE, exchange=exchange, collected=True, spus=("milk",), quantities=(2,)))
+        scene.says(logistics.ReturnOverdue(**STORE, exchange=exchange, collected=True, spus=("milk",), quantities=(2,)))
     )
     assert said[0] == taken("goods_lost", missing_spus=("milk",), missing=(2,))
     assert said[-1] == confirmed("goods_lost", milk=2)
-    search = only(RaiseTicket, said)
+    search = only(aftersales.RaiseTicket, said)
     assert (search.ticket_id, search.kind, search.spus, search.quantities) == (
         "t-o-1-1",
         "missing_goods",
@@ -175,16 +161,16 @@ def test_exchanged_goods_that_did_not_come_are_written_off() -> None:
     said = messages(scene.says(inspected(exchange=True, **back)))
     assert said[0] == taken("exchange", **back)
     assert said[-1] == confirmed("exchanged", milk=1)
-    assert only(RaiseTicket, said).quantities == (1,)
+    assert only(aftersales.RaiseTicket, said).quantities == (1,)
     said = messages(scene.says(inspected(exchange=True, resellable_spus=("milk",), resellable=(1,))))
-    assert not [m for m in said if isinstance(m, RaiseTicket)]
+    assert not [m for m in said if isinstance(m, aftersales.RaiseTicket)]
 
 
 def test_documents_of_goods_back_are_papers() -> None:
     """Inventory has written them; the order goes nowhere."""
     scene = at(Phase.DELIVERED)
-    document = Document(number="RR-1", kind="return_receipt", spus=("milk",), quantities=(1,))
-    said = scene.says(GoodsTakenBack(order_id="o-1", documents=(document,)))
+    document = inventory.Paper(number="RR-1", kind="return_receipt", spus=("milk",), quantities=(1,))
+    said = scene.says(inventory.GoodsTakenBack(order_id="o-1", documents=(document,)))
     assert only(Paper, said).body["number"] == "RR-1"
     assert order(scene).phase is Phase.DELIVERED
 
@@ -198,7 +184,7 @@ def test_money_for_goods_goes_back_part_by_part() -> None:
     for number, (amount, about) in enumerate(((129, "o-1"), (349, "o-1~r1")), 1):
         said = scene.says(money(amount, about))
         assert messages(said) == [
-            RefundPayment(
+            payment.RefundPayment(
                 order_id="o-1", refund=number, amount=amount, reference="cap-1", reason="return", liable="courier"
             )
         ]
@@ -224,7 +210,7 @@ def test_refused_refund_for_goods_is_tried_again_as_it_was() -> None:
     """With the reason and whoever bears it."""
     scene = at(Phase.DELIVERED)
     scene.says(money(129))
-    refusal = PaymentRefundRefused(
+    refusal = payment.PaymentRefundRefused(
         order_id="o-1",
         refund=1,
         amount=129,
@@ -233,11 +219,13 @@ def test_refused_refund_for_goods_is_tried_again_as_it_was() -> None:
         reason="return",
         liable="courier",
     )
-    ticket = only(RaiseTicket, scene.says(refusal))
+    ticket = only(aftersales.RaiseTicket, scene.says(refusal))
     assert ticket.kind == "refund_failed"
     assert order(scene).owed == (Owed(1, ticket.ticket_id, 129, "cap-1", "return", "courier"),)
-    again = messages(scene.says(RefundApproved(order_id="o-1", ticket_id=ticket.ticket_id)))
+    again = messages(scene.says(aftersales.RefundApproved(order_id="o-1", ticket_id=ticket.ticket_id)))
     assert again == [
-        RefundPayment(order_id="o-1", refund=2, amount=129, reference="cap-1", reason="return", liable="courier")
+        payment.RefundPayment(
+            order_id="o-1", refund=2, amount=129, reference="cap-1", reason="return", liable="courier"
+        )
     ]
     assert order(scene).given_back == 129

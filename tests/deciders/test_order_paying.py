@@ -9,11 +9,8 @@ import pytest
 
 from services.order.forward import PAYMENT_WINDOW
 from services.order.state import Basket, Paper, Phase, Product
-from shared.contracts.inventory import ReleaseStock, VerifyStock
-from shared.contracts.logistics import FreeSlot
-from shared.contracts.order import OrderCancelled, OrderPayable, OrderRejected
-from shared.contracts.payment import RefundPayment, TakePayment
-from shared.contracts.risk import Activity
+from shared.contracts import inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORED, NoCell, Refused
 from tests.deciders.orders import (
@@ -48,13 +45,13 @@ from tests.deciders.orders import (
 from tests.deciders.scene import NOON
 
 WINDOW = timedelta(seconds=600)
-RELEASE = ReleaseStock(order_id="o-1", store="s-1")
-FREE = FreeSlot(order_id="o-1", store="s-1")
+RELEASE = inventory.ReleaseStock(order_id="o-1", store="s-1")
+FREE = logistics.FreeSlot(order_id="o-1", store="s-1")
 
 
-def cancelled(reason: str) -> OrderCancelled:
+def cancelled(reason: str) -> ordering.OrderCancelled:
     """The order is over."""
-    return OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=reason)
+    return ordering.OrderCancelled(order_id="o-1", store="s-1", account="a-1", reason=reason)
 
 
 # -- before it is payable ----------------------------------------------------------------------------------------------
@@ -64,7 +61,7 @@ def test_rejected_when_the_slot_is_full() -> None:
     """Nothing was taken, so nothing is given back; the reason is the slot's."""
     scene = at(Phase.RESERVING_SLOT)
     assert heard(scene.says(NO_PLACE)) == [
-        OrderRejected(order_id="o-1", store="s-1", account="a-1", reason="slot_full"),
+        ordering.OrderRejected(order_id="o-1", store="s-1", account="a-1", reason="slot_full"),
         acted("ended"),
     ]
     assert (order(scene).phase, order(scene).reason) == (Phase.REJECTED, "slot_full")
@@ -77,7 +74,7 @@ def test_rejected_when_risk_refuses(phase: Phase, in_slot: bool) -> None:
     scene = at(phase, in_slot=in_slot)
     assert heard(scene.says(REFUSED)) == [
         *([FREE] if in_slot else []),
-        OrderRejected(order_id="o-1", store="s-1", account="a-1", reason="refused_by_risk"),
+        ordering.OrderRejected(order_id="o-1", store="s-1", account="a-1", reason="refused_by_risk"),
         acted("ended"),
     ]
 
@@ -87,11 +84,11 @@ def test_rejected_with_the_short_lines_named(in_slot: bool) -> None:
     """All lines or none: what is missing is told, and stands on the page."""
     scene = at(Phase.HOLDING, in_slot=in_slot)
     said = scene.says(SHORT)
-    assert only(OrderRejected, said) == OrderRejected(
+    assert only(ordering.OrderRejected, said) == ordering.OrderRejected(
         order_id="o-1", store="s-1", account="a-1", reason="out_of_stock", spus=("milk",), missing=(1,)
     )
     assert only(Paper, said).body == {"lines": [{"spu": "milk", "missing": 1}]}
-    assert only(Activity, said).deed == "ended"
+    assert only(risk.Activity, said).deed == "ended"
     assert (FREE in said) is in_slot
     assert order(scene).phase is Phase.REJECTED
 
@@ -144,7 +141,7 @@ def test_window_armed_again_when_no_money_came(late: Any) -> None:
     assert scene.when(EXPIRED) == IGNORED
     said = scene.says(late)
     assert only(SetTimer, said) == SetTimer("o-1", PAYMENT_WINDOW, NOON + WINDOW)
-    assert only(OrderPayable, said).payable_until == NOON + WINDOW
+    assert only(ordering.OrderPayable, said).payable_until == NOON + WINDOW
     assert order(scene).phase is Phase.AWAITING_PAYMENT
     assert RELEASE in scene.says(EXPIRED)
 
@@ -166,7 +163,7 @@ def test_paid_with_another_attempt_after_a_declined_card() -> None:
     for attempt in (2, 3):
         scene.says(DECLINED)
         scene.says(CLICK.model_copy(update={"method": f"card-{attempt}"}))
-        charge = only(TakePayment, scene.says(VERIFIED))
+        charge = only(payment.TakePayment, scene.says(VERIFIED))
         assert (charge.attempt, charge.method) == (attempt, f"card-{attempt}")
     scene.says(TAKEN.model_copy(update={"attempt": 3}))
     assert order(scene).phase is Phase.DEDUCTING
@@ -191,7 +188,7 @@ def test_offered_again_when_the_total_changed() -> None:
     scene.later(60)
     said = scene.says(VERIFIED)
     assert messages(said) == [
-        OrderPayable(order_id="o-1", store="s-1", account="a-1", total=TOTAL + 2, payable_until=NOON + WINDOW)
+        ordering.OrderPayable(order_id="o-1", store="s-1", account="a-1", total=TOTAL + 2, payable_until=NOON + WINDOW)
     ]
     assert only(SetTimer, said).due_at == NOON + WINDOW
     assert only(Basket, said).prices == (130, 349)
@@ -205,14 +202,14 @@ def test_paid_when_the_new_total_is_confirmed() -> None:
     scene.says(VERIFIED)
     assert isinstance(scene.when(CLICK), Refused)
     scene.says(CLICK.model_copy(update={"expected_total": TOTAL + 2}))
-    assert only(TakePayment, scene.says(VERIFIED)).amount == TOTAL + 2
+    assert only(payment.TakePayment, scene.says(VERIFIED)).amount == TOTAL + 2
 
 
 def test_charged_when_prices_moved_and_the_total_did_not() -> None:
     """The customer confirmed a total, and it is that total."""
     scene = at(Phase.VERIFYING)
     scene.states |= {("product", "milk"): Product(128), ("product", "bread"): Product(351)}
-    assert only(TakePayment, scene.says(VERIFIED)).amount == TOTAL
+    assert only(payment.TakePayment, scene.says(VERIFIED)).amount == TOTAL
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------
@@ -254,7 +251,9 @@ def test_refunded_in_full_when_sold_out(in_slot: bool) -> None:
     """Paid, and nothing left to deduct: all money goes back on the store's account, then the order ends."""
     scene = at(Phase.DEDUCTING, in_slot=in_slot)
     said = scene.says(SOLD_OUT)
-    refund = RefundPayment(order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason="sold_out", liable="store")
+    refund = payment.RefundPayment(
+        order_id="o-1", refund=1, amount=TOTAL, reference="cap-1", reason="sold_out", liable="store"
+    )
     assert messages(said) == [*([FREE] if in_slot else []), refund]
     assert only(Paper, said).body == {"lines": [{"spu": "milk", "missing": 2}]}
     assert order(scene).phase is Phase.REFUNDING
@@ -275,7 +274,7 @@ def test_verified_again_on_every_click() -> None:
     """The stock is looked at before each attempt, not only before the first."""
     scene = at(Phase.PAYING)
     scene.says(DECLINED)
-    assert messages(scene.says(CLICK)) == [VerifyStock(order_id="o-1", store="s-1")]
+    assert messages(scene.says(CLICK)) == [inventory.VerifyStock(order_id="o-1", store="s-1")]
 
 
 def test_slot_is_kept_while_the_customer_pays() -> None:

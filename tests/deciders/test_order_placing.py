@@ -9,8 +9,8 @@ import pytest
 
 from services.order.decider import DECIDER
 from services.order.state import Phase, StoreFact
+from shared.contracts import order as ordering
 from shared.contracts.base import QUANTITY_MAX, Slot
-from shared.contracts.order import PlaceOrder
 from shared.runtime.table import Key, NoCell, Refused
 from tests.deciders.orders import (
     BASKET,
@@ -32,7 +32,7 @@ from tests.deciders.scene import NOON, Scene
 NOWHERE = DOOR.model_copy(update={"lat": 0.0, "lon": 0.0})
 
 
-def basket(**changes: Any) -> PlaceOrder:
+def basket(**changes: Any) -> ordering.PlaceOrder:
     """The usual basket with something else in it."""
     return BASKET.model_copy(update=changes)
 

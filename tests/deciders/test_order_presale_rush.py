@@ -8,9 +8,8 @@ import pytest
 
 from services.order.promotions import Kind, Rush
 from services.order.state import Phase, Product, StoreFact
+from shared.contracts import inventory, logistics
 from shared.contracts.base import Slot
-from shared.contracts.inventory import HoldStock
-from shared.contracts.logistics import FreeSlot, FulfilOrder
 from shared.runtime.table import Moved, Refused
 from tests.deciders.orders import (
     BASKET,
@@ -89,7 +88,7 @@ def test_goods_to_come_are_first_paid_first_served(verdict: object) -> None:
     scene = presale_shop()
     scene.when(BASKET.model_copy(update={"slot": Slot(start=DAY, end=DAY + HOUR)}))
     scene.when(RESERVED)
-    hold = only(HoldStock, scene.says(verdict))
+    hold = only(inventory.HoldStock, scene.says(verdict))
     assert (hold.mode, hold.presale, hold.on_sale) == ("on_payment", ("bread",), None)
 
 
@@ -102,7 +101,7 @@ def test_goods_that_came_before_the_payment_are_still_of_a_presale() -> None:
     scene.states["product", "bread"] = Product(349)
     for paying in (CLICK, VERIFIED, TAKEN):
         scene.when(paying)
-    fulfil = only(FulfilOrder, scene.says(DEDUCTED))
+    fulfil = only(logistics.FulfilOrder, scene.says(DEDUCTED))
     assert (fulfil.slot, order(scene).presale) == (slot, ("bread",))
 
 
@@ -117,7 +116,7 @@ def test_presale_cancelled_gives_its_slot_back() -> None:
     street.cancels("o-1")
     street.rests()
     assert street.order("o-1").phase is Phase.CANCELLED
-    assert only(FreeSlot, street.heard)
+    assert only(logistics.FreeSlot, street.heard)
 
 
 def test_presale_at_a_flash_price_is_both() -> None:
@@ -127,7 +126,7 @@ def test_presale_at_a_flash_price_is_both() -> None:
     street.hears(BASKET.model_copy(update={"slot": Slot(start=DAY, end=DAY + HOUR)}))
     street.hears(RESERVED)
     street.rests()
-    hold = only(HoldStock, street.heard)
+    hold = only(inventory.HoldStock, street.heard)
     assert hold.on_sale is not None
     assert (hold.on_sale.spus, hold.presale) == (("bread",), ("bread",))
 
@@ -151,7 +150,7 @@ def test_orders_of_a_rush_are_first_paid_first_served(rush: Rush, mode: str, bef
     """From its first instant until its last, in its stores, with its goods; a person's word makes no difference."""
     scene = shop(BASKET, *before)
     scene.states["rushes",] = (rush,)
-    assert only(HoldStock, scene.says(CLEARED)).mode == mode
+    assert only(inventory.HoldStock, scene.says(CLEARED)).mode == mode
 
 
 def test_rush_that_begins_after_the_hold_changes_nothing() -> None:

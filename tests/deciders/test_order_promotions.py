@@ -10,13 +10,9 @@ from msgspec.structs import replace
 
 from services.order.promotions import Kind, Promotion
 from services.order.state import Paper, Phase
-from shared.contracts.aftersales import OpenWindow
+from shared.contracts import aftersales, inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import MONEY_MAX
-from shared.contracts.inventory import HoldStock
-from shared.contracts.logistics import PiecesShort
-from shared.contracts.order import ClaimPromotions, OrderClosed, PlaceOrder, ReturnPromotions
-from shared.contracts.payment import RefundPayment
-from shared.contracts.risk import Activity
 from shared.runtime.table import Moved
 from tests.deciders import orders
 from tests.deciders.orders import BASKET, CANCEL, SHUT, only
@@ -118,7 +114,7 @@ def test_coupon_that_there_is_not() -> None:
 def test_expected_total_off_by_a_cent_is_refused(expected: int) -> None:
     """The total is the one after all discounts."""
     street = Street([HALF])
-    basket = PlaceOrder(
+    basket = ordering.PlaceOrder(
         order_id="o-1", account="a-1", store="s-1", spus=("milk",), quantities=(2,), expected_total=expected
     )
     assert not isinstance(street.hears(basket), Moved)
@@ -191,7 +187,7 @@ def test_what_was_paid_for_each_piece_is_told_at_the_door() -> None:
     click(street)
     for message in (orders.PICKING, orders.PACKED, orders.ON_THE_ROAD, orders.DELIVERED):
         street.hears(message)
-    window = only(OpenWindow, street.heard)
+    window = only(aftersales.OpenWindow, street.heard)
     lots = list(zip(window.spus, window.quantities, window.prices, strict=True))
     assert lots == [("milk", 1, 121), ("milk", 2, 120), ("bread", 1, 325)]
     assert sum(n * price for _, n, price in lots) == street.order("o-1").total == 3 * MILK + BREAD - 50
@@ -214,8 +210,8 @@ def test_free_order_goes_the_way_of_any() -> None:
     for message in (orders.PICKING, orders.PACKED, orders.ON_THE_ROAD, orders.DELIVERED, SHUT):
         street.hears(message)
     assert street.stands("o-1") == ("closed", 0)
-    assert only(OpenWindow, street.heard).prices == (0,)
-    assert only(OrderClosed, street.heard)
+    assert only(aftersales.OpenWindow, street.heard).prices == (0,)
+    assert only(ordering.OrderClosed, street.heard)
 
 
 def test_free_order_cancelled_after_its_payment() -> None:
@@ -226,7 +222,7 @@ def test_free_order_cancelled_after_its_payment() -> None:
     street.rests()
     order = street.order("o-1")
     assert (order.phase, order.given_back, order.refunded, order.reference) == (Phase.CANCELLED, 0, 0, "cap-o-1")
-    refund = only(RefundPayment, street.heard)
+    refund = only(payment.RefundPayment, street.heard)
     assert (refund.amount, refund.reference) == (0, "cap-o-1")
 
 
@@ -241,10 +237,10 @@ def test_nothing_paid_or_back_needs_no_paper() -> None:
     assert papers(scene.says(orders.TAKEN.model_copy(update={"amount": 0})), "payment") == []
     for message in (orders.DEDUCTED, CANCEL, orders.STOPPED, orders.REVERSED):
         said = scene.says(message)
-    assert only(RefundPayment, said).amount == 0
+    assert only(payment.RefundPayment, said).amount == 0
     said = scene.says(orders.refunded(1, amount=0))
     assert papers(said, "refund") == []
-    assert only(Activity, said).deed == "cancelled_after_payment"
+    assert only(risk.Activity, said).deed == "cancelled_after_payment"
     assert orders.order(scene).phase is Phase.CANCELLED
 
 
@@ -252,7 +248,7 @@ def test_rest_of_nothing_is_asked_back_when_all_that_was_paid_is_dropped() -> No
     """The free milk is left when the bread is short; the order is called off, and its end waits for no money."""
     street = payable(replace(ALL_FREE, spus=frozenset({"milk"})), milk=1, bread=1)
     assert click(street) == ("awaiting_picking", BREAD)
-    short = PiecesShort(order_id="o-1", store="s-1", spus=("bread",), missing=(1,))
+    short = logistics.PiecesShort(order_id="o-1", store="s-1", spus=("bread",), missing=(1,))
     for message in (orders.PICKING, short, orders.NOBODY_CALLED):
         street.hears(message)
     street.rests()
@@ -260,17 +256,17 @@ def test_rest_of_nothing_is_asked_back_when_all_that_was_paid_is_dropped() -> No
     street.cancels("o-1")
     street.rests()
     assert street.order("o-1").phase is Phase.CANCELLED
-    assert [m.amount for m in street.heard if isinstance(m, RefundPayment)] == [BREAD, 0]
+    assert [m.amount for m in street.heard if isinstance(m, payment.RefundPayment)] == [BREAD, 0]
 
 
 def test_coupon_of_a_free_order_is_claimed_like_any() -> None:
     """It costs nothing, and is one order's."""
     street = payable(replace(CODE, value=MONEY_MAX), coupons=("code",), milk=2)
     assert click(street) == ("awaiting_picking", 0)
-    assert only(ClaimPromotions, street.heard).claims[0].promotion == "code"
+    assert only(ordering.ClaimPromotions, street.heard).claims[0].promotion == "code"
     street.cancels("o-1")
     street.rests()
-    assert only(ReturnPromotions, street.heard).promotions == ("code",)
+    assert only(ordering.ReturnPromotions, street.heard).promotions == ("code",)
 
 
 def test_substitute_of_a_discounted_piece_costs_about_what_that_does_without() -> None:
@@ -280,7 +276,7 @@ def test_substitute_of_a_discounted_piece_costs_about_what_that_does_without() -
     click(street)
     street.hears(orders.PICKING)
     for n, (old, new) in enumerate((("milk", "oat"), ("oat", "soy")), 1):
-        street.hears(PiecesShort(order_id="o-1", store="s-1", spus=(old,), missing=(1,)))
+        street.hears(logistics.PiecesShort(order_id="o-1", store="s-1", spus=(old,), missing=(1,)))
         street.costs(soy=150)
         street.hears(orders.substitutes((new, 1, old), ticket_id=f"t-o-1-{n}"))
         assert street.order("o-1").phase is Phase.SUBSTITUTING
@@ -298,7 +294,7 @@ def test_order_takes_no_more_lots_than_can_be_told() -> None:
     street.rests()
     click(street)
     street.hears(orders.PICKING)
-    street.hears(PiecesShort(order_id="o-1", store="s-1", spus=tuple(spus), missing=(1,) * 199))
+    street.hears(logistics.PiecesShort(order_id="o-1", store="s-1", spus=tuple(spus), missing=(1,) * 199))
     street.hears(orders.substitutes(*(("oat", 1, spu) for spu in spus)))
     assert street.order("o-1").phase is Phase.SHORT
 
@@ -308,5 +304,5 @@ def test_replacement_of_a_free_piece_moves_no_money() -> None:
     street = payable(ALL_FREE, milk=2)
     click(street)
     street.delivers_and_replaces("oat", 0)
-    assert only(HoldStock, [m for m in street.heard if m.subject == "o-1~r1"]).spus == ("oat",)
+    assert only(inventory.HoldStock, [m for m in street.heard if m.subject == "o-1~r1"]).spus == ("oat",)
     assert street.order("o-1~r1").phase is Phase.HOLDING

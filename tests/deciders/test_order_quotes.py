@@ -14,10 +14,9 @@ from services.order.promotions import Kind, Offers, Promotion
 from services.order.quotes import SLOTS_SHOWN, Quote, code_of, quoted
 from services.order.reading import OFFERS
 from services.order.state import CouponUnknown, Order, Phase, Product, StoreFact, UnknownProduct, Unplaceable
-from shared.contracts.inventory import StockHeld, StockVerified
+from shared.contracts import inventory, risk
+from shared.contracts import order as ordering
 from shared.contracts.levels import OpenSlot
-from shared.contracts.order import PayOrder, PlaceOrder
-from shared.contracts.risk import OrderCleared
 from shared.runtime.decider import Context, Windows
 from shared.runtime.table import Key, Moved, Refused
 from tests.deciders.orders import BASKET, DOOR, SHOP, Shop, order
@@ -44,13 +43,13 @@ def promotion(id_: str, kind: Kind, **fields: Any) -> Promotion:
 FLASH = promotion("tenth", Kind.FLASH, value=13, spus=frozenset({"milk"}))
 
 
-def quote(basket: PlaceOrder, known: Levels, *, given: dict[Key, Any] | None = None) -> Quote | Unplaceable:
+def quote(basket: ordering.PlaceOrder, known: Levels, *, given: dict[Key, Any] | None = None) -> Quote | Unplaceable:
     """The quote in the shop."""
     facts = {**SHOP, **(given or {})}
     return quoted(basket, facts.get, C, known)
 
 
-def fine(basket: PlaceOrder, known: Levels, **given: Any) -> Quote:
+def fine(basket: ordering.PlaceOrder, known: Levels, **given: Any) -> Quote:
     """A quote that is one."""
     found = quote(basket, known, **given)
     assert isinstance(found, Quote), found
@@ -186,8 +185,8 @@ def test_coupon_that_takes_nothing_off_once_the_sale_is_over_is_let_go() -> None
     assert (told.total, told.coupons) == (0, [])
     scene = Shop(DECIDER, {**SHOP, **given})
     scene.when(basket)
-    scene.when(OrderCleared(order_id="o-1"))
-    scene.when(StockHeld(order_id="o-1", mode="on_payment", gone=("tenth",)))
+    scene.when(risk.OrderCleared(order_id="o-1"))
+    scene.when(inventory.StockHeld(order_id="o-1", mode="on_payment", gone=("tenth",)))
     assert order(scene).total == 0
 
 
@@ -255,7 +254,7 @@ def test_quote_is_what_an_order_placed_now_would_cost(
         OFFERS: Offers(p for p in some if p.kind is not Kind.COUPON),
         **{("coupon", p.id): p for p in coupons},
     }
-    basket = PlaceOrder(
+    basket = ordering.PlaceOrder(
         order_id="o-1",
         account="a-1",
         store="s-1",
@@ -274,11 +273,11 @@ def test_quote_is_what_an_order_placed_now_would_cost(
         assert (code_of(quote), quote.detail) == (outcome.code, outcome.detail)
         return
     assert isinstance(outcome, Moved)
-    scene.when(OrderCleared(order_id="o-1"))
-    scene.when(StockHeld(order_id="o-1", mode="on_payment", gone=gone(order(scene), known)))
+    scene.when(risk.OrderCleared(order_id="o-1"))
+    scene.when(inventory.StockHeld(order_id="o-1", mode="on_payment", gone=gone(order(scene), known)))
     while sold := gone(order(scene), known):
-        scene.when(PayOrder(order_id="o-1", method="tok_ok", expected_total=order(scene).total))
-        scene.when(StockVerified(order_id="o-1", gone=sold))
+        scene.when(ordering.PayOrder(order_id="o-1", method="tok_ok", expected_total=order(scene).total))
+        scene.when(inventory.StockVerified(order_id="o-1", gone=sold))
     placed = order(scene)
     assert placed.phase is Phase.AWAITING_PAYMENT
     assert isinstance(quote, Quote)

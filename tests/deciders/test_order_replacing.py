@@ -25,25 +25,9 @@ from services.order.state import (
     Replacement,
     ShortageUnanswered,
 )
-from shared.contracts.aftersales import (
-    TOO_LATE,
-    ConfirmReplacement,
-    DropChosen,
-    DropReplacement,
-    OpenWindow,
-    RaiseTicket,
-    ReopenCall,
-    ReopenTicket,
-    ReplacementApproved,
-    SettleTicket,
-    StartReplacement,
-)
+from shared.contracts import aftersales, inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import LINES_MAX, QUANTITY_MAX, Message
-from shared.contracts.inventory import DeductStock, HoldStock, ReleaseStock, ReverseIssue, TakeBack
-from shared.contracts.logistics import AmendFulfilment, Exchange, FulfilOrder, InterceptDelivery, StopFulfilment
-from shared.contracts.order import OrderCancelled, OrderClosed, OrderDelivered, OrderRejected
-from shared.contracts.payment import RefundPayment, TakePayment
-from shared.contracts.risk import Activity
 from shared.http.auth import Caller, Role
 from shared.runtime.table import IGNORED, Moved, Outcome, Refused
 from tests.deciders import orders
@@ -53,7 +37,7 @@ from tests.deciders.scene import Scene
 FIRST = "o-1~r1"
 SERVICE = "customer_service:"
 TICKET = {"order_id": "o-1", "ticket_id": "t-1"}
-APPROVED = ReplacementApproved(
+APPROVED = aftersales.ReplacementApproved(
     order_id=FIRST,
     ticket_id="t-1",
     about="o-1",
@@ -159,14 +143,14 @@ def new(scene: Scene) -> Order:
     return state
 
 
-def reopened(note: str) -> ReopenTicket:
+def reopened(note: str) -> aftersales.ReopenTicket:
     """A person has to choose again."""
-    return ReopenTicket(**TICKET, note=note)
+    return aftersales.ReopenTicket(**TICKET, note=note)
 
 
-def cancelled(reason: str) -> OrderCancelled:
+def cancelled(reason: str) -> ordering.OrderCancelled:
     """What everybody hears of its end."""
-    return OrderCancelled(order_id=FIRST, store="s-1", account="a-1", reason=reason)
+    return ordering.OrderCancelled(order_id=FIRST, store="s-1", account="a-1", reason=reason)
 
 
 # -- out ---------------------------------------------------------------------------------------------------------------
@@ -175,7 +159,7 @@ def cancelled(reason: str) -> OrderCancelled:
 def test_approved_replacement_holds_its_stock() -> None:
     """Locked at once: nobody screens it, nobody pays. It knows what it is for, and what was paid for that."""
     scene = before()
-    hold = HoldStock(order_id=FIRST, store="s-1", mode="lock", spus=("oat", "bread"), quantities=(2, 1))
+    hold = inventory.HoldStock(order_id=FIRST, store="s-1", mode="lock", spus=("oat", "bread"), quantities=(2, 1))
     assert messages(scene.says(APPROVED)) == [hold]
     found = new(scene)
     assert (found.phase, found.kind, found.account, found.store) == (Phase.HOLDING, "replacement", "a-1", "s-1")
@@ -188,23 +172,26 @@ def test_approved_replacement_holds_its_stock() -> None:
 def test_replacement_goes_its_way_to_the_window() -> None:
     """Held, deducted by a document of its own, fulfilled with the old goods to take along, delivered, closed."""
     scene = again(Phase.HOLDING)
-    assert messages(scene.says(HELD)) == [DeductStock(order_id=FIRST, store="s-1"), StartReplacement(**TICKET)]
+    assert messages(scene.says(HELD)) == [
+        inventory.DeductStock(order_id=FIRST, store="s-1"),
+        aftersales.StartReplacement(**TICKET),
+    ]
     said = scene.says(DEDUCTED)
     assert only(Paper, said).body["kind"] == "replacement_issue"
     assert messages(said) == [
-        FulfilOrder(
+        logistics.FulfilOrder(
             order_id=FIRST,
             store="s-1",
             spus=("oat", "bread"),
             quantities=(2, 1),
             delivery=DOOR,
-            take_along=Exchange(ticket_id="t-1", about="o-1", spus=("milk", "bread"), quantities=(2, 1)),
+            take_along=logistics.Exchange(ticket_id="t-1", about="o-1", spus=("milk", "bread"), quantities=(2, 1)),
         )
     ]
     for message in (PICKING, PACKED, ON_THE_ROAD):
         assert messages(scene.says(message)) == []
     assert heard(scene.says(DELIVERED)) == [
-        OpenWindow(
+        aftersales.OpenWindow(
             order_id=FIRST,
             account="a-1",
             store="s-1",
@@ -212,10 +199,10 @@ def test_replacement_goes_its_way_to_the_window() -> None:
             quantities=(2, 1),
             prices=(129, 349),
         ),
-        OrderDelivered(order_id=FIRST, store="s-1", account="a-1"),
-        ConfirmReplacement(**TICKET),
+        ordering.OrderDelivered(order_id=FIRST, store="s-1", account="a-1"),
+        aftersales.ConfirmReplacement(**TICKET),
     ]
-    assert messages(scene.says(SHUT)) == [OrderClosed(order_id=FIRST, store="s-1", account="a-1")]
+    assert messages(scene.says(SHUT)) == [ordering.OrderClosed(order_id=FIRST, store="s-1", account="a-1")]
 
 
 def test_replenishment_takes_nothing_along() -> None:
@@ -223,7 +210,7 @@ def test_replenishment_takes_nothing_along() -> None:
     scene = before()
     scene.says(APPROVED.model_copy(update={"kind": "replenishment", "back_spus": (), "back": ()}))
     scene.says(HELD)
-    assert only(FulfilOrder, scene.says(DEDUCTED)).take_along is None
+    assert only(logistics.FulfilOrder, scene.says(DEDUCTED)).take_along is None
 
 
 @pytest.mark.parametrize(
@@ -265,7 +252,7 @@ def test_same_goods_go_out_at_any_price() -> None:
 def test_out_of_stock_is_rejected() -> None:
     """The short lines are named, and the ticket is open again."""
     scene = again(Phase.HOLDING)
-    rejected = OrderRejected(
+    rejected = ordering.OrderRejected(
         order_id=FIRST, store="s-1", account="a-1", reason="out_of_stock", spus=("oat",), missing=(1,)
     )
     said = scene.says(SHORT_STOCK)
@@ -297,26 +284,30 @@ def test_cancelled_replacement_opens_the_ticket_again(phase: Phase, way: tuple[A
         said += heard(outcome.said) if isinstance(outcome, Moved) else []
     assert new(scene).phase is Phase.CANCELLED
     assert said[-2:] == [cancelled(reason), reopened(reason)]
-    assert [m for m in said if isinstance(m, ReopenTicket)] == [reopened(reason)]
-    assert not [m for m in said if isinstance(m, RefundPayment | TakePayment | Activity | ConfirmReplacement)]
+    assert [m for m in said if isinstance(m, aftersales.ReopenTicket)] == [reopened(reason)]
+    assert not [
+        m
+        for m in said
+        if isinstance(m, payment.RefundPayment | payment.TakePayment | risk.Activity | aftersales.ConfirmReplacement)
+    ]
 
 
 def test_goods_given_back_go_on_the_shelf() -> None:
     """Released, reversed, or taken back after the inspection; late as well."""
-    assert ReleaseStock(order_id=FIRST, store="s-1") in again(Phase.HOLDING).says(CANCEL)
-    assert StopFulfilment(order_id=FIRST, store="s-1") in again(Phase.PICKING).says(CANCEL)
-    assert ReverseIssue(order_id=FIRST, store="s-1") in again(Phase.STOPPING).says(STOPPED)
+    assert inventory.ReleaseStock(order_id=FIRST, store="s-1") in again(Phase.HOLDING).says(CANCEL)
+    assert logistics.StopFulfilment(order_id=FIRST, store="s-1") in again(Phase.PICKING).says(CANCEL)
+    assert inventory.ReverseIssue(order_id=FIRST, store="s-1") in again(Phase.STOPPING).says(STOPPED)
     scene = again(Phase.RETURNING)
-    taken = only(TakeBack, scene.says(ALL_BACK))
+    taken = only(inventory.TakeBack, scene.says(ALL_BACK))
     assert (taken.order_id, taken.resellable_spus, taken.missing) == (FIRST, ("oat", "bread"), ())
     scene = again(Phase.RETURNING)
     said = scene.says(OVERDUE)
-    written_off = only(TakeBack, said)
+    written_off = only(inventory.TakeBack, said)
     assert (written_off.missing_spus, written_off.missing) == (("oat", "bread"), (2, 1))
-    search = only(RaiseTicket, said)
+    search = only(aftersales.RaiseTicket, said)
     assert (search.order_id, search.kind, search.reason) == (FIRST, "missing_goods", "goods_overdue")
     assert new(scene).overdue
-    late = only(TakeBack, scene.says(ALL_BACK))
+    late = only(inventory.TakeBack, scene.says(ALL_BACK))
     assert (late.resellable, late.missing) == ((2, 1), ())
 
 
@@ -326,36 +317,40 @@ def test_courier_who_was_faster_wins() -> None:
     for message in (PICKING, PACKED, ON_THE_ROAD):
         scene.says(message)
     assert (new(scene).phase, new(scene).reason) == (Phase.IN_DELIVERY, "")
-    assert ConfirmReplacement(**TICKET) in scene.says(DELIVERED)
+    assert aftersales.ConfirmReplacement(**TICKET) in scene.says(DELIVERED)
 
 
 def test_intercept_on_the_road_and_too_late() -> None:
     """A ticket of the replacement order's own; delivered is delivered, and the first ticket hears that too."""
     scene = again(Phase.IN_DELIVERY)
-    assert messages(scene.says(ASKED)) == [InterceptDelivery(order_id=FIRST, store="s-1")]
+    assert messages(scene.says(ASKED)) == [logistics.InterceptDelivery(order_id=FIRST, store="s-1")]
     said = messages(scene.says(DELIVERED))
     assert said[-2:] == [
-        SettleTicket(order_id=FIRST, ticket_id=ASKED.ticket_id, phase="resolved", note=TOO_LATE),
-        ConfirmReplacement(**TICKET),
+        aftersales.SettleTicket(order_id=FIRST, ticket_id=ASKED.ticket_id, phase="resolved", note=aftersales.TOO_LATE),
+        aftersales.ConfirmReplacement(**TICKET),
     ]
     early = messages(again(Phase.PICKING).says(ASKED))
-    assert early == [SettleTicket(order_id=FIRST, ticket_id=ASKED.ticket_id, phase="rejected", note="not_in_delivery")]
+    assert early == [
+        aftersales.SettleTicket(order_id=FIRST, ticket_id=ASKED.ticket_id, phase="rejected", note="not_in_delivery")
+    ]
 
 
 # -- short -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", [NOBODY_CALLED, DropChosen(order_id=FIRST, ticket_id=CALL)], ids=["nobody", "drop"])
+@pytest.mark.parametrize(
+    "word", [NOBODY_CALLED, aftersales.DropChosen(order_id=FIRST, ticket_id=CALL)], ids=["nobody", "drop"]
+)
 def test_dropped_pieces_come_back_to_the_ticket(word: Any) -> None:
     """By what they stand for, and at what was paid for that: the ticket decides about the money."""
     scene = again(Phase.SHORT)
     said = messages(scene.says(word))
-    assert DropReplacement(**TICKET, spus=("milk",), quantities=(1,), prices=(129,)) in said
-    assert not [m for m in said if isinstance(m, RefundPayment)]
-    assert only(AmendFulfilment, said).quantities == (1, 1)
+    assert aftersales.DropReplacement(**TICKET, spus=("milk",), quantities=(1,), prices=(129,)) in said
+    assert not [m for m in said if isinstance(m, payment.RefundPayment)]
+    assert only(logistics.AmendFulfilment, said).quantities == (1, 1)
     for message in (PACKED, ON_THE_ROAD):
         scene.says(message)
-    window = only(OpenWindow, scene.says(DELIVERED))
+    window = only(aftersales.OpenWindow, scene.says(DELIVERED))
     assert (window.spus, window.quantities, window.prices) == (("oat", "bread"), (1, 1), (129, 349))
 
 
@@ -363,7 +358,7 @@ def test_substitute_stands_for_what_the_short_piece_stood_for() -> None:
     """Its price stays that of the milk; nothing is dropped."""
     scene = again(Phase.SUBSTITUTING)
     said = messages(scene.says(SUBSTITUTED))
-    assert not [m for m in said if isinstance(m, DropReplacement | RefundPayment)]
+    assert not [m for m in said if isinstance(m, aftersales.DropReplacement | payment.RefundPayment)]
     assert set(new(scene).lots) == {
         Lot("oat", 1, 129, "milk", 140),
         Lot("bread", 1, 349, "bread", 349),
@@ -371,7 +366,7 @@ def test_substitute_stands_for_what_the_short_piece_stood_for() -> None:
     }
     scene = again(Phase.SUBSTITUTING)
     assert messages(scene.says(SUBSTITUTE_SHORT)) == [
-        ReopenCall(order_id=FIRST, ticket_id=CALL, note="substitute_out_of_stock")
+        aftersales.ReopenCall(order_id=FIRST, ticket_id=CALL, note="substitute_out_of_stock")
     ]
 
 
@@ -425,4 +420,6 @@ def test_commands_for_an_unknown_replacement_refused() -> None:
     scene = before()
     assert scene.when(CANCEL) == scene.when(of_it(orders.CLICK), CUSTOMER) == Refused("order_unknown")
     said = scene.says(ASKED)
-    assert said == [SettleTicket(order_id=FIRST, ticket_id=ASKED.ticket_id, phase="rejected", note="order_unknown")]
+    assert said == [
+        aftersales.SettleTicket(order_id=FIRST, ticket_id=ASKED.ticket_id, phase="rejected", note="order_unknown")
+    ]

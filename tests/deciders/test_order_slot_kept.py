@@ -9,11 +9,8 @@ import pytest
 
 from services.order.slots import SLOT_MISSED
 from services.order.state import Phase, SlotMissed
-from shared.contracts.inventory import ReleaseStock
-from shared.contracts.logistics import FreeSlot
-from shared.contracts.order import OrderPayable, OrderRejected
-from shared.contracts.payment import TakePayment
-from shared.contracts.risk import WithdrawScreening
+from shared.contracts import inventory, logistics, payment, risk
+from shared.contracts import order as ordering
 from shared.runtime.decider import Windows
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORED, Refused
@@ -41,8 +38,8 @@ from tests.deciders.orders import (
 )
 from tests.deciders.scene import NOON
 
-FREED = FreeSlot(order_id="o-1", store="s-1")
-RELEASE = ReleaseStock(order_id="o-1", store="s-1")
+FREED = logistics.FreeSlot(order_id="o-1", store="s-1")
+RELEASE = inventory.ReleaseStock(order_id="o-1", store="s-1")
 UNTIL_START_S = (SLOT.start - NOON).total_seconds()
 
 
@@ -73,7 +70,7 @@ def test_payable_no_longer_than_the_slot_can_be_kept(lead_s: float, window_s: fl
     said = scene.says(HELD)
     until = min(NOON + timedelta(seconds=window_s), SLOT.start - timedelta(seconds=lead_s))
     assert order(scene).payable_until == until
-    assert only(OrderPayable, said).payable_until == until
+    assert only(ordering.OrderPayable, said).payable_until == until
     assert only(SetTimer, said).due_at == until
 
 
@@ -119,7 +116,7 @@ def test_no_money_asked_when_the_slot_passed_behind_the_click() -> None:
     scene = late(Phase.VERIFYING)
     said = scene.says(VERIFIED)
     assert messages(said) == [RELEASE, FREED]
-    assert not any(isinstance(m, TakePayment) for m in said)
+    assert not any(isinstance(m, payment.TakePayment) for m in said)
     assert order(scene).reason == "slot_over"
 
 
@@ -146,7 +143,7 @@ def test_rejected_when_risk_spoke_too_late(word: Any) -> None:
     scene = late(Phase.SCREENING)
     said = messages(scene.says(word))
     assert FREED in said
-    assert only(OrderRejected, said).reason == "slot_over"
+    assert only(ordering.OrderRejected, said).reason == "slot_over"
 
 
 @pytest.mark.parametrize("word", [CLEARED, RESTRICTED, SlotMissed("o-1")])
@@ -154,9 +151,9 @@ def test_rejected_when_the_review_outlasts_the_slot(word: Any) -> None:
     """By the analyst's word or by the clock: nobody needs to look at it any more."""
     scene = late(Phase.IN_REVIEW)
     said = messages(scene.says(word))
-    assert WithdrawScreening(order_id="o-1", account="a-1") in said
+    assert risk.WithdrawScreening(order_id="o-1", account="a-1") in said
     assert FREED in said
-    assert only(OrderRejected, said).reason == "slot_over"
+    assert only(ordering.OrderRejected, said).reason == "slot_over"
     assert order(scene).phase is Phase.REJECTED
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from services.order.decider import DECIDER
 from services.order.state import ENDS, Paper, Phase
-from shared.contracts.payment import REFUNDS_MAX, PaymentRefundRefused, RefundPayment
+from shared.contracts import payment
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORED
 from tests.deciders.orders import (
@@ -35,7 +35,7 @@ def test_given_back_in_every_phase(phase: Phase) -> None:
     before = order(scene)
     said = scene.says(STRAY)
     (refund,) = messages(said)
-    assert refund == RefundPayment(
+    assert refund == payment.RefundPayment(
         order_id="o-1",
         refund=before.refunds + 1,
         amount=TOTAL,
@@ -68,7 +68,8 @@ def test_every_stray_refund_has_its_number() -> None:
     """Money that comes three times goes back three times."""
     scene = at(Phase.CANCELLED)
     numbers = [
-        only(RefundPayment, scene.says(STRAY.model_copy(update={"reference": f"cap-{n}"}))).refund for n in (1, 2, 3)
+        only(payment.RefundPayment, scene.says(STRAY.model_copy(update={"reference": f"cap-{n}"}))).refund
+        for n in (1, 2, 3)
     ]
     assert numbers == [1, 2, 3]
 
@@ -102,7 +103,7 @@ def test_full_refund_is_of_the_order_s_own_money(phase: Phase) -> None:
     scene = at(phase)
     scene.says(STRAY)
     said = scene.says(SOLD_OUT)
-    refund = only(RefundPayment, said)
+    refund = only(payment.RefundPayment, said)
     assert (refund.refund, refund.amount, refund.reference) == (2, TOTAL, "cap-1")
 
 
@@ -111,7 +112,7 @@ def test_stray_money_while_the_issue_is_reversed() -> None:
     scene = at(Phase.DEDUCTING_CANCEL_WANTED)
     scene.says(DEDUCTED)
     scene.says(STRAY)
-    refund = only(RefundPayment, scene.says(REVERSED))
+    refund = only(payment.RefundPayment, scene.says(REVERSED))
     assert (refund.refund, refund.reference) == (2, "cap-1")
 
 
@@ -127,14 +128,14 @@ def test_money_for_an_order_that_never_was_goes_back() -> None:
     """Nothing is written down for it, and each money has a refund of its own: told twice it is the same refund."""
     scene = Scene(DECIDER)
     (first,), (second,) = scene.says(STRAY), scene.says(STRAY.model_copy(update={"reference": "cap-10", "nth": 2}))
-    assert isinstance(first, RefundPayment)
-    assert isinstance(second, RefundPayment)
+    assert isinstance(first, payment.RefundPayment)
+    assert isinstance(second, payment.RefundPayment)
     assert (first.reference, first.amount, first.reason) == ("cap-9", TOTAL, "unasked_money")
-    assert (first.refund, second.refund) == (REFUNDS_MAX, REFUNDS_MAX - 1)
+    assert (first.refund, second.refund) == (payment.REFUNDS_MAX, payment.REFUNDS_MAX - 1)
     assert scene.says(STRAY) == [first]
     assert scene.states == {}
     assert scene.when(refunded(first.refund, "unasked_money")) == IGNORED
-    refusal = PaymentRefundRefused(
+    refusal = payment.PaymentRefundRefused(
         order_id="o-1", refund=first.refund, amount=TOTAL, reference="cap-9", code="not_refundable"
     )
     assert scene.when(refusal) == IGNORED

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from services.order.pricing import TOTAL_MAX
 from services.order.state import Phase, Product
+from shared.contracts import inventory
+from shared.contracts import order as ordering
 from shared.contracts.base import LINES_MAX, MONEY_MAX, QUANTITY_MAX
-from shared.contracts.inventory import ReleaseStock
-from shared.contracts.order import PlaceOrder
 from shared.runtime.table import Moved, Refused
 from tests.deciders.orders import BASKET, CLICK, RELEASED, VERIFIED, at, messages, order, shop
 from tests.deciders.scene import Scene
@@ -55,7 +55,7 @@ def test_cancelled_when_the_price_rose_behind_the_click() -> None:
     """No payment could take it: the stock goes back, and nothing was asked of the gateway."""
     scene = at(Phase.VERIFYING)
     outgrow(scene)
-    assert messages(scene.says(VERIFIED)) == [ReleaseStock(order_id="o-1", store="s-1")]
+    assert messages(scene.says(VERIFIED)) == [inventory.ReleaseStock(order_id="o-1", store="s-1")]
     scene.when(RELEASED)
     assert (order(scene).phase, order(scene).reason) == (Phase.CANCELLED, "total_too_large")
 
@@ -71,7 +71,9 @@ def test_no_order_ever_costs_more_than_a_payment_takes(basket: list[tuple[int, i
     spus = tuple(f"spu-{n}" for n in range(len(basket)))
     scene = shop(**{spu: price for spu, (_, price) in zip(spus, basket, strict=True)})
     quantities = tuple(quantity for quantity, _ in basket)
-    outcome = scene.when(PlaceOrder(order_id="o-1", account="a-1", store="s-1", spus=spus, quantities=quantities))
+    outcome = scene.when(
+        ordering.PlaceOrder(order_id="o-1", account="a-1", store="s-1", spus=spus, quantities=quantities)
+    )
     total = sum(quantity * price for quantity, price in basket)
     if total > TOTAL_MAX:
         assert isinstance(outcome, Refused)

@@ -24,14 +24,7 @@ from services.payment.state import (
     digest_of,
     refund_key,
 )
-from shared.contracts.payment import (
-    MoneyUnasked,
-    PaymentDeclined,
-    PaymentGivenUp,
-    PaymentTaken,
-    ReportMoney,
-    TakePayment,
-)
+from shared.contracts import payment
 from shared.runtime.said import Effect
 from shared.runtime.table import IGNORED, Moved, NoCell
 from tests.deciders.scene import NOON, Scene
@@ -40,9 +33,9 @@ AT = NOON + timedelta(seconds=1)
 FIRST, SECOND = "o-1:1", "o-1:2"
 
 
-def attempt(number: int = 1, amount: int = 649) -> TakePayment:
+def attempt(number: int = 1, amount: int = 649) -> payment.TakePayment:
     """The customer's click."""
-    return TakePayment(order_id="o-1", attempt=number, amount=amount, currency="EUR", method="tok_ok")
+    return payment.TakePayment(order_id="o-1", attempt=number, amount=amount, currency="EUR", method="tok_ok")
 
 
 def took(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> GatewayTook:
@@ -50,12 +43,12 @@ def took(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> Gatew
     return GatewayTook("o-1", key, reference, amount, AT)
 
 
-def report(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> ReportMoney:
+def report(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> payment.ReportMoney:
     """The gateway's webhook: money was taken."""
-    return ReportMoney(order_id="o-1", reference=reference, attempt_key=key, amount=amount, at=AT)
+    return payment.ReportMoney(order_id="o-1", reference=reference, attempt_key=key, amount=amount, at=AT)
 
 
-def reported(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> tuple[ReportMoney, GatewayFound]:
+def reported(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> tuple[payment.ReportMoney, GatewayFound]:
     """A true report, and what the gateway says when it is asked about it."""
     told = report(reference, key, amount)
     return told, GatewayFound("o-1", key, reference, amount, AT, digest_of(told), "o-1")
@@ -68,14 +61,14 @@ def hears(scene: Scene, reference: str = "cap-1", key: str = FIRST, amount: int 
     return scene.says(found)
 
 
-def taken(number: int = 1, reference: str = "cap-1") -> PaymentTaken:
+def taken(number: int = 1, reference: str = "cap-1") -> payment.PaymentTaken:
     """What the order service waits for."""
-    return PaymentTaken(order_id="o-1", attempt=number, amount=649, reference=reference, at=AT)
+    return payment.PaymentTaken(order_id="o-1", attempt=number, amount=649, reference=reference, at=AT)
 
 
-def unasked(reference: str = "cap-2", nth: int = 1, amount: int = 649) -> MoneyUnasked:
+def unasked(reference: str = "cap-2", nth: int = 1, amount: int = 649) -> payment.MoneyUnasked:
     """What the order service has refunded."""
-    return MoneyUnasked(order_id="o-1", amount=amount, reference=reference, at=AT, nth=nth)
+    return payment.MoneyUnasked(order_id="o-1", amount=amount, reference=reference, at=AT, nth=nth)
 
 
 def captured(reference: str, reason: str) -> JournalEntry:
@@ -91,7 +84,7 @@ def after(*messages: Any) -> Scene:
     return scene
 
 
-def payment(scene: Scene) -> Payment:
+def known(scene: Scene) -> Payment:
     """What payment knows by now."""
     state = scene.states["payment", "o-1"]
     assert isinstance(state, Payment)
@@ -113,7 +106,7 @@ def test_taken_when_the_gateway_took_it() -> None:
     """Money in: the order hears of it, the journal has it."""
     scene = after(attempt())
     assert scene.says(took()) == [taken(), captured("cap-1", "payment")]
-    assert payment(scene).phase is Phase.TAKEN
+    assert known(scene).phase is Phase.TAKEN
 
 
 def test_nothing_is_taken_at_once() -> None:
@@ -121,15 +114,15 @@ def test_nothing_is_taken_at_once() -> None:
     done."""
     scene = Scene(DECIDER)
     free = attempt(amount=0)
-    assert scene.says(free) == [PaymentTaken(order_id="o-1", attempt=1, amount=0, reference=FIRST, at=NOON)]
-    assert (payment(scene).phase, payment(scene).captures) == (Phase.TAKEN, ())
+    assert scene.says(free) == [payment.PaymentTaken(order_id="o-1", attempt=1, amount=0, reference=FIRST, at=NOON)]
+    assert (known(scene).phase, known(scene).captures) == (Phase.TAKEN, ())
     assert scene.when(free) == IGNORED
 
 
 def test_late_money_is_unasked_after_nothing_was_to_pay() -> None:
     """The first attempt came to nothing in time, then a coupon made the order free: the first's money goes back."""
     scene = after(*GIVEN_UP, attempt(2, 0))
-    assert payment(scene).phase is Phase.TAKEN
+    assert known(scene).phase is Phase.TAKEN
     assert hears(scene)[:2] == [unasked("cap-1"), captured("cap-1", "unasked")]
 
 
@@ -137,7 +130,7 @@ def test_declined_and_tried_again_with_another_key() -> None:
     """A declined card may be tried again; the gateway must not take the second click for the first."""
     scene = after(attempt())
     assert scene.says(GatewayDeclined("o-1", FIRST, "card_declined")) == [
-        PaymentDeclined(order_id="o-1", attempt=1, code="card_declined")
+        payment.PaymentDeclined(order_id="o-1", attempt=1, code="card_declined")
     ]
     (effect,) = scene.says(attempt(2))
     assert isinstance(effect, Effect)
@@ -161,7 +154,7 @@ def test_declined_when_asked_about() -> None:
     """The gateway had said no, only the answer was lost."""
     scene = after(attempt(), GatewayTimedOut("o-1", FIRST))
     assert scene.says(GatewayDeclined("o-1", FIRST, "card_declined")) == [
-        PaymentDeclined(order_id="o-1", attempt=1, code="card_declined")
+        payment.PaymentDeclined(order_id="o-1", attempt=1, code="card_declined")
     ]
 
 
@@ -169,7 +162,7 @@ def test_declined_when_asked_about() -> None:
 def test_given_up_when_the_gateway_knows_no_money(before: tuple[Any, ...]) -> None:
     """The attempt is over, and the customer may try again. After a restart even a charge is asked about first."""
     scene = after(*before)
-    assert scene.says(GatewayKnowsNoMoney("o-1", FIRST)) == [PaymentGivenUp(order_id="o-1", attempt=1)]
+    assert scene.says(GatewayKnowsNoMoney("o-1", FIRST)) == [payment.PaymentGivenUp(order_id="o-1", attempt=1)]
     assert isinstance(scene.when(attempt(2)), Moved)
 
 
@@ -184,10 +177,10 @@ def test_taken_by_the_webhook_when_it_comes_first() -> None:
 def test_ignored_when_the_webhook_comes_after_the_answer() -> None:
     """The same reference is the same money, however often it is told."""
     scene = after(attempt(), took())
-    before = payment(scene)
+    before = known(scene)
     assert scene.when(report()) == IGNORED
     assert scene.when(report()) == IGNORED
-    assert payment(scene) == before
+    assert known(scene) == before
 
 
 @pytest.mark.parametrize("answer", [GatewayKnowsNoMoney("o-1", FIRST), GatewayDeclined("o-1", FIRST, "no")])
@@ -195,7 +188,7 @@ def test_ignored_when_the_answer_knows_less_than_the_webhook(answer: Any) -> Non
     """Money that was reported is there: an answer under way that knows nothing of it changes nothing."""
     scene = after(attempt(), *reported())
     assert scene.when(answer) == IGNORED
-    assert payment(scene).phase is Phase.TAKEN
+    assert known(scene).phase is Phase.TAKEN
 
 
 def test_asked_about_when_the_webhook_was_faster_than_an_answer_that_never_came() -> None:
@@ -203,7 +196,7 @@ def test_asked_about_when_the_webhook_was_faster_than_an_answer_that_never_came(
     scene = after(attempt(), *reported("cap-2"))
     (question,) = scene.says(GatewayTimedOut("o-1", FIRST))
     assert question == Effect(f"{FIRST}:ask", "ask", {"order_id": "o-1", "key": FIRST})
-    assert payment(scene).phase is Phase.TAKEN
+    assert known(scene).phase is Phase.TAKEN
     assert scene.says(took("cap-1")) == [unasked("cap-1", 2), captured("cap-1", "unasked")]
 
 
@@ -211,14 +204,14 @@ def test_unasked_when_money_comes_for_an_attempt_given_up() -> None:
     """Late money revives nothing; it is written down, and goes back."""
     scene = after(*GIVEN_UP)
     assert hears(scene, "cap-2") == [unasked(), captured("cap-2", "unasked")]
-    assert payment(scene).phase is Phase.OPEN
+    assert known(scene).phase is Phase.OPEN
 
 
 def test_unasked_when_late_money_meets_the_next_attempt() -> None:
     """The money of the first attempt is not that of the second, which goes on waiting for its own."""
     scene = after(*GIVEN_UP, attempt(2))
     assert hears(scene, "cap-2")[0] == unasked()
-    assert payment(scene).phase is Phase.CHARGING
+    assert known(scene).phase is Phase.CHARGING
     assert scene.says(took("cap-3", SECOND))[0] == taken(2, "cap-3")
 
 
@@ -227,7 +220,7 @@ def test_unasked_when_money_comes_twice(news: tuple[Any, ...]) -> None:
     """A second capture under the same key has another reference: one is kept, the other goes back."""
     scene = after(attempt(), took(), *news[:-1])
     assert scene.says(news[-1]) == [unasked(nth=2), captured("cap-2", "unasked")]
-    assert payment(scene).phase is Phase.TAKEN
+    assert known(scene).phase is Phase.TAKEN
     assert scene.when(news[-1]) == IGNORED
 
 
@@ -247,14 +240,14 @@ def test_given_up_when_the_gateway_took_another_amount(before: tuple[Any, ...], 
     person is shown it, and nothing parks."""
     scene = after(*before)
     given_up, unasked_, line, kept = scene.says(took(amount=amount))
-    assert given_up == PaymentGivenUp(order_id="o-1", attempt=1)
+    assert given_up == payment.PaymentGivenUp(order_id="o-1", attempt=1)
     assert unasked_ == unasked("cap-1", amount=amount)
     assert isinstance(line, JournalEntry)
     assert (line.amount, line.reason) == (amount, "unasked")
     assert isinstance(kept, Contradiction)
     assert kept.why == "other_amount"
     assert (kept.told["amount"], kept.known["amount"]) == (amount, 649)
-    assert payment(scene).attempts[0].outcome == "given_up"
+    assert known(scene).attempts[0].outcome == "given_up"
     scene.says(attempt(2))
     assert scene.says(took("cap-2", SECOND))[0] == taken(2, "cap-2")
 
@@ -264,8 +257,8 @@ def test_true_answer_comes_through_beside_another_amount() -> None:
     for its own answer."""
     scene = after(attempt())
     said = hears(scene, "cap-2", amount=648)
-    assert [type(s) for s in said] == [MoneyUnasked, JournalEntry, Contradiction]
-    assert payment(scene).phase is Phase.CHARGING
+    assert [type(s) for s in said] == [payment.MoneyUnasked, JournalEntry, Contradiction]
+    assert known(scene).phase is Phase.CHARGING
     assert scene.says(took())[0] == taken()
 
 
@@ -273,19 +266,19 @@ def test_given_up_when_the_answer_is_money_that_came_in_unasked() -> None:
     """The answer to the charge names the money of another amount that was found before: no attempt waits for ever."""
     scene = after(attempt(), *reported(amount=648))
     given_up, kept = scene.says(took(amount=648))
-    assert given_up == PaymentGivenUp(order_id="o-1", attempt=1)
+    assert given_up == payment.PaymentGivenUp(order_id="o-1", attempt=1)
     assert isinstance(kept, Contradiction)
-    assert payment(scene).phase is Phase.OPEN
+    assert known(scene).phase is Phase.OPEN
 
 
 def test_books_stay_when_known_money_is_answered_otherwise() -> None:
     """The same reference, another amount, from the gateway itself: kept for a person, nothing moves."""
     scene = after(attempt(), took())
-    before = payment(scene)
+    before = known(scene)
     (kept,) = scene.says(took(amount=1))
     assert isinstance(kept, Contradiction)
     assert (kept.why, kept.told["amount"], kept.known["amount"]) == ("told_otherwise", 1, 649)
-    assert payment(scene) == before
+    assert known(scene) == before
 
 
 def test_ignored_when_the_same_attempt_is_asked_for_again() -> None:
@@ -322,14 +315,14 @@ def test_every_reference_is_told_once(news: list[Any]) -> None:
     scene = after(attempt())
     said: list[Any] = []
     for message in news:
-        if isinstance(message, GatewayTimedOut) and payment(scene).phase is Phase.ASKING:
+        if isinstance(message, GatewayTimedOut) and known(scene).phase is Phase.ASKING:
             continue  # a charge has one answer
         outcome = scene.when(message)
-        if isinstance(message, ReportMoney) and isinstance(outcome, Moved):
+        if isinstance(message, payment.ReportMoney) and isinstance(outcome, Moved):
             outcome = scene.when(reported(message.reference, message.attempt_key)[1])
         said += outcome.said if isinstance(outcome, Moved) else ()
-    told = [m.reference for m in said if isinstance(m, PaymentTaken | MoneyUnasked)]
+    told = [m.reference for m in said if isinstance(m, payment.PaymentTaken | payment.MoneyUnasked)]
     booked = [m.reference for m in said if isinstance(m, JournalEntry)]
     assert sorted(told) == sorted({m.reference for m in news if not isinstance(m, GatewayTimedOut)})
     assert booked == told
-    assert sum(isinstance(m, PaymentTaken) for m in said) == (not {"cap-1", "cap-2"}.isdisjoint(told))
+    assert sum(isinstance(m, payment.PaymentTaken) for m in said) == (not {"cap-1", "cap-2"}.isdisjoint(told))

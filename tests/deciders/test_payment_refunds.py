@@ -22,29 +22,22 @@ from services.payment.state import (
     RefundPhase,
     digest_of,
 )
-from shared.contracts.payment import (
-    PaymentRefunded,
-    PaymentRefundRefused,
-    PaymentTaken,
-    RefundPayment,
-    ReportMoney,
-    TakePayment,
-)
+from shared.contracts import payment
 from shared.runtime.said import Effect
 from shared.runtime.table import IGNORED, Moved
 from tests.deciders.scene import NOON, Scene
 
 AT = NOON + timedelta(seconds=1)
 FIRST = "o-1:1"
-ATTEMPT = TakePayment(order_id="o-1", attempt=1, amount=1000, currency="EUR", method="tok_ok")
+ATTEMPT = payment.TakePayment(order_id="o-1", attempt=1, amount=1000, currency="EUR", method="tok_ok")
 TOOK = GatewayTook("o-1", FIRST, "cap-1", 1000, AT)
-LATE = ReportMoney(order_id="o-1", reference="cap-1", attempt_key=FIRST, amount=1000, at=AT)
+LATE = payment.ReportMoney(order_id="o-1", reference="cap-1", attempt_key=FIRST, amount=1000, at=AT)
 FOUND = GatewayFound("o-1", FIRST, "cap-1", 1000, AT, digest_of(LATE), "o-1")
 
 
-def back(number: int = 1, amount: int = 1000, reference: str = "cap-1") -> RefundPayment:
+def back(number: int = 1, amount: int = 1000, reference: str = "cap-1") -> payment.RefundPayment:
     """What the order service asks for."""
-    return RefundPayment(
+    return payment.RefundPayment(
         order_id="o-1", refund=number, amount=amount, reference=reference, reason="sold_out", liable="store"
     )
 
@@ -54,9 +47,9 @@ def given_back(number: int = 1, amount: int = 1000) -> GatewayRefunded:
     return GatewayRefunded("o-1", number, f"ref-{number}", amount, AT)
 
 
-def refused(number: int, amount: int, code: str) -> PaymentRefundRefused:
+def refused(number: int, amount: int, code: str) -> payment.PaymentRefundRefused:
     """What the order hears when it will not be done."""
-    return PaymentRefundRefused(
+    return payment.PaymentRefundRefused(
         order_id="o-1", refund=number, amount=amount, reference="cap-1", code=code, reason="sold_out"
     )
 
@@ -106,7 +99,7 @@ def test_refunded_when_the_gateway_gave_it_back() -> None:
     """The order hears of it with reason and liable party, and the journal has it."""
     scene = after(back())
     assert scene.says(given_back()) == [
-        PaymentRefunded(
+        payment.PaymentRefunded(
             order_id="o-1", refund=1, amount=1000, reference="ref-1", reason="sold_out", liable="store", at=AT
         ),
         JournalEntry("o-1", AT, "refunded", 1000, "ref-1", "sold_out", "store"),
@@ -147,10 +140,10 @@ def test_parked_when_it_is_no_amount() -> None:
         after().when(back().model_copy(update={"amount": -1}))
 
 
-def nothing_back(number: int = 1) -> PaymentRefunded:
+def nothing_back(number: int = 1) -> payment.PaymentRefunded:
     """What the order hears when nothing was left to give back."""
     key = f"o-1:refund-{number}"
-    return PaymentRefunded(
+    return payment.PaymentRefunded(
         order_id="o-1", refund=number, amount=0, reference=key, reason="sold_out", liable="store", at=NOON
     )
 
@@ -168,7 +161,7 @@ def test_what_cost_nothing_is_refunded_at_once() -> None:
     """The reference of a payment of nothing is one that its refund can name, and no book has a line of either."""
     scene = Scene(DECIDER)
     (taken,) = scene.says(ATTEMPT.model_copy(update={"amount": 0}))
-    assert isinstance(taken, PaymentTaken)
+    assert isinstance(taken, payment.PaymentTaken)
     assert scene.says(back(1, 0, taken.reference)) == [nothing_back()]
     with pytest.raises(MoneyMistake, match=f"no money came as {FIRST}"):
         scene.when(back(2, 1, taken.reference))
@@ -197,14 +190,14 @@ def test_refused_for_good_blocks_no_other() -> None:
     """A refund under way beside it ends as it would have."""
     scene = after(back(1, 400), back(2, 600))
     scene.says(GatewayRefusedRefund("o-1", 1, "not_refundable"))
-    assert isinstance(scene.says(given_back(2, 600))[0], PaymentRefunded)
+    assert isinstance(scene.says(given_back(2, 600))[0], payment.PaymentRefunded)
     assert left(scene) == 400
 
 
 def test_given_back_once_when_the_answer_was_lost() -> None:
     """The answer was lost with a crash, the gateway was asked again under the same key: told once, written once."""
     scene = after(back(1, 400))
-    assert [type(said) for said in scene.says(given_back(1, 400))] == [PaymentRefunded, JournalEntry]
+    assert [type(said) for said in scene.says(given_back(1, 400))] == [payment.PaymentRefunded, JournalEntry]
     assert scene.when(given_back(1, 400)) == IGNORED
     assert left(scene) == 600
 
@@ -227,7 +220,7 @@ def test_booked_as_it_moved_when_the_gateway_gives_another_amount_back(amount: i
     parks, and nothing waits behind it."""
     scene = after(back(1, 400))
     told, line, kept = scene.says(given_back(1, amount))
-    assert isinstance(told, PaymentRefunded)
+    assert isinstance(told, payment.PaymentRefunded)
     assert told.amount == amount
     assert isinstance(line, JournalEntry)
     assert line.amount == amount
@@ -245,7 +238,7 @@ def test_parked_when_nobody_asked_for_it() -> None:
 
 def test_goes_back_whatever_the_payment_waits_for() -> None:
     """Late money of the first attempt is refunded while the second one is charged, asked about, or over."""
-    second = TakePayment(order_id="o-1", attempt=2, amount=1000, currency="EUR", method="tok_ok")
+    second = payment.TakePayment(order_id="o-1", attempt=2, amount=1000, currency="EUR", method="tok_ok")
     given_up = (ATTEMPT, GatewayTimedOut("o-1", FIRST), GatewayKnowsNoMoney("o-1", FIRST))
     for later in ((), (second,), (second, GatewayTimedOut("o-1", "o-1:2"))):
         scene = Scene(DECIDER)

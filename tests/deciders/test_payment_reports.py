@@ -21,19 +21,19 @@ from services.payment.state import (
     ReportPhase,
     digest_of,
 )
-from shared.contracts.payment import MoneyUnasked, PaymentTaken, ReportMoney, TakePayment
+from shared.contracts import payment
 from shared.runtime.said import Effect
 from shared.runtime.table import IGNORED, Moved
 from tests.deciders.scene import NOON, Scene
 
 AT = NOON + timedelta(seconds=1)
 KEY = "o-1:1"
-ATTEMPT = TakePayment(order_id="o-1", attempt=1, amount=649, currency="EUR", method="tok_ok")
+ATTEMPT = payment.TakePayment(order_id="o-1", attempt=1, amount=649, currency="EUR", method="tok_ok")
 TOOK = GatewayTook("o-1", KEY, "cap-1", 649, AT)
-TOLD = ReportMoney(order_id="o-1", reference="cap-1", attempt_key=KEY, amount=649, at=AT)
+TOLD = payment.ReportMoney(order_id="o-1", reference="cap-1", attempt_key=KEY, amount=649, at=AT)
 
 
-def told(**other: Any) -> ReportMoney:
+def told(**other: Any) -> payment.ReportMoney:
     """The report, with something about it that is not so."""
     return TOLD.model_copy(update=other)
 
@@ -41,7 +41,7 @@ def told(**other: Any) -> ReportMoney:
 LIES = [told(amount=1), told(amount=650), told(attempt_key="o-1:2"), told(at=AT + timedelta(seconds=1))]
 
 
-def found(report: ReportMoney = TOLD, **other: Any) -> GatewayFound:
+def found(report: payment.ReportMoney = TOLD, **other: Any) -> GatewayFound:
     """The gateway's word on a report: as TOLD says, but for these."""
     facts = {"key": KEY, "reference": report.reference, "amount": 649, "at": AT, "owner": "o-1", **other}
     return GatewayFound(order_id="o-1", report=digest_of(report), **facts)
@@ -55,7 +55,7 @@ def after(*messages: Any) -> Scene:
     return scene
 
 
-def report(scene: Scene, of: ReportMoney = TOLD) -> Report:
+def report(scene: Scene, of: payment.ReportMoney = TOLD) -> Report:
     """What became of a report."""
     state = scene.states["report", "o-1", digest_of(of)]
     assert isinstance(state, Report)
@@ -84,7 +84,7 @@ def test_confirmed_when_the_gateway_says_the_same() -> None:
     """Then it is money like any other, and told again it is no news."""
     scene = after(ATTEMPT, TOLD)
     said = scene.says(found())
-    assert isinstance(said[0], PaymentTaken)
+    assert isinstance(said[0], payment.PaymentTaken)
     assert (report(scene).phase, kept(said)) == (ReportPhase.CONFIRMED, [])
     assert scene.when(TOLD) == scene.when(found()) == IGNORED
 
@@ -103,21 +103,21 @@ def test_other_order_s_money_moves_nothing() -> None:
     assert contradiction.told == {"order_id": "o-1", "attempt_key": KEY, "amount": 649, "at": AT}
     assert scene.states["payment", "o-1"] == before
     assert report(scene).phase is ReportPhase.CONTRADICTED
-    assert isinstance(scene.says(TOOK)[0], PaymentTaken)
+    assert isinstance(scene.says(TOOK)[0], payment.PaymentTaken)
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_gateway_s_own_figures_are_booked(lie: ReportMoney) -> None:
+def test_gateway_s_own_figures_are_booked(lie: payment.ReportMoney) -> None:
     """A report of this order's money with something wrong about it: what is booked is what the gateway says."""
     scene = after(ATTEMPT, lie)
     said = scene.says(found(lie))
-    assert isinstance(said[0], PaymentTaken)
+    assert isinstance(said[0], payment.PaymentTaken)
     assert (said[0].amount, said[0].at) == (649, AT)
     assert [c.why for c in kept(said)] == ["other_money"]
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_known_money_told_otherwise_is_kept_at_once(lie: ReportMoney) -> None:
+def test_known_money_told_otherwise_is_kept_at_once(lie: payment.ReportMoney) -> None:
     """The books know better, so nobody is asked; told once more it is the same contradiction."""
     scene = after(ATTEMPT, TOOK)
     before = scene.states["payment", "o-1"]
@@ -141,7 +141,7 @@ def test_unknown_to_the_gateway_is_kept_once_and_asked_about_again() -> None:
     assert first.id != second.id
     assert scene.says(nothing) == []
     scene.says(TOLD)
-    assert isinstance(scene.says(found())[0], PaymentTaken)
+    assert isinstance(scene.says(found())[0], payment.PaymentTaken)
     assert report(scene).phase is ReportPhase.CONFIRMED
 
 
@@ -149,17 +149,17 @@ def test_answer_to_the_charge_overtakes_the_look() -> None:
     """Whoever books the money first, the other finds it in the books."""
     scene = after(ATTEMPT, TOLD, TOOK)
     assert scene.says(found()) == []
-    payment = scene.states["payment", "o-1"]
-    assert isinstance(payment, Payment)
-    assert (payment.phase, len(payment.captures)) == (Phase.TAKEN, 1)
+    state = scene.states["payment", "o-1"]
+    assert isinstance(state, Payment)
+    assert (state.phase, len(state.captures)) == (Phase.TAKEN, 1)
 
 
 def test_money_of_a_payment_stored_before_keys_were_kept() -> None:
     """Its key is not known, so no key contradicts it; its amount still does."""
     scene = after(ATTEMPT, TOOK)
-    payment = scene.states["payment", "o-1"]
+    state = scene.states["payment", "o-1"]
     scene.states["payment", "o-1"] = Payment(
-        "o-1", payment.phase, payment.attempts, tuple(c._replace(key="") for c in payment.captures)
+        "o-1", state.phase, state.attempts, tuple(c._replace(key="") for c in state.captures)
     )
     assert scene.when(told(attempt_key="o-1:2")) == IGNORED
     assert isinstance(scene.when(told(amount=1)), Moved)
@@ -184,7 +184,7 @@ def test_books_never_hold_more_than_the_gateway_says(messages: list[Any], dice: 
     for message in messages:
         outcome = scene.when(message)
         said += outcome.said if isinstance(outcome, Moved) else ()
-        if isinstance(message, ReportMoney) and isinstance(outcome, Moved):
+        if isinstance(message, payment.ReportMoney) and isinstance(outcome, Moved):
             open_ += [message for s in outcome.said if isinstance(s, Effect)]
         while open_ and (dice.random() < 0.5 or message is messages[-1]):
             asked = open_.pop(dice.randrange(len(open_)))
@@ -196,4 +196,4 @@ def test_books_never_hold_more_than_the_gateway_says(messages: list[Any], dice: 
             said += answered.said if isinstance(answered, Moved) else ()
     booked = [(c.reference, c.amount) for c in scene.states["payment", "o-1"].captures]
     assert booked in ([], [("cap-1", 649)])
-    assert sum(isinstance(s, PaymentTaken | MoneyUnasked) for s in said) == len(booked)
+    assert sum(isinstance(s, payment.PaymentTaken | payment.MoneyUnasked) for s in said) == len(booked)

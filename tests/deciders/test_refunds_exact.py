@@ -20,22 +20,8 @@ from services.order.promotions import Kind, Offers, Promotion
 from services.order.state import ENDS, Phase, Product
 from services.payment.decider import DECIDER as PAYMENT
 from services.payment.state import GatewayRefunded, GatewayRefusedRefund, GatewayTook, Payment
-from shared.contracts.aftersales import GoodsKind, RecordCall, RejectTicket
+from shared.contracts import aftersales, inventory, logistics, payment, risk
 from shared.contracts.base import Message
-from shared.contracts.inventory import (
-    DeductStock,
-    HoldStock,
-    StockDeducted,
-    StockHeld,
-    StockSubstituted,
-    StockVerified,
-    SubstituteShort,
-    SubstituteStock,
-    VerifyStock,
-)
-from shared.contracts.logistics import AmendFulfilment, FulfilOrder, GoodsInspected, PiecesShort
-from shared.contracts.payment import PaymentCommand, RefundPayment, TakePayment
-from shared.contracts.risk import OrderCleared, ScreenOrder
 from shared.runtime.said import Effect
 from shared.runtime.table import Key, Moved
 from tests.deciders.chain import Chain
@@ -56,7 +42,7 @@ from tests.deciders.prices import CATEGORIES, SPUS, promotion, scopes
 from tests.deciders.scene import NOON, Scene
 from tests.deciders.tickets import AGENT
 
-KINDS: tuple[GoodsKind, ...] = ("refund_only", "return", "exchange", "replenishment")
+KINDS: tuple[aftersales.GoodsKind, ...] = ("refund_only", "return", "exchange", "replenishment")
 AUTOMATIC = [kind for kind in Kind if kind is not Kind.COUPON]
 NEIGHBOURS = {"milk": ("oat", "soy"), "oat": ("milk", "soy"), "bread": ("roll",), "tea": ("roll",)}
 """What costs about as much."""
@@ -81,26 +67,28 @@ class Till(Chain):
 
     def _store(self, m: Message) -> Iterable[Any]:
         order_id = m.subject
-        if isinstance(m, PaymentCommand):
+        if isinstance(m, payment.PaymentCommand):
             return self._pays(m)
-        if isinstance(m, ScreenOrder):
-            return [OrderCleared(order_id=order_id)]
-        if isinstance(m, HoldStock) and order_id == "o-1":
-            return [StockHeld(order_id=order_id, mode=m.mode)]
-        if isinstance(m, VerifyStock):
-            return [StockVerified(order_id=order_id)]
-        if isinstance(m, DeductStock) and order_id == "o-1":
+        if isinstance(m, risk.ScreenOrder):
+            return [risk.OrderCleared(order_id=order_id)]
+        if isinstance(m, inventory.HoldStock) and order_id == "o-1":
+            return [inventory.StockHeld(order_id=order_id, mode=m.mode)]
+        if isinstance(m, inventory.VerifyStock):
+            return [inventory.StockVerified(order_id=order_id)]
+        if isinstance(m, inventory.DeductStock) and order_id == "o-1":
             sale = self.order()
-            return [StockDeducted(order_id=order_id, document="SI", spus=sale.spus, quantities=sale.quantities)]
-        if isinstance(m, FulfilOrder | AmendFulfilment) and order_id == "o-1":
+            return [
+                inventory.StockDeducted(order_id=order_id, document="SI", spus=sale.spus, quantities=sale.quantities)
+            ]
+        if isinstance(m, logistics.FulfilOrder | logistics.AmendFulfilment) and order_id == "o-1":
             return []
-        if isinstance(m, SubstituteStock):
+        if isinstance(m, inventory.SubstituteStock):
             if self.shelf == "there":
-                return [StockSubstituted(order_id=order_id, documents=())]
-            return [SubstituteShort(order_id=order_id, spus=m.substitute_spus, missing=m.substitutes)]
+                return [inventory.StockSubstituted(order_id=order_id, documents=())]
+            return [inventory.SubstituteShort(order_id=order_id, spus=m.substitute_spus, missing=m.substitutes)]
         return super()._store(m)
 
-    def _pays(self, m: PaymentCommand) -> list[Any]:
+    def _pays(self, m: payment.PaymentCommand) -> list[Any]:
         """The payment service, and the gateway behind it."""
         told = self._till(m)
         for effect in [one for one in told if isinstance(one, Effect)]:
@@ -183,7 +171,7 @@ def shorts(till: Till, data: st.DataObject) -> None:
     missing = {spu: n for spu, m in have.items() if (n := data.draw(st.integers(0, m), label=f"missing {spu}"))}
     if not missing:
         return
-    till.hears(PiecesShort(order_id="o-1", store="s-1", spus=tuple(missing), missing=tuple(missing.values())))
+    till.hears(logistics.PiecesShort(order_id="o-1", store="s-1", spus=tuple(missing), missing=tuple(missing.values())))
     call = f"t-o-1-{till.order().tickets}"
     chosen = []
     for spu, most in missing.items():
@@ -193,7 +181,7 @@ def shorts(till: Till, data: st.DataObject) -> None:
     till.shelf = data.draw(st.sampled_from(["there", "there", "empty"]), label="shelf")
     if chosen:
         till.hears(
-            RecordCall(
+            aftersales.RecordCall(
                 order_id="o-1",
                 ticket_id=call,
                 outcome="substitute",
@@ -209,7 +197,7 @@ def shorts(till: Till, data: st.DataObject) -> None:
         if word == "nobody":
             till.hears(NOBODY_CALLED)
         else:
-            till.hears(RecordCall(order_id="o-1", ticket_id=call, outcome=word), AGENT)  # type: ignore[arg-type]
+            till.hears(aftersales.RecordCall(order_id="o-1", ticket_id=call, outcome=word), AGENT)  # type: ignore[arg-type]
 
 
 def complains(till: Till, data: st.DataObject) -> None:
@@ -233,7 +221,7 @@ def complains(till: Till, data: st.DataObject) -> None:
     if data.draw(st.sampled_from([True, True, True, False]), label="approve"):
         till.approves(ticket_id, about)
     else:
-        till.hears(RejectTicket(order_id=about, ticket_id=ticket_id, reason="no"), AGENT)
+        till.hears(aftersales.RejectTicket(order_id=about, ticket_id=ticket_id, reason="no"), AGENT)
 
 
 def gives_all_back(till: Till, data: st.DataObject) -> None:
@@ -243,7 +231,9 @@ def gives_all_back(till: Till, data: st.DataObject) -> None:
     while open_ := till.open_tickets():
         for ticket in open_:
             if ticket.kind in KINDS and data.draw(st.booleans(), label="reject"):
-                till.hears(RejectTicket(order_id=ticket.order_id, ticket_id=ticket.ticket_id, reason="no"), AGENT)
+                till.hears(
+                    aftersales.RejectTicket(order_id=ticket.order_id, ticket_id=ticket.ticket_id, reason="no"), AGENT
+                )
             else:
                 code = till.approves(ticket.ticket_id, ticket.order_id, kind="return" if ticket.kind in KINDS else None)
                 assert not code, (code, ticket)
@@ -280,7 +270,9 @@ def test_giving_everything_back_gives_back_what_was_paid(data: st.DataObject) ->
     if till.order().phase is Phase.RETURNING:
         nothing: dict[str, Any] = dict.fromkeys(("damaged_spus", "damaged", "missing_spus", "missing"), ())
         spus, pieces = list_of(lots_of(till.order()))
-        till.hears(GoodsInspected(order_id="o-1", store="s-1", resellable_spus=spus, resellable=pieces, **nothing))
+        till.hears(
+            logistics.GoodsInspected(order_id="o-1", store="s-1", resellable_spus=spus, resellable=pieces, **nothing)
+        )
     if till.order().phase is Phase.DELIVERED:
         assert till.order().given_back + till.paid_for() == total
         for _ in range(data.draw(st.integers(0, 5), label="complaints")):
@@ -291,9 +283,9 @@ def test_giving_everything_back_gives_back_what_was_paid(data: st.DataObject) ->
     assert order.phase in (Phase.DELIVERED, *ENDS)
     assert (order.total, order.given_back, order.refunded, order.owed) == (total, total, total, ())
     assert till.returned == total
-    payment = till.till.states["payment", "o-1"]
-    assert isinstance(payment, Payment)
-    assert [capture.remainder for capture in payment.captures] == ([0] if total else [])
-    asked = till.all(RefundPayment)
+    state = till.till.states["payment", "o-1"]
+    assert isinstance(state, Payment)
+    assert [capture.remainder for capture in state.captures] == ([0] if total else [])
+    asked = till.all(payment.RefundPayment)
     assert [m.refund for m in asked] == list(range(1, len(asked) + 1))
-    assert len(till.all(TakePayment)) == 1
+    assert len(till.all(payment.TakePayment)) == 1

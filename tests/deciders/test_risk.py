@@ -22,31 +22,23 @@ from services.risk.state import (
     Screening,
     Treatment,
 )
-from shared.contracts.risk import (
-    AccountsActed,
-    Activity,
-    DecideReview,
-    Deed,
-    OrderCleared,
-    OrderReferred,
-    OrderRefused,
-    OrderRestricted,
-    ScreenOrder,
-    Sighting,
-    WithdrawScreening,
-)
+from shared.contracts import risk
 from shared.runtime.decider import Windows
 from shared.runtime.said import CancelTimer, SetTimer
 from shared.runtime.table import IGNORED, Key, Moved, NoCell, Refused
 from tests.deciders.scene import NOON, Scene
 
-ORDER = ScreenOrder(order_id="o-1", account="a-1", device="d-1", address="12 Mill Lane", total=649)
+ORDER = risk.ScreenOrder(order_id="o-1", account="a-1", device="d-1", address="12 Mill Lane", total=649)
 ON_LIST: dict[Kind, Key] = {
     Kind.ACCOUNT: ("blocked", "account", "a-1"),
     Kind.DEVICE: ("blocked", "device", "d-1"),
     Kind.ADDRESS: ("blocked", "address", "12 mill lane"),
 }
-VERDICTS = {Treatment.REFUSE: OrderRefused, Treatment.REFER: OrderReferred, Treatment.RESTRICT: OrderRestricted}
+VERDICTS = {
+    Treatment.REFUSE: risk.OrderRefused,
+    Treatment.REFER: risk.OrderReferred,
+    Treatment.RESTRICT: risk.OrderRestricted,
+}
 ANALYST = "risk_analyst:r-1"
 
 
@@ -63,14 +55,14 @@ def in_review() -> Scene:
     return stage
 
 
-def decision(verdict: Any, account: str = "a-1", note: str = "known to me") -> DecideReview:
+def decision(verdict: Any, account: str = "a-1", note: str = "known to me") -> risk.DecideReview:
     """A person's verdict."""
-    return DecideReview(order_id="o-1", account=account, verdict=verdict, note=note)
+    return risk.DecideReview(order_id="o-1", account=account, verdict=verdict, note=note)
 
 
 def told(said: list[object]) -> list[object]:
     """What is said beside the sightings of an order: those are in `test_risk_rules`."""
-    return [m for m in said if not isinstance(m, Sighting)]
+    return [m for m in said if not isinstance(m, risk.Sighting)]
 
 
 def screening(stage: Scene) -> Screening:
@@ -83,7 +75,7 @@ def screening(stage: Scene) -> Screening:
 def test_cleared_when_nothing_is_known() -> None:
     """Somebody who is on no list, and of whom nothing is known, gets the order cleared."""
     stage = scene()
-    assert told(stage.says(ORDER)) == [OrderCleared(order_id="o-1")]
+    assert told(stage.says(ORDER)) == [risk.OrderCleared(order_id="o-1")]
     after = screening(stage)
     assert after.seen is not None
     assert after == Screening("o-1", "a-1", Phase.CLEARED, seen=after.seen)
@@ -94,13 +86,13 @@ def test_cleared_when_nothing_is_known() -> None:
 def test_cleared_when_nobody_ever_touched_the_switch() -> None:
     """A switch that was never set is on."""
     stage = Scene(DECIDER)
-    assert told(stage.says(ORDER)) == [OrderCleared(order_id="o-1")]
+    assert told(stage.says(ORDER)) == [risk.OrderCleared(order_id="o-1")]
 
 
 def test_cleared_without_device_and_address() -> None:
     """An order that names neither device nor address is judged by its account."""
-    order = ScreenOrder(order_id="o-1", account="a-1", total=649)
-    assert scene((Kind.DEVICE, Treatment.REFUSE)).says(order)[0] == OrderCleared(order_id="o-1")
+    order = risk.ScreenOrder(order_id="o-1", account="a-1", total=649)
+    assert scene((Kind.DEVICE, Treatment.REFUSE)).says(order)[0] == risk.OrderCleared(order_id="o-1")
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -128,7 +120,9 @@ def test_strongest_treatment_wins(account: str, device: str, address: str, stron
     assert isinstance(stage.says(ORDER)[0], VERDICTS[Treatment(strongest)])
 
 
-@pytest.mark.parametrize(("seconds_left", "verdict"), [(1, OrderRefused), (0, OrderCleared), (-1, OrderCleared)])
+@pytest.mark.parametrize(
+    ("seconds_left", "verdict"), [(1, risk.OrderRefused), (0, risk.OrderCleared), (-1, risk.OrderCleared)]
+)
 def test_entry_counts_until_its_end(seconds_left: int, verdict: type) -> None:
     """An entry with an end counts before it, and no more from then on."""
     stage = scene()
@@ -140,8 +134,8 @@ def test_entry_counts_until_its_end(seconds_left: int, verdict: type) -> None:
 @pytest.mark.parametrize("written", ["12 MILL LANE", "  12 mill lane ", "12  Mill\tLane", "12 Mill Lane\n"])
 def test_address_matches_whatever_its_case_and_spacing(written: str) -> None:
     """The same address written another way is the same address."""
-    order = ScreenOrder(order_id="o-1", account="a-1", address=written, total=649)
-    assert isinstance(scene((Kind.ADDRESS, Treatment.REFUSE)).says(order)[0], OrderRefused)
+    order = risk.ScreenOrder(order_id="o-1", account="a-1", address=written, total=649)
+    assert isinstance(scene((Kind.ADDRESS, Treatment.REFUSE)).says(order)[0], risk.OrderRefused)
 
 
 @pytest.mark.parametrize("written", ["{}-1", "{}-\uff11", "{}-1\ufe0f"], ids=ascii)
@@ -152,13 +146,13 @@ def test_accounts_and_devices_are_matched_by_their_normal_form(
 ) -> None:
     """Nobody leaves the blocklist by writing a letter or a digit of an account or a device another way."""
     named = {"account": "b-2", "device": "b-2", kind.value: written.format(capital(kind.value[0]))}
-    order = ScreenOrder(order_id="o-1", total=649, **named)
-    assert isinstance(scene((kind, Treatment.REFUSE)).says(order)[0], OrderRefused)
+    order = risk.ScreenOrder(order_id="o-1", total=649, **named)
+    assert isinstance(scene((kind, Treatment.REFUSE)).says(order)[0], risk.OrderRefused)
 
 
 def test_what_shows_nothing_is_on_no_list() -> None:
     """An address of invisible characters is looked up under no key."""
-    order = ScreenOrder(order_id="o-1", account="a-2", address=" \u200b", total=649)
+    order = risk.ScreenOrder(order_id="o-1", account="a-2", address=" \u200b", total=649)
     assert [kind for kind, _ in suspects(order)] == [Kind.ACCOUNT]
 
 
@@ -167,7 +161,7 @@ def test_restricted_while_risk_is_switched_off(treatment: Treatment | None) -> N
     """Switched off means deduct on payment for everybody: neither an open door nor a closed one."""
     stage = scene(*([(Kind.ACCOUNT, treatment)] if treatment else []))
     stage.states["switch",] = False
-    assert told(stage.says(ORDER)) == [OrderRestricted(order_id="o-1", reason="risk_switched_off")]
+    assert told(stage.says(ORDER)) == [risk.OrderRestricted(order_id="o-1", reason="risk_switched_off")]
 
 
 def test_ignored_when_screened_again() -> None:
@@ -185,7 +179,7 @@ def test_referred_to_a_person_with_a_deadline() -> None:
     stage.windows = Windows(review_window_s=60)
     due_at = NOON + timedelta(seconds=60)
     assert told(stage.says(ORDER)) == [
-        OrderReferred(order_id="o-1", reason="device_referred"),
+        risk.OrderReferred(order_id="o-1", reason="device_referred"),
         SetTimer("o-1", REVIEW, due_at),
     ]
     review = screening(stage).review
@@ -197,9 +191,9 @@ def test_referred_to_a_person_with_a_deadline() -> None:
 @pytest.mark.parametrize(
     ("verdict", "said", "phase"),
     [
-        ("clear", OrderCleared(order_id="o-1", reason="review_cleared"), Phase.CLEARED),
-        ("restrict", OrderRestricted(order_id="o-1", reason="review_restricted"), Phase.RESTRICTED),
-        ("refuse", OrderRefused(order_id="o-1", reason="review_refused"), Phase.REFUSED),
+        ("clear", risk.OrderCleared(order_id="o-1", reason="review_cleared"), Phase.CLEARED),
+        ("restrict", risk.OrderRestricted(order_id="o-1", reason="review_restricted"), Phase.RESTRICTED),
+        ("refuse", risk.OrderRefused(order_id="o-1", reason="review_refused"), Phase.REFUSED),
     ],
 )
 def test_decided_by_a_person(verdict: str, said: object, phase: Phase) -> None:
@@ -222,7 +216,7 @@ def test_restricted_when_nobody_decides() -> None:
     """The deadline decides: restricted, since neither waiting for ever nor clearing would be right."""
     stage = in_review()
     stage.later(900)
-    assert stage.says(ReviewOverdue("o-1")) == [OrderRestricted(order_id="o-1", reason="review_overdue")]
+    assert stage.says(ReviewOverdue("o-1")) == [risk.OrderRestricted(order_id="o-1", reason="review_overdue")]
     review = screening(stage).review
     assert review is not None
     assert (review.verdict, review.decided_by) == ("restrict", "")
@@ -231,7 +225,7 @@ def test_restricted_when_nobody_decides() -> None:
 def test_withdrawn_when_the_order_ended() -> None:
     """Nobody needs to look at an order that has ended: the review is off the list and says nothing."""
     stage = in_review()
-    assert stage.says(WithdrawScreening(order_id="o-1", account="a-1")) == [CancelTimer("o-1", REVIEW)]
+    assert stage.says(risk.WithdrawScreening(order_id="o-1", account="a-1")) == [CancelTimer("o-1", REVIEW)]
     review = screening(stage).review
     assert review is not None
     assert review.verdict == "withdrawn"
@@ -240,7 +234,7 @@ def test_withdrawn_when_the_order_ended() -> None:
 
 def test_ignored_when_withdrawn_after_the_verdict() -> None:
     """The order's end and the verdict may cross on their way: that is expected, and changes nothing."""
-    withdrawal = WithdrawScreening(order_id="o-1", account="a-1")
+    withdrawal = risk.WithdrawScreening(order_id="o-1", account="a-1")
     for stage in (scene(), scene((Kind.ACCOUNT, Treatment.RESTRICT)), scene((Kind.ACCOUNT, Treatment.REFUSE))):
         stage.when(ORDER)
         assert stage.when(withdrawal) == IGNORED
@@ -286,7 +280,7 @@ def test_decision_under_another_account_refused() -> None:
 def test_parked_when_a_screening_is_withdrawn_that_nobody_asked_for() -> None:
     """That cannot be, so nobody thought of it: the message parks for a person to look at."""
     with pytest.raises(NoCell, match="WithdrawScreening in phase new"):
-        scene().when(WithdrawScreening(order_id="o-9", account="a-1"))
+        scene().when(risk.WithdrawScreening(order_id="o-9", account="a-1"))
 
 
 def test_a_person_may_decide_in_review_only() -> None:
@@ -296,13 +290,15 @@ def test_a_person_may_decide_in_review_only() -> None:
     assert {phase: actions for phase, actions in allowed.items() if actions} == {Phase.IN_REVIEW: list(decisions)}
 
 
-def acted(*activities: tuple[str, Deed], account: str = "a-1", at: datetime = NOON) -> AccountsActed:
+def acted(*activities: tuple[str, risk.Deed], account: str = "a-1", at: datetime = NOON) -> risk.AccountsActed:
     """What became of these orders, as the services tell it."""
-    entries = tuple(Activity(account=account, order_id=order_id, deed=deed, at=at) for order_id, deed in activities)
-    return AccountsActed(shard=0, entries=entries)
+    entries = tuple(
+        risk.Activity(account=account, order_id=order_id, deed=deed, at=at) for order_id, deed in activities
+    )
+    return risk.AccountsActed(shard=0, entries=entries)
 
 
-def ending(order_id: str, deed: Deed, at: datetime = NOON) -> Ending:
+def ending(order_id: str, deed: risk.Deed, at: datetime = NOON) -> Ending:
     """What is known of an order that is over."""
     return Ending(order_id, "a-1", EndingPhase.KNOWN, deed, at)
 
@@ -328,8 +324,8 @@ def test_first_end_of_two_in_one_pack_counts() -> None:
     assert stage.states["ending", "o-2"].deed == "ended"
 
 
-@pytest.mark.parametrize("deed", get_args(Deed))
-def test_what_ends_an_order_is_kept_and_nothing_else(deed: Deed) -> None:
+@pytest.mark.parametrize("deed", get_args(risk.Deed))
+def test_what_ends_an_order_is_kept_and_nothing_else(deed: risk.Deed) -> None:
     """A declined card and a bad word are no end: the order goes on, or is over already."""
     stage = scene()
     pack = acted(("o-1", deed))
@@ -350,4 +346,4 @@ def test_endings_alone_decide_nothing() -> None:
     """The account's next order is screened by its signals: what became of its orders is kept for people."""
     stage = scene()
     stage.says(acted(*((f"o-{number}", "unreachable") for number in range(2, 12))))
-    assert stage.says(ORDER)[0] == OrderCleared(order_id="o-1")
+    assert stage.says(ORDER)[0] == risk.OrderCleared(order_id="o-1")

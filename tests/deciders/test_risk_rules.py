@@ -43,44 +43,27 @@ from services.risk.state import (
     Treatment,
 )
 from services.risk.store import _kept, read_facts, read_spoke, write_json
-from shared.contracts.risk import (
-    EARLIER_MAX,
-    HAPPENINGS_MAX,
-    RULES_MAX,
-    About,
-    AccountsActed,
-    Activity,
-    ClaimReview,
-    Conduct,
-    Count,
-    DecideReview,
-    Earlier,
-    OrderCleared,
-    OrderReferred,
-    OrderRefused,
-    OrderRestricted,
-    ReleaseReview,
-    ScreenOrder,
-    Sighting,
-    Signal,
-    SignalsTold,
-    WithdrawScreening,
-)
+from shared.contracts import risk
 from shared.runtime.decider import Context, Windows
 from shared.runtime.said import CancelTimer
 from shared.runtime.table import IGNORED, Key, Moved, NoCell, Refused
 from tests.deciders.scene import NOON, Scene
 
 KEY = bytes(range(32))
-ORDER = ScreenOrder(order_id="o-1", account="a-1", device="d-1", address="12 Mill Lane", total=4_000)
+ORDER = risk.ScreenOrder(order_id="o-1", account="a-1", device="d-1", address="12 Mill Lane", total=4_000)
 DEVICE, ADDRESS = pseudonym(Kind.DEVICE, "d-1", KEY), pseudonym(Kind.ADDRESS, "12 Mill Lane", KEY)
-SUBJECTS: dict[About, str] = {"account": "a-1", "device": str(DEVICE), "address": str(ADDRESS)}
-VERDICTS = {None: OrderCleared, "restrict": OrderRestricted, "refer": OrderReferred, "refuse": OrderRefused}
+SUBJECTS: dict[risk.About, str] = {"account": "a-1", "device": str(DEVICE), "address": str(ADDRESS)}
+VERDICTS = {
+    None: risk.OrderCleared,
+    "restrict": risk.OrderRestricted,
+    "refer": risk.OrderReferred,
+    "refuse": risk.OrderRefused,
+}
 COUNTED = {name: rule for name, rule in DELIVERED.rules.items() if rule.signal != UNFAMILIAR}
 each_counted = pytest.mark.parametrize("name", COUNTED)
 
 
-def about(signal: str) -> About:
+def about(signal: str) -> risk.About:
     """Whose signal it is."""
     first = signal.partition("_")[0]
     return first if first in ("device", "address") else "account"  # type: ignore[return-value]
@@ -155,7 +138,7 @@ def test_below_its_threshold_it_is_silent(name: str) -> None:
     """One less, all of them just now: clear."""
     rule = COUNTED[name]
     stage = scene({rule.signal: ago(0, int(rule.threshold) - 1)})
-    assert stage.says(ORDER)[0] == OrderCleared(order_id="o-1")
+    assert stage.says(ORDER)[0] == risk.OrderCleared(order_id="o-1")
     assert (seen(stage).verdict, spoke(stage)) == ("clear", {})
 
 
@@ -166,9 +149,9 @@ def test_at_its_threshold_it_speaks(name: str) -> None:
     stage = scene({rule.signal: ago(0, int(rule.threshold))})
     said = stage.says(ORDER)[0]
     if rule.weight < 0:
-        assert said == OrderCleared(order_id="o-1")
+        assert said == risk.OrderCleared(order_id="o-1")
     else:
-        assert said == OrderRestricted(order_id="o-1", reason="rules_restricted", rules=(name,))
+        assert said == risk.OrderRestricted(order_id="o-1", reason="rules_restricted", rules=(name,))
     assert seen(stage).spoke == (Spoke(name, rule.threshold, rule.threshold, rule.weight),)
     assert (seen(stage).score, seen(stage).rules_version) == (rule.weight, 0)
 
@@ -180,7 +163,7 @@ def test_outside_its_window_it_is_silent(name: str) -> None:
     enough = int(rule.threshold)
     for counts in (ago(rule.window_s + 0.001, enough), ago(rule.window_s + 0.001, 1) + ago(0, enough - 1)):
         stage = scene({rule.signal: counts})
-        assert stage.says(ORDER)[0] == OrderCleared(order_id="o-1")
+        assert stage.says(ORDER)[0] == risk.OrderCleared(order_id="o-1")
         assert spoke(stage) == {}
     stage = scene({rule.signal: ago(rule.window_s - 1, 1) + ago(0, enough - 1)})
     stage.says(ORDER)
@@ -212,9 +195,9 @@ def test_what_is_still_to_come_counts_as_now(name: str) -> None:
 def test_the_most_that_is_known_is_counted_once(name: str) -> None:
     """However many there are: the points are the same, and what was seen is told."""
     rule = COUNTED[name]
-    stage = scene({rule.signal: ago(0, HAPPENINGS_MAX)})
+    stage = scene({rule.signal: ago(0, risk.HAPPENINGS_MAX)})
     stage.says(ORDER)
-    assert seen(stage).spoke == (Spoke(name, HAPPENINGS_MAX, rule.threshold, rule.weight),)
+    assert seen(stage).spoke == (Spoke(name, risk.HAPPENINGS_MAX, rule.threshold, rule.weight),)
 
 
 # -- together ----------------------------------------------------------------------------------------------------------
@@ -241,7 +224,7 @@ def test_rules_add_up(names: tuple[str, ...], verdict: str | None) -> None:
     assert seen(stage).score == sum(COUNTED[name].weight for name in names)
     assert sorted(spoke(stage)) == sorted(names)
     if verdict is not None:
-        assert isinstance(said, OrderRestricted | OrderReferred | OrderRefused)
+        assert isinstance(said, risk.OrderRestricted | risk.OrderReferred | risk.OrderRefused)
         assert said.rules == tuple(spoke(stage))
 
 
@@ -257,7 +240,7 @@ def test_good_conduct_heals_less_the_longer_it_is_ago() -> None:
 def test_good_conduct_alone_is_no_credit_beyond_clear() -> None:
     """The sum may be below 0."""
     stage = scene({"deliveries": ago(0, 64)})
-    assert stage.says(ORDER)[0] == OrderCleared(order_id="o-1")
+    assert stage.says(ORDER)[0] == risk.OrderCleared(order_id="o-1")
     assert seen(stage).score == -30
 
 
@@ -312,27 +295,27 @@ def test_a_disabled_rule_is_silent() -> None:
     """Whatever it would say; the others speak."""
     rules = rule_set(Rule("cancels", 1, 60, 500, Treatment.REFUSE, enabled=False), Rule("expiries", 1, 60, 40))
     stage = scene({"cancels": ago(0, 64), "expiries": ago(0, 1)}, rules)
-    assert stage.says(ORDER)[0] == OrderRestricted(order_id="o-1", reason="rules_restricted", rules=("rule-1",))
+    assert stage.says(ORDER)[0] == risk.OrderRestricted(order_id="o-1", reason="rules_restricted", rules=("rule-1",))
     assert seen(stage).rules_version == 7
 
 
 def test_without_rules_nothing_is_held_against_anybody() -> None:
     """An empty set is a set: not the delivered one."""
     stage = scene({rule.signal: ago(0, 64) for rule in COUNTED.values()}, RuleSet(8, {}, Levels()))
-    assert stage.says(ORDER)[0] == OrderCleared(order_id="o-1")
+    assert stage.says(ORDER)[0] == risk.OrderCleared(order_id="o-1")
     assert seen(stage).rules_version == 8
 
 
-@pytest.mark.parametrize("kind", get_args(About))
-def test_somebody_elses_conduct_counts_for_nobody_else(kind: About) -> None:
+@pytest.mark.parametrize("kind", get_args(risk.About))
+def test_somebody_elses_conduct_counts_for_nobody_else(kind: risk.About) -> None:
     """Another account's, device's or address's; and without a device none is looked up."""
     signal = {"account": "expiries", "device": "device_accounts", "address": "address_accounts"}[kind]
     stage = scene()
     stage.states["conduct", kind, "somebody else"] = Known(kind, "somebody else", 0, {signal: ago(0, 64)})
-    assert stage.says(ORDER)[0] == OrderCleared(order_id="o-1")
+    assert stage.says(ORDER)[0] == risk.OrderCleared(order_id="o-1")
     stage = scene({signal: ago(0, 64)})
     other = ORDER.model_copy(update={kind: "b-2"})
-    assert stage.says(other)[0] == OrderCleared(order_id="o-1")
+    assert stage.says(other)[0] == risk.OrderCleared(order_id="o-1")
 
 
 # -- the switch and the blocklist --------------------------------------------------------------------------------------
@@ -343,7 +326,7 @@ def test_switched_off_beats_all() -> None:
     stage = scene({rule.signal: ago(0, 64) for rule in COUNTED.values()})
     stage.states[SWITCH] = False
     stage.states["blocked", Kind.ACCOUNT, "a-1"] = Blocked(Treatment.REFUSE, "")
-    assert stage.says(ORDER)[0] == OrderRestricted(order_id="o-1", reason="risk_switched_off")
+    assert stage.says(ORDER)[0] == risk.OrderRestricted(order_id="o-1", reason="risk_switched_off")
     after = seen(stage)
     assert (after.verdict, after.score, after.spoke) == ("restrict", 0, ())
     assert after.facts.counts["cancels"] == ago(0, 64)
@@ -363,7 +346,7 @@ def test_of_blocklist_and_rules_the_stronger_wins(by_list: Treatment | None, by_
     source = "device" if order.index(by_list) >= order.index(by_rules) else "rules"
     said = stage.says(ORDER)[0]
     if stronger is None:
-        assert said == OrderCleared(order_id="o-1")
+        assert said == risk.OrderCleared(order_id="o-1")
     else:
         assert said == VERDICTS[stronger](order_id="o-1", reason=f"{source}_{words[stronger]}", rules=("rule-0",))
     assert seen(stage).verdict == (stronger or "clear")
@@ -390,7 +373,7 @@ def unfamiliar(facts: Facts) -> tuple[float, ...]:
 def test_an_unfamiliar_order_is_restricted() -> None:
     """New device, new address, four times the usual amount."""
     stage = scene(earlier=USUAL)
-    assert stage.says(ORDER)[0] == OrderRestricted(
+    assert stage.says(ORDER)[0] == risk.OrderRestricted(
         order_id="o-1", reason="rules_restricted", rules=("unfamiliar_order",)
     )
     assert seen(stage).spoke == (Spoke("unfamiliar_order", 4, 4, 60),)
@@ -441,7 +424,7 @@ def test_the_usual_amount_is_the_median_of_what_was_delivered(orders: tuple[Earl
 
 # -- kept, and judged again --------------------------------------------------------------------------------------------
 
-stamps = st.lists(st.integers(-100, 10**9), max_size=HAPPENINGS_MAX).map(
+stamps = st.lists(st.integers(-100, 10**9), max_size=risk.HAPPENINGS_MAX).map(
     lambda ages: tuple(sorted({happening(milliseconds(NOON) - age, str(age)) for age in ages}))
 )
 histories = st.lists(
@@ -454,13 +437,13 @@ histories = st.lists(
         address=st.sampled_from([None, ADDRESS, "a" * 24]),
         delivered=st.booleans(),
     ),
-    max_size=EARLIER_MAX,
+    max_size=risk.EARLIER_MAX,
 ).map(tuple)
 weights = st.floats(-1_000, 1_000).map(lambda w: round(w, 3) or 1.0)
 rule_sets = st.lists(
     st.builds(
         Rule,
-        st.sampled_from([*get_args(Signal), UNFAMILIAR]),
+        st.sampled_from([*get_args(risk.Signal), UNFAMILIAR]),
         st.floats(0.1, 64),
         st.floats(1, WINDOW_MAX_S),
         weights,
@@ -472,7 +455,7 @@ rule_sets = st.lists(
 
 
 @given(
-    st.dictionaries(st.sampled_from(get_args(Signal)), stamps.filter(bool)),
+    st.dictionaries(st.sampled_from(get_args(risk.Signal)), stamps.filter(bool)),
     histories,
     st.integers(0, 10**7),
     st.none() | rule_sets,
@@ -507,9 +490,9 @@ def test_screened_again_nothing_new_is_kept() -> None:
 # -- sightings and pseudonyms ------------------------------------------------------------------------------------------
 
 
-def sightings(said: Iterable[object]) -> list[Sighting]:
+def sightings(said: Iterable[object]) -> list[risk.Sighting]:
     """What the stream application is told of a screening."""
-    return [one for one in said if isinstance(one, Sighting)]
+    return [one for one in said if isinstance(one, risk.Sighting)]
 
 
 @pytest.mark.parametrize("treatment", [None, *Treatment])
@@ -539,7 +522,7 @@ def test_no_sighting_of_what_was_not_named() -> None:
 
 def test_what_becomes_of_a_review_is_no_sighting() -> None:
     """Decided, overdue or withdrawn: the order was seen when it came."""
-    for message in (decision("clear"), ReviewOverdue("o-1"), WithdrawScreening(order_id="o-1", account="a-1")):
+    for message in (decision("clear"), ReviewOverdue("o-1"), risk.WithdrawScreening(order_id="o-1", account="a-1")):
         assert sightings(in_review().says(message, ANALYST)) == []
 
 
@@ -567,15 +550,17 @@ def test_pseudonyms_differ_by_kind_value_and_key() -> None:
 # -- signals -----------------------------------------------------------------------------------------------------------
 
 
-def conduct(count: int, at: datetime = NOON, signal: Signal = "expiries", subject: str = "a-1", **more: Any) -> Conduct:
+def conduct(
+    count: int, at: datetime = NOON, signal: risk.Signal = "expiries", subject: str = "a-1", **more: Any
+) -> risk.Conduct:
     """A subject's conduct until then: so many happenings."""
-    told = (Count(signal=signal, happenings=ago(0, count, at)),) if count else ()
-    return Conduct(about=about(signal), subject=subject, at=at, counts=told, **more)
+    told = (risk.Count(signal=signal, happenings=ago(0, count, at)),) if count else ()
+    return risk.Conduct(about=about(signal), subject=subject, at=at, counts=told, **more)
 
 
-def signals(*entries: Conduct, as_of: datetime = NOON) -> SignalsTold:
+def signals(*entries: risk.Conduct, as_of: datetime = NOON) -> risk.SignalsTold:
     """What the stream application tells."""
-    return SignalsTold(shard=0, as_of=as_of, entries=entries)
+    return risk.SignalsTold(shard=0, as_of=as_of, entries=entries)
 
 
 def expiries(stage: Scene) -> int:
@@ -592,8 +577,8 @@ def after(seconds: float) -> datetime:
 def test_what_is_told_is_what_the_next_order_is_held_against() -> None:
     """Account, device and address in one pack; the earlier orders as well."""
     stage = scene()
-    assert stage.says(ORDER.model_copy(update={"order_id": "o-0"}))[0] == OrderCleared(order_id="o-0")
-    order = Earlier(order_id="e-1", at=NOON, total=7, device="d" * 24, address="a" * 24, delivered=True)
+    assert stage.says(ORDER.model_copy(update={"order_id": "o-0"}))[0] == risk.OrderCleared(order_id="o-0")
+    order = risk.Earlier(order_id="e-1", at=NOON, total=7, device="d" * 24, address="a" * 24, delivered=True)
     assert (
         stage.says(
             signals(
@@ -605,7 +590,7 @@ def test_what_is_told_is_what_the_next_order_is_held_against() -> None:
         == []
     )
     said = stage.says(ORDER)[0]
-    assert said == OrderReferred(
+    assert said == risk.OrderReferred(
         order_id="o-1", reason="rules_referred", rules=("accounts_at_address", "accounts_on_device", "unpaid_orders")
     )
     assert seen(stage).facts.earlier == (EarlierOrder("e-1", milliseconds(NOON), 7, "d" * 24, "a" * 24, True),)
@@ -615,7 +600,7 @@ def test_what_is_told_is_what_the_next_order_is_held_against() -> None:
 def test_a_later_conduct_replaces_an_earlier_one() -> None:
     """It is told whole: what it does not say any more is forgotten."""
     stage = scene()
-    stage.says(signals(conduct(5, earlier=(Earlier(order_id="e-1", at=NOON, total=7),))))
+    stage.says(signals(conduct(5, earlier=(risk.Earlier(order_id="e-1", at=NOON, total=7),))))
     stage.says(signals(conduct(2, after(1)), as_of=after(1)))
     assert expiries(stage) == 2
     assert stage.states["conduct", "account", "a-1"].earlier == ()
@@ -664,14 +649,14 @@ def test_a_sign_of_life_makes_signals_younger() -> None:
         signals(conduct(5, after(AHEAD_MAX_S + 1))),
         signals(as_of=after(AHEAD_MAX_S + 1)),
         signals(conduct(1), conduct(5, datetime.fromisoformat("2199-12-31T00:00:00Z"), subject="a-2")),
-        AccountsActed(
+        risk.AccountsActed(
             shard=0,
-            entries=(Activity(account="a-1", order_id="o-9", deed="expired", at=after(AHEAD_MAX_S + 1)),),
+            entries=(risk.Activity(account="a-1", order_id="o-9", deed="expired", at=after(AHEAD_MAX_S + 1)),),
         ),
     ],
     ids=["a conduct", "as of", "one of two", "an activity"],
 )
-def test_what_comes_from_the_future_parks_and_freezes_nothing(nonsense: SignalsTold | AccountsActed) -> None:
+def test_what_comes_from_the_future_parks_and_freezes_nothing(nonsense: risk.SignalsTold | risk.AccountsActed) -> None:
     """Taken, it would be newer than anything that comes for years. It parks alone, and what comes next is known."""
     stage = scene()
     before = dict(stage.states)
@@ -696,10 +681,10 @@ def test_telling_of_orders_and_signals_asks_for_what_it_writes() -> None:
 
 ANALYST, OTHER = "risk_analyst:r-1", "risk_analyst:r-2"
 OF_ORDER: dict[str, Any] = {"order_id": "o-1", "account": "a-1"}
-CLAIM, RELEASE = ClaimReview(**OF_ORDER), ReleaseReview(**OF_ORDER)
+CLAIM, RELEASE = risk.ClaimReview(**OF_ORDER), risk.ReleaseReview(**OF_ORDER)
 
 
-def in_review(order: ScreenOrder = ORDER, claim_s: float = 600) -> Scene:
+def in_review(order: risk.ScreenOrder = ORDER, claim_s: float = 600) -> Scene:
     """A shop in which the order waits for a person."""
     stage = scene()
     stage.windows = Windows(claim_s=claim_s)
@@ -708,9 +693,9 @@ def in_review(order: ScreenOrder = ORDER, claim_s: float = 600) -> Scene:
     return stage
 
 
-def decision(verdict: Any, **fields: Any) -> DecideReview:
+def decision(verdict: Any, **fields: Any) -> risk.DecideReview:
     """A person's verdict."""
-    return DecideReview(**OF_ORDER, verdict=verdict, **fields)
+    return risk.DecideReview(**OF_ORDER, verdict=verdict, **fields)
 
 
 def claimed(stage: Scene) -> tuple[str, datetime | None]:
@@ -780,14 +765,14 @@ def test_decided_with_or_without_a_claim(claim: bool) -> None:
     if claim:
         stage.says(CLAIM, ANALYST)
     assert stage.says(decision("restrict"), ANALYST) == [
-        OrderRestricted(order_id="o-1", reason="review_restricted"),
+        risk.OrderRestricted(order_id="o-1", reason="review_restricted"),
         CancelTimer("o-1", "review"),
     ]
     assert claimed(stage) == ("", None)
     assert stage.states["screening", "o-1"].phase is Phase.RESTRICTED
 
 
-@pytest.mark.parametrize("end", [ReviewOverdue("o-1"), WithdrawScreening(order_id="o-1", account="a-1")], ids=repr)
+@pytest.mark.parametrize("end", [ReviewOverdue("o-1"), risk.WithdrawScreening(order_id="o-1", account="a-1")], ids=repr)
 def test_deadline_and_end_come_under_a_claim_as_well(end: Any) -> None:
     """An analyst who went home holds nothing up."""
     stage = in_review()
@@ -826,7 +811,7 @@ def test_a_decision_puts_on_the_blocklist_what_it_names(verdict: str) -> None:
 def test_by_itself_a_decision_enters_nothing() -> None:
     """What is named and was not there, neither; without a note the order is the reason, and it is for good."""
     assert not [one for one in in_review().says(decision("refuse"), ANALYST) if isinstance(one, Entered)]
-    bare = ScreenOrder(order_id="o-1", account="a-1", address=" \u200b", total=1)
+    bare = risk.ScreenOrder(order_id="o-1", account="a-1", address=" \u200b", total=1)
     said = in_review(bare).says(decision("refuse", block=("device", "address", "account")), ANALYST)
     (entered,) = (one for one in said if isinstance(one, Entered))
     assert entered == Entered(Kind.ACCOUNT, "a-1", Treatment.REFUSE, "review of order o-1", None, ANALYST)
@@ -895,7 +880,8 @@ def test_levels_must_rise(levels: str) -> None:
         (
             "[levels]\n"
             + "".join(
-                f"[rules.r{n}]\nsignal='cancels'\nthreshold=1\nwindow_s=1\nweight=1\n" for n in range(RULES_MAX + 1)
+                f"[rules.r{n}]\nsignal='cancels'\nthreshold=1\nwindow_s=1\nweight=1\n"
+                for n in range(risk.RULES_MAX + 1)
             ),
             "too_many_rules",
         ),
@@ -918,12 +904,12 @@ SCREENING_MAX_US = 150
 
 def test_a_screening_takes_microseconds(capsys: pytest.CaptureFixture[str]) -> None:
     """Under all delivered rules, with as much known as ever is: the rules alone, and all that a screening looks at."""
-    counts: dict[str, tuple[int, ...]] = {signal: ago(0, HAPPENINGS_MAX) for signal in get_args(Signal)}
-    history = tuple(earlier(n) for n in range(EARLIER_MAX))
+    counts: dict[str, tuple[int, ...]] = {signal: ago(0, risk.HAPPENINGS_MAX) for signal in get_args(risk.Signal)}
+    history = tuple(earlier(n) for n in range(risk.EARLIER_MAX))
     states = scene(counts, earlier=history).states
     context = Context(NOON, "", Windows())
     facts = find(ORDER, states.get, context).seen.facts
-    assert (len(facts.counts), len(facts.earlier)) == (len(get_args(Signal)), EARLIER_MAX)
+    assert (len(facts.counts), len(facts.earlier)) == (len(get_args(risk.Signal)), risk.EARLIER_MAX)
     assert len(judge(DELIVERED, facts, NOON).spoke) == len(DELIVERED.rules)
 
     def microseconds(work: Any) -> float:

@@ -11,17 +11,8 @@ from hypothesis import strategies as st
 
 from services.risk.counting import Tally, conduct, count_activity, count_sighting, forget, merged, milliseconds
 from services.risk.telling import AHEAD_MS, BODY_MAX, Unusable, check_time, packs, subject_of, unpack
+from shared.contracts import risk
 from shared.contracts.base import PACKED_MAX
-from shared.contracts.risk import (
-    HAPPENINGS_MAX,
-    AccountsActed,
-    Activity,
-    Conduct,
-    Count,
-    OrdersSeen,
-    Sighting,
-    SignalsTold,
-)
 from shared.runtime.envelope import Delivery
 
 T0 = datetime(2026, 11, 22, 18, tzinfo=UTC)
@@ -38,19 +29,19 @@ DEEDS = (
 )
 
 
-def deed(order: int, what: str = "cancelled", minute: int = 0) -> Activity:
-    return Activity(account="ann", order_id=f"o-{order}", deed=what, at=T0 + timedelta(minutes=minute))  # type: ignore[arg-type]
+def deed(order: int, what: str = "cancelled", minute: int = 0) -> risk.Activity:
+    return risk.Activity(account="ann", order_id=f"o-{order}", deed=what, at=T0 + timedelta(minutes=minute))  # type: ignore[arg-type]
 
 
-def sighting(order: int, about: str = "account", account: str = "ann", minute: int = 0) -> Sighting:
+def sighting(order: int, about: str = "account", account: str = "ann", minute: int = 0) -> risk.Sighting:
     at = T0 + timedelta(minutes=minute)
     subject = {"account": account, "device": "d" * 24, "address": "e" * 24}[about]
-    return Sighting(about=about, subject=subject, account=account, order_id=f"o-{order}", at=at, total=order)  # type: ignore[arg-type]
+    return risk.Sighting(about=about, subject=subject, account=account, order_id=f"o-{order}", at=at, total=order)  # type: ignore[arg-type]
 
 
-def count(tally: Tally, *entries: Activity | Sighting) -> Tally:
+def count(tally: Tally, *entries: risk.Activity | risk.Sighting) -> Tally:
     for entry in entries:
-        if isinstance(entry, Activity):
+        if isinstance(entry, risk.Activity):
             count_activity(tally, entry)
         else:
             count_sighting(tally, entry)
@@ -67,7 +58,7 @@ happened = st.lists(
 
 
 @given(happened, st.randoms(use_true_random=False))
-def test_order_and_repeats_change_nothing(entries: list[Activity | Sighting], chance: Any) -> None:
+def test_order_and_repeats_change_nothing(entries: list[risk.Activity | risk.Sighting], chance: Any) -> None:
     """Late, doubled and replayed entries come to the same conduct."""
     again = entries + [entry for entry in entries if chance.random() < 0.5]
     chance.shuffle(again)
@@ -77,7 +68,7 @@ def test_order_and_repeats_change_nothing(entries: list[Activity | Sighting], ch
 
 
 @given(happened, st.integers(0, 100))
-def test_two_windows_know_what_one_tally_would(entries: list[Activity | Sighting], minute: int) -> None:
+def test_two_windows_know_what_one_tally_would(entries: list[risk.Activity | risk.Sighting], minute: int) -> None:
     """Wherever the border of the windows lies."""
     border = T0 + timedelta(minutes=minute)
     before, after = ([e for e in entries if (e.at < border) is early] for early in (True, False))
@@ -133,8 +124,8 @@ def record(value: bytes | None, type_: str = "AccountsActed") -> Delivery:
 
 def test_both_packs_are_unpacked() -> None:
     """Each entry with its subject: an account's deed is its own, a sighting may be a device's."""
-    assert unpack(record(AccountsActed(shard=0, entries=(deed(1),)).to_json())) == (deed(1),)
-    seen = OrdersSeen(shard=0, entries=(sighting(1, "device"),))
+    assert unpack(record(risk.AccountsActed(shard=0, entries=(deed(1),)).to_json())) == (deed(1),)
+    seen = risk.OrdersSeen(shard=0, entries=(sighting(1, "device"),))
     (entry,) = unpack(record(seen.to_json(), "OrdersSeen"))
     assert (subject_of(entry), subject_of(deed(1))) == (("device", "d" * 24), ("account", "ann"))
 
@@ -148,7 +139,7 @@ def test_both_packs_are_unpacked() -> None:
         (b"{", "AccountsActed", "malformed"),
         (b"\xff\xfe", "OrdersSeen", "malformed"),
         (b'{"shard":0,"entries":[{}]}', "OrdersSeen", "malformed"),
-        (AccountsActed(shard=1, entries=()).to_json(), "AccountsActed", "wrong_partition"),
+        (risk.AccountsActed(shard=1, entries=()).to_json(), "AccountsActed", "wrong_partition"),
     ],
 )
 def test_other_records_are_not(value: bytes | None, type_: str, code: str) -> None:
@@ -157,20 +148,20 @@ def test_other_records_are_not(value: bytes | None, type_: str, code: str) -> No
         unpack(record(value, type_))
 
 
-def large(number: int) -> Conduct:
+def large(number: int) -> risk.Conduct:
     """As large as a conduct of an account becomes."""
-    happenings = tuple((T0_MS + n) << 20 for n in range(HAPPENINGS_MAX))
+    happenings = tuple((T0_MS + n) << 20 for n in range(risk.HAPPENINGS_MAX))
     signals = ("orders", "deliveries", "cancels", "expiries", "declines")
-    return Conduct(
+    return risk.Conduct(
         about="account",
         subject=f"{number:0128}",
         at=T0,
-        counts=tuple(Count(signal=signal, happenings=happenings) for signal in signals),  # type: ignore[arg-type]
+        counts=tuple(risk.Count(signal=signal, happenings=happenings) for signal in signals),  # type: ignore[arg-type]
     )
 
 
 @pytest.mark.parametrize("number", [0, 1, PACKED_MAX, PACKED_MAX + 1, 2 * PACKED_MAX])
-@pytest.mark.parametrize("kind", [large, lambda n: Conduct(about="account", subject=str(n), at=T0)])
+@pytest.mark.parametrize("kind", [large, lambda n: risk.Conduct(about="account", subject=str(n), at=T0)])
 def test_packs_are_bounded(number: int, kind: Any) -> None:
     """In entries and in bytes; nothing is left out, and nothing to say is said once."""
     conducts = [kind(n) for n in range(number)]
@@ -180,6 +171,6 @@ def test_packs_are_bounded(number: int, kind: Any) -> None:
     for pack in told:
         body = pack.to_json()
         assert len(body) < BODY_MAX + 1000
-        assert SignalsTold.from_json(body) == pack
+        assert risk.SignalsTold.from_json(body) == pack
         assert (pack.shard, pack.as_of) == (3, T0)
         assert pack.entries or not number

@@ -35,23 +35,11 @@ from services.order.state import CancelWanted as CancelOrderWanted
 from services.risk.decider import SCREENING
 from services.risk.state import Phase as ScreeningPhase
 from services.risk.state import ReviewCleared, ReviewRefused, ReviewRestricted
-from shared.contracts.aftersales import ClaimTicket, NoteTicket, ReleaseTicket
+from shared.contracts import aftersales, logistics, risk
+from shared.contracts import order as ordering
 from shared.contracts.asyncapi import messages, sends
 from shared.contracts.base import CommandAccepted, CommandRefused, Message, MessageParked
 from shared.contracts.levels import LEVELS
-from shared.contracts.logistics import (
-    BringGoodsBack,
-    BringReturn,
-    CollectReturn,
-    HandOver,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    ReportUndeliverable,
-    StartPicking,
-)
-from shared.contracts.order import PayOrder
-from shared.contracts.risk import ClaimReview, ReleaseReview
 from shared.contracts.topics import ALL_TOPICS, SERVICES, commands_of, events_of, levels_of
 from shared.http.problems import CODES
 from shared.runtime.table import Refuse, Table, To
@@ -206,26 +194,26 @@ def test_deducted_goods_stay_deducted_unless_reversed() -> None:
 
 CALLED: set[type] = {SubstituteWanted, DropWanted, CancelWanted}
 DECIDED: set[type] = {Approved, RetryApproved, Denied, RefundWanted, ReturnWanted, ReplacementWanted}
-AT_HAND: set[type] = {ClaimTicket, ReleaseTicket, NoteTicket}
+AT_HAND: set[type] = {aftersales.ClaimTicket, aftersales.ReleaseTicket, aftersales.NoteTicket}
 OFFERED: list[tuple[Table, StrEnum, set[type]]] = [
     (SALES_ORDER, Phase.IN_REVIEW, {CancelOrderWanted}),
-    (SALES_ORDER, Phase.AWAITING_PAYMENT, {PayOrder, CancelOrderWanted}),
+    (SALES_ORDER, Phase.AWAITING_PAYMENT, {ordering.PayOrder, CancelOrderWanted}),
     (
         SCREENING,
         ScreeningPhase.IN_REVIEW,
-        {ReviewCleared, ReviewRestricted, ReviewRefused, ClaimReview, ReleaseReview},
+        {ReviewCleared, ReviewRestricted, ReviewRefused, risk.ClaimReview, risk.ReleaseReview},
     ),
     (TICKET, TicketPhase.OPEN, {*CALLED, *DECIDED, *AT_HAND}),
     (TICKET, TicketPhase.RESOLVED, {RefundWanted, ReturnWanted, ReplacementWanted}),
-    (FULFILMENT, StorePhase.QUEUED, {StartPicking}),
-    (FULFILMENT, StorePhase.PICKING, {ReportPicked, PiecesMissing}),
-    (FULFILMENT, StorePhase.PICKED, {ReportPacked}),
-    (FULFILMENT, StorePhase.PACKED, {HandOver}),
-    (FULFILMENT, StorePhase.ON_THE_ROAD, {ReportDelivered, ReportUndeliverable}),
-    (FULFILMENT, StorePhase.RETURNING, {BringGoodsBack}),
+    (FULFILMENT, StorePhase.QUEUED, {logistics.StartPicking}),
+    (FULFILMENT, StorePhase.PICKING, {logistics.ReportPicked, PiecesMissing}),
+    (FULFILMENT, StorePhase.PICKED, {logistics.ReportPacked}),
+    (FULFILMENT, StorePhase.PACKED, {logistics.HandOver}),
+    (FULFILMENT, StorePhase.ON_THE_ROAD, {logistics.ReportDelivered, logistics.ReportUndeliverable}),
+    (FULFILMENT, StorePhase.RETURNING, {logistics.BringGoodsBack}),
     (FULFILMENT, StorePhase.RETURNED, {GoodsSorted}),
-    (RETURN, ReturnPhase.ANNOUNCED, {CollectReturn, CollectedAtDelivery, BringReturn}),
-    (RETURN, ReturnPhase.COLLECTED, {BringReturn}),
+    (RETURN, ReturnPhase.ANNOUNCED, {logistics.CollectReturn, CollectedAtDelivery, logistics.BringReturn}),
+    (RETURN, ReturnPhase.COLLECTED, {logistics.BringReturn}),
     (RETURN, ReturnPhase.RETURNED, {GoodsSorted}),
 ]
 """Phases that wait for a person, and all that this person may do."""
@@ -246,7 +234,7 @@ def test_every_phase_that_waits_for_a_person_offers_something(
 @pytest.mark.parametrize("phase", [p for p in Phase if p not in {Phase.NEW, *ORDER_ENDS}])
 def test_customer_is_refused_rather_than_parked(phase: Phase) -> None:
     """Whatever a customer asks of an order there is, the table has an answer to."""
-    for command in (PayOrder, CancelRefused, CancelNeedsTicket):
+    for command in (ordering.PayOrder, CancelRefused, CancelNeedsTicket):
         SALES_ORDER.cell(phase, command)
     if Policy.ALLOWED in CANCEL_POLICY[phase].values():
         SALES_ORDER.cell(phase, CancelOrderWanted)
@@ -270,7 +258,7 @@ def test_actions_never_set_the_phase(service: str) -> None:
     said = {message.__name__ for message in messages()}
     sources = [inspect.getsource(m) for m in modules_of(service) if not m.__name__.endswith(".papers")]
     tree = [node for source in sources for node in ast.walk(ast.parse(source))]
-    calls = [n for n in tree if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in said]
+    calls = [n for n in tree if isinstance(n, ast.Call) and ast.unparse(n.func).split(".")[-1] in said]
     of_messages = {id(keyword) for call in calls for keyword in call.keywords}
     for node in tree:
         names = [node.arg] if isinstance(node, ast.keyword) and id(node) not in of_messages else []

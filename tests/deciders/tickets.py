@@ -6,29 +6,17 @@ from typing import Any
 
 from services.aftersales.decider import DECIDER
 from services.aftersales.state import Ticket, TicketStep, Window
-from shared.contracts.aftersales import (
-    ApproveTicket,
-    OpenTicket,
-    OpenWindow,
-    RaiseTicket,
-    RecordCall,
-    RejectTicket,
-    ReopenCall,
-    SettleTicket,
-    TicketEnd,
-    TicketKind,
-    TicketMoved,
-)
+from shared.contracts import aftersales
 from shared.contracts.base import Message
 from tests.deciders.scene import Scene
 
-DELIVERED = OpenWindow(order_id="o-1", account="a-1", store="s-1")
+DELIVERED = aftersales.OpenWindow(order_id="o-1", account="a-1", store="s-1")
 AGENT = "customer_service:"
 
 
-def raised(kind: TicketKind, ticket_id: str = "t-1") -> RaiseTicket:
+def raised(kind: aftersales.TicketKind, ticket_id: str = "t-1") -> aftersales.RaiseTicket:
     """The saga needs a person: three apples and a pear are short, or missing, or their money is."""
-    return RaiseTicket(
+    return aftersales.RaiseTicket(
         order_id="o-1",
         ticket_id=ticket_id,
         account="a-1",
@@ -40,14 +28,16 @@ def raised(kind: TicketKind, ticket_id: str = "t-1") -> RaiseTicket:
     )
 
 
-def intercept(ticket_id: str = "t-1", order_id: str = "o-1") -> OpenTicket:
+def intercept(ticket_id: str = "t-1", order_id: str = "o-1") -> aftersales.OpenTicket:
     """Customer service wants the courier back."""
-    return OpenTicket(order_id=order_id, ticket_id=ticket_id, kind="intercept", reason="wrong address")
+    return aftersales.OpenTicket(order_id=order_id, ticket_id=ticket_id, kind="intercept", reason="wrong address")
 
 
-def call(outcome: Any, *substitutes: tuple[str, int, str], ticket_id: str = "t-1", order_id: str = "o-1") -> RecordCall:
+def call(
+    outcome: Any, *substitutes: tuple[str, int, str], ticket_id: str = "t-1", order_id: str = "o-1"
+) -> aftersales.RecordCall:
     """What the customer said; substitutes are (SPU, pieces, instead of what)."""
-    return RecordCall(
+    return aftersales.RecordCall(
         order_id=order_id,
         ticket_id=ticket_id,
         outcome=outcome,
@@ -57,14 +47,14 @@ def call(outcome: Any, *substitutes: tuple[str, int, str], ticket_id: str = "t-1
     )
 
 
-def settled(phase: TicketEnd, note: str, ticket_id: str = "t-1") -> SettleTicket:
+def settled(phase: aftersales.TicketEnd, note: str, ticket_id: str = "t-1") -> aftersales.SettleTicket:
     """What the order says came of it."""
-    return SettleTicket(order_id="o-1", ticket_id=ticket_id, phase=phase, note=note)
+    return aftersales.SettleTicket(order_id="o-1", ticket_id=ticket_id, phase=phase, note=note)
 
 
-REOPENED = ReopenCall(order_id="o-1", ticket_id="t-1", note="substitute_short")
-APPROVED = ApproveTicket(order_id="o-1", ticket_id="t-1")
-REJECTED = RejectTicket(order_id="o-1", ticket_id="t-1", reason="found behind the shelf")
+REOPENED = aftersales.ReopenCall(order_id="o-1", ticket_id="t-1", note="substitute_short")
+APPROVED = aftersales.ApproveTicket(order_id="o-1", ticket_id="t-1")
+REJECTED = aftersales.RejectTicket(order_id="o-1", ticket_id="t-1", reason="found behind the shelf")
 
 
 def after(*messages: Any) -> Scene:
@@ -84,9 +74,11 @@ def told(scene: Scene, message: Any, actor: str = "") -> list[Message]:
     return [m for m in said if isinstance(m, Message)]
 
 
-def moved(kind: TicketKind, phase: str, step: str, by: str = AGENT, note: str = "") -> TicketMoved:
+def moved(
+    kind: aftersales.TicketKind, phase: str, step: str, by: str = AGENT, note: str = ""
+) -> aftersales.TicketMoved:
     """What everybody hears of a ticket that has not ended."""
-    return TicketMoved(order_id="o-1", ticket_id="t-1", kind=kind, phase=phase, step=step, by=by, note=note)
+    return aftersales.TicketMoved(order_id="o-1", ticket_id="t-1", kind=kind, phase=phase, step=step, by=by, note=note)
 
 
 def ticket(scene: Scene, ticket_id: str = "t-1") -> Ticket:

@@ -13,8 +13,8 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from shared import tokens
+from shared.contracts import order as ordering
 from shared.contracts.base import LINES_MAX, Name, Quantity
-from shared.contracts.order import CancelOrder, PlaceOrder
 from shared.http.app import make_app, refuse_when_behind
 from shared.http.asked import Asked, asking, order_id_for
 from shared.http.auth import Caller, Role, require
@@ -139,7 +139,9 @@ class Shop:
             quantities = tuple(line.quantity for line in basket.lines)
             account = asked.caller.account or "admin"
             await self.desk.send(
-                PlaceOrder(order_id=order_id, account=account, store=basket.store, spus=spus, quantities=quantities),
+                ordering.PlaceOrder(
+                    order_id=order_id, account=account, store=basket.store, spus=spus, quantities=quantities
+                ),
                 asked,
             )
             rests = await self.rests.wait(order_id, asked.wait_s)
@@ -148,7 +150,7 @@ class Shop:
 
         @router.post("/orders/{order_id}/cancel", status_code=202)
         async def cancel(order_id: str, asked: Buyer, why: Why | None = None) -> Order:
-            await self.desk.send(CancelOrder(order_id=order_id, reason=why.reason if why else ""), asked)
+            await self.desk.send(ordering.CancelOrder(order_id=order_id, reason=why.reason if why else ""), asked)
             return Order(order_id=order_id)
 
         @router.get("/orders")
@@ -190,7 +192,7 @@ class Shop:
                 "slow": TimeoutError(),
             }
             if how == "late":
-                CancelOrder(order_id="no good id!")
+                ordering.CancelOrder(order_id="no good id!")
             raise raises[how]
 
         return router

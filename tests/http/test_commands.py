@@ -8,8 +8,8 @@ import httpx
 import pytest
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
-from shared.contracts.order import CancelOrder, PlaceOrder
-from shared.contracts.payment import TakePayment
+from shared.contracts import order as ordering
+from shared.contracts import payment
 from shared.contracts.topics import partition_for
 from shared.http.asked import Asked, command_id, order_id_for
 from shared.http.auth import Caller, Role
@@ -17,7 +17,7 @@ from shared.http.commands import CommandDesk
 from tests.http.shop import BASKET, BEHIND_BOUND, SETTINGS, Shop, check_problem, until
 
 ASKED = Asked(Caller(Role.CUSTOMER, "a-1", None, "a-1"), "c-1", "f-1", keyed=True)
-CANCEL = CancelOrder(order_id="o-1", reason="changed my mind")
+CANCEL = ordering.CancelOrder(order_id="o-1", reason="changed my mind")
 IMPATIENT = SETTINGS.model_copy(update={"answer_wait_s": 0.05})
 
 
@@ -36,7 +36,7 @@ async def test_an_accepted_command_is_202(shop: Shop) -> None:
     assert (sent.type, sent.source, sent.subject, sent.actor) == ("PlaceOrder", "http/order", order_id, "customer:a-1")
     assert sent.link == 0
     assert sent.fingerprint
-    assert PlaceOrder.from_json(sent.value or b"").spus == ("apple",)
+    assert ordering.PlaceOrder.from_json(sent.value or b"").spus == ("apple",)
 
 
 async def test_a_refused_command_is_a_problem_at_once(shop: Shop) -> None:
@@ -229,7 +229,9 @@ async def test_everybody_who_waits_is_asked_for_at_once(shop: Shop) -> None:
 async def test_a_desk_sends_to_its_own_service_only(shop: Shop) -> None:
     """A wrong wiring is found at the first call."""
     with pytest.raises(ValueError, match=r"goes to payment\.commands"):
-        await shop.desk.send(TakePayment(order_id="o-1", attempt=1, amount=1, currency="EUR", method="tok_ok"), ASKED)
+        await shop.desk.send(
+            payment.TakePayment(order_id="o-1", attempt=1, amount=1, currency="EUR", method="tok_ok"), ASKED
+        )
 
 
 async def test_a_service_may_look_at_a_refusal_itself(shop: Shop) -> None:
@@ -250,4 +252,4 @@ def test_ids_follow_from_caller_route_and_key() -> None:
     assert len(command_id("a", "b", None)) == len(command_id("a", "b", "c")) == 32
     order_id = order_id_for("c-1")
     assert order_id == order_id_for("c-1") != order_id_for("c-2")
-    CancelOrder(order_id=order_id)  # it is a Name
+    ordering.CancelOrder(order_id=order_id)  # it is a Name

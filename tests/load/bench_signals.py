@@ -24,7 +24,7 @@ from pathlib import Path
 import httpx
 
 from larder.stack.topics import ensure_topics
-from shared.contracts.risk import AccountsActed, Activity, OrdersSeen, Sighting
+from shared.contracts import risk
 from shared.runtime.envelope import from_outside
 from shared.runtime.publisher import make_producer
 from shared.settings import Settings
@@ -37,7 +37,7 @@ LOOK_S = 0.2
 PATIENCE_S = 120
 
 
-def orders(count: int, first: int, chance: random.Random) -> Iterator[tuple[list[Sighting], list[Activity]]]:
+def orders(count: int, first: int, chance: random.Random) -> Iterator[tuple[list[risk.Sighting], list[risk.Activity]]]:
     """Orders as they are seen, and what their accounts did with them."""
     now = datetime.now(UTC) - timedelta(hours=1)
     for number in range(first, first + count):
@@ -47,7 +47,7 @@ def orders(count: int, first: int, chance: random.Random) -> Iterator[tuple[list
         subjects = (("account", account), ("device", device), ("address", address))
         yield (
             [
-                Sighting(
+                risk.Sighting(
                     about=about,  # type: ignore[arg-type]
                     subject=subject,
                     account=account,
@@ -59,7 +59,7 @@ def orders(count: int, first: int, chance: random.Random) -> Iterator[tuple[list
                 )
                 for about, subject in subjects
             ],
-            [Activity(account=account, order_id=order, deed=deed, at=at) for deed in ("delivered", "rated_low")],
+            [risk.Activity(account=account, order_id=order, deed=deed, at=at) for deed in ("delivered", "rated_low")],
         )
 
 
@@ -71,8 +71,8 @@ async def write(settings: Settings, entries: int, first: int, pack: int) -> None
     step = max(1, pack // 3)
     for start in range(0, len(told), step):
         part = told[start : start + step]
-        seen = OrdersSeen(shard=0, entries=tuple(s for sightings, _ in part for s in sightings))
-        acted = AccountsActed(shard=0, entries=tuple(a for _, deeds in part for a in deeds))
+        seen = risk.OrdersSeen(shard=0, entries=tuple(s for sightings, _ in part for s in sightings))
+        acted = risk.AccountsActed(shard=0, entries=tuple(a for _, deeds in part for a in deeds))
         for said in (seen, acted):
             headers = from_outside(id="b", type=said.TYPE, source="bench", subject="0", actor="", at=datetime.now(UTC))
             await producer.send(said.TOPIC, said.to_json(), key=b"0", partition=0, headers=headers)

@@ -13,7 +13,7 @@ from larder.load.baskets import Basket
 from larder.load.catalogue import bounds_of
 from larder.load.mix import HISTORY, Adversaries, After, Back, BadMix, Mix, Tail
 from larder.load.play import Play
-from shared.contracts.order import PlaceOrder
+from shared.contracts import order as ordering
 from shared.settings import Settings, get_settings
 
 ORDERS = 2_000
@@ -34,12 +34,12 @@ def roles(play: Play, adversaries: Adversaries = SHARES, seed: int = 1, run: str
     return list(islice(Cast(mix, seed, ORDERS, run, play), ORDERS))
 
 
-def placed(role: Role) -> PlaceOrder:
+def placed(role: Role) -> ordering.PlaceOrder:
     """The command as larder reads it: all that it refuses fails here."""
-    return PlaceOrder.from_json(b'{"order_id":"o-1"' + role.basket.rest)
+    return ordering.PlaceOrder.from_json(b'{"order_id":"o-1"' + role.basket.rest)
 
 
-def address(order: PlaceOrder) -> str:
+def address(order: ordering.PlaceOrder) -> str:
     assert order.delivery is not None
     return order.delivery.address
 
@@ -117,7 +117,7 @@ def test_a_device_has_many_accounts_and_a_flooded_address_too(play: Play):
 @pytest.mark.parametrize("seed", range(8))
 def test_a_stolen_account_has_small_orders_of_its_own_customer_before(play: Play, seed: int):
     """Three on one device and to one address, then one for four times as much and more, with neither."""
-    own: dict[str, list[PlaceOrder]] = defaultdict(list)
+    own: dict[str, list[ordering.PlaceOrder]] = defaultdict(list)
     thefts = []
     for role in roles(play, seed=seed):
         order = placed(role)
@@ -135,7 +135,7 @@ def test_a_stolen_account_has_small_orders_of_its_own_customer_before(play: Play
     assert len({o.account for o in thefts}) == len(thefts) > 10
 
 
-def price(order: PlaceOrder) -> int:
+def price(order: ordering.PlaceOrder) -> int:
     prices = {"apple": 250, "tea": 900, "milk": 199}
     return sum(prices[spu] * quantity for spu, quantity in zip(order.spus, order.quantities, strict=True))
 

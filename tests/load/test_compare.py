@@ -13,8 +13,7 @@ from larder.load.compare import KINDS, SCREENINGS, STRICTER, Desk, Outcome, Scre
 from larder.load.errors import LoadError
 from larder.load.watch import Watch
 from services.risk.rules import DELIVERED, Levels, Rule
-from shared.contracts.inventory import StockHeld, StockReleased
-from shared.contracts.risk import OrderCleared, OrderRestricted
+from shared.contracts import inventory, risk
 from shared.settings import Settings
 from tests.load.test_watch import said
 
@@ -60,28 +59,28 @@ class Risk:
 
 
 @pytest.fixture
-def risk() -> Risk:
+def service() -> Risk:
     return Risk()
 
 
 @pytest.fixture
-def desk(risk: Risk) -> Desk:
-    return Desk(Settings(token_secret="x" * 40), httpx.MockTransport(risk))
+def desk(service: Risk) -> Desk:
+    return Desk(Settings(token_secret="x" * 40), httpx.MockTransport(service))
 
 
-def test_every_screening_is_set_and_the_analysts_own_comes_back(risk: Risk, desk: Desk):
+def test_every_screening_is_set_and_the_analysts_own_comes_back(service: Risk, desk: Desk):
     """Whatever was there before, treatment, rules that are off and missing levels included."""
     with desk, desk.kept():
         for screening in SCREENINGS:
             desk.set(screening)
-            assert msgspec.convert(risk.rules, dict[str, Rule]) == screening.rules.rules
-            assert msgspec.convert(risk.levels, Levels) == screening.rules.levels
-            assert risk.on is screening.on
-    assert (risk.rules, risk.on) == ({"mine": MINE}, False)
-    assert risk.levels == {"restrict": 10.0, "refer": None, "refuse": 90.0}
+            assert msgspec.convert(service.rules, dict[str, Rule]) == screening.rules.rules
+            assert msgspec.convert(service.levels, Levels) == screening.rules.levels
+            assert service.on is screening.on
+    assert (service.rules, service.on) == ({"mine": MINE}, False)
+    assert service.levels == {"restrict": 10.0, "refer": None, "refuse": 90.0}
 
 
-def test_the_analysts_own_comes_back_after_a_failure_too(risk: Risk, desk: Desk):
+def test_the_analysts_own_comes_back_after_a_failure_too(service: Risk, desk: Desk):
     """A load that breaks off leaves no foreign rules in force."""
 
     def breaks_off() -> None:
@@ -91,21 +90,21 @@ def test_the_analysts_own_comes_back_after_a_failure_too(risk: Risk, desk: Desk)
 
     with pytest.raises(KeyboardInterrupt):
         breaks_off()
-    assert (list(risk.rules), risk.on) == (["mine"], False)
+    assert (list(service.rules), service.on) == (["mine"], False)
 
 
-def test_only_what_differs_is_written(risk: Risk, desk: Desk):
+def test_only_what_differs_is_written(service: Risk, desk: Desk):
     """Each change is a version with an author; the same again is none."""
     with desk:
         desk.set(SCREENINGS[2])
-        risk.calls.clear()
+        service.calls.clear()
         desk.set(SCREENINGS[1])
-    assert risk.calls == ["PUT /switch"]
+    assert service.calls == ["PUT /switch"]
 
 
-def test_rules_that_do_not_come_into_force_stop_the_comparison(risk: Risk, desk: Desk):
+def test_rules_that_do_not_come_into_force_stop_the_comparison(service: Risk, desk: Desk):
     """What is measured is what was asked for, or nothing."""
-    risk.deaf = True
+    service.deaf = True
     with desk, pytest.raises(LoadError, match="risk's rules are not those of 'stricter rules'"):
         desk.set(SCREENINGS[-1])
 
@@ -143,20 +142,20 @@ def test_the_stricter_rules_are_stricter():
         assert getattr(STRICTER.levels, level) <= getattr(DELIVERED.levels, level)
 
 
-def outcome(name: str, verdict: type[OrderCleared] | type[OrderRestricted], seconds: int) -> Outcome:
+def outcome(name: str, verdict: type[risk.OrderCleared] | type[risk.OrderRestricted], seconds: int) -> Outcome:
     """An adversary who locks two pieces for so long, and two customers, one of whom is not cleared."""
     watch = Watch()
     for id_, kind, pieces in (("o-1", "unpaid", 2), ("o-2", None, 1), ("o-3", None, 1)):
         watch.placed(id_.encode(), kind, id_, pieces)
-    watch.hear([said(OrderCleared(order_id="o-1"), 0), said(StockHeld(order_id="o-1", mode="lock"), 0)])
-    watch.hear([said(StockReleased(order_id="o-1"), seconds * 1000)])
-    watch.hear([said(OrderCleared(order_id="o-2"), 0), said(verdict(order_id="o-3"), 0)])
+    watch.hear([said(risk.OrderCleared(order_id="o-1"), 0), said(inventory.StockHeld(order_id="o-1", mode="lock"), 0)])
+    watch.hear([said(inventory.StockReleased(order_id="o-1"), seconds * 1000)])
+    watch.hear([said(risk.OrderCleared(order_id="o-2"), 0), said(verdict(order_id="o-3"), 0)])
     return Outcome(name, {"orders": 3, "screening": watch.summary()})
 
 
 def test_the_table_has_a_row_for_each_screening():
     """Stock-time also as a share of the most, mistakes of all customers' orders; kinds in a table of their own."""
-    lines = table([outcome("none", OrderCleared, 500), outcome("some", OrderRestricted, 100)]).splitlines()
+    lines = table([outcome("none", risk.OrderCleared, 500), outcome("some", risk.OrderRestricted, 100)]).splitlines()
     assert {line.count("|") for line in lines[:4]} == {13}
     assert (
         lines[2] == "| none | 1 | 1 | 0 | 0 | 0 | 1,000 (100.0%) | 2 | 0 (0.0%) | 0 (0.0%) | 0 (0.0%) | 0 of 2 (0.0%) |"
@@ -171,7 +170,7 @@ def test_the_table_has_a_row_for_each_screening():
 
 def test_the_picture_shows_both_sides_and_is_the_same_each_time(tmp_path: Path):
     """Stock-time with its kinds, and mistakes in percent; as text, so that it can be searched and read out."""
-    outcomes = [outcome("no rules", OrderCleared, 500), outcome("some rules", OrderRestricted, 100)]
+    outcomes = [outcome("no rules", risk.OrderCleared, 500), outcome("some rules", risk.OrderRestricted, 100)]
     draw(outcomes, tmp_path / "a.svg")
     draw(outcomes, tmp_path / "b.svg")
     svg = (tmp_path / "a.svg").read_bytes()

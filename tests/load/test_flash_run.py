@@ -13,7 +13,7 @@ from larder.load.play import Play
 from larder.load.run import Options
 from larder.load.sample import BASKETS
 from services.order.promotions_api import PromotionBody, _must_make_sense
-from shared.contracts.order import PlaceOrder
+from shared.contracts import order as ordering
 from shared.settings import Settings
 
 STORE = "32004"
@@ -32,7 +32,7 @@ def test_each_ordinary_order_is_another_account_s(load: FlashLoad):
     assert len({order.account for order in orders}) == 20
     assert [order.total for order in orders[:5]] == [order.total for order in orders[5:10]]
     for order in orders:
-        message = PlaceOrder.from_json(b'{"order_id":"o-1"' + order.rest)
+        message = ordering.PlaceOrder.from_json(b'{"order_id":"o-1"' + order.rest)
         assert (message.account, message.store, sum(message.quantities)) == (order.account, STORE, order.pieces)
 
 
@@ -61,7 +61,7 @@ def test_a_piece_is_ordered_at_the_sale_s_price_or_not_at_all(load: FlashLoad):
     ((id_, promotion),) = load._written()
     body = PromotionBody.model_validate(promotion, strict=False)
     _must_make_sense(body)
-    for placed in map(PlaceOrder.from_json, bodies):
+    for placed in map(ordering.PlaceOrder.from_json, bodies):
         assert (placed.expected_total, placed.quantities, placed.spus) == (SALE_PRICE, (1,), tuple(body.spus))
         assert placed.account.startswith(f"crowd/{load.run_id}/")
     assert (id_, body.per_account, body.stores) == (f"flash-{load.run_id}", 1, [STORE])

@@ -10,9 +10,9 @@ from larder.load.catalogue import area_of
 from larder.load.play import Play
 from larder.load.sample import BASKETS, PRODUCTS, read_names
 from larder.load.shelves import MARGIN, receipts
+from shared.contracts import inventory
+from shared.contracts import order as ordering
 from shared.contracts.base import LINES_MAX
-from shared.contracts.inventory import ReceiveGoods
-from shared.contracts.order import PlaceOrder
 
 FIRST = Basket(2, "a-1", "s-1", ["apple", "milk"], [2, 1], [250, 199])
 AGAIN = Basket(4, "a-2", "s-1", ["apple", "apple"], [3, 4], [999, 250])
@@ -38,7 +38,7 @@ def test_a_ready_body_is_a_whole_place_order():
     """What is sent is a PlaceOrder with the basket's lines, as the contract reads it."""
     with Play.of([FIRST], most=1) as play:
         ready = next(play.endless())
-    message = PlaceOrder.from_json(b'{"order_id":"o-1"' + ready.rest)
+    message = ordering.PlaceOrder.from_json(b'{"order_id":"o-1"' + ready.rest)
     assert (message.account, message.store, message.spus) == ("a-1", "s-1", ("apple", "milk"))
     assert message.quantities == (2, 1)
     assert ready.pieces == 3
@@ -48,7 +48,7 @@ def test_every_real_basket_makes_a_valid_order():
     """A hundred baskets of the sample pass the contract."""
     with Play.of(read_baskets(BASKETS), most=100) as play:
         for ready in islice(play.endless(), 100):
-            PlaceOrder.from_json(b'{"order_id":"o-1"' + ready.rest)
+            ordering.PlaceOrder.from_json(b'{"order_id":"o-1"' + ready.rest)
 
 
 def test_receipts_bring_what_will_be_ordered_and_a_margin():
@@ -58,7 +58,7 @@ def test_receipts_bring_what_will_be_ordered_and_a_margin():
         ids = set()
         for id_, message in receipts("r", play, 3):
             ids.add(id_)
-            read = ReceiveGoods.from_json(message.to_json())
+            read = inventory.ReceiveGoods.from_json(message.to_json())
             assert len(read.spus) <= LINES_MAX
             received.update({(read.store, s): q for s, q in zip(read.spus, read.quantities, strict=True)})
         assert received == {

@@ -13,54 +13,43 @@ from larder.load.mix import Tail
 from larder.load.order import Step
 from larder.load.play import Ready
 from larder.load.robots import RESEND_S, Robots
-from shared.contracts.aftersales import OpenTicket, RecordCall
+from shared.contracts import aftersales, logistics, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import CommandRefused, Message
-from shared.contracts.logistics import (
-    BringGoodsBack,
-    FulfilmentHandedOver,
-    FulfilmentPacked,
-    FulfilmentQueued,
-    HandOver,
-    InspectGoods,
-    PickingFinished,
-    PickingStarted,
-    ReportDelivered,
-    ReportPacked,
-    ReportPicked,
-    ReportUndeliverable,
-    StartPicking,
-)
-from shared.contracts.order import (
-    CancelOrder,
-    OrderCancelled,
-    OrderClosed,
-    OrderDelivered,
-    OrderPaid,
-    OrderPayable,
-    OrderRejected,
-    PayOrder,
-    PlaceOrder,
-)
-from shared.contracts.risk import OrderReferred
 
 COMMANDS = {
     m.TYPE: m
     for m in (
-        *(PlaceOrder, PayOrder, CancelOrder, StartPicking, ReportPicked, ReportPacked, HandOver, ReportDelivered),
-        *(OpenTicket, RecordCall, ReportUndeliverable, BringGoodsBack, InspectGoods),
+        *(
+            ordering.PlaceOrder,
+            ordering.PayOrder,
+            ordering.CancelOrder,
+            logistics.StartPicking,
+            logistics.ReportPicked,
+            logistics.ReportPacked,
+            logistics.HandOver,
+            logistics.ReportDelivered,
+        ),
+        *(
+            aftersales.OpenTicket,
+            aftersales.RecordCall,
+            logistics.ReportUndeliverable,
+            logistics.BringGoodsBack,
+            logistics.InspectGoods,
+        ),
     )
 }
 BASKET = Ready("s-1", "a-1", 3, b',"account":"a-1","store":"s-1","spus":["apple","milk"],"quantities":[2,1]}', 699)
 ABOUT = {"order_id": "l-r-1", "store": "s-1"}
 OF = {**ABOUT, "account": "a-1"}
-PAYABLE = OrderPayable(**OF, total=699, payable_until="2026-01-01T00:00:00Z")  # type: ignore[arg-type]
-PAID = OrderPaid(**OF, total=699)
+PAYABLE = ordering.OrderPayable(**OF, total=699, payable_until="2026-01-01T00:00:00Z")  # type: ignore[arg-type]
+PAID = ordering.OrderPaid(**OF, total=699)
 WORKDAY = (
-    FulfilmentQueued(**ABOUT),
-    PickingStarted(**ABOUT),
-    PickingFinished(**ABOUT),
-    FulfilmentPacked(**ABOUT),
-    FulfilmentHandedOver(**ABOUT, courier="c"),
+    logistics.FulfilmentQueued(**ABOUT),
+    logistics.PickingStarted(**ABOUT),
+    logistics.PickingFinished(**ABOUT),
+    logistics.FulfilmentPacked(**ABOUT),
+    logistics.FulfilmentHandedOver(**ABOUT, courier="c"),
 )
 
 
@@ -139,7 +128,7 @@ def test_a_good_order_goes_all_the_way():
     """Each event is answered by the next command, with ids made of run and number, until the order is closed."""
     day = Day()
     day.place()
-    day.hear(PAYABLE, PAID, *WORKDAY, OrderDelivered(**OF))
+    day.hear(PAYABLE, PAID, *WORKDAY, ordering.OrderDelivered(**OF))
     assert [type(m).__name__ for _, _, m in day.said] == [
         "PlaceOrder", "PayOrder", "StartPicking", "ReportPicked", "ReportPacked", "HandOver", "ReportDelivered",
     ]  # fmt: skip
@@ -147,9 +136,9 @@ def test_a_good_order_goes_all_the_way():
         "l-r-1-place", "l-r-1-pay-1", "l-r-1-pick", "l-r-1-picked", "l-r-1-packed", "l-r-1-over", "l-r-1-delivered",
     ]  # fmt: skip
     assert {actor for _, actor, _ in day.said} == {"customer:a-1", "picker:robot", "courier:robot"}
-    assert day.said[1][2] == PayOrder(order_id="l-r-1", method="tok_ok", expected_total=699)
+    assert day.said[1][2] == ordering.PayOrder(order_id="l-r-1", method="tok_ok", expected_total=699)
     assert (day.robots.busy, day.robots.resting) == (0, 1)
-    day.hear(OrderClosed(**OF))
+    day.hear(ordering.OrderClosed(**OF))
     assert day.figures.counts[End.COMPLETED] == 1
     assert day.robots.orders == {}
     assert sum(day.robots.steps) == day.robots.resting == 0
@@ -160,9 +149,9 @@ def test_a_long_after_sales_window_counts_the_delivery_as_the_end():
     """When nobody can wait for the closing, a delivered order is completed."""
     day = Day(closes=False)
     day.place()
-    day.hear(PAYABLE, PAID, *WORKDAY, OrderDelivered(**OF))
+    day.hear(PAYABLE, PAID, *WORKDAY, ordering.OrderDelivered(**OF))
     assert day.figures.counts[End.COMPLETED] == 1
-    day.hear(OrderClosed(**OF))
+    day.hear(ordering.OrderClosed(**OF))
     assert day.figures.counts[End.COMPLETED] == 1
 
 
@@ -199,7 +188,7 @@ def test_events_of_other_orders_are_passed_over():
     """Orders of another load, and records without a body, are none of our business."""
     day = Day()
     day.place()
-    other = FulfilmentQueued(order_id="o-9", store="s-1")
+    other = logistics.FulfilmentQueued(order_id="o-9", store="s-1")
     assert day.hear(other) == []
     assert day.robots.hear([Record(b"l-r-1", None, ()), Record(None, b"{}", ())], day.now) == 0
 
@@ -210,7 +199,7 @@ def test_unpaid_waits_for_the_window_and_takes_no_room():
     day.place(Tail.UNPAID)
     assert day.hear(PAYABLE) == []
     assert (day.robots.busy, day.robots.resting) == (0, 1)
-    day.hear(OrderCancelled(**OF, reason="payment_expired"))
+    day.hear(ordering.OrderCancelled(**OF, reason="payment_expired"))
     assert day.figures.counts[End.CANCELLED] == 1
     assert day.robots.resting == 0
 
@@ -222,7 +211,7 @@ def test_cancels_at_once():
     assert day.ids == ["l-r-1-place", "l-r-1-cancel-1"]
     day.hear(PAYABLE)
     assert day.ids[2:] == ["l-r-1-cancel-2"]
-    day.hear(OrderCancelled(**OF, reason="cancelled_by_customer"))
+    day.hear(ordering.OrderCancelled(**OF, reason="cancelled_by_customer"))
     assert day.figures.counts[End.CANCELLED] == 1
 
 
@@ -231,14 +220,14 @@ def test_cancels_when_payable():
     day = Day()
     day.place(Tail.CANCELS_PAYABLE)
     (said,) = day.hear(PAYABLE)
-    assert isinstance(said, CancelOrder)
+    assert isinstance(said, ordering.CancelOrder)
 
 
 def test_a_cancel_that_comes_too_late_lets_the_order_go_on():
     """Clicks pay and cancels; the cancel is refused, and the order is delivered like any other."""
     day = Day()
     day.place(Tail.CANCELS_PAYING)
-    assert [type(m) for m in day.hear(PAYABLE)] == [PayOrder, CancelOrder]
+    assert [type(m) for m in day.hear(PAYABLE)] == [ordering.PayOrder, ordering.CancelOrder]
     refused = CommandRefused(
         command_id="l-r-1-cancel-2", command="CancelOrder", subject_id="l-r-1", code="cancel_not_allowed"
     )
@@ -263,7 +252,7 @@ def test_some_with_a_declined_card_leave():
     day.place(Tail.DECLINED_LEAVES)
     day.hear(PAYABLE)
     (said,) = day.hear(PAYABLE)
-    assert isinstance(said, CancelOrder)
+    assert isinstance(said, ordering.CancelOrder)
 
 
 def test_late_money_takes_no_room_while_the_gateway_is_silent():
@@ -284,7 +273,7 @@ def test_who_wants_what_no_store_has_is_rejected():
     day = Day()
     day.place(Tail.SHORT)
     assert day.said[0][2].spus == (NOWHERE, "milk")  # type: ignore[attr-defined]
-    day.hear(OrderRejected.model_validate({**OF, "reason": "out_of_stock"}))
+    day.hear(ordering.OrderRejected.model_validate({**OF, "reason": "out_of_stock"}))
     assert day.figures.counts[End.REJECTED] == 1
 
 
@@ -306,7 +295,7 @@ def test_a_command_without_its_event_is_sent_again_with_the_same_id():
     assert day.ids == ["l-r-1-place"] * 2
     assert day.robots.overdue(day.now + RESEND_S) == 0
     assert day.robots.overdue(day.now + 2 * RESEND_S) == 1
-    day.hear(PAYABLE, PAID, *WORKDAY, OrderDelivered(**OF))
+    day.hear(PAYABLE, PAID, *WORKDAY, ordering.OrderDelivered(**OF))
     count = len(day.said)
     assert day.robots.overdue(day.now + 1_000) == 0
     assert len(day.said) == count
@@ -321,12 +310,12 @@ def test_who_lets_goods_lie_cancels_when_the_time_has_come():
     assert day.types[-1] == "PlaceOrder"
     day.robots.wake(day.now + 5)
     assert day.types[-1] == "CancelOrder"
-    day.hear(OrderCancelled(**OF, reason="cancelled_by_customer"))
+    day.hear(ordering.OrderCancelled(**OF, reason="cancelled_by_customer"))
     assert (day.robots.orders, day.robots.alarms) == ({}, [])
 
     over = Day(lies_s=5)
     over.place(Tail.CANCELS_LATE)
-    over.hear(PAYABLE, OrderCancelled(**OF, reason="expired"))
+    over.hear(PAYABLE, ordering.OrderCancelled(**OF, reason="expired"))
     over.robots.wake(over.now + 60)
     assert over.types == ["PlaceOrder"]
 
@@ -335,32 +324,32 @@ def test_an_order_in_review_takes_no_room_and_goes_on_afterwards():
     """Nobody decides: the order waits for the end of the review window, which says nothing of how fast larder is."""
     day = Day()
     day.place()
-    day.hear(OrderReferred(order_id="l-r-1"))
+    day.hear(risk.OrderReferred(order_id="l-r-1"))
     assert (day.step, day.robots.busy) == (Step.IN_REVIEW, 0)
     assert day.robots.overdue(day.now + 10 * RESEND_S) == 0
     assert [m.TYPE for m in day.hear(PAYABLE)] == ["PayOrder"]
     assert (len(day.figures.waits), day.robots.busy) == (0, 1)
-    day.hear(OrderReferred(order_id="l-r-1"))
+    day.hear(risk.OrderReferred(order_id="l-r-1"))
     assert day.step is Step.PAYING
 
 
 @pytest.mark.parametrize(
     ("end", "how"),
     [
-        (OrderRejected(order_id="l-r-1", store="s-1", account="a-1", reason="account_refused"), End.REJECTED),
-        (OrderCancelled(**OF, reason="cancelled_by_customer"), End.CANCELLED),
+        (ordering.OrderRejected(order_id="l-r-1", store="s-1", account="a-1", reason="account_refused"), End.REJECTED),
+        (ordering.OrderCancelled(**OF, reason="cancelled_by_customer"), End.CANCELLED),
     ],
 )
 def test_an_order_may_end_in_review(end, how):
     """Refused by a person, or cancelled meanwhile."""
     day = Day()
     day.place()
-    day.hear(OrderReferred(order_id="l-r-1"), end)
+    day.hear(risk.OrderReferred(order_id="l-r-1"), end)
     assert (day.figures.counts[how], day.robots.orders) == (1, {})
 
 
-def changed_to(total: int) -> OrderPayable:
-    return OrderPayable(**OF, total=total, payable_until="2026-01-01T00:00:00Z")  # type: ignore[arg-type]
+def changed_to(total: int) -> ordering.OrderPayable:
+    return ordering.OrderPayable(**OF, total=total, payable_until="2026-01-01T00:00:00Z")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("share", "said"), [(1.0, "PayOrder"), (0.0, "CancelOrder")])
@@ -373,9 +362,9 @@ def test_a_total_that_changed_on_the_click_is_confirmed_or_left(share, said):
     assert day.robots.changed == {}
     (answer,) = day.hear(changed_to(650))
     assert type(answer).__name__ == said
-    if isinstance(answer, PayOrder):
+    if isinstance(answer, ordering.PayOrder):
         assert answer.expected_total == 650
-        day.hear(OrderPaid(**OF, total=650))
+        day.hear(ordering.OrderPaid(**OF, total=650))
         assert (day.figures.taken, day.figures.discounted, day.figures.taken_off) == (650, 1, 49)
     assert day.robots.changed == {"confirmed" if share else "left": 1}
 
@@ -384,7 +373,7 @@ def test_who_came_for_a_price_pays_no_other():
     """The total that was expected on placing is the one that was seen."""
     day = Day(confirm_share=0)
     day.place(expected_total=499)
-    assert isinstance(placed := day.said[0][2], PlaceOrder)
+    assert isinstance(placed := day.said[0][2], ordering.PlaceOrder)
     assert placed.expected_total == 499
     assert [type(m).__name__ for m in day.hear(PAYABLE)] == ["CancelOrder"]
 
@@ -394,11 +383,11 @@ def test_a_refused_coupon_is_left_out(code):
     """The customer wants the goods all the same: a second command for the same order, once."""
     day = Day()
     day.place(coupon="welcome")
-    assert isinstance(placed := day.said[0][2], PlaceOrder)
+    assert isinstance(placed := day.said[0][2], ordering.PlaceOrder)
     assert placed.coupons == ("welcome",)
     refused = CommandRefused(subject_id="l-r-1", command_id="l-r-1-place", command="PlaceOrder", code=code)
     (again,) = day.hear(refused)
-    assert isinstance(again, PlaceOrder)
+    assert isinstance(again, ordering.PlaceOrder)
     assert (again.coupons, again.spus, day.ids[-1]) == ((), ("apple", "milk"), "l-r-1-place-2")
     assert (day.robots.coupons, day.robots.coupons_refused) == (1, 1)
     assert day.hear(refused) == []

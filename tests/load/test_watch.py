@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from larder.load.watch import Watch
+from shared.contracts import inventory, risk
 from shared.contracts.base import Message
-from shared.contracts.inventory import StockDeducted, StockHeld, StockLost, StockReleased
-from shared.contracts.risk import OrderCleared, OrderReferred, OrderRefused, OrderRestricted
 
 
 @dataclass
@@ -23,12 +22,12 @@ def said(message: Message, at_ms: int) -> Record:
     return Record(message.key.encode(), message.to_json(), (("ce_type", message.TYPE.encode()),), at_ms)
 
 
-CLEARED = OrderCleared(order_id="o-1")
-LOCKED = StockHeld(order_id="o-1", mode="lock")
-CHECKED = StockHeld(order_id="o-1", mode="on_payment")
-RELEASED = StockReleased(order_id="o-1")
-DEDUCTED = StockDeducted(order_id="o-1", document="d", spus=("tea",), quantities=(3,))
-LOST = StockLost(order_id="o-1", spus=("tea",), missing=(1,))
+CLEARED = risk.OrderCleared(order_id="o-1")
+LOCKED = inventory.StockHeld(order_id="o-1", mode="lock")
+CHECKED = inventory.StockHeld(order_id="o-1", mode="on_payment")
+RELEASED = inventory.StockReleased(order_id="o-1")
+DEDUCTED = inventory.StockDeducted(order_id="o-1", document="d", spus=("tea",), quantities=(3,))
+LOST = inventory.StockLost(order_id="o-1", spus=("tea",), missing=(1,))
 
 
 def watched(*records: Record, kind: str | None = "unpaid") -> Watch:
@@ -50,7 +49,7 @@ def test_stock_time_is_pieces_times_the_seconds_they_are_locked(end: Message):
 
 def test_what_is_only_checked_takes_nothing_away():
     """An order that is deducted on payment locks nothing."""
-    restricted = said(OrderRestricted(order_id="o-1", reason="x"), 900)
+    restricted = said(risk.OrderRestricted(order_id="o-1", reason="x"), 900)
     assert watched(restricted, said(CHECKED, 1_000), said(RELEASED, 9_000)).tallies["unpaid"].piece_ms == 0
 
 
@@ -70,7 +69,7 @@ def test_what_is_said_twice_or_in_another_order_counts_once():
 
 def test_the_first_verdict_counts():
     """An order that nobody looked at in time is restricted then: it was referred."""
-    watch = watched(said(OrderReferred(order_id="o-1"), 1), said(OrderRestricted(order_id="o-1"), 2))
+    watch = watched(said(risk.OrderReferred(order_id="o-1"), 1), said(risk.OrderRestricted(order_id="o-1"), 2))
     assert {name for name, count in watch.tallies["unpaid"].verdicts.items() if count} == {"referred"}
 
 
@@ -79,12 +78,12 @@ def test_honest_orders_that_are_not_cleared_are_mistakes():
     watch = Watch()
     for number, (kind, account, verdict) in enumerate(
         [
-            (None, "a", OrderCleared),
-            (None, "a", OrderRestricted),
-            (None, "a", OrderRefused),
-            (None, "b", OrderReferred),
-            (None, "c", OrderCleared),
-            ("flood", "d", OrderRefused),
+            (None, "a", risk.OrderCleared),
+            (None, "a", risk.OrderRestricted),
+            (None, "a", risk.OrderRefused),
+            (None, "b", risk.OrderReferred),
+            (None, "c", risk.OrderCleared),
+            ("flood", "d", risk.OrderRefused),
         ]
     ):
         watch.placed(b"o-%d" % number, kind, account, 1)
@@ -105,5 +104,5 @@ def test_a_lock_whose_end_was_not_heard_is_told():
 
 def test_other_orders_and_tombstones_are_passed_over():
     """Other people's orders run through the same topics."""
-    watch = watched(Record(b"o-1", None, (), 1), Record(None, b"{}", (), 1), said(OrderCleared(order_id="o-2"), 1))
+    watch = watched(Record(b"o-1", None, (), 1), Record(None, b"{}", (), 1), said(risk.OrderCleared(order_id="o-2"), 1))
     assert watch.tallies["unpaid"].verdicts["cleared"] == 0

@@ -19,12 +19,8 @@ from services.payment.main import SERVICE as PAYMENT
 from services.payment.simulator.bookkeeper import MemoryBookkeeper
 from services.payment.simulator.front import GatewaySimulator
 from services.risk.main import SERVICE as RISK
-from shared.contracts.aftersales import OpenTicket
+from shared.contracts import aftersales, inventory, logistics, payment, risk
 from shared.contracts.base import Message
-from shared.contracts.inventory import DeductStock, HoldStock
-from shared.contracts.logistics import AnnounceReturn, FulfilOrder
-from shared.contracts.payment import TakePayment
-from shared.contracts.risk import ScreenOrder
 from tests.deciders.orders import DOOR, TOTAL, WAY_TO, WINDOW
 from tests.services.inside import Inside, inside
 
@@ -63,11 +59,17 @@ ASKED: Mapping[str, Sequence[tuple[str, str, Any]]] = {
 """What people ask of a service first: method, path, body."""
 HEARD: Mapping[str, Sequence[Message]] = {
     "order": WAY_TO[Phase.DELIVERED],
-    "risk": [ScreenOrder(order_id="o-1", account="a-1", total=TOTAL)],
-    "inventory": [HoldStock(mode="lock", **BASKET), DeductStock(order_id="o-1", store="s-1")],
-    "payment": [TakePayment(order_id="o-1", attempt=1, amount=TOTAL, currency="EUR", method="tok_ok")],
-    "logistics": [FulfilOrder(delivery=DOOR, **BASKET), AnnounceReturn(ticket_id="t-1", delivery=DOOR, **BASKET)],
-    "aftersales": [WINDOW, OpenTicket(order_id="o-1", ticket_id="t-1", kind="return", spus=("milk",), quantities=(1,))],
+    "risk": [risk.ScreenOrder(order_id="o-1", account="a-1", total=TOTAL)],
+    "inventory": [inventory.HoldStock(mode="lock", **BASKET), inventory.DeductStock(order_id="o-1", store="s-1")],
+    "payment": [payment.TakePayment(order_id="o-1", attempt=1, amount=TOTAL, currency="EUR", method="tok_ok")],
+    "logistics": [
+        logistics.FulfilOrder(delivery=DOOR, **BASKET),
+        logistics.AnnounceReturn(ticket_id="t-1", delivery=DOOR, **BASKET),
+    ],
+    "aftersales": [
+        WINDOW,
+        aftersales.OpenTicket(order_id="o-1", ticket_id="t-1", kind="return", spus=("milk",), quantities=(1,)),
+    ],
 }
 """What it hears then."""
 

@@ -24,10 +24,9 @@ from services.logistics.levels import SLOT_LEVELS
 from services.logistics.store import LogisticsStore
 from services.order import levels as order_levels
 from services.order.levels import Left, Levels, Stock
+from shared.contracts import inventory, logistics
 from shared.contracts.base import Slot
-from shared.contracts.inventory import HoldStock
 from shared.contracts.levels import AllotmentLevel, StockLevel
-from shared.contracts.logistics import ReserveSlot
 from shared.contracts.topics import levels_of
 from shared.runtime.envelope import Delivery
 from shared.runtime.publisher import make_producer
@@ -126,14 +125,14 @@ async def test_broker_away_keeps_what_is_known(tmp_path: Path, caplog: pytest.Lo
 
 
 @pytest.fixture
-async def inventory(parts: RealParts) -> AsyncIterator[Inside]:
+async def inventory_service(parts: RealParts) -> AsyncIterator[Inside]:
     """Inventory with an empty database."""
     async with inside(INVENTORY, InventoryStore(), inventory_api.routes, parts.fresh_database) as it:
         yield it
 
 
 @pytest.fixture
-async def logistics(parts: RealParts) -> AsyncIterator[Inside]:
+async def logistics_service(parts: RealParts) -> AsyncIterator[Inside]:
     """Logistics with an empty database."""
     async with inside(LOGISTICS, LogisticsStore(), logistics_api.routes, parts.fresh_database) as it:
         yield it
@@ -152,15 +151,17 @@ async def set_aside(it: Inside, **cells: int) -> None:
 
 
 @pytest.mark.parts
-async def test_shelf_tells_what_nobody_holds_and_what_is_to_come(inventory: Inside) -> None:
+async def test_shelf_tells_what_nobody_holds_and_what_is_to_come(inventory_service: Inside) -> None:
     """Whichever of its cells a batch changed; what is owed is no level."""
-    await receive(inventory, milk=9, bread=2)
-    await inventory.hear(HoldStock(order_id="o-1", store="s-1", mode="lock", spus=("milk",), quantities=(4,)))
-    keys = [key for commit in inventory.commits for key in STOCK_LEVELS.touched(commit.states)]
+    await receive(inventory_service, milk=9, bread=2)
+    await inventory_service.hear(
+        inventory.HoldStock(order_id="o-1", store="s-1", mode="lock", spus=("milk",), quantities=(4,))
+    )
+    keys = [key for commit in inventory_service.commits for key in STOCK_LEVELS.touched(commit.states)]
     assert set(keys) == {("cell", "s-1", "milk"), ("cell", "s-1", "bread")}
-    await set_aside(inventory, **{"+incoming": 40, "+owed": 3})
+    await set_aside(inventory_service, **{"+incoming": 40, "+owed": 3})
     beside = [("cell", "s-1", "milk|+incoming"), ("cell", "s-1", "milk|+owed")]
-    told = await STOCK_LEVELS.look(inventory.pool, [*keys, *beside])
+    told = await STOCK_LEVELS.look(inventory_service.pool, [*keys, *beside])
     assert sorted(one.key for one in told) == ["s-1|bread", "s-1|milk"]
     levels = heard(*told)
     milk, bread = levels.stock("s-1", "milk"), levels.stock("s-1", "bread")
@@ -168,16 +169,16 @@ async def test_shelf_tells_what_nobody_holds_and_what_is_to_come(inventory: Insi
     assert bread
     assert (milk.available, milk.incoming, bread.available, bread.incoming) == (5, 40, 2, 0)
     assert abs(datetime.now(UTC) - milk.at) < timedelta(seconds=PATIENCE_S)
-    assert [one.key for one in await STOCK_LEVELS.look(inventory.pool, beside)] == ["s-1|milk"]
+    assert [one.key for one in await STOCK_LEVELS.look(inventory_service.pool, beside)] == ["s-1|milk"]
 
 
 @pytest.mark.parts
-async def test_allotment_tells_what_is_left_until_nothing_is(inventory: Inside) -> None:
+async def test_allotment_tells_what_is_left_until_nothing_is(inventory_service: Inside) -> None:
     """Then it is over, and forgotten."""
-    await set_aside(inventory, tenth=2, half=0)
-    keys = await STOCK_LEVELS.walk(inventory.pool, None, 10)
+    await set_aside(inventory_service, tenth=2, half=0)
+    keys = await STOCK_LEVELS.walk(inventory_service.pool, None, 10)
     assert keys == [("cell", "s-1", "milk|half"), ("cell", "s-1", "milk|tenth")]
-    told = {one.key: one for one in await STOCK_LEVELS.look(inventory.pool, keys)}
+    told = {one.key: one for one in await STOCK_LEVELS.look(inventory_service.pool, keys)}
     assert told["s-1|milk|half"].body is None
     levels = heard(left("half", 3), *told.values())
     assert levels.left("s-1", "milk", "half") is None
@@ -187,11 +188,11 @@ async def test_allotment_tells_what_is_left_until_nothing_is(inventory: Inside) 
 
 
 @pytest.mark.parts
-async def test_walk_comes_by_every_cell_once(inventory: Inside) -> None:
+async def test_walk_comes_by_every_cell_once(inventory_service: Inside) -> None:
     """In portions, in the order of the table."""
-    await receive(inventory, **{f"spu-{n:02}": 1 for n in range(25)})
-    seen = list(await STOCK_LEVELS.walk(inventory.pool, None, 10))
-    while more := await STOCK_LEVELS.walk(inventory.pool, seen[-1], 10):
+    await receive(inventory_service, **{f"spu-{n:02}": 1 for n in range(25)})
+    seen = list(await STOCK_LEVELS.walk(inventory_service.pool, None, 10))
+    while more := await STOCK_LEVELS.walk(inventory_service.pool, seen[-1], 10):
         seen += more
     assert [key[2] for key in seen] == [f"spu-{n:02}" for n in range(25)]
 
@@ -204,21 +205,21 @@ def test_allotments_are_told_before_shelves() -> None:
 
 
 @pytest.mark.parts
-async def test_slots_tell_places_left_until_there_are_none(logistics: Inside) -> None:
+async def test_slots_tell_places_left_until_there_are_none(logistics_service: Inside) -> None:
     """The next ones of the store, by start; full ones are left out, and a store without any is over."""
     slots = [{"start": (NEXT + n * HOUR).isoformat(), "end": (NEXT + (n + 1) * HOUR).isoformat()} for n in range(2)]
     body = {"slots": [{**slot, "places": n + 1} for n, slot in enumerate(slots)]}
-    assert (await logistics.ask("PUT", "/stores/s-1/slots", body)).status_code in (200, 202)
+    assert (await logistics_service.ask("PUT", "/stores/s-1/slots", body)).status_code in (200, 202)
 
     async def known() -> list[tuple[datetime, int]]:
-        keys = {key for commit in logistics.commits for key in SLOT_LEVELS.touched(commit.states)}
-        assert keys == {("slots", "s-1")} == set(await SLOT_LEVELS.walk(logistics.pool, None, 10))
-        told = heard(*await SLOT_LEVELS.look(logistics.pool, sorted(keys)))
+        keys = {key for commit in logistics_service.commits for key in SLOT_LEVELS.touched(commit.states)}
+        assert keys == {("slots", "s-1")} == set(await SLOT_LEVELS.walk(logistics_service.pool, None, 10))
+        told = heard(*await SLOT_LEVELS.look(logistics_service.pool, sorted(keys)))
         return [(slot.start, slot.free) for slot in told.slots("s-1")]
 
     async def reserve(order_id: str, hour: int) -> None:
         slot = Slot(start=NEXT + hour * HOUR, end=NEXT + (hour + 1) * HOUR)
-        await logistics.hear(ReserveSlot(order_id=order_id, store="s-1", slot=slot))
+        await logistics_service.hear(logistics.ReserveSlot(order_id=order_id, store="s-1", slot=slot))
 
     assert await known() == [(NEXT, 1), (NEXT + HOUR, 2)]
     await reserve("o-1", 0)
@@ -257,11 +258,11 @@ async def following(settings: Settings) -> AsyncIterator[Levels]:
 
 
 @pytest.mark.parts
-async def test_told_is_heard_also_after_a_restart(migrated: Settings, inventory: Inside) -> None:
+async def test_told_is_heard_also_after_a_restart(migrated: Settings, inventory_service: Inside) -> None:
     """Whoever starts reads all of it again, and knows when that is done; then it follows."""
-    await receive(inventory, milk=9, bread=2)
-    await set_aside(inventory, tenth=2)
-    async with telling_to(migrated, inventory) as teller:
+    await receive(inventory_service, milk=9, bread=2)
+    await set_aside(inventory_service, tenth=2)
+    async with telling_to(migrated, inventory_service) as teller:
         await until(lambda: not teller.behind and bool(teller._epochs), PATIENCE_S)
         async with following(migrated) as first:
             assert first.left("s-1", "milk", "tenth") is not None
@@ -271,9 +272,9 @@ async def test_told_is_heard_also_after_a_restart(migrated: Settings, inventory:
             assert tenth
             assert at
             assert (milk.available, tenth.pieces) == (9, 2)
-            before = len(inventory.commits)
-            await receive(inventory, milk=1)
-            for commit in inventory.commits[before:]:
+            before = len(inventory_service.commits)
+            await receive(inventory_service, milk=1)
+            for commit in inventory_service.commits[before:]:
                 teller.note(commit)
             await until(lambda: levels.stock("s-1", "milk") != milk, PATIENCE_S)
             known = levels.stock("s-1", "milk")
@@ -283,12 +284,14 @@ async def test_told_is_heard_also_after_a_restart(migrated: Settings, inventory:
 
 
 @pytest.mark.parts
-async def test_records_are_keyed_for_compaction(migrated: Settings, inventory: Inside) -> None:
+async def test_records_are_keyed_for_compaction(migrated: Settings, inventory_service: Inside) -> None:
     """The newest of each key is all that the topic has to keep: a shelf, and each allotment."""
-    await receive(inventory, rice=9)
+    await receive(inventory_service, rice=9)
     rows = [("s-1", f"rice|{name}", 1) for name in ("tenth", "half")]
-    await inventory.pool.executemany("insert into cells (store, spu, on_hand, locked) values ($1, $2, $3, 0)", rows)
-    async with telling_to(migrated, inventory) as teller:
+    await inventory_service.pool.executemany(
+        "insert into cells (store, spu, on_hand, locked) values ($1, $2, $3, 0)", rows
+    )
+    async with telling_to(migrated, inventory_service) as teller:
         await until(lambda: not teller.behind and bool(teller._epochs), PATIENCE_S)
     consumer = AIOKafkaConsumer(bootstrap_servers=migrated.bootstrap(), auto_offset_reset="earliest")
     await consumer.start()

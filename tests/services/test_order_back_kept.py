@@ -12,10 +12,8 @@ from services.order.api import routes
 from services.order.decider import DECIDER
 from services.order.state import Order, Owed, Phase
 from services.order.store import OrderStore
-from shared.contracts.aftersales import RefundApproved, TicketEnded, TicketOpened
+from shared.contracts import aftersales, inventory, logistics
 from shared.contracts.base import Slot
-from shared.contracts.inventory import GoodsTakenBack, Paper, ShortDropped
-from shared.contracts.logistics import PiecesShort
 from shared.runtime.envelope import from_outside, read
 from tests.deciders.orders import (
     ALL_SHORT,
@@ -118,7 +116,7 @@ async def test_everything_that_an_order_carries_survives(service: Inside) -> Non
     assert order.substitution
     order = await hears(service, SUBSTITUTE_SHORT, OAT, SUBSTITUTED)
     assert [lot.instead_of for lot in order.lots] == ["", "", "milk"]
-    again = PiecesShort(order_id="o-1", store="s-1", spus=("oat",), missing=(1,))
+    again = logistics.PiecesShort(order_id="o-1", store="s-1", spus=("oat",), missing=(1,))
     order = await hears(service, again, NOBODY_CALLED, STRAY, PACKED, ON_THE_ROAD)
     assert (order.phase, order.given_back, order.tickets, order.refunds) == (Phase.IN_DELIVERY, 129, 2, 2)
     order = await hears(service, ASKED)
@@ -131,7 +129,7 @@ async def test_everything_that_an_order_carries_survives(service: Inside) -> Non
 
 async def test_refund_that_failed_is_tried_again_by_a_worker_that_knows_only_the_database(service: Inside) -> None:
     """What is owed, for which reason and under which ticket, survives; approved, it is asked for once, and booked."""
-    approved = RefundApproved(order_id="o-1", ticket_id="t-o-1-2")
+    approved = aftersales.RefundApproved(order_id="o-1", ticket_id="t-o-1-2")
     for message in (*PAID, PICKING, PACKED, ON_THE_ROAD, UNDELIVERABLE):
         await hears(service, message)
     await service.time_passes(100_000)
@@ -202,13 +200,15 @@ async def test_many_steps_in_one_commit_are_kept_as_the_last_says(service: Insid
 async def test_page_tells_the_whole_story(service: Inside) -> None:
     """What is short, what came instead at which price, documents, tickets, refunds, and what may be done now."""
     await hears(service, *PAID, PICKING, ONE_SHORT)
-    await hears(service, TicketOpened(order_id="o-1", ticket_id=CALL, kind="shortage"))
+    await hears(service, aftersales.TicketOpened(order_id="o-1", ticket_id=CALL, kind="shortage"))
     shown = await page(service, role="customer", account="a-1")
     assert shown["short"] == [{"spu": "milk", "missing": 1}]
     assert [(t["ticket_id"], t["kind"], t["phase"]) for t in shown["tickets"]] == [(CALL, "shortage", "open")]
     assert shown["allowed"] == ["cancel"]
     await hears(service, OAT, SUBSTITUTED)
-    ended = TicketEnded(order_id="o-1", ticket_id=CALL, kind="shortage", phase="resolved", note="substituted")
+    ended = aftersales.TicketEnded(
+        order_id="o-1", ticket_id=CALL, kind="shortage", phase="resolved", note="substituted"
+    )
     await hears(service, ended)
     shown = await page(service, role="customer_service")
     assert shown["substitutes"] == [{"spu": "oat", "quantity": 1, "instead_of": "milk", "price": 140, "paid": 129}]
@@ -218,8 +218,8 @@ async def test_page_tells_the_whole_story(service: Inside) -> None:
     assert (await page(service, role="customer", account="a-1"))["allowed"] == []
     assert (await page(service, role="customer_service"))["allowed"] == ["intercept"]
     await hears(service, UNDELIVERABLE, SOME_BACK)
-    document = Paper(number="RR-o-1", kind="return_receipt", spus=("milk",), quantities=(1,))
-    await hears(service, GoodsTakenBack(order_id="o-1", documents=(document,)), refunded(1, "not_reachable"))
+    document = inventory.Paper(number="RR-o-1", kind="return_receipt", spus=("milk",), quantities=(1,))
+    await hears(service, inventory.GoodsTakenBack(order_id="o-1", documents=(document,)), refunded(1, "not_reachable"))
     shown = await page(service, role="customer", account="a-1")
     assert (shown["phase"], shown["reason"], shown["paid"], shown["refunded"]) == (
         "cancelled",
@@ -247,7 +247,7 @@ async def test_cancel_over_http_is_answered_by_the_policy(service: Inside) -> No
 
 async def test_intercept_of_an_unknown_order_leaves_nothing_behind(service: Inside) -> None:
     """The ticket is told; no row, no timeline, and the order that comes by this name later is a new one."""
-    opened = TicketOpened(order_id="o-1", ticket_id=ASKED.ticket_id, kind="intercept")
+    opened = aftersales.TicketOpened(order_id="o-1", ticket_id=ASKED.ticket_id, kind="intercept")
     assert await service.hear(opened) == []
     assert await service.hear(ASKED) == ["SettleTicket"]
     assert not any(commit.parked for commit in service.commits)
@@ -262,5 +262,5 @@ async def test_refused_refund_is_kept(service: Inside) -> None:
     await hears(service, *PAID, CANCEL, STOPPED, REVERSED)
     order = await hears(service, REFUND_REFUSED)
     assert (order.phase, order.refunded, order.given_back, order.tickets) == (Phase.CANCELLED, 0, TOTAL, 1)
-    dropped = ShortDropped(order_id="o-1", documents=())
+    dropped = inventory.ShortDropped(order_id="o-1", documents=())
     assert (await hears(service, dropped)).phase is Phase.CANCELLED

@@ -12,8 +12,7 @@ from services.order.api import routes
 from services.order.decider import DECIDER
 from services.order.state import Order, Phase
 from services.order.store import OrderStore
-from shared.contracts.aftersales import GoodsRefunded, TicketMoved, TicketOpened
-from shared.contracts.logistics import ReturnInspected
+from shared.contracts import aftersales, logistics
 from tests.deciders.orders import DELIVERED as SALE_DELIVERED
 from tests.deciders.orders import ON_THE_ROAD as SALE_ON_THE_ROAD
 from tests.deciders.orders import PACKED as SALE_PACKED
@@ -100,18 +99,18 @@ async def test_replacement_that_comes_back_survives(service: Inside) -> None:
 async def test_page_shows_the_chain(service: Inside) -> None:
     """The sales order tells of its replacement, what became of its pieces, and of the ticket; the replacement of what
     it replaces, and that it costs nothing."""
-    await service.hear(TicketOpened(**TICKET, kind="exchange", by="customer_service:anna"))
+    await service.hear(aftersales.TicketOpened(**TICKET, kind="exchange", by="customer_service:anna"))
     moved: dict[str, Any] = {
         "kind": "exchange",
         "phase": "holding",
         "step": "ApproveTicket",
         "by": "customer_service:anna",
     }
-    await service.hear(TicketMoved(**TICKET, **moved))
+    await service.hear(aftersales.TicketMoved(**TICKET, **moved))
     await hears(service, APPROVED, HELD, DEDUCTED, PICKING, PACKED, ON_THE_ROAD, DELIVERED)
     back: dict[str, Any] = {"resellable_spus": ("milk", "bread"), "resellable": (2, 1)}
     nothing: dict[str, Any] = dict.fromkeys(("damaged_spus", "damaged", "missing_spus", "missing"), ())
-    await service.hear(ReturnInspected(**TICKET, store="s-1", exchange=True, **back, **nothing))
+    await service.hear(logistics.ReturnInspected(**TICKET, store="s-1", exchange=True, **back, **nothing))
     refund: dict[str, Any] = {
         "kind": "refund_only",
         "spus": ("oat",),
@@ -119,7 +118,7 @@ async def test_page_shows_the_chain(service: Inside) -> None:
         "amount": 129,
         "liable": "store",
     }
-    await service.hear(GoodsRefunded(order_id="o-1", ticket_id="t-2", about=FIRST, **refund))
+    await service.hear(aftersales.GoodsRefunded(order_id="o-1", ticket_id="t-2", about=FIRST, **refund))
 
     sale = await page(service, role="customer", account="a-1")
     (replacement,) = sale["replacements"]

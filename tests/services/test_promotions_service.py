@@ -17,10 +17,9 @@ from services.order.decider import DECIDER
 from services.order.promotions import promotion_of
 from services.order.promotions_api import SCOPE_MAX
 from services.order.store import OrderStore
+from shared.contracts import inventory, risk
+from shared.contracts import order as ordering
 from shared.contracts.base import MONEY_MAX, Message
-from shared.contracts.inventory import StockHeld, StockVerified
-from shared.contracts.order import PER_ACCOUNT_MAX, ClaimPromotions, SettleClaim
-from shared.contracts.risk import OrderCleared
 from tests.deciders.orders import (
     BASKET,
     CLEARED,
@@ -50,7 +49,7 @@ BY_KIND: dict[str, dict[str, Any]] = {
     "buy_n_pay_m": {"kind": "buy_n_pay_m", "value": {"n": 3, "m": 2}, "categories": ["fresh", "<b>bakery</b>"]},
 }
 
-CLAIMING: dict[str, type[Message]] = {"ClaimPromotions": ClaimPromotions, "SettleClaim": SettleClaim}
+CLAIMING: dict[str, type[Message]] = {"ClaimPromotions": ordering.ClaimPromotions, "SettleClaim": ordering.SettleClaim}
 
 
 def at(days: float) -> str:
@@ -104,8 +103,8 @@ async def place(shop: Inside, lines: dict[str, int], account: str = "a-1", **mem
 async def payable(shop: Inside, lines: dict[str, int], **members: Any) -> str:
     """An order that risk cleared and inventory holds the stock of; its id."""
     order_id: str = ok(await place(shop, lines, **members), 202)["order_id"]
-    await shop.hear(OrderCleared(order_id=order_id))
-    await shop.hear(StockHeld(order_id=order_id, mode="lock"))
+    await shop.hear(risk.OrderCleared(order_id=order_id))
+    await shop.hear(inventory.StockHeld(order_id=order_id, mode="lock"))
     return order_id
 
 
@@ -115,7 +114,7 @@ async def hear_through(shop: Inside, message: Message) -> None:
     await shop.hear(message)
     for commit in shop.commits[before:]:
         for row in commit.outbox:
-            for _, value, headers in row.records if row.topic == ClaimPromotions.TOPIC else ():
+            for _, value, headers in row.records if row.topic == ordering.ClaimPromotions.TOPIC else ():
                 heard: type[Message] = CLAIMING[dict(headers)["ce_type"].decode()]
                 await hear_through(shop, heard.from_json(value))
 
@@ -248,7 +247,10 @@ async def test_a_customer_sees_no_code(shop: Inside) -> None:
         ("percent", {"min_total": -1}, "min_total"),
         ("amount_off", {"min_total": MONEY_MAX + 1}, "min_total"),
         ("coupon", {"per_account": 2}, "per_account"),
-        *(("percent", {"per_account": limit}, "per_account") for limit in (0, -1, PER_ACCOUNT_MAX + 1, "1", True)),
+        *(
+            ("percent", {"per_account": limit}, "per_account")
+            for limit in (0, -1, ordering.PER_ACCOUNT_MAX + 1, "1", True)
+        ),
         *((kind, {"account": "a-1"}, "account") for kind in ("percent", "amount_off", "flash", "buy_n_pay_m")),
         ("coupon", {"account": ""}, "account"),
         ("percent", {"ends_at": at(-2)}, "ends_at"),
@@ -281,7 +283,7 @@ async def test_the_bounds_themselves_are_fine(shop: Inside) -> None:
     """Nothing off and all off; the largest amounts and numbers; as many in a scope as may be."""
     bounds: list[tuple[str, dict[str, Any]]] = [
         ("percent", {"value": 0}),
-        ("percent", {"value": 100, "per_account": PER_ACCOUNT_MAX}),
+        ("percent", {"value": 100, "per_account": ordering.PER_ACCOUNT_MAX}),
         ("amount_off", {"value": MONEY_MAX, "min_total": MONEY_MAX}),
         ("coupon", {"value": 1, "per_account": 1}),
         ("flash", {"value": MONEY_MAX, "min_total": 0}),
@@ -478,7 +480,7 @@ async def test_a_coupon_used_meanwhile_is_denied_on_the_click(shop: Inside) -> N
     for order_id in orders:
         pay = {"method": "tok_ok", "expected_total": 100}
         ok(await shop.ask("POST", f"/orders/{order_id}/pay", pay), 202)
-        await hear_through(shop, StockVerified(order_id=order_id))
+        await hear_through(shop, inventory.StockVerified(order_id=order_id))
     first, second = [ok(await shop.ask("GET", f"/orders/{order_id}")) for order_id in orders]
     assert (first["phase"], first["total"], first["denied"]) == ("paying", 100, [])
     assert (second["phase"], second["total"], second["denied"]) == ("awaiting_payment", 129, ["once"])

@@ -10,8 +10,7 @@ import pytest
 
 from services.order import promotions_api
 from services.order.promotions_api import SCOPE_MAX
-from shared.contracts.inventory import StockHeld
-from shared.contracts.risk import OrderCleared
+from shared.contracts import inventory, risk
 from tests.services.inside import Inside
 from tests.services.test_promotions_service import at, ok, place, refused, shop
 
@@ -32,8 +31,8 @@ async def listed(shop: Inside, query: str = "", role: str = "picker") -> list[di
 async def cleared(shop: Inside, spu: str) -> dict[str, Any]:
     """The page of an order of this SPU that risk cleared."""
     order_id = ok(await place(shop, {spu: 1}), 202)["order_id"]
-    await shop.hear(OrderCleared(order_id=order_id))
-    await shop.hear(StockHeld(order_id=order_id, mode="lock"))
+    await shop.hear(risk.OrderCleared(order_id=order_id))
+    await shop.hear(inventory.StockHeld(order_id=order_id, mode="lock"))
     return dict(ok(await shop.ask("GET", f"/orders/{order_id}")))
 
 

@@ -25,7 +25,7 @@ from services.risk import signals as signals_module
 from services.risk.counting import Tally, count_activity
 from services.risk.signals import Signals
 from services.risk.windows import Tallies
-from shared.contracts.risk import AccountsActed, Activity, Conduct, OrdersSeen, Sighting, SignalsTold
+from shared.contracts import risk
 from shared.contracts.topics import changelogs_of, partition_for
 from shared.runtime.envelope import from_outside
 from shared.runtime.publisher import make_producer
@@ -47,11 +47,11 @@ class Stand:
         self.group = group
         self.source = source
         self.target = target
-        self.told: list[SignalsTold] = []
+        self.told: list[risk.SignalsTold] = []
         self.by: dict[int, str] = {}
         """Who told of a partition last."""
 
-    def known(self) -> dict[str, Conduct]:
+    def known(self) -> dict[str, risk.Conduct]:
         """The newest conduct of each subject."""
         return {one.subject: one for pack in self.told for one in pack.entries}
 
@@ -67,7 +67,7 @@ class Stand:
         finally:
             await signals.stop()
 
-    async def say(self, pack: AccountsActed | OrdersSeen) -> None:
+    async def say(self, pack: risk.AccountsActed | risk.OrdersSeen) -> None:
         """A record as the runtime would write it."""
         headers = from_outside(
             id=f"p-{next(_numbers)}", type=pack.TYPE, source="order/0", subject="0", actor="", at=datetime.now(UTC)
@@ -99,7 +99,7 @@ class Stand:
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
             async for record in consumer:
-                pack = SignalsTold.from_json(record.value)
+                pack = risk.SignalsTold.from_json(record.value)
                 assert (pack.shard, record.key) == (record.partition, pack.key.encode())
                 self.told.append(pack)
                 self.by[pack.shard] = dict(record.headers)["ce_source"].decode()
@@ -138,15 +138,15 @@ async def make_changelogs(stand: Stand) -> None:
         await wait_until(led, PATIENCE_S, "the changelogs to have leaders")
 
 
-def acted(*entries: tuple[str, str, str], shard: int = 0, at: datetime = NOW) -> AccountsActed:
+def acted(*entries: tuple[str, str, str], shard: int = 0, at: datetime = NOW) -> risk.AccountsActed:
     """A pack of (account, order, deed)."""
-    return AccountsActed(
+    return risk.AccountsActed(
         shard=shard,
-        entries=tuple(Activity(account=a, order_id=o, deed=deed, at=at) for a, o, deed in entries),  # type: ignore[arg-type]
+        entries=tuple(risk.Activity(account=a, order_id=o, deed=deed, at=at) for a, o, deed in entries),  # type: ignore[arg-type]
     )
 
 
-def counts(one: Conduct | None) -> dict[str, int]:
+def counts(one: risk.Conduct | None) -> dict[str, int]:
     """How many happenings of each signal."""
     return {count.signal: len(count.happenings) for count in one.counts} if one else {}
 
@@ -154,10 +154,10 @@ def counts(one: Conduct | None) -> dict[str, int]:
 async def test_what_comes_is_counted_and_told(stand: Stand) -> None:
     """Deeds of accounts, and orders as account, device and address see them; what was told twice counts once."""
     device, address = "d" * 24, "a" * 24
-    seen = OrdersSeen(
+    seen = risk.OrdersSeen(
         shard=0,
         entries=tuple(
-            Sighting(about=about, subject=subject, account="ann", order_id="o-1", at=NOW, total=500, device=device)  # type: ignore[arg-type]
+            risk.Sighting(about=about, subject=subject, account="ann", order_id="o-1", at=NOW, total=500, device=device)  # type: ignore[arg-type]
             for about, subject in (("account", "ann"), ("device", device), ("address", address))
         ),
     )
@@ -334,7 +334,7 @@ async def test_what_raises_is_told_and_the_rest_is_counted(
     """A bug in the counting of one entry would come back with each start: its way is in the log, it is a figure, and
     all others go on."""
 
-    def count(tally: Tally, activity: Activity) -> bool:
+    def count(tally: Tally, activity: risk.Activity) -> bool:
         if activity.order_id == "o-2":
             raise ZeroDivisionError("a bug")
         return count_activity(tally, activity)

@@ -26,10 +26,8 @@ from services.risk import api as risk_api
 from services.risk.decider import DECIDER as RISK
 from services.risk.store import SWEEPS as RISK_SWEEPS
 from services.risk.store import RiskStore
-from shared.contracts.aftersales import OpenTicket, TicketEnded, TicketKind
-from shared.contracts.logistics import AnnounceReturn, FulfilOrder
-from shared.contracts.order import PlaceOrder
-from shared.contracts.risk import OrderRefused, ScreenOrder
+from shared.contracts import aftersales, logistics, risk
+from shared.contracts import order as ordering
 from shared.runtime import sweep
 from shared.runtime.sweep import Sweep, Sweeper
 from tests.deciders.orders import DOOR, SHOP
@@ -73,7 +71,7 @@ async def placed(service: Inside, *order_ids: str) -> None:
     assert (await service.ask("PUT", "/stores/s-1", {"name": "one", "area": AREA})).status_code == 200
     for order_id in order_ids:
         await service.hear(
-            PlaceOrder(
+            ordering.PlaceOrder(
                 order_id=order_id,
                 account="a-1",
                 store="s-1",
@@ -101,7 +99,7 @@ async def test_an_order_s_address_goes_once_it_is_over_and_old(parts: RealParts)
     """Not before its time, nor of an order that is open; lines, sums and timeline stay, and its page can be read."""
     async with running("order", parts) as (service, sweep_after):
         await placed(service, "o-1", "o-2")
-        await service.hear(OrderRefused(order_id="o-1"))
+        await service.hear(risk.OrderRefused(order_id="o-1"))
         before = await page(service, "/orders/o-1")
         await sweep_after(89)
         assert await page(service, "/orders/o-1") == before
@@ -119,13 +117,13 @@ async def test_what_ends_late_is_swept_late(parts: RealParts) -> None:
         await placed(service, "o-1")
         await sweep_after(91)
         assert (await page(service, "/orders/o-1"))["delivery"] is not None
-        await service.hear(OrderRefused(order_id="o-1"))
+        await service.hear(risk.OrderRefused(order_id="o-1"))
         await sweep_after(91.01)  # a quarter of an hour later: not looked at again yet
         assert (await page(service, "/orders/o-1"))["delivery"] is not None
         await sweep_after(91.1)
         assert (await page(service, "/orders/o-1"))["delivery"] is None
         assert await count(service, "sweeps_later where name = 'personal data'") == 0
-        await service.hear(OrderRefused(order_id="o-1"))
+        await service.hear(risk.OrderRefused(order_id="o-1"))
         assert (await page(service, "/orders/o-1"))["delivery"] is None
 
 
@@ -135,13 +133,13 @@ async def test_portions_come_to_an_end(parts: RealParts, portions_of_two: None) 
         orders = [f"o-{number}" for number in range(5)]
         await placed(service, *orders)
         for order_id in orders[1:]:
-            await service.hear(OrderRefused(order_id=order_id))
+            await service.hear(risk.OrderRefused(order_id=order_id))
         left = []
         for _ in range(4):
             await sweep_after(91)
             left.append(await count(service, "baskets where delivery is not null"))
         assert left == [4, 2, 1, 1]
-        await service.hear(OrderRefused(order_id="o-0"))
+        await service.hear(risk.OrderRefused(order_id="o-0"))
         await sweep_after(92)
         assert await count(service, "baskets where delivery is not null") == 0
 
@@ -153,7 +151,7 @@ async def test_one_beat_takes_all_that_is_due(parts: RealParts, monkeypatch: pyt
     async with running("order", parts) as (service, sweep_after):
         await placed(service, *(f"o-{number}" for number in range(7)))
         for number in range(7):
-            await service.hear(OrderRefused(order_id=f"o-{number}"))
+            await service.hear(risk.OrderRefused(order_id=f"o-{number}"))
         await sweep_after(91)
         assert await count(service, "baskets where delivery is not null or device is not null") == 0
 
@@ -162,7 +160,7 @@ async def test_a_timeline_goes_after_its_own_time(parts: RealParts) -> None:
     """The order stays, with its lines and its end."""
     async with running("order", parts) as (service, sweep_after):
         await placed(service, "o-1", "o-2")
-        await service.hear(OrderRefused(order_id="o-1"))
+        await service.hear(risk.OrderRefused(order_id="o-1"))
         await sweep_after(399)
         assert await count(service, "timeline where order_id = 'o-1'") > 0
         await sweep_after(401)
@@ -175,13 +173,15 @@ async def test_people_s_words_go_from_the_papers(parts: RealParts) -> None:
     """Why a ticket was rejected; that it was, and what larder itself says, stays."""
     async with running("order", parts) as (service, sweep_after):
         await placed(service, "o-1")
-        await service.hear(OrderRefused(order_id="o-1"))
-        words: list[tuple[TicketKind, str]] = [
+        await service.hear(risk.OrderRefused(order_id="o-1"))
+        words: list[tuple[aftersales.TicketKind, str]] = [
             ("missing_goods", "he shouted at Maria"),
             ("intercept", "not_in_delivery"),
         ]
         for kind, note in words:
-            ended = TicketEnded(order_id="o-1", ticket_id=f"t-{kind}", kind=kind, phase="rejected", note=note)
+            ended = aftersales.TicketEnded(
+                order_id="o-1", ticket_id=f"t-{kind}", kind=kind, phase="rejected", note=note
+            )
             await service.hear(ended)
         assert len((await page(service, "/orders/o-1"))["tickets"]) == 2
         await sweep_after(91)
@@ -194,7 +194,7 @@ async def test_a_fulfilment_s_address_goes(parts: RealParts) -> None:
     async with running("logistics", parts) as (service, sweep_after):
         for number in (1, 2):
             await service.hear(
-                FulfilOrder(
+                logistics.FulfilOrder(
                     order_id=f"o-{number}", store="s-1", spus=("apple",), quantities=(2,), slot=None, delivery=DOOR
                 )
             )
@@ -223,7 +223,7 @@ async def test_a_return_s_address_goes(parts: RealParts) -> None:
     async with running("logistics", parts) as (service, sweep_after):
         for number in (1, 2):
             await service.hear(
-                AnnounceReturn(
+                logistics.AnnounceReturn(
                     order_id="o-1",
                     store="s-1",
                     ticket_id=f"t-{number}",
@@ -253,9 +253,13 @@ async def test_a_ticket_s_words_go(parts: RealParts) -> None:
         answer = await service.ask("POST", "/tickets/t-1/reject", {"reason": "he shouted at Maria"})
         assert answer.status_code == 202, answer.text
         await service.hear(raised("missing_goods", "t-2"))
-        await service.hear(OpenTicket(order_id="o-1", ticket_id="t-3", kind="intercept", reason="she moved out"))
+        await service.hear(
+            aftersales.OpenTicket(order_id="o-1", ticket_id="t-3", kind="intercept", reason="she moved out")
+        )
         await service.hear(settled("rejected", "not_in_delivery", "t-3"))
-        await service.hear(OpenTicket(order_id="o-1", ticket_id="t-4", kind="intercept", reason="he is abroad"))
+        await service.hear(
+            aftersales.OpenTicket(order_id="o-1", ticket_id="t-4", kind="intercept", reason="he is abroad")
+        )
         await sweep_after(91)
         told = {f"t-{n}": await page(service, f"/tickets/t-{n}") for n in (1, 2, 3, 4)}
         assert {t: (p["reason"], p["note"]) for t, p in told.items()} == {
@@ -276,7 +280,7 @@ async def test_a_review_s_device_and_address_go(parts: RealParts) -> None:
         assert (await service.ask("PUT", "/blocklist/account/a-1", referred)).status_code == 200
         for number in (1, 2):
             await service.hear(
-                ScreenOrder(order_id=f"o-{number}", account="a-1", device="d-1", address=DOOR.address, total=649)
+                risk.ScreenOrder(order_id=f"o-{number}", account="a-1", device="d-1", address=DOOR.address, total=649)
             )
         verdict = {"verdict": "clear", "note": "known to Maria"}
         assert (await service.ask("POST", "/reviews/o-1", verdict)).status_code == 202
@@ -309,7 +313,7 @@ async def test_of_two_workers_one_sweeps(parts: RealParts) -> None:
     """The other finds nothing to do, and does not wait."""
     async with running("order", parts) as (service, sweep_after):
         await placed(service, "o-1")
-        await service.hear(OrderRefused(order_id="o-1"))
+        await service.hear(risk.OrderRefused(order_id="o-1"))
         lock = "select pg_try_advisory_xact_lock($1, hashtext($2))"
         async with service.pool.acquire() as other:  # the pool's last one
             async with other.transaction():

@@ -20,26 +20,23 @@ from larder.simulation.poison import Poisoner
 from larder.simulation.simulate import Outcome, simulate
 from larder.simulation.weather import Weather
 from larder.stack.adopt import Plan, Source, Standing, plan
-from services.inventory import decider as inventory
+from services.inventory import decider as inventory_decider
 from services.inventory import holds, issues
 from services.inventory.state import CountTakesHold, Document, Kind, Movement
 from services.inventory.state import Phase as HoldPhase
-from services.logistics import decider as logistics
+from services.logistics import decider as logistics_decider
 from services.logistics import fulfilments
 from services.logistics.state import Phase as StorePhase
 from services.logistics.state import ReservationPhase
 from services.order import back, forward, reading, short
-from services.order import decider as order
+from services.order import decider as order_decider
 from services.order.state import CancelWanted, GoodsOverdue, Phase, ShortageSettled
-from services.payment import decider as payment
+from services.payment import decider as payment_decider
 from services.payment import reports
 from services.payment.state import GatewayFound, GatewayTook, ReportPhase
-from services.risk import decider as risk
+from services.risk import decider as risk_decider
 from services.risk.state import EndingPhase, EndingTold
-from shared.contracts.aftersales import RaiseTicket, SettleTicket
-from shared.contracts.inventory import DropShort, ReleaseStock, ReverseIssue, TakeBack
-from shared.contracts.logistics import FreeSlot, FulfilmentDelivered, GoodsInspected, PiecesShort, StopFulfilment
-from shared.contracts.payment import MoneyUnasked, PaymentRefundRefused, RefundPayment, ReportMoney
+from shared.contracts import aftersales, inventory, logistics, payment
 from shared.runtime import shard
 from shared.runtime.envelope import Delivery, Wire
 from shared.runtime.said import SetTimer
@@ -114,12 +111,12 @@ def timers_before_the_log_is_read(patch: pytest.MonkeyPatch) -> None:
 def release_forgets_the_lock(patch: pytest.MonkeyPatch) -> None:
     """A released hold leaves its pieces locked."""
     cell = to(HoldPhase.RELEASED, holds.tell_released)
-    patch.setitem(inventory.HOLD.rows[HoldPhase.LOCKED], ReleaseStock, cell)
+    patch.setitem(inventory_decider.HOLD.rows[HoldPhase.LOCKED], inventory.ReleaseStock, cell)
 
 
 def sold_out_unnoticed(patch: pytest.MonkeyPatch) -> None:
     """At deducting nobody looks whether the goods are still there."""
-    patch.setattr(inventory, "missing_of", lambda demand, shelf: {})
+    patch.setattr(inventory_decider, "missing_of", lambda demand, shelf: {})
 
 
 def place_never_given_back(patch: pytest.MonkeyPatch) -> None:
@@ -129,8 +126,8 @@ def place_never_given_back(patch: pytest.MonkeyPatch) -> None:
 
 def place_given_back_without_counting(patch: pytest.MonkeyPatch) -> None:
     """A place that is given back is not free again."""
-    with_places_taken = logistics._with_places_taken
-    patch.setattr(logistics, "_with_places_taken", lambda slot, taken: with_places_taken(slot, max(taken, 0)))
+    with_places_taken = logistics_decider._with_places_taken
+    patch.setattr(logistics_decider, "_with_places_taken", lambda slot, taken: with_places_taken(slot, max(taken, 0)))
 
 
 def refund_sent_twice(patch: pytest.MonkeyPatch) -> None:
@@ -139,7 +136,7 @@ def refund_sent_twice(patch: pytest.MonkeyPatch) -> None:
 
     def twice(*arguments: Any) -> Any:
         changes, (refund,) = refund_rest(*arguments)
-        assert isinstance(refund, RefundPayment)
+        assert isinstance(refund, payment.RefundPayment)
         return changes, (refund, refund.model_copy(update={"refund": refund.refund + 1}))
 
     patch.setattr(back, "_refund_rest", twice)
@@ -147,27 +144,27 @@ def refund_sent_twice(patch: pytest.MonkeyPatch) -> None:
 
 def refund_forgotten(patch: pytest.MonkeyPatch) -> None:
     """Money that nobody waits for is kept."""
-    for cells in order.SALES_ORDER.rows.values():
-        if MoneyUnasked in cells:
-            patch.setitem(cells, MoneyUnasked, IGNORE)
+    for cells in order_decider.SALES_ORDER.rows.values():
+        if payment.MoneyUnasked in cells:
+            patch.setitem(cells, payment.MoneyUnasked, IGNORE)
 
 
 def late_money_revives(patch: pytest.MonkeyPatch) -> None:
     """Money that comes for a cancelled order makes it be picked."""
     cell = to(Phase.AWAITING_PICKING, back.give_back)
-    patch.setitem(order.SALES_ORDER.rows[Phase.CANCELLED], MoneyUnasked, cell)
+    patch.setitem(order_decider.SALES_ORDER.rows[Phase.CANCELLED], payment.MoneyUnasked, cell)
 
 
 def cancel_after_payment(patch: pytest.MonkeyPatch) -> None:
     """A paid order can be cancelled like one that was not, and the money stays."""
     cell = to(Phase.CANCELLED, back.cancel_unheld)
-    patch.setitem(order.SALES_ORDER.rows[Phase.AWAITING_PICKING], CancelWanted, cell)
+    patch.setitem(order_decider.SALES_ORDER.rows[Phase.AWAITING_PICKING], CancelWanted, cell)
 
 
 def stopped_goods_not_put_back(patch: pytest.MonkeyPatch) -> None:
     """The work is stopped, the money goes back, and the goods stay issued."""
-    forgetful = _without(inventory.HOLD.rows[HoldPhase.DEDUCTED][ReverseIssue], Document, Movement)
-    patch.setitem(inventory.HOLD.rows[HoldPhase.DEDUCTED], ReverseIssue, forgetful)
+    forgetful = _without(inventory_decider.HOLD.rows[HoldPhase.DEDUCTED][inventory.ReverseIssue], Document, Movement)
+    patch.setitem(inventory_decider.HOLD.rows[HoldPhase.DEDUCTED], inventory.ReverseIssue, forgetful)
 
 
 def _without(cell: Any, *kinds: type) -> To:
@@ -182,14 +179,16 @@ def _without(cell: Any, *kinds: type) -> To:
 
 def stop_after_hand_over(patch: pytest.MonkeyPatch) -> None:
     """The work is stopped although the courier has the bags."""
-    stop = logistics.FULFILMENT.rows[StorePhase.PACKED][StopFulfilment]
-    patch.setitem(logistics.FULFILMENT.rows[StorePhase.ON_THE_ROAD], StopFulfilment, stop)
+    stop = logistics_decider.FULFILMENT.rows[StorePhase.PACKED][logistics.StopFulfilment]
+    patch.setitem(logistics_decider.FULFILMENT.rows[StorePhase.ON_THE_ROAD], logistics.StopFulfilment, stop)
 
 
 def late_intercept_told_to_nobody(patch: pytest.MonkeyPatch) -> None:
     """An intercept came too late, and its ticket waits for ever."""
-    cells = order.SALES_ORDER.rows[Phase.INTERCEPTING]
-    patch.setitem(cells, FulfilmentDelivered, _without(cells[FulfilmentDelivered], SettleTicket))
+    cells = order_decider.SALES_ORDER.rows[Phase.INTERCEPTING]
+    patch.setitem(
+        cells, logistics.FulfilmentDelivered, _without(cells[logistics.FulfilmentDelivered], aftersales.SettleTicket)
+    )
 
 
 def dropped_pieces_refunded_twice(patch: pytest.MonkeyPatch) -> None:
@@ -205,8 +204,8 @@ def dropped_pieces_refunded_twice(patch: pytest.MonkeyPatch) -> None:
 
 def dropped_pieces_stay_on_the_issue(patch: pytest.MonkeyPatch) -> None:
     """Inventory is not told that pieces were never there."""
-    cells = order.SALES_ORDER.rows[Phase.SHORT]
-    patch.setitem(cells, ShortageSettled, _without(cells[ShortageSettled], DropShort))
+    cells = order_decider.SALES_ORDER.rows[Phase.SHORT]
+    patch.setitem(cells, ShortageSettled, _without(cells[ShortageSettled], inventory.DropShort))
 
 
 def short_pieces_not_written_off(patch: pytest.MonkeyPatch) -> None:
@@ -221,24 +220,26 @@ def old_list_picked(patch: pytest.MonkeyPatch) -> None:
 
 def missing_goods_forgotten(patch: pytest.MonkeyPatch) -> None:
     """Goods that do not come back are not written off."""
-    cells = order.SALES_ORDER.rows[Phase.RETURNING]
-    patch.setitem(cells, GoodsOverdue, _without(cells[GoodsOverdue], TakeBack))
+    cells = order_decider.SALES_ORDER.rows[Phase.RETURNING]
+    patch.setitem(cells, GoodsOverdue, _without(cells[GoodsOverdue], inventory.TakeBack))
 
 
 def late_goods_ignored(patch: pytest.MonkeyPatch) -> None:
     """What comes back after it was written off stays off the books."""
-    patch.setitem(order.SALES_ORDER.rows[Phase.CANCELLED], GoodsInspected, IGNORE)
+    patch.setitem(order_decider.SALES_ORDER.rows[Phase.CANCELLED], logistics.GoodsInspected, IGNORE)
 
 
 def refused_refund_told_to_nobody(patch: pytest.MonkeyPatch) -> None:
     """The gateway keeps the money, and no person hears of it."""
-    cells = order.SALES_ORDER.rows[Phase.REFUNDING]
-    patch.setitem(cells, PaymentRefundRefused, _without(cells[PaymentRefundRefused], RaiseTicket))
+    cells = order_decider.SALES_ORDER.rows[Phase.REFUNDING]
+    patch.setitem(
+        cells, payment.PaymentRefundRefused, _without(cells[payment.PaymentRefundRefused], aftersales.RaiseTicket)
+    )
 
 
 def lost_hold_stays_locked(patch: pytest.MonkeyPatch) -> None:
     """A count takes a hold away, and its pieces stay locked."""
-    cells = inventory.HOLD.rows[HoldPhase.LOCKED]
+    cells = inventory_decider.HOLD.rows[HoldPhase.LOCKED]
     patch.setitem(cells, CountTakesHold, _without(cells[CountTakesHold], Movement))
 
 
@@ -254,43 +255,43 @@ def our_fault_counted(patch: pytest.MonkeyPatch) -> None:
 
 def ends_not_kept(patch: pytest.MonkeyPatch) -> None:
     """Risk hears what became of orders, and keeps nothing."""
-    patch.setitem(risk.ENDING.rows[EndingPhase.NEW], EndingTold, IGNORE)
+    patch.setitem(risk_decider.ENDING.rows[EndingPhase.NEW], EndingTold, IGNORE)
 
 
 def shortage_without_deadline(patch: pytest.MonkeyPatch) -> None:
     """Nobody calls, and the order stays short."""
-    cells = order.SALES_ORDER.rows[Phase.PICKING]
-    patch.setitem(cells, PiecesShort, _without(cells[PiecesShort], SetTimer))
+    cells = order_decider.SALES_ORDER.rows[Phase.PICKING]
+    patch.setitem(cells, logistics.PiecesShort, _without(cells[logistics.PiecesShort], SetTimer))
 
 
 def timed_out_charge_not_asked_about(patch: pytest.MonkeyPatch) -> None:
     """A charge whose attempt was settled by a webhook is not asked about (a bug that the simulation found here)."""
-    for cells in payment.PAYMENT.rows.values():
-        if payment.UnansweredLate in cells:
-            patch.setitem(cells, payment.UnansweredLate, IGNORE)
+    for cells in payment_decider.PAYMENT.rows.values():
+        if payment_decider.UnansweredLate in cells:
+            patch.setitem(cells, payment_decider.UnansweredLate, IGNORE)
 
 
 def report_believed(patch: pytest.MonkeyPatch) -> None:
     """What is reported is booked as it is told (as it was before the gateway was asked)."""
-    decide_report = payment._decide_report
+    decide_report = payment_decider._decide_report
 
     def believe(m: Any, look: Any, context: Any) -> Any:
-        if not isinstance(m, ReportMoney):
+        if not isinstance(m, payment.ReportMoney):
             return decide_report(m, look, context)
         told = GatewayTook(m.order_id, m.attempt_key, m.reference, m.amount, m.at)
-        return payment._decide_payment(told, look, context)
+        return payment_decider._decide_payment(told, look, context)
 
-    patch.setattr(payment, "_decide_report", believe)
+    patch.setattr(payment_decider, "_decide_report", believe)
 
 
 def owner_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     """The gateway is asked about the reference, and nobody reads whose order it names."""
-    decide_report = payment._decide_report
+    decide_report = payment_decider._decide_report
 
     def careless(m: Any, look: Any, context: Any) -> Any:
         return decide_report(replace(m, owner=m.order_id) if isinstance(m, GatewayFound) else m, look, context)
 
-    patch.setattr(payment, "_decide_report", careless)
+    patch.setattr(payment_decider, "_decide_report", careless)
 
 
 def contradictions_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -306,7 +307,7 @@ def reports_not_looked_up_again(patch: pytest.MonkeyPatch) -> None:
 
 def money_of_nobody_kept(patch: pytest.MonkeyPatch) -> None:
     """Money for an order that never was does not go back."""
-    patch.setitem(order.SALES_ORDER.rows[Phase.NEW], MoneyUnasked, IGNORE)
+    patch.setitem(order_decider.SALES_ORDER.rows[Phase.NEW], payment.MoneyUnasked, IGNORE)
 
 
 def answer_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -379,7 +380,7 @@ def one_bad_message_blocks_all(patch: pytest.MonkeyPatch) -> None:
 
 def slots_may_be_full(patch: pytest.MonkeyPatch) -> None:
     """A reservation that is given back is never known again, so its order may be fulfilled without a place."""
-    patch.setitem(logistics.RESERVATION.rows[ReservationPhase.RESERVED], FreeSlot, IGNORE)
+    patch.setitem(logistics_decider.RESERVATION.rows[ReservationPhase.RESERVED], logistics.FreeSlot, IGNORE)
 
 
 def slot_forgotten(patch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from larder.simulation import complaints, customers, staff
-from services.aftersales import decider as aftersales
+from services.aftersales import decider as aftersales_decider
 from services.aftersales import reading, tickets
 from services.aftersales.state import (
     GoodsCame,
@@ -18,25 +18,14 @@ from services.aftersales.state import (
     RefundWanted,
     TicketPhase,
 )
-from services.inventory import decider as inventory
+from services.inventory import decider as inventory_decider
 from services.inventory.state import Phase as HoldPhase
 from services.logistics import returns
 from services.logistics.state import CollectedAtDelivery, GoodsSorted, ReturnPhase
 from services.order import goods_back, replacing, short
 from services.order.decider import SALES_ORDER
 from services.order.state import OldGoodsCame, Phase, ReplacementFits, ReturnCame, ReturnLost
-from shared.contracts import base
-from shared.contracts.aftersales import (
-    ConfirmReplacement,
-    ConfirmReturn,
-    DropReplacement,
-    GoodsKept,
-    GoodsRefunded,
-    ReopenTicket,
-)
-from shared.contracts.inventory import StockShort, TakeReturn
-from shared.contracts.logistics import FulfilmentDelivered, GoodsInspected
-from shared.contracts.payment import RefundPayment
+from shared.contracts import aftersales, base, inventory, logistics, payment
 from shared.runtime.table import IGNORE, Table, To, to
 from tests.simulation.test_planted_bugs import SEEDS_MAX, first_failure
 
@@ -59,7 +48,7 @@ def _without(patch: pytest.MonkeyPatch, table: Table, phase: Any, message: type,
 
 def pieces_claimed_twice(patch: pytest.MonkeyPatch) -> None:
     """What a ticket claims stays free for the next one."""
-    patch.setattr(aftersales, "exchanged", lambda goods, back, away: goods)
+    patch.setattr(aftersales_decider, "exchanged", lambda goods, back, away: goods)
 
 
 def rejected_ticket_keeps_its_pieces(patch: pytest.MonkeyPatch) -> None:
@@ -75,7 +64,7 @@ def rejected_ticket_keeps_its_pieces(patch: pytest.MonkeyPatch) -> None:
 
 def announced_pieces_refunded(patch: pytest.MonkeyPatch) -> None:
     """Money for what was to come back, and not for what came."""
-    cells = aftersales.TICKET.rows[TicketPhase.RETURNING]
+    cells = aftersales_decider.TICKET.rows[TicketPhase.RETURNING]
     cell: Any = cells[GoodsCame]
     generous = to(cell.phase, lambda state, m, c: cell.action(state, replace(m, came=state.claims), c))
     patch.setitem(cells, GoodsCame, generous)
@@ -83,7 +72,7 @@ def announced_pieces_refunded(patch: pytest.MonkeyPatch) -> None:
 
 def refund_of_goods_forgotten(patch: pytest.MonkeyPatch) -> None:
     """The ticket says that it was refunded, and nobody moves money."""
-    _without(patch, SALES_ORDER, Phase.DELIVERED, GoodsRefunded, RefundPayment)
+    _without(patch, SALES_ORDER, Phase.DELIVERED, aftersales.GoodsRefunded, payment.RefundPayment)
 
 
 def refund_of_goods_sent_twice(patch: pytest.MonkeyPatch) -> None:
@@ -96,27 +85,27 @@ def refund_of_goods_sent_twice(patch: pytest.MonkeyPatch) -> None:
         again = command.model_copy(update={"refund": command.refund + 1})
         return {**changes, "refunds": again.refund}, (command, again, *rest)
 
-    patch.setitem(SALES_ORDER.rows[Phase.DELIVERED], GoodsRefunded, to(Phase.DELIVERED, twice))
+    patch.setitem(SALES_ORDER.rows[Phase.DELIVERED], aftersales.GoodsRefunded, to(Phase.DELIVERED, twice))
 
 
 def kept_goods_not_reported(patch: pytest.MonkeyPatch) -> None:
     """Spoilt goods that stay with the customer are in no document."""
-    _without(patch, aftersales.TICKET, TicketPhase.OPEN, RefundWanted, GoodsKept)
+    _without(patch, aftersales_decider.TICKET, TicketPhase.OPEN, RefundWanted, aftersales.GoodsKept)
 
 
 def returned_goods_not_taken_back(patch: pytest.MonkeyPatch) -> None:
     """They stand in a corner of the store."""
-    _without(patch, SALES_ORDER, Phase.DELIVERED, ReturnCame, TakeReturn)
+    _without(patch, SALES_ORDER, Phase.DELIVERED, ReturnCame, inventory.TakeReturn)
 
 
 def return_not_confirmed(patch: pytest.MonkeyPatch) -> None:
     """The ticket waits for ever."""
-    _without(patch, SALES_ORDER, Phase.DELIVERED, ReturnCame, ConfirmReturn)
+    _without(patch, SALES_ORDER, Phase.DELIVERED, ReturnCame, aftersales.ConfirmReturn)
 
 
 def lost_goods_not_written_off(patch: pytest.MonkeyPatch) -> None:
     """A courier lost them, and nobody is told."""
-    _without(patch, SALES_ORDER, Phase.DELIVERED, ReturnLost, TakeReturn)
+    _without(patch, SALES_ORDER, Phase.DELIVERED, ReturnLost, inventory.TakeReturn)
 
 
 def missing_old_goods_not_written_off(patch: pytest.MonkeyPatch) -> None:
@@ -134,14 +123,14 @@ def old_goods_not_awaited(patch: pytest.MonkeyPatch) -> None:
     read = reading.read
 
     def hasty(m: Any, ticket: Any, *others: Any) -> Any:
-        if isinstance(m, ConfirmReplacement):
+        if isinstance(m, aftersales.ConfirmReplacement):
             return OldGoodsSettled("exchanged") if ticket.kind == "exchange" else read(m, ticket, *others)
         return read(m, ticket, *others)
 
-    patch.setattr(aftersales, "read", hasty)
-    cells = aftersales.TICKET.rows[TicketPhase.REPLACING]
+    patch.setattr(aftersales_decider, "read", hasty)
+    cells = aftersales_decider.TICKET.rows[TicketPhase.REPLACING]
     patch.setitem(cells, OldGoodsSettled, to(TicketPhase.RESOLVED, tickets.end_exchanged))
-    patch.setitem(aftersales.TICKET.rows[TicketPhase.RESOLVED], OldGoodsSettled, IGNORE)
+    patch.setitem(aftersales_decider.TICKET.rows[TicketPhase.RESOLVED], OldGoodsSettled, IGNORE)
 
 
 def old_goods_not_taken_along(patch: pytest.MonkeyPatch) -> None:
@@ -158,17 +147,23 @@ def inspected_without_missing(patch: pytest.MonkeyPatch) -> None:
 
 def failed_replacement_told_to_nobody(patch: pytest.MonkeyPatch) -> None:
     """There is no stock of the new goods, and the ticket waits for them."""
-    _without(patch, replacing.REPLACEMENT_ORDER, Phase.HOLDING, StockShort, ReopenTicket)
+    _without(patch, replacing.REPLACEMENT_ORDER, Phase.HOLDING, inventory.StockShort, aftersales.ReopenTicket)
 
 
 def undelivered_replacement_told_to_nobody(patch: pytest.MonkeyPatch) -> None:
     """Nobody was at home, and nobody chooses again."""
-    _without(patch, replacing.REPLACEMENT_ORDER, Phase.RETURNING, GoodsInspected, ReopenTicket)
+    _without(patch, replacing.REPLACEMENT_ORDER, Phase.RETURNING, logistics.GoodsInspected, aftersales.ReopenTicket)
 
 
 def delivered_replacement_told_to_nobody(patch: pytest.MonkeyPatch) -> None:
     """The ticket stays open."""
-    _without(patch, replacing.REPLACEMENT_ORDER, Phase.IN_DELIVERY, FulfilmentDelivered, ConfirmReplacement)
+    _without(
+        patch,
+        replacing.REPLACEMENT_ORDER,
+        Phase.IN_DELIVERY,
+        logistics.FulfilmentDelivered,
+        aftersales.ConfirmReplacement,
+    )
 
 
 def dropped_replacement_not_refunded(patch: pytest.MonkeyPatch) -> None:
@@ -181,7 +176,7 @@ def dropped_replacement_not_refunded(patch: pytest.MonkeyPatch) -> None:
 
 def dropped_replacement_refunded_again(patch: pytest.MonkeyPatch) -> None:
     """The ticket forgets which pieces it has paid for."""
-    cells = aftersales.TICKET.rows[TicketPhase.REPLACING]
+    cells = aftersales_decider.TICKET.rows[TicketPhase.REPLACING]
     action = tickets.refund_dropped
 
     def forgetful(state: Any, m: Any, c: Any) -> Any:
@@ -197,11 +192,11 @@ def dropped_replacement_at_another_price(patch: pytest.MonkeyPatch) -> None:
 
     def careless(m: Any, ticket: Any, *others: Any) -> Any:
         found = read(m, ticket, *others)
-        if isinstance(m, DropReplacement):
+        if isinstance(m, aftersales.DropReplacement):
             return replace(found, dropped=tuple(good._replace(price=good.price + 1) for good in found.dropped))
         return found
 
-    patch.setattr(aftersales, "read", careless)
+    patch.setattr(aftersales_decider, "read", careless)
 
 
 def replacement_that_costs(patch: pytest.MonkeyPatch) -> None:
@@ -227,14 +222,14 @@ def replacement_beside_its_ticket(patch: pytest.MonkeyPatch) -> None:
 
 def closed_before_its_replacements(patch: pytest.MonkeyPatch) -> None:
     """A sales order does not wait for the windows of its replacement orders."""
-    patch.setattr(aftersales, "_COUNTS", frozenset())
+    patch.setattr(aftersales_decider, "_COUNTS", frozenset())
 
 
 def returned_goods_end_the_hold(patch: pytest.MonkeyPatch) -> None:
     """A return of one piece takes the whole order back."""
-    cells = inventory.HOLD.rows[HoldPhase.DEDUCTED]
-    cell: Any = cells[TakeReturn]
-    patch.setitem(cells, TakeReturn, to(HoldPhase.TAKEN_BACK, cell.action))
+    cells = inventory_decider.HOLD.rows[HoldPhase.DEDUCTED]
+    cell: Any = cells[inventory.TakeReturn]
+    patch.setitem(cells, inventory.TakeReturn, to(HoldPhase.TAKEN_BACK, cell.action))
 
 
 def replacements_in_shards_of_their_own(patch: pytest.MonkeyPatch) -> None:

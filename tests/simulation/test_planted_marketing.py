@@ -9,16 +9,15 @@ import pytest
 from msgspec.structs import replace
 
 from larder.simulation.simulate import Outcome, simulate
-from services.inventory import decider as inventory
+from services.inventory import decider as inventory_decider
 from services.inventory import issues, sources
 from services.inventory.state import AllotmentPhase, SaleRunsOut, SourcedGoodsThere
 from services.order import back, claims, forward, goods, pricing, reading, sales
-from services.order import decider as order
+from services.order import decider as order_decider
 from services.order.promotions import Rush
 from services.order.state import ClaimKept, Phase, StoreFact, TotalHolds, TotalToClaim
-from shared.contracts.inventory import StockVerified
-from shared.contracts.logistics import FulfilmentDelivered
-from shared.runtime.table import To, to
+from shared.contracts import inventory, logistics
+from shared.runtime.table import IGNORED, To, to
 from tests.simulation.test_planted_bugs import SEEDS_MAX
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -54,7 +53,7 @@ def claims_counted_by_the_order(patch: pytest.MonkeyPatch) -> None:
         kept = [ClaimKept(state.account, one.promotion, state.order_id, one.units) for one in claims.claims_of(state)]
         return {**changes, **asked}, (basket, *said, *kept)
 
-    patch.setitem(order.SALES_ORDER.rows[Phase.VERIFYING], TotalToClaim, to(Phase.PAYING, count))
+    patch.setitem(order_decider.SALES_ORDER.rows[Phase.VERIFYING], TotalToClaim, to(Phase.PAYING, count))
 
 
 @found_by("claims_are_kept")
@@ -72,14 +71,14 @@ def coupon_not_given_back(patch: pytest.MonkeyPatch) -> None:
 @found_by("claims_are_kept")
 def coupon_given_back_although_delivered(patch: pytest.MonkeyPatch) -> None:
     """A delivered order gives its coupons back: they can be used again."""
-    cells = order.SALES_ORDER.rows[Phase.IN_DELIVERY]
-    delivered: Any = cells[FulfilmentDelivered]
+    cells = order_decider.SALES_ORDER.rows[Phase.IN_DELIVERY]
+    delivered: Any = cells[logistics.FulfilmentDelivered]
 
     def act(state: Any, message: Any, context: Any) -> Any:
         changes, said = delivered.action(state, message, context)
         return changes, (*said, *claims.give_promotions_back(state))
 
-    patch.setitem(cells, FulfilmentDelivered, To(delivered.phase, act))
+    patch.setitem(cells, logistics.FulfilmentDelivered, To(delivered.phase, act))
 
 
 @found_by("claims_are_kept")
@@ -91,7 +90,7 @@ def dropped_claims_kept(patch: pytest.MonkeyPatch) -> None:
         changes, (basket, command) = claim(*about)
         return changes, (basket, command.model_copy(update={"dropped": ()}))
 
-    patch.setitem(order.SALES_ORDER.rows[Phase.VERIFYING], TotalToClaim, to(Phase.VERIFYING, forgetful))
+    patch.setitem(order_decider.SALES_ORDER.rows[Phase.VERIFYING], TotalToClaim, to(Phase.VERIFYING, forgetful))
 
 
 @found_by("denied_is_denied")
@@ -122,7 +121,7 @@ def price_not_verified(patch: pytest.MonkeyPatch) -> None:
     def believe(state: Any, m: Any, look: Any, c: Any) -> Any:
         return TotalToClaim() if claims.must_claim(state) else TotalHolds()
 
-    patch.setitem(reading._READERS, StockVerified, believe)
+    patch.setitem(reading._READERS, inventory.StockVerified, believe)
 
 
 @found_by("price_is_promotions")
@@ -208,13 +207,13 @@ def last_piece_kept(patch: pytest.MonkeyPatch) -> None:
 @found_by("owed_to_somebody")
 def left_over_stays(patch: pytest.MonkeyPatch) -> None:
     """What is left at the end of a sale stays where it is."""
-    patch.setitem(inventory.ALLOTMENT.rows[AllotmentPhase.OPEN], SaleRunsOut, to(AllotmentPhase.OVER))
+    patch.setitem(inventory_decider.ALLOTMENT.rows[AllotmentPhase.OPEN], SaleRunsOut, to(AllotmentPhase.OVER))
 
 
 @found_by("owed_to_somebody")
 def end_told_to_nobody(patch: pytest.MonkeyPatch) -> None:
     """The stores do not hear that a sale is on, nor until when."""
-    patch.setattr(sales, "AnnounceSale", lambda **about: None)
+    patch.setattr(sales, "tell_sale", lambda *about: IGNORED)
 
 
 @found_by("pieces_come_from_where")
