@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from services.order import inner
 from services.order.decider import DECIDER, SALES_ORDER
 from services.order.policy import CANCEL_POLICY, REPLACEMENT_POLICY, Actor, Policy
 from services.order.replacing import REPLACEMENT_ORDER
-from services.order.state import ENDS, CancelByTicket, CancelNeedsTicket, CancelRefused, CancelWanted, Phase
+from services.order.state import ENDS, Phase
 from shared.runtime.table import Refuse, Table, To
 
 _WISHES: Mapping[Policy, type] = {
-    Policy.ALLOWED: CancelWanted,
-    Policy.REFUSED: CancelRefused,
-    Policy.TICKET: CancelNeedsTicket,
+    Policy.ALLOWED: inner.CancelWanted,
+    Policy.REFUSED: inner.CancelRefused,
+    Policy.TICKET: inner.CancelNeedsTicket,
 }
 """What the policy's words are to the table."""
 _TIMERS = frozenset(DECIDER.timers.values())
@@ -29,7 +30,7 @@ class Step(NamedTuple):
 
 def _can_come(phase: Phase, message: type) -> bool:
     """Whether the cancel policy of today lets this message be."""
-    by_policy: dict[type, Policy] = {CancelWanted: Policy.ALLOWED, CancelByTicket: Policy.TICKET}
+    by_policy: dict[type, Policy] = {inner.CancelWanted: Policy.ALLOWED, inner.CancelByTicket: Policy.TICKET}
     wanted = by_policy.get(message)
     return wanted is None or wanted in CANCEL_POLICY.get(phase, {}).values()
 

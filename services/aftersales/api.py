@@ -9,17 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
+from services.aftersales import inner
 from services.aftersales.pages import PhaseName, RatingPage, TicketPage, Tickets
-from services.aftersales.state import (
-    AmountTooLarge,
-    AmountUnfit,
-    KindFixed,
-    KindNeeded,
-    LinesNeeded,
-    LineUnknown,
-    MoreThanLeft,
-    ReplacementUnfit,
-)
 from services.aftersales.store import AftersalesStore
 from shared.contracts import aftersales, payment
 from shared.contracts.base import LINES_MAX, Filled, Name, OrderId, Quantity, Text, TicketId
@@ -48,14 +39,14 @@ register(
         "substitutes_do_not_fit": (422, "More would be replaced than is short"),
         "replacement_price_differs": (409, "The replacing goods cost more, or less, than may be without a difference"),
         "replacement_unknown": (422, "A replacing SPU is not in the catalogue"),
-        LineUnknown.code: (422, "The order has no such line"),
-        MoreThanLeft.code: (409, "More pieces than were delivered and are in no other ticket"),
-        AmountTooLarge.code: (422, "More money than was paid for these pieces"),
-        AmountUnfit.code: (422, "A ticket of this kind takes no amount"),
-        ReplacementUnfit.code: (422, "Not a piece for a piece"),
-        LinesNeeded.code: (422, "The ticket needs lines: which goods?"),
-        KindNeeded.code: (422, "The ticket needs a kind: what is to be done?"),
-        KindFixed.code: (409, "The ticket does not become another kind"),
+        inner.LineUnknown.code: (422, "The order has no such line"),
+        inner.MoreThanLeft.code: (409, "More pieces than were delivered and are in no other ticket"),
+        inner.AmountTooLarge.code: (422, "More money than was paid for these pieces"),
+        inner.AmountUnfit.code: (422, "A ticket of this kind takes no amount"),
+        inner.ReplacementUnfit.code: (422, "Not a piece for a piece"),
+        inner.LinesNeeded.code: (422, "The ticket needs lines: which goods?"),
+        inner.KindNeeded.code: (422, "The ticket needs a kind: what is to be done?"),
+        inner.KindFixed.code: (409, "The ticket does not become another kind"),
         "already_rated": (409, "The order is rated already"),
         "rating_unknown": (404, "There is no rating of this order"),
     }
@@ -67,10 +58,10 @@ SAID_BY_ORDER = frozenset(
         aftersales.ORDER_CLOSED,
         "replacement_price_differs",
         "replacement_unknown",
-        LineUnknown.code,
-        MoreThanLeft.code,
-        AmountTooLarge.code,
-        ReplacementUnfit.code,
+        inner.LineUnknown.code,
+        inner.MoreThanLeft.code,
+        inner.AmountTooLarge.code,
+        inner.ReplacementUnfit.code,
     }
 )
 """Notes of a ticket that say why it cannot be what somebody wanted: told as a refusal."""

@@ -13,21 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from services.aftersales import inner
 from services.aftersales.goods import exchanged
 from services.aftersales.reading import TicketMistake, read
-from services.aftersales.state import (
-    LastTicketWent,
-    PassedUnderTickets,
-    Phase,
-    RatedBadly,
-    Ticket,
-    TicketCame,
-    TicketPhase,
-    TicketStep,
-    TicketWent,
-    Window,
-    WindowPassed,
-)
+from services.aftersales.state import Phase, Ticket, TicketPhase, TicketStep, Window
 from services.aftersales.tickets import TICKET
 from services.aftersales.windows import AFTER_SALES, WINDOW, read_rating
 from shared.contracts import aftersales
@@ -62,15 +51,15 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     if isinstance(message, aftersales.TicketCommand):
         return _decide_ticket(message, look, context)
     window = _window(message.order_id, look)
-    if type(message) is WindowPassed and window.open_tickets:
-        message = PassedUnderTickets()
+    if type(message) is inner.WindowPassed and window.open_tickets:
+        message = inner.PassedUnderTickets()
     elif type(message) is aftersales.RateOrder:
         message = read_rating(message, window)
     outcome = AFTER_SALES.move(window, message, context)
     if isinstance(outcome, Refused | Ignored):
         return outcome
     moved, said = outcome
-    if type(message) is RatedBadly and look(("ticket", complaint_of(moved.order_id))) is None:
+    if type(message) is inner.RatedBadly and look(("ticket", complaint_of(moved.order_id))) is None:
         ticket = Ticket(complaint_of(moved.order_id), moved.order_id, account=moved.account, store=moved.store)
         complaint = TICKET.move(ticket, message, context)
         assert not isinstance(complaint, Refused | Ignored), "an order is rated once"
@@ -151,7 +140,9 @@ def _count(before: Ticket, after: Ticket, window: Window, context: Context) -> t
 
 
 def _counted(window: Window, came: int, context: Context) -> tuple[Window, Any]:
-    news = TicketCame() if came > 0 else LastTicketWent() if window.open_tickets == 1 else TicketWent()
+    news = (
+        inner.TicketCame() if came > 0 else inner.LastTicketWent() if window.open_tickets == 1 else inner.TicketWent()
+    )
     outcome = AFTER_SALES.move(window, news, context)
     assert not isinstance(outcome, Refused | Ignored), "counting is never refused"
     return outcome
@@ -197,5 +188,5 @@ DECIDER = Decider(
     ),
     needs=needs,
     decide=decide,
-    timers={WINDOW: WindowPassed},
+    timers={WINDOW: inner.WindowPassed},
 )

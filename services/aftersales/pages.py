@@ -9,24 +9,25 @@ from typing import Any, Literal
 import asyncpg
 from pydantic import BaseModel
 
+from services.aftersales import inner
 from services.aftersales.goods import pieces_of
 from services.aftersales.reading import ABOUT_GOODS, APPROVED_BY_PEOPLE, REFUNDS
-from services.aftersales.state import Approved, Denied, DropWanted, RetryApproved, ReturnWanted, Ticket
+from services.aftersales.state import Ticket
 from services.aftersales.store import LOAD_TICKETS, TICKET_COLUMNS, read_ticket
 from services.aftersales.tickets import CALLS, TICKET
 from shared.contracts import aftersales
 
-GOODS_ACTIONS: dict[str, type] = {"approve": ReturnWanted, "reject": Denied}
+GOODS_ACTIONS: dict[str, type] = {"approve": inner.ReturnWanted, "reject": inner.Denied}
 ACTIONS: dict[str, dict[str, type]] = {
-    CALLS: {"call-outcome": DropWanted},
+    CALLS: {"call-outcome": inner.DropWanted},
     "intercept": {},
     **dict.fromkeys((*ABOUT_GOODS, "quality"), GOODS_ACTIONS),
-    **{kind: {"approve": Approved, "reject": Denied} for kind in APPROVED_BY_PEOPLE - {REFUNDS}},
-    REFUNDS: {"approve": RetryApproved, "reject": Denied},
+    **{kind: {"approve": inner.Approved, "reject": inner.Denied} for kind in APPROVED_BY_PEOPLE - {REFUNDS}},
+    REFUNDS: {"approve": inner.RetryApproved, "reject": inner.Denied},
 }
 """What `allowed` may name, by kind of ticket: the part of the address behind the ticket's."""
 FOR_ALL: dict[str, type] = {"claim": aftersales.ClaimTicket, "note": aftersales.NoteTicket}
-LATE_INTERCEPT: dict[str, type] = {"approve": ReturnWanted}
+LATE_INTERCEPT: dict[str, type] = {"approve": inner.ReturnWanted}
 
 _ORDER_OF = "select order_id from tickets where ticket_id = $1"
 _STEPS = "select at, phase, step, actor, note from ticket_steps where ticket_id = $1 order by seq"

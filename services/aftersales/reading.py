@@ -5,53 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from services.aftersales import inner
 from services.aftersales.goods import matched, pieces_of, same_again, some, summed, taken, worth
-from services.aftersales.state import (
-    Admitted,
-    AmountTooLarge,
-    AmountUnfit,
-    ApprovalUnneeded,
-    Approved,
-    AskedAfterShut,
-    AskedUnderOtherName,
-    Call,
-    CancelWanted,
-    ClaimedByOther,
-    Denied,
-    Done,
-    DropWanted,
-    Exchanged,
-    Good,
-    GoodsAsked,
-    GoodsCame,
-    GoodsOpened,
-    KindFixed,
-    KindNeeded,
-    LinesNeeded,
-    LineUnknown,
-    MoreThanLeft,
-    NobodysClaim,
-    NotACall,
-    NotDone,
-    NotesFull,
-    NothingCame,
-    NotReplaced,
-    OldGoodsSettled,
-    Phase,
-    RefundWanted,
-    ReplacementUnfit,
-    ReplacementWanted,
-    Replacing,
-    Replenished,
-    RetryApproved,
-    ReturnWanted,
-    SubstitutesBesideShort,
-    SubstituteWanted,
-    Ticket,
-    TicketPhase,
-    Unfit,
-    Window,
-)
+from services.aftersales.state import Call, Good, Phase, Replacing, Ticket, TicketPhase, Window
 from services.aftersales.tickets import CALLS
 from shared.contracts import aftersales
 from shared.contracts.base import LINES_MAX, sales_order_of
@@ -81,17 +37,17 @@ def read(
     """The message as the ticket's table knows it. `window` is that of the ticket's order, `master` that of the sales
     order that it belongs to; `taken_`: another order has a ticket of this id."""
     if isinstance(m, aftersales.OpenTicket):
-        return AskedUnderOtherName() if taken_ else _read_opening(m, ticket, window)
+        return inner.AskedUnderOtherName() if taken_ else _read_opening(m, ticket, window)
     if isinstance(m, aftersales.RaiseTicket) and taken_:
         raise TicketMistake(f"ticket {m.ticket_id} of {m.order_id} has the id of another order's ticket")
     if isinstance(m, aftersales.SettleTicket):
-        return Done(m.note) if m.phase == "resolved" else NotDone(m.note)
+        return inner.Done(m.note) if m.phase == "resolved" else inner.NotDone(m.note)
     if isinstance(m, aftersales.AdmitTicket):
         return _read_admission(ticket, window)
     if isinstance(m, aftersales.ConfirmReplacement):
-        return Replenished() if ticket.kind == "replenishment" else Exchanged()
+        return inner.Replenished() if ticket.kind == "replenishment" else inner.Exchanged()
     if isinstance(m, aftersales.DropReplacement):
-        return NotReplaced(tuple(map(Good, m.spus, m.quantities, m.prices)))
+        return inner.NotReplaced(tuple(map(Good, m.spus, m.quantities, m.prices)))
     if isinstance(m, aftersales.ConfirmReturn):
         return _read_return(m, ticket)
     if isinstance(
@@ -104,7 +60,7 @@ def read(
     ):
         return _claimed_by_other(ticket, context) or _read_decision(m, ticket, window, master, context)
     if isinstance(m, aftersales.NoteTicket) and len(ticket.notes) >= NOTES_MAX and not ticket.has_ended:
-        return NotesFull()
+        return inner.NotesFull()
     return m
 
 
@@ -115,45 +71,45 @@ def _read_opening(m: aftersales.OpenTicket, ticket: Ticket, window: Window) -> A
     if ticket.phase is not TicketPhase.NEW:
         return m
     if window.phase is Phase.SHUT:
-        return AskedAfterShut()
+        return inner.AskedAfterShut()
     if m.kind == "intercept":
         return m
     if not m.spus:
-        return LinesNeeded("the ticket names no goods")
+        return inner.LinesNeeded("the ticket names no goods")
     if unfit := _unfit_for_kind(m, m.kind):
         return unfit
     if window.phase is Phase.NEW:
-        return GoodsAsked(m.kind, (), (), m)  # only the order knows whether there is such an order
+        return inner.GoodsAsked(m.kind, (), (), m)  # only the order knows whether there is such an order
     found = _claimed(m, m.kind, window.goods)
-    if isinstance(found, Unfit):
+    if isinstance(found, inner.Unfit):
         return found
     claims, replacing = found
-    return (GoodsAsked if m.kind in REPLACES else GoodsOpened)(m.kind, claims, replacing, m)
+    return (inner.GoodsAsked if m.kind in REPLACES else inner.GoodsOpened)(m.kind, claims, replacing, m)
 
 
 def _read_admission(ticket: Ticket, window: Window) -> Any:
     if ticket.claims or ticket.phase is not TicketPhase.CHECKING:
-        return Admitted(window.account, window.store, ticket.claims, ticket.replacing)
+        return inner.Admitted(window.account, window.store, ticket.claims, ticket.replacing)
     if window.phase is Phase.NEW:
         raise TicketMistake(f"ticket {ticket.ticket_id} is admitted, and {ticket.order_id} was not delivered")
     # What is to replace them was not kept with a ticket that could not be looked at: whoever approves it names it.
     claims = _take(window.goods, summed(ticket.spus, ticket.quantities))
-    if isinstance(claims, Unfit):
+    if isinstance(claims, inner.Unfit):
         return claims
     if ticket.amount is not None and ticket.amount > worth(claims):
-        return AmountTooLarge(_at_most(claims))
-    return Admitted(window.account, window.store, claims, same_again(claims) if ticket.kind in REPLACES else ())
+        return inner.AmountTooLarge(_at_most(claims))
+    return inner.Admitted(window.account, window.store, claims, same_again(claims) if ticket.kind in REPLACES else ())
 
 
 # -- deciding ----------------------------------------------------------------------------------------------------------
 
 
-def _claimed_by_other(ticket: Ticket, context: Context) -> ClaimedByOther | None:
+def _claimed_by_other(ticket: Ticket, context: Context) -> inner.ClaimedByOther | None:
     if ticket.has_ended or ticket.claimed_until is None or ticket.claimed_until <= context.now:
         return None
     if ticket.claimed_by == context.actor:
         return None
-    return ClaimedByOther(f"{ticket.claimed_by} has it until {ticket.claimed_until:%Y-%m-%dT%H:%M:%SZ}")
+    return inner.ClaimedByOther(f"{ticket.claimed_by} has it until {ticket.claimed_until:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def _read_decision(
@@ -163,33 +119,33 @@ def _read_decision(
         return read_call(m, ticket, context)
     if isinstance(m, aftersales.ReleaseTicket):
         unclaimed = ticket.claimed_until is None or ticket.claimed_until <= context.now
-        return NobodysClaim() if unclaimed and ticket.phase is not TicketPhase.NEW and not ticket.has_ended else m
+        return inner.NobodysClaim() if unclaimed and ticket.phase is not TicketPhase.NEW and not ticket.has_ended else m
     if isinstance(m, aftersales.ClaimTicket):
         return m
     if ticket.phase is TicketPhase.NEW:
-        return Denied("") if isinstance(m, aftersales.RejectTicket) else Approved()
+        return inner.Denied("") if isinstance(m, aftersales.RejectTicket) else inner.Approved()
     if ticket.kind in APPROVED_BY_PEOPLE:
         if isinstance(m, aftersales.RejectTicket):
-            return Denied(m.reason)
+            return inner.Denied(m.reason)
         if m.kind is not None:  # type: ignore[attr-defined]
-            return KindFixed(f"a ticket of kind {ticket.kind} does not become another")
-        return RetryApproved() if ticket.kind == REFUNDS else Approved()
+            return inner.KindFixed(f"a ticket of kind {ticket.kind} does not become another")
+        return inner.RetryApproved() if ticket.kind == REFUNDS else inner.Approved()
     late = ticket.kind == "intercept" and ticket.note == aftersales.TOO_LATE
     if ticket.kind not in ABOUT_GOODS and ticket.kind != "quality" and not late:
-        return ApprovalUnneeded()
+        return inner.ApprovalUnneeded()
     if isinstance(m, aftersales.RejectTicket):
-        return Denied(m.reason)
+        return inner.Denied(m.reason)
     if late and window.phase is Phase.SHUT:
-        return AskedAfterShut()
+        return inner.AskedAfterShut()
     # Any other phase refuses it whatever it says.
-    return _read_goods(m, ticket, window, master) if ticket.phase is TicketPhase.OPEN or late else Approved()  # type: ignore[arg-type]
+    return _read_goods(m, ticket, window, master) if ticket.phase is TicketPhase.OPEN or late else inner.Approved()  # type: ignore[arg-type]
 
 
 def _read_goods(m: aftersales.ApproveTicket, ticket: Ticket, window: Window, master: Window) -> Any:
     """What is to be done about which pieces; what was not said now is as the ticket has it."""
     kind = m.kind or ticket.kind
     if kind not in ABOUT_GOODS:
-        return KindNeeded("name what it becomes: refund_only, return, exchange or replenishment")
+        return inner.KindNeeded("name what it becomes: refund_only, return, exchange or replenishment")
     if unfit := _unfit_for_kind(m, kind):
         return unfit
     free = (*ticket.claims, *window.goods)
@@ -198,55 +154,57 @@ def _read_goods(m: aftersales.ApproveTicket, ticket: Ticket, window: Window, mas
     elif ticket.claims:
         claims = ticket.claims
     elif ticket.kind == "intercept":
-        claims = some(window.goods) or LinesNeeded("nothing of the order is left")
+        claims = some(window.goods) or inner.LinesNeeded("nothing of the order is left")
     else:
-        claims = LinesNeeded("name the goods that it is about")
-    if isinstance(claims, Unfit):
+        claims = inner.LinesNeeded("name the goods that it is about")
+    if isinstance(claims, inner.Unfit):
         return claims
     liable = m.liable or ticket.liable
     if kind == "refund_only":
         money = m.amount or ticket.amount or worth(claims)
         if money > worth(claims):
-            return AmountTooLarge(_at_most(claims))
-        return RefundWanted(kind, claims, liable, money)
+            return inner.AmountTooLarge(_at_most(claims))
+        return inner.RefundWanted(kind, claims, liable, money)
     if kind == "return":
-        return ReturnWanted(kind, claims, liable)
+        return inner.ReturnWanted(kind, claims, liable)
     replacing = _replacing(m, claims, ticket.replacing)
     if replacing is None:
-        return ReplacementUnfit("name a piece for each piece that is replaced")
+        return inner.ReplacementUnfit("name a piece for each piece that is replaced")
     order_id = f"{sales_order_of(ticket.order_id)}~r{master.replacements + 1}"
-    return ReplacementWanted(kind, claims, liable, replacing, order_id)  # type: ignore[arg-type]
+    return inner.ReplacementWanted(kind, claims, liable, replacing, order_id)  # type: ignore[arg-type]
 
 
-def _unfit_for_kind(m: aftersales.GoodsDecision, kind: str) -> Unfit | None:
+def _unfit_for_kind(m: aftersales.GoodsDecision, kind: str) -> inner.Unfit | None:
     if m.amount is not None and kind != "refund_only":
-        return AmountUnfit("an amount can be agreed where nothing comes back: refund_only")
+        return inner.AmountUnfit("an amount can be agreed where nothing comes back: refund_only")
     if m.replacement_spus and kind not in REPLACES:
-        return ReplacementUnfit(f"a ticket of kind {kind} replaces nothing")
+        return inner.ReplacementUnfit(f"a ticket of kind {kind} replaces nothing")
     return None
 
 
 def _claimed(
     m: aftersales.OpenTicket, kind: str, goods: Sequence[Good]
-) -> tuple[tuple[Good, ...], tuple[Replacing, ...]] | Unfit:
+) -> tuple[tuple[Good, ...], tuple[Replacing, ...]] | inner.Unfit:
     claims = _take(goods, summed(m.spus, m.quantities))
-    if isinstance(claims, Unfit):
+    if isinstance(claims, inner.Unfit):
         return claims
     if m.amount is not None and m.amount > worth(claims):
-        return AmountTooLarge(_at_most(claims))
+        return inner.AmountTooLarge(_at_most(claims))
     if kind not in REPLACES:
         return claims, ()
     replacing = _replacing(m, claims, ())
     return (
-        ReplacementUnfit("name a piece for each piece that is replaced") if replacing is None else (claims, replacing)
+        inner.ReplacementUnfit("name a piece for each piece that is replaced")
+        if replacing is None
+        else (claims, replacing)
     )
 
 
-def _take(goods: Sequence[Good], wanted: Mapping[str, int]) -> tuple[Good, ...] | Unfit:
+def _take(goods: Sequence[Good], wanted: Mapping[str, int]) -> tuple[Good, ...] | inner.Unfit:
     left = pieces_of(goods)
     if too_many := [spu for spu, pieces in wanted.items() if pieces > left.get(spu, 0)]:
         named = ", ".join(f"{left.get(spu, 0)} {spu}" for spu in too_many[:NAMED_MAX])
-        unfit = MoreThanLeft if any(spu in left for spu in too_many) else LineUnknown
+        unfit = inner.MoreThanLeft if any(spu in left for spu in too_many) else inner.LineUnknown
         return unfit(f"of what was delivered, and is in no other ticket, there are {named}")
     return taken(goods, wanted)[0]
 
@@ -273,10 +231,10 @@ def _at_most(claims: Sequence[Good]) -> str:
 
 def _read_return(m: aftersales.ConfirmReturn, ticket: Ticket) -> Any:
     if ticket.kind == "exchange":
-        return OldGoodsSettled(m.note)
+        return inner.OldGoodsSettled(m.note)
     if not m.spus:
-        return NothingCame(m.note)
-    return GoodsCame(taken(ticket.claims, summed(m.spus, m.quantities))[0], m.note)
+        return inner.NothingCame(m.note)
+    return inner.GoodsCame(taken(ticket.claims, summed(m.spus, m.quantities))[0], m.note)
 
 
 # -- calls -------------------------------------------------------------------------------------------------------------
@@ -287,12 +245,12 @@ def read_call(m: aftersales.RecordCall, ticket: Ticket, context: Context) -> Any
     call = Call(m.outcome, context.actor, context.now, m.substitute_spus, m.substitutes, m.instead_of)
     if ticket.phase is not TicketPhase.NEW:
         if ticket.kind != CALLS:
-            return NotACall()
+            return inner.NotACall()
         if over := _beside_short(ticket, m):
-            return SubstitutesBesideShort(f"more substitutes for {over[0]} than pieces of it are short")
+            return inner.SubstitutesBesideShort(f"more substitutes for {over[0]} than pieces of it are short")
     if m.outcome == "substitute":
-        return SubstituteWanted(call)
-    return DropWanted(call) if m.outcome == "drop" else CancelWanted(call)
+        return inner.SubstituteWanted(call)
+    return inner.DropWanted(call) if m.outcome == "drop" else inner.CancelWanted(call)
 
 
 def _beside_short(ticket: Ticket, m: aftersales.RecordCall) -> Sequence[str]:

@@ -13,52 +13,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from services.aftersales import inner
 from services.aftersales.goods import exchanged, pieces_of, some, worth
-from services.aftersales.state import (
-    Admitted,
-    AmountTooLarge,
-    AmountUnfit,
-    ApprovalUnneeded,
-    Approved,
-    AskedAfterShut,
-    AskedUnderOtherName,
-    CancelWanted,
-    ClaimedByOther,
-    Denied,
-    Done,
-    DropWanted,
-    Exchanged,
-    Good,
-    GoodsAsked,
-    GoodsCame,
-    GoodsOpened,
-    GoodsWanted,
-    KindFixed,
-    KindNeeded,
-    LinesNeeded,
-    LineUnknown,
-    MoreThanLeft,
-    NobodysClaim,
-    NotACall,
-    NotDone,
-    Note,
-    NotesFull,
-    NothingCame,
-    NotReplaced,
-    OldGoodsSettled,
-    RatedBadly,
-    RefundWanted,
-    ReplacementUnfit,
-    ReplacementWanted,
-    Replenished,
-    RetryApproved,
-    ReturnWanted,
-    SubstitutesBesideShort,
-    SubstituteWanted,
-    Ticket,
-    TicketPhase,
-    Unfit,
-)
+from services.aftersales.state import Good, Note, Ticket, TicketPhase
 from shared.contracts import aftersales
 from shared.contracts.base import sales_order_of
 from shared.runtime.decider import Context
@@ -85,12 +42,12 @@ def ask_a_person(state: Ticket, m: aftersales.RaiseTicket, context: Context) -> 
     return {**changes, **saga}, said
 
 
-def open_complaint(state: Ticket, m: RatedBadly, context: Context) -> Change:
+def open_complaint(state: Ticket, m: inner.RatedBadly, context: Context) -> Change:
     """A bad rating: somebody finds out what is to be done."""
     return _opened(state, "quality", m.text[:RATING_SHOWN], context)
 
 
-def open_goods(state: Ticket, m: GoodsOpened, context: Context) -> Change:
+def open_goods(state: Ticket, m: inner.GoodsOpened, context: Context) -> Change:
     """The pieces are this ticket's; a person decides."""
     changes, said = _opened(state, m.kind, m.command.reason, context)
     changes |= {
@@ -104,7 +61,7 @@ def open_goods(state: Ticket, m: GoodsOpened, context: Context) -> Change:
     return changes, said
 
 
-def ask_order(state: Ticket, m: GoodsAsked, context: Context) -> Change:
+def ask_order(state: Ticket, m: inner.GoodsAsked, context: Context) -> Change:
     """The order looks whether that may be."""
     changes, said = open_goods(state, m, context)
     return changes, (
@@ -134,12 +91,12 @@ def _opened(state: Ticket, kind: Any, reason: str, context: Context) -> tuple[di
     return changes, (said,)
 
 
-def admit(state: Ticket, m: Admitted, context: Context) -> Change:
+def admit(state: Ticket, m: inner.Admitted, context: Context) -> Change:
     """The order has nothing against it: a person decides."""
     return {"account": m.account, "store": m.store, "claims": m.claims, "replacing": m.replacing}, ()
 
 
-def turn_down_unfit(state: Ticket, m: Unfit, context: Context) -> Change:
+def turn_down_unfit(state: Ticket, m: inner.Unfit, context: Context) -> Change:
     """The order was delivered, but not with these goods."""
     return _ended(state, "rejected", m.code, context)
 
@@ -147,7 +104,7 @@ def turn_down_unfit(state: Ticket, m: Unfit, context: Context) -> Change:
 # -- calls -------------------------------------------------------------------------------------------------------------
 
 
-def choose_substitute(state: Ticket, m: SubstituteWanted, context: Context) -> Change:
+def choose_substitute(state: Ticket, m: inner.SubstituteWanted, context: Context) -> Change:
     """The order looks whether that may be, and whether it is there."""
     said = aftersales.SubstituteChosen(
         order_id=state.order_id,
@@ -159,12 +116,12 @@ def choose_substitute(state: Ticket, m: SubstituteWanted, context: Context) -> C
     return {"call": m.call, "note": ""}, (said,)
 
 
-def choose_drop(state: Ticket, m: DropWanted, context: Context) -> Change:
+def choose_drop(state: Ticket, m: inner.DropWanted, context: Context) -> Change:
     """The order goes on without the short pieces."""
     return {"call": m.call, "note": ""}, (aftersales.DropChosen(order_id=state.order_id, ticket_id=state.ticket_id),)
 
 
-def choose_cancel(state: Ticket, m: CancelWanted, context: Context) -> Change:
+def choose_cancel(state: Ticket, m: inner.CancelWanted, context: Context) -> Change:
     """The order ends."""
     return {"call": m.call, "note": ""}, (aftersales.CancelChosen(order_id=state.order_id, ticket_id=state.ticket_id),)
 
@@ -177,7 +134,7 @@ def call_again(state: Ticket, m: aftersales.ReopenCall, context: Context) -> Cha
 # -- goods -------------------------------------------------------------------------------------------------------------
 
 
-def refund(state: Ticket, m: RefundWanted, context: Context) -> Change:
+def refund(state: Ticket, m: inner.RefundWanted, context: Context) -> Change:
     """The customer keeps the goods, and gets money for them."""
     changes, said = _wanted(state, m), _refunded(state, m.kind, m.claims, m.money, m.liable)
     kept = aftersales.GoodsKept(order_id=state.order_id, ticket_id=state.ticket_id, **_lines(m.claims))
@@ -186,13 +143,13 @@ def refund(state: Ticket, m: RefundWanted, context: Context) -> Change:
     )
 
 
-def ask_for_goods(state: Ticket, m: ReturnWanted, context: Context) -> Change:
+def ask_for_goods(state: Ticket, m: inner.ReturnWanted, context: Context) -> Change:
     """First the goods come back."""
     said = aftersales.ReturnApproved(order_id=state.order_id, ticket_id=state.ticket_id, **_lines(m.claims))
     return _wanted(state, m), (said,)
 
 
-def ask_for_replacement(state: Ticket, m: ReplacementWanted, context: Context) -> Change:
+def ask_for_replacement(state: Ticket, m: inner.ReplacementWanted, context: Context) -> Change:
     """First the stock of the new goods is held."""
     back = _lines(m.claims) if m.kind == "exchange" else {"spus": (), "quantities": ()}
     said = aftersales.ReplacementApproved(
@@ -215,7 +172,7 @@ def choose_again(state: Ticket, m: aftersales.ReopenTicket, context: Context) ->
     return {"note": m.note}, ()
 
 
-def refund_dropped(state: Ticket, m: NotReplaced, context: Context) -> Change:
+def refund_dropped(state: Ticket, m: inner.NotReplaced, context: Context) -> Change:
     """The shelf had fewer of the new goods: for the rest, the money."""
     money = worth(m.dropped)
     said = _refunded(state, state.kind, m.dropped, money, state.liable)
@@ -226,29 +183,29 @@ def refund_dropped(state: Ticket, m: NotReplaced, context: Context) -> Change:
     }, said
 
 
-def end_replenished(state: Ticket, m: Replenished, context: Context) -> Change:
+def end_replenished(state: Ticket, m: inner.Replenished, context: Context) -> Change:
     """The missing goods are there."""
     return _settled(state, {}, state.claims, (), "replaced", context)
 
 
-def refund_returned(state: Ticket, m: GoodsCame, context: Context) -> Change:
+def refund_returned(state: Ticket, m: inner.GoodsCame, context: Context) -> Change:
     """Money for what really came; the rest is the customer's as before."""
     money = worth(m.came)
     said = _refunded(state, state.kind, m.came, money, state.liable)
     return _settled(state, {"refunded": state.refunded + money}, m.came, said, m.note, context)
 
 
-def end_exchanged(state: Ticket, m: OldGoodsSettled, context: Context) -> Change:
+def end_exchanged(state: Ticket, m: inner.OldGoodsSettled, context: Context) -> Change:
     """The new goods are there, and it is known what became of the old ones."""
     return _settled(state, {}, state.claims, (), m.note, context)
 
 
-def end_unreturned(state: Ticket, m: NothingCame, context: Context) -> Change:
+def end_unreturned(state: Ticket, m: inner.NothingCame, context: Context) -> Change:
     """No goods, no money."""
     return _ended(state, "rejected", m.note, context)
 
 
-def _wanted(state: Ticket, m: GoodsWanted) -> dict[str, Any]:
+def _wanted(state: Ticket, m: inner.GoodsWanted) -> dict[str, Any]:
     pieces = pieces_of(m.claims)
     return {
         "kind": m.kind,
@@ -304,28 +261,28 @@ def write_note(state: Ticket, m: aftersales.NoteTicket, context: Context) -> Cha
     return {"notes": (*state.notes, Note(context.now, context.actor, m.text))}, ()
 
 
-def approve(state: Ticket, m: Approved, context: Context) -> Change:
+def approve(state: Ticket, m: inner.Approved, context: Context) -> Change:
     """A person has seen to it."""
     return _ended(state, "resolved", "approved", context)
 
 
-def approve_retry(state: Ticket, m: RetryApproved, context: Context) -> Change:
+def approve_retry(state: Ticket, m: inner.RetryApproved, context: Context) -> Change:
     """The order asks for the money once more. Should the gateway refuse that as well, it is another ticket."""
     changes, said = _ended(state, "resolved", "approved", context)
     return changes, (*said, aftersales.RefundApproved(order_id=state.order_id, ticket_id=state.ticket_id))
 
 
-def deny(state: Ticket, m: Denied, context: Context) -> Change:
+def deny(state: Ticket, m: inner.Denied, context: Context) -> Change:
     """A person says why not; the pieces may be in another ticket."""
     return _ended(state, "rejected", m.reason, context)
 
 
-def resolve(state: Ticket, m: Done, context: Context) -> Change:
+def resolve(state: Ticket, m: inner.Done, context: Context) -> Change:
     """The order did what was asked."""
     return _ended(state, "resolved", m.note, context)
 
 
-def turn_down(state: Ticket, m: NotDone, context: Context) -> Change:
+def turn_down(state: Ticket, m: inner.NotDone, context: Context) -> Change:
     """The order did not do it."""
     return _ended(state, "rejected", m.note, context)
 
@@ -360,26 +317,34 @@ def _ended(
 
 # -- the table ---------------------------------------------------------------------------------------------------------
 
-UNFIT: tuple[type[Unfit], ...] = (
-    LineUnknown,
-    MoreThanLeft,
-    AmountTooLarge,
-    AmountUnfit,
-    ReplacementUnfit,
-    LinesNeeded,
-    KindNeeded,
-    KindFixed,
+UNFIT: tuple[type[inner.Unfit], ...] = (
+    inner.LineUnknown,
+    inner.MoreThanLeft,
+    inner.AmountTooLarge,
+    inner.AmountUnfit,
+    inner.ReplacementUnfit,
+    inner.LinesNeeded,
+    inner.KindNeeded,
+    inner.KindFixed,
 )
 """What cannot be decided about goods."""
 
 
 def _calls(cell: Cell) -> dict[type, Cell]:
-    return dict.fromkeys((SubstituteWanted, DropWanted, CancelWanted), cell)
+    return dict.fromkeys((inner.SubstituteWanted, inner.DropWanted, inner.CancelWanted), cell)
 
 
 def _decisions(cell: Cell) -> dict[type, Cell]:
     """What people decide, but for calls."""
-    decided = (Approved, RetryApproved, Denied, RefundWanted, ReturnWanted, ReplacementWanted, ApprovalUnneeded)
+    decided = (
+        inner.Approved,
+        inner.RetryApproved,
+        inner.Denied,
+        inner.RefundWanted,
+        inner.ReturnWanted,
+        inner.ReplacementWanted,
+        inner.ApprovalUnneeded,
+    )
     return dict.fromkeys((*decided, *UNFIT), cell)
 
 
@@ -394,33 +359,33 @@ def _waiting(phase: TicketPhase) -> dict[type, Cell]:
         **KNOWN,
         aftersales.ClaimTicket: to(phase, claim),
         aftersales.ReleaseTicket: to(phase, release),
-        NobodysClaim: refuse("ticket_not_claimed"),
-        ClaimedByOther: refuse("ticket_claimed"),
+        inner.NobodysClaim: refuse("ticket_not_claimed"),
+        inner.ClaimedByOther: refuse("ticket_claimed"),
         aftersales.NoteTicket: to(phase, write_note),
-        NotesFull: refuse("ticket_notes_full"),
-        NotACall: refuse("ticket_not_a_call"),
-        ApprovalUnneeded: refuse("ticket_needs_no_approval"),
-        Done: to(TicketPhase.RESOLVED, resolve),
-        NotDone: to(TicketPhase.REJECTED, turn_down),
+        inner.NotesFull: refuse("ticket_notes_full"),
+        inner.NotACall: refuse("ticket_not_a_call"),
+        inner.ApprovalUnneeded: refuse("ticket_needs_no_approval"),
+        inner.Done: to(TicketPhase.RESOLVED, resolve),
+        inner.NotDone: to(TicketPhase.REJECTED, turn_down),
     }
 
 
 _UNDER_WAY: dict[type, Cell] = {
     **_calls(refuse("ticket_not_open")),
-    SubstitutesBesideShort: refuse("ticket_not_open"),
+    inner.SubstitutesBesideShort: refuse("ticket_not_open"),
     **_decisions(refuse("ticket_not_open")),
-    ApprovalUnneeded: refuse("ticket_needs_no_approval"),
+    inner.ApprovalUnneeded: refuse("ticket_needs_no_approval"),
 }
 ENDED: dict[type, Cell] = {
     **KNOWN,
     **_calls(refuse("ticket_closed")),
-    SubstitutesBesideShort: refuse("ticket_closed"),
-    NotACall: refuse("ticket_closed"),
+    inner.SubstitutesBesideShort: refuse("ticket_closed"),
+    inner.NotACall: refuse("ticket_closed"),
     **_decisions(refuse("ticket_closed")),
     **dict.fromkeys((aftersales.ClaimTicket, aftersales.ReleaseTicket, aftersales.NoteTicket), refuse("ticket_closed")),
     # a person and a deadline spoke at once: what the order made of the second comes after the end
-    Done: IGNORE,
-    NotDone: IGNORE,
+    inner.Done: IGNORE,
+    inner.NotDone: IGNORE,
     aftersales.ReopenCall: IGNORE,
 }
 
@@ -429,40 +394,43 @@ TICKET = Table(
     {
         TicketPhase.NEW: {
             aftersales.OpenTicket: to(TicketPhase.DECIDING, ask_for_intercept),
-            GoodsOpened: to(TicketPhase.OPEN, open_goods),
-            GoodsAsked: to(TicketPhase.CHECKING, ask_order),
+            inner.GoodsOpened: to(TicketPhase.OPEN, open_goods),
+            inner.GoodsAsked: to(TicketPhase.CHECKING, ask_order),
             aftersales.RaiseTicket: to(TicketPhase.OPEN, ask_a_person),
-            RatedBadly: to(TicketPhase.OPEN, open_complaint),
-            AskedAfterShut: refuse(aftersales.ORDER_CLOSED),
-            AskedUnderOtherName: refuse("ticket_exists"),
+            inner.RatedBadly: to(TicketPhase.OPEN, open_complaint),
+            inner.AskedAfterShut: refuse(aftersales.ORDER_CLOSED),
+            inner.AskedUnderOtherName: refuse("ticket_exists"),
             **{unfit: refuse(unfit.code) for unfit in UNFIT},
             **_calls(refuse("ticket_unknown")),
             **dict.fromkeys(
-                (Approved, Denied, aftersales.ClaimTicket, aftersales.ReleaseTicket, aftersales.NoteTicket),
+                (inner.Approved, inner.Denied, aftersales.ClaimTicket, aftersales.ReleaseTicket, aftersales.NoteTicket),
                 refuse("ticket_unknown"),
             ),
         },
         TicketPhase.CHECKING: {
             **_waiting(TicketPhase.CHECKING),
             **_UNDER_WAY,
-            Admitted: to(TicketPhase.OPEN, admit),
+            inner.Admitted: to(TicketPhase.OPEN, admit),
             # The order was delivered, but with other goods: the ticket was opened before aftersales knew which.
-            **{unfit: to(TicketPhase.REJECTED, turn_down_unfit) for unfit in (LineUnknown, MoreThanLeft)},
-            **{unfit: to(TicketPhase.REJECTED, turn_down_unfit) for unfit in (AmountTooLarge, ReplacementUnfit)},
+            **{unfit: to(TicketPhase.REJECTED, turn_down_unfit) for unfit in (inner.LineUnknown, inner.MoreThanLeft)},
+            **{
+                unfit: to(TicketPhase.REJECTED, turn_down_unfit)
+                for unfit in (inner.AmountTooLarge, inner.ReplacementUnfit)
+            },
         },
         TicketPhase.OPEN: {
             **_waiting(TicketPhase.OPEN),
-            SubstituteWanted: to(TicketPhase.DECIDING, choose_substitute),
-            DropWanted: to(TicketPhase.DECIDING, choose_drop),
-            CancelWanted: to(TicketPhase.DECIDING, choose_cancel),
-            SubstitutesBesideShort: refuse("substitutes_do_not_fit"),
-            Approved: to(TicketPhase.RESOLVED, approve),
-            RetryApproved: to(TicketPhase.RESOLVED, approve_retry),
-            RefundWanted: to(TicketPhase.RESOLVED, refund),
-            ReturnWanted: to(TicketPhase.RETURNING, ask_for_goods),
-            ReplacementWanted: to(TicketPhase.HOLDING, ask_for_replacement),
+            inner.SubstituteWanted: to(TicketPhase.DECIDING, choose_substitute),
+            inner.DropWanted: to(TicketPhase.DECIDING, choose_drop),
+            inner.CancelWanted: to(TicketPhase.DECIDING, choose_cancel),
+            inner.SubstitutesBesideShort: refuse("substitutes_do_not_fit"),
+            inner.Approved: to(TicketPhase.RESOLVED, approve),
+            inner.RetryApproved: to(TicketPhase.RESOLVED, approve_retry),
+            inner.RefundWanted: to(TicketPhase.RESOLVED, refund),
+            inner.ReturnWanted: to(TicketPhase.RETURNING, ask_for_goods),
+            inner.ReplacementWanted: to(TicketPhase.HOLDING, ask_for_replacement),
             **{unfit: refuse(unfit.code) for unfit in UNFIT},
-            Denied: to(TicketPhase.REJECTED, deny),
+            inner.Denied: to(TicketPhase.REJECTED, deny),
         },
         TicketPhase.DECIDING: {
             **_waiting(TicketPhase.DECIDING),
@@ -478,26 +446,26 @@ TICKET = Table(
         TicketPhase.REPLACING: {
             **_waiting(TicketPhase.REPLACING),
             **_UNDER_WAY,
-            NotReplaced: to(TicketPhase.REPLACING, refund_dropped),
-            Replenished: to(TicketPhase.RESOLVED, end_replenished),
-            Exchanged: to(TicketPhase.RETURNING),
+            inner.NotReplaced: to(TicketPhase.REPLACING, refund_dropped),
+            inner.Replenished: to(TicketPhase.RESOLVED, end_replenished),
+            inner.Exchanged: to(TicketPhase.RETURNING),
             aftersales.ReopenTicket: to(TicketPhase.OPEN, choose_again),
         },
         TicketPhase.RETURNING: {
             **_waiting(TicketPhase.RETURNING),
             **_UNDER_WAY,
-            GoodsCame: to(TicketPhase.RESOLVED, refund_returned),
-            NothingCame: to(TicketPhase.REJECTED, end_unreturned),
-            OldGoodsSettled: to(TicketPhase.RESOLVED, end_exchanged),
+            inner.GoodsCame: to(TicketPhase.RESOLVED, refund_returned),
+            inner.NothingCame: to(TicketPhase.REJECTED, end_unreturned),
+            inner.OldGoodsSettled: to(TicketPhase.RESOLVED, end_exchanged),
         },
         TicketPhase.RESOLVED: {
             **ENDED,
             # A late intercept that a person makes something of; any other decision is read as one too many.
-            RefundWanted: to(TicketPhase.RESOLVED, refund),
-            ReturnWanted: to(TicketPhase.RETURNING, ask_for_goods),
-            ReplacementWanted: to(TicketPhase.HOLDING, ask_for_replacement),
+            inner.RefundWanted: to(TicketPhase.RESOLVED, refund),
+            inner.ReturnWanted: to(TicketPhase.RETURNING, ask_for_goods),
+            inner.ReplacementWanted: to(TicketPhase.HOLDING, ask_for_replacement),
             **{unfit: refuse(unfit.code) for unfit in UNFIT},
-            AskedAfterShut: refuse(aftersales.ORDER_CLOSED),
+            inner.AskedAfterShut: refuse(aftersales.ORDER_CLOSED),
         },
         TicketPhase.REJECTED: ENDED,
     },

@@ -10,21 +10,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from services.aftersales.state import (
-    Good,
-    LastTicketWent,
-    PassedUnderTickets,
-    Phase,
-    RatedAgain,
-    RatedBadly,
-    RatedByOther,
-    RatedWell,
-    Rating,
-    TicketCame,
-    TicketWent,
-    Window,
-    WindowPassed,
-)
+from services.aftersales import inner
+from services.aftersales.state import Good, Phase, Rating, Window
 from shared.contracts import aftersales, risk
 from shared.contracts.base import sales_order_of
 from shared.runtime.decider import Context
@@ -45,32 +32,32 @@ def open_window(state: Window, m: aftersales.OpenWindow, context: Context) -> Ch
     return changes, (SetTimer(state.order_id, WINDOW, shuts_at),)
 
 
-def tell_shut(state: Window, m: WindowPassed, context: Context) -> Change:
+def tell_shut(state: Window, m: inner.WindowPassed, context: Context) -> Change:
     """Nothing is open and nothing will be: the order may close."""
     return {}, (aftersales.WindowShut(order_id=state.order_id),)
 
 
-def count_up(state: Window, m: TicketCame, context: Context) -> Change:
+def count_up(state: Window, m: inner.TicketCame, context: Context) -> Change:
     """One more."""
     return {"open_tickets": state.open_tickets + 1}, ()
 
 
-def count_down(state: Window, m: TicketWent | LastTicketWent, context: Context) -> Change:
+def count_down(state: Window, m: inner.TicketWent | inner.LastTicketWent, context: Context) -> Change:
     """One less."""
     return {"open_tickets": state.open_tickets - 1}, ()
 
 
-def tell_shut_at_last(state: Window, m: LastTicketWent, context: Context) -> Change:
+def tell_shut_at_last(state: Window, m: inner.LastTicketWent, context: Context) -> Change:
     """The order waited for this only."""
     return {"open_tickets": 0}, (aftersales.WindowShut(order_id=state.order_id),)
 
 
-def keep_rating(state: Window, m: RatedWell | RatedBadly, context: Context) -> Change:
+def keep_rating(state: Window, m: inner.RatedWell | inner.RatedBadly, context: Context) -> Change:
     """The customer's word, once."""
     return {"stars": m.stars}, (Rating(state.order_id, state.account, context.now, m.stars, m.text),)
 
 
-def keep_complaint(state: Window, m: RatedBadly, context: Context) -> Change:
+def keep_complaint(state: Window, m: inner.RatedBadly, context: Context) -> Change:
     """As above; and risk hears of it."""
     changes, said = keep_rating(state, m, context)
     order_id = sales_order_of(state.order_id)
@@ -79,19 +66,19 @@ def keep_complaint(state: Window, m: RatedBadly, context: Context) -> Change:
 
 def _counting(phase: Phase) -> dict[type, Cell]:
     return {
-        TicketCame: to(phase, count_up),
-        TicketWent: to(phase, count_down),
-        LastTicketWent: to(phase, count_down),
-        RatedByOther: refuse(aftersales.ORDER_UNKNOWN),
+        inner.TicketCame: to(phase, count_up),
+        inner.TicketWent: to(phase, count_down),
+        inner.LastTicketWent: to(phase, count_down),
+        inner.RatedByOther: refuse(aftersales.ORDER_UNKNOWN),
     }
 
 
 def _heard(phase: Phase) -> dict[type, Cell]:
     return {
         **_counting(phase),
-        RatedWell: to(phase, keep_rating),
-        RatedBadly: to(phase, keep_complaint),
-        RatedAgain: refuse("already_rated"),
+        inner.RatedWell: to(phase, keep_rating),
+        inner.RatedBadly: to(phase, keep_complaint),
+        inner.RatedAgain: refuse("already_rated"),
         aftersales.OpenWindow: IGNORE,  # an order is delivered once; telling it again prolongs nothing
     }
 
@@ -106,12 +93,12 @@ AFTER_SALES = Table(
         },
         Phase.OPEN: {
             **_heard(Phase.OPEN),
-            WindowPassed: to(Phase.SHUT, tell_shut),
-            PassedUnderTickets: to(Phase.PASSED),
+            inner.WindowPassed: to(Phase.SHUT, tell_shut),
+            inner.PassedUnderTickets: to(Phase.PASSED),
         },
         Phase.PASSED: {
             **_heard(Phase.PASSED),
-            LastTicketWent: to(Phase.SHUT, tell_shut_at_last),
+            inner.LastTicketWent: to(Phase.SHUT, tell_shut_at_last),
         },
         Phase.SHUT: {
             **_counting(Phase.SHUT),  # the saga's own tickets only: money owed is owed after the window as well
@@ -127,9 +114,9 @@ def read_rating(m: aftersales.RateOrder, window: Window) -> Any:
     if window.phase is Phase.NEW:
         return m
     if m.account != window.account:
-        return RatedByOther()
+        return inner.RatedByOther()
     if window.phase is Phase.SHUT:
         return m
     if window.stars:
-        return RatedAgain()
-    return (RatedBadly if m.stars <= BAD_STARS else RatedWell)(m.stars, m.text)
+        return inner.RatedAgain()
+    return (inner.RatedBadly if m.stars <= BAD_STARS else inner.RatedWell)(m.stars, m.text)

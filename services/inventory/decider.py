@@ -1,7 +1,7 @@
 """What may happen to a store's stock: the life of a hold, of an allotment, and of a storekeeper's request.
 
 Theory of operation. A command whose outcome depends on the stock is first *read*, with the cells as they are, into one
-of the inner messages of `state`; the tables below then have one target per cell. What is said on the way stands in
+of the messages of `inner`; the tables below then have one target per cell. What is said on the way stands in
 `holds`, `issues` (what goes back), `allotments` and `requests` (what storekeepers ask); `sources` is for holds whose
 lines come from elsewhere than the shelf. The only way to change a cell is to say a Movement: `cells.fold` carries it
 over to the cells, and it becomes a row of the ledger, so the two cannot differ. What is sold of an allotment it is told
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from services.inventory import inner
 from services.inventory.allotments import (
     SALE_ENDS,
     OfSale,
@@ -76,46 +77,14 @@ from services.inventory.requests import (
 from services.inventory.sources import allotments_of, cells_beside, keys_of, read_for_sources, sources_asked
 from services.inventory.state import (
     Allotment,
-    AllotmentBelowSold,
-    AllotmentFits,
-    AllotmentOfOtherSpu,
-    AllotmentOverStock,
     AllotmentPhase,
-    AllotmentTooLate,
-    AwaitedGoodsCome,
-    CheckedGoodsSoldOut,
-    CheckedGoodsThere,
-    CheckFits,
-    CheckFitsNoMore,
-    CheckStillFits,
-    CountBelowZero,
-    CountChangesNothing,
-    CountFits,
-    CountTakesHold,
     Document,
     Hold,
-    HoldFallsShort,
-    IncomingBelowSold,
-    IncomingFits,
     Issue,
-    LockFits,
     Movement,
     Phase,
-    PiecesBack,
-    PiecesMissing,
-    PiecesSold,
     RequestPhase,
-    SaleEnded,
-    SaleEndsLater,
-    SaleRunsOut,
-    SoldPiecesMissing,
-    SourcedGoodsThere,
-    SourcesFit,
-    SourcesStillFit,
-    SpuHasAllotment,
     StoreRequest,
-    SubstitutesShort,
-    SubstitutesThere,
 )
 from shared.contracts import inventory
 from shared.runtime.decider import Context, Decider, Look
@@ -127,26 +96,26 @@ HOLD = Table(
     "hold",
     {
         Phase.NEW: {
-            LockFits: to(Phase.LOCKED, lock),
-            CheckFits: to(Phase.CHECKED, remember_demand),
-            SourcesFit: to(Phase.CHECKED, remember_sources),
-            HoldFallsShort: to(Phase.SHORT, tell_short),
+            inner.LockFits: to(Phase.LOCKED, lock),
+            inner.CheckFits: to(Phase.CHECKED, remember_demand),
+            inner.SourcesFit: to(Phase.CHECKED, remember_sources),
+            inner.HoldFallsShort: to(Phase.SHORT, tell_short),
             inventory.ReleaseStock: to(Phase.RELEASED, tell_released),
         },
         Phase.LOCKED: {
             inventory.VerifyStock: to(Phase.LOCKED, tell_verified),
-            SourcesStillFit: to(Phase.LOCKED, tell_sources),
+            inner.SourcesStillFit: to(Phase.LOCKED, tell_sources),
             inventory.DeductStock: to(Phase.DEDUCTED, issue_locked),
             inventory.ReleaseStock: to(Phase.RELEASED, unlock),
-            CountTakesHold: to(Phase.LOST, lose),
+            inner.CountTakesHold: to(Phase.LOST, lose),
         },
         Phase.CHECKED: {
-            CheckStillFits: to(Phase.CHECKED, tell_verified),
-            SourcesStillFit: to(Phase.CHECKED, tell_sources),
-            CheckFitsNoMore: to(Phase.CHECKED, tell_gone),
-            CheckedGoodsThere: to(Phase.DEDUCTED, issue_checked),
-            SourcedGoodsThere: to(Phase.DEDUCTED, issue_sourced),
-            CheckedGoodsSoldOut: to(Phase.SHORT, tell_sold_out),
+            inner.CheckStillFits: to(Phase.CHECKED, tell_verified),
+            inner.SourcesStillFit: to(Phase.CHECKED, tell_sources),
+            inner.CheckFitsNoMore: to(Phase.CHECKED, tell_gone),
+            inner.CheckedGoodsThere: to(Phase.DEDUCTED, issue_checked),
+            inner.SourcedGoodsThere: to(Phase.DEDUCTED, issue_sourced),
+            inner.CheckedGoodsSoldOut: to(Phase.SHORT, tell_sold_out),
             inventory.ReleaseStock: to(Phase.RELEASED, tell_released),
         },
         Phase.SHORT: {
@@ -154,14 +123,14 @@ HOLD = Table(
         },
         Phase.LOST: {
             # The order may have asked before it heard of it.
-            CheckFitsNoMore: to(Phase.LOST, tell_gone),
-            CheckedGoodsSoldOut: to(Phase.LOST, tell_sold_out),
+            inner.CheckFitsNoMore: to(Phase.LOST, tell_gone),
+            inner.CheckedGoodsSoldOut: to(Phase.LOST, tell_sold_out),
             inventory.ReleaseStock: to(Phase.RELEASED, tell_released),
         },
         Phase.DEDUCTED: {
             inventory.DropShort: to(Phase.DEDUCTED, drop_short),
-            SubstitutesThere: to(Phase.DEDUCTED, substitute),
-            SubstitutesShort: to(Phase.DEDUCTED, tell_substitute_short),
+            inner.SubstitutesThere: to(Phase.DEDUCTED, substitute),
+            inner.SubstitutesShort: to(Phase.DEDUCTED, tell_substitute_short),
             inventory.ReverseIssue: to(Phase.REVERSED, reverse),
             inventory.TakeBack: to(Phase.TAKEN_BACK, take_back),
             inventory.TakeReturn: to(Phase.DEDUCTED, take_back),
@@ -182,51 +151,51 @@ ALLOTMENT = Table(
     "allotment",
     {
         AllotmentPhase.NEW: {
-            AllotmentFits: to(AllotmentPhase.OPEN, set_aside),
-            SpuHasAllotment: refuse("spu_has_allotment"),
-            AllotmentOverStock: refuse("allotment_over_stock"),
-            SaleEndsLater: to(AllotmentPhase.ANNOUNCED, set_end),
-            SaleEnded: to(AllotmentPhase.OVER, remember_end),
+            inner.AllotmentFits: to(AllotmentPhase.OPEN, set_aside),
+            inner.SpuHasAllotment: refuse("spu_has_allotment"),
+            inner.AllotmentOverStock: refuse("allotment_over_stock"),
+            inner.SaleEndsLater: to(AllotmentPhase.ANNOUNCED, set_end),
+            inner.SaleEnded: to(AllotmentPhase.OVER, remember_end),
         },
         AllotmentPhase.ANNOUNCED: {
-            AllotmentFits: to(AllotmentPhase.OPEN, set_aside),
-            SpuHasAllotment: refuse("spu_has_allotment"),
-            AllotmentOverStock: refuse("allotment_over_stock"),
-            AllotmentTooLate: refuse("sale_over"),
-            SaleEndsLater: to(AllotmentPhase.ANNOUNCED, set_end),
-            SaleEnded: to(AllotmentPhase.OVER, remember_end),
-            SaleRunsOut: to(AllotmentPhase.OVER),
+            inner.AllotmentFits: to(AllotmentPhase.OPEN, set_aside),
+            inner.SpuHasAllotment: refuse("spu_has_allotment"),
+            inner.AllotmentOverStock: refuse("allotment_over_stock"),
+            inner.AllotmentTooLate: refuse("sale_over"),
+            inner.SaleEndsLater: to(AllotmentPhase.ANNOUNCED, set_end),
+            inner.SaleEnded: to(AllotmentPhase.OVER, remember_end),
+            inner.SaleRunsOut: to(AllotmentPhase.OVER),
             # Of a sale that was over once, and goes on.
-            AllotmentOfOtherSpu: refuse("allotment_of_other_spu"),
-            AllotmentBelowSold: refuse("allotment_below_sold"),
-            PiecesSold: to(AllotmentPhase.ANNOUNCED, count_sold),
-            PiecesBack: to(AllotmentPhase.ANNOUNCED, count_back),
-            SoldPiecesMissing: to(AllotmentPhase.ANNOUNCED, forget_sold),
+            inner.AllotmentOfOtherSpu: refuse("allotment_of_other_spu"),
+            inner.AllotmentBelowSold: refuse("allotment_below_sold"),
+            inner.PiecesSold: to(AllotmentPhase.ANNOUNCED, count_sold),
+            inner.PiecesBack: to(AllotmentPhase.ANNOUNCED, count_back),
+            inner.SoldPiecesMissing: to(AllotmentPhase.ANNOUNCED, forget_sold),
         },
         AllotmentPhase.OPEN: {
-            AllotmentFits: to(AllotmentPhase.OPEN, set_aside),
-            SpuHasAllotment: refuse("spu_has_allotment"),
-            AllotmentOfOtherSpu: refuse("allotment_of_other_spu"),
-            AllotmentOverStock: refuse("allotment_over_stock"),
-            AllotmentBelowSold: refuse("allotment_below_sold"),
-            AllotmentTooLate: refuse("sale_over"),
-            SaleEndsLater: to(AllotmentPhase.OPEN, set_end),
-            SaleEnded: to(AllotmentPhase.OVER, end_now),
-            SaleRunsOut: to(AllotmentPhase.OVER, run_out),
-            PiecesSold: to(AllotmentPhase.OPEN, count_sold),
-            PiecesBack: to(AllotmentPhase.OPEN, count_back),
-            SoldPiecesMissing: to(AllotmentPhase.OPEN, forget_sold),
-            PiecesMissing: to(AllotmentPhase.OPEN, shrink),
+            inner.AllotmentFits: to(AllotmentPhase.OPEN, set_aside),
+            inner.SpuHasAllotment: refuse("spu_has_allotment"),
+            inner.AllotmentOfOtherSpu: refuse("allotment_of_other_spu"),
+            inner.AllotmentOverStock: refuse("allotment_over_stock"),
+            inner.AllotmentBelowSold: refuse("allotment_below_sold"),
+            inner.AllotmentTooLate: refuse("sale_over"),
+            inner.SaleEndsLater: to(AllotmentPhase.OPEN, set_end),
+            inner.SaleEnded: to(AllotmentPhase.OVER, end_now),
+            inner.SaleRunsOut: to(AllotmentPhase.OVER, run_out),
+            inner.PiecesSold: to(AllotmentPhase.OPEN, count_sold),
+            inner.PiecesBack: to(AllotmentPhase.OPEN, count_back),
+            inner.SoldPiecesMissing: to(AllotmentPhase.OPEN, forget_sold),
+            inner.PiecesMissing: to(AllotmentPhase.OPEN, shrink),
         },
         AllotmentPhase.OVER: {
-            AllotmentTooLate: refuse("sale_over"),
-            SaleEndsLater: to(AllotmentPhase.ANNOUNCED, set_end),
-            SaleEnded: to(AllotmentPhase.OVER, remember_end),
-            SaleRunsOut: IGNORE,  # parked, and replayed after somebody had stopped the sale
+            inner.AllotmentTooLate: refuse("sale_over"),
+            inner.SaleEndsLater: to(AllotmentPhase.ANNOUNCED, set_end),
+            inner.SaleEnded: to(AllotmentPhase.OVER, remember_end),
+            inner.SaleRunsOut: IGNORE,  # parked, and replayed after somebody had stopped the sale
             # Orders that had clicked to pay in time, and orders that are reversed later.
-            PiecesSold: to(AllotmentPhase.OVER, count_sold),
-            PiecesBack: to(AllotmentPhase.OVER, count_back),
-            SoldPiecesMissing: to(AllotmentPhase.OVER, forget_sold),
+            inner.PiecesSold: to(AllotmentPhase.OVER, count_sold),
+            inner.PiecesBack: to(AllotmentPhase.OVER, count_back),
+            inner.SoldPiecesMissing: to(AllotmentPhase.OVER, forget_sold),
         },
     },
 )
@@ -236,13 +205,13 @@ REQUEST = Table(
     {
         RequestPhase.NEW: {
             inventory.ReceiveGoods: to(RequestPhase.WRITTEN, receive),
-            AwaitedGoodsCome: to(RequestPhase.WRITTEN, receive_awaited),
+            inner.AwaitedGoodsCome: to(RequestPhase.WRITTEN, receive_awaited),
             # Nothing is kept of it: the same number again is no change.
-            IncomingFits: to(RequestPhase.NEW, expect),
-            IncomingBelowSold: refuse("incoming_below_sold"),
-            CountFits: to(RequestPhase.WRITTEN, adjust),
-            CountBelowZero: refuse("adjustment_below_zero"),
-            CountChangesNothing: refuse("adjustment_empty"),
+            inner.IncomingFits: to(RequestPhase.NEW, expect),
+            inner.IncomingBelowSold: refuse("incoming_below_sold"),
+            inner.CountFits: to(RequestPhase.WRITTEN, adjust),
+            inner.CountBelowZero: refuse("adjustment_below_zero"),
+            inner.CountChangesNothing: refuse("adjustment_empty"),
         },
         RequestPhase.WRITTEN: {
             inventory.ReceiveGoods: refuse("request_id_used"),
@@ -260,22 +229,26 @@ def read_for_hold(hold: Hold, message: inventory.StockCommand, shelf: Shelf) -> 
     if hold.phase is Phase.NEW and type(message) is inventory.HoldStock:
         demand = summed(message.spus, message.quantities)
         if missing := missing_of(demand.items(), shelf):
-            return HoldFallsShort(missing)
-        return LockFits(demand) if message.mode == "lock" else CheckFits(demand)
+            return inner.HoldFallsShort(missing)
+        return inner.LockFits(demand) if message.mode == "lock" else inner.CheckFits(demand)
     if hold.phase is Phase.CHECKED and type(message) is inventory.VerifyStock:
         missing = missing_of(zip(hold.spus, hold.quantities, strict=True), shelf)
-        return CheckFitsNoMore(missing) if missing else CheckStillFits()
+        return inner.CheckFitsNoMore(missing) if missing else inner.CheckStillFits()
     if hold.phase is Phase.CHECKED and type(message) is inventory.DeductStock:
         missing = missing_of(zip(hold.spus, hold.quantities, strict=True), shelf)
-        return CheckedGoodsSoldOut(missing) if missing else CheckedGoodsThere()
+        return inner.CheckedGoodsSoldOut(missing) if missing else inner.CheckedGoodsThere()
     if hold.phase is Phase.LOST and (type(message) is inventory.VerifyStock or type(message) is inventory.DeductStock):
         lines = dict(zip(hold.spus, hold.quantities, strict=True))
         # Goods may have come in since; what was lost stays lost, and the order has none of its lines.
         missing = missing_of(lines.items(), shelf) or lines
-        return CheckFitsNoMore(missing) if type(message) is inventory.VerifyStock else CheckedGoodsSoldOut(missing)
+        return (
+            inner.CheckFitsNoMore(missing)
+            if type(message) is inventory.VerifyStock
+            else inner.CheckedGoodsSoldOut(missing)
+        )
     if hold.phase is Phase.LOCKED and type(message) is inventory.VerifyStock and message.on_sale is not None:
         # What is locked is on the shelf: a sale that began since has nothing for it.
-        return SourcesStillFit(None, tuple(dict.fromkeys(message.on_sale.promotions)))
+        return inner.SourcesStillFit(None, tuple(dict.fromkeys(message.on_sale.promotions)))
     return message
 
 
@@ -284,8 +257,8 @@ def read_for_issue(hold: Hold, message: inventory.StockCommand, shelf: Shelf) ->
     if hold.phase is Phase.DEDUCTED and type(message) is inventory.SubstituteStock:
         substitutes = summed(message.substitute_spus, message.substitutes)
         if missing := missing_of(substitutes.items(), shelf):
-            return SubstitutesShort(missing)
-        return SubstitutesThere(summed(message.spus, message.missing), substitutes)
+            return inner.SubstitutesShort(missing)
+        return inner.SubstitutesThere(summed(message.spus, message.missing), substitutes)
     return message
 
 
@@ -375,7 +348,7 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     for item in said:
         if type(item) is Movement:  # at most one, on the way forward
             states.extend(fold(item, shelf))
-    if type(read) is SourcedGoodsThere:
+    if type(read) is inner.SourcedGoodsThere:
         said = _tell_allotments(said, allotments, states, context)
     return Moved(tuple(states), said)
 
@@ -434,9 +407,9 @@ def _carry_out(message: inventory.ReceiveGoods | inventory.AdjustStock, look: Lo
     moved, written = answer
     states: list[tuple[Key, Any]] = [(("request", number), moved)]
     said: list[object] = []
-    if type(read) is CountFits and (short := pieces_short(read.cells, shelf)):
+    if type(read) is inner.CountFits and (short := pieces_short(read.cells, shelf)):
         for hold, missing in holds_lost(look, store, short, shelf):
-            taken = HOLD.move(hold, CountTakesHold(missing), context)
+            taken = HOLD.move(hold, inner.CountTakesHold(missing), context)
             assert not isinstance(taken, Refused | Ignored), "what is locked can be lost"
             states.append((("hold", hold.order_id), taken[0]))
             said += taken[1]
@@ -485,10 +458,10 @@ OF_STORE: Mapping[type, tuple[Callable[[Any, Look], Iterable[Key]], Callable[[An
     inventory.ExpectGoods: (_needs_of_request, _plan),
     inventory.SetAllotment: (needs_of_sale, _sell),
     inventory.AnnounceSale: (needs_of_sale, _sell),
-    SaleRunsOut: (needs_of_sale, _sell),
+    inner.SaleRunsOut: (needs_of_sale, _sell),
 }
 """What is about a store and no order: what it needs, and who decides it."""
-TO_ALLOTMENTS = frozenset({PiecesSold, PiecesBack, SoldPiecesMissing, PiecesMissing})
+TO_ALLOTMENTS = frozenset({inner.PiecesSold, inner.PiecesBack, inner.SoldPiecesMissing, inner.PiecesMissing})
 
 
 DECIDER = Decider(
@@ -511,7 +484,7 @@ DECIDER = Decider(
     ),
     needs=needs,
     decide=decide,
-    timers={SALE_ENDS: SaleRunsOut},
+    timers={SALE_ENDS: inner.SaleRunsOut},
     facts=frozenset({"holders"}),
     # Cells are small, and each order touches ten: what an order has held should be in memory still when it is paid.
     cache_max=80_000,

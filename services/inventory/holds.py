@@ -5,28 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.inventory import inner
 from services.inventory.cells import zeros
 from services.inventory.issues import issue_kind, number_for
-from services.inventory.state import (
-    LOCK,
-    UNLOCK,
-    CheckedGoodsSoldOut,
-    CheckedGoodsThere,
-    CheckFits,
-    CheckFitsNoMore,
-    CheckStillFits,
-    CountTakesHold,
-    Document,
-    Hold,
-    HoldFallsShort,
-    LockFits,
-    Movement,
-    PiecesSold,
-    SourcedGoodsThere,
-    Sources,
-    SourcesFit,
-    SourcesStillFit,
-)
+from services.inventory.state import LOCK, UNLOCK, Document, Hold, Movement, Sources
 from shared.contracts import inventory
 from shared.runtime.decider import Context
 from shared.runtime.table import Change
@@ -34,7 +16,7 @@ from shared.runtime.table import Change
 # -- holding -----------------------------------------------------------------------------------------------------------
 
 
-def lock(hold: Hold, m: LockFits, c: Context) -> Change:
+def lock(hold: Hold, m: inner.LockFits, c: Context) -> Change:
     """All pieces are the order's from now on."""
     spus, quantities = tuple(m.demand), tuple(m.demand.values())
     movement = Movement(hold.store, c.now, LOCK, hold.order_id, None, spus, zeros(spus), quantities)
@@ -42,36 +24,36 @@ def lock(hold: Hold, m: LockFits, c: Context) -> Change:
     return changes, (movement, inventory.StockHeld(order_id=hold.order_id, mode="lock"))
 
 
-def remember_demand(hold: Hold, m: CheckFits, c: Context) -> Change:
+def remember_demand(hold: Hold, m: inner.CheckFits, c: Context) -> Change:
     """There is enough, and nothing is taken: first paid is first served."""
     changes = {"mode": "on_payment", "spus": tuple(m.demand), "quantities": tuple(m.demand.values())}
     return changes, (inventory.StockHeld(order_id=hold.order_id, mode="on_payment"),)
 
 
-def remember_sources(hold: Hold, m: SourcesFit, c: Context) -> Change:
+def remember_sources(hold: Hold, m: inner.SourcesFit, c: Context) -> Change:
     """The same, for lines that are on sale or to come."""
     spus, quantities = tuple(m.demand), tuple(m.demand.values())
     changes = {"mode": "on_payment", "spus": spus, "quantities": quantities, "sources": m.sources}
     return changes, (inventory.StockHeld(order_id=hold.order_id, mode="on_payment", gone=m.gone or None),)
 
 
-def tell_short(hold: Hold, m: HoldFallsShort, c: Context) -> Change:
+def tell_short(hold: Hold, m: inner.HoldFallsShort, c: Context) -> Change:
     """All lines or none: the order has nothing."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
     return {}, (inventory.StockShort(order_id=hold.order_id, spus=spus, missing=missing),)
 
 
-def tell_verified(hold: Hold, m: inventory.VerifyStock | CheckStillFits, c: Context) -> Change:
+def tell_verified(hold: Hold, m: inventory.VerifyStock | inner.CheckStillFits, c: Context) -> Change:
     """The stock is there."""
     return {}, (inventory.StockVerified(order_id=hold.order_id),)
 
 
-def tell_sources(hold: Hold, m: SourcesStillFit, c: Context) -> Change:
+def tell_sources(hold: Hold, m: inner.SourcesStillFit, c: Context) -> Change:
     """The stock is there; lines come from now on from where they come from now."""
     return {"sources": m.sources}, (inventory.StockVerified(order_id=hold.order_id, gone=m.gone or None),)
 
 
-def tell_gone(hold: Hold, m: CheckFitsNoMore, c: Context) -> Change:
+def tell_gone(hold: Hold, m: inner.CheckFitsNoMore, c: Context) -> Change:
     """Somebody else was faster, or a count. Nothing is taken, so there is nothing to give back."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
     return {}, (inventory.StockGone(order_id=hold.order_id, spus=spus, missing=missing),)
@@ -87,7 +69,7 @@ def unlock(hold: Hold, m: inventory.ReleaseStock, c: Context) -> Change:
     return {}, (_given_back(hold, c), inventory.StockReleased(order_id=hold.order_id))
 
 
-def lose(hold: Hold, m: CountTakesHold, c: Context) -> Change:
+def lose(hold: Hold, m: inner.CountTakesHold, c: Context) -> Change:
     """All lines or none: with the pieces that are not there, the order gives up the others too."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
     return {}, (_given_back(hold, c), inventory.StockLost(order_id=hold.order_id, spus=spus, missing=missing))
@@ -106,17 +88,17 @@ def issue_locked(hold: Hold, m: inventory.DeductStock, c: Context) -> Change:
     return _issue(hold, c, tuple(-q for q in hold.quantities))
 
 
-def issue_checked(hold: Hold, m: CheckedGoodsThere, c: Context) -> Change:
+def issue_checked(hold: Hold, m: inner.CheckedGoodsThere, c: Context) -> Change:
     """Pieces that nobody had locked leave the books."""
     return _issue(hold, c, zeros(hold.spus))
 
 
-def issue_sourced(hold: Hold, m: SourcedGoodsThere, c: Context) -> Change:
+def issue_sourced(hold: Hold, m: inner.SourcedGoodsThere, c: Context) -> Change:
     """The pieces leave the books from where they are, and the allotments hear of it."""
     assert hold.sources, "only such a hold is read like this"
     sources = Sources(hold.sources.sale, hold.sources.presale, m.taken)
     changes, said = _issue(hold, c, zeros(tuple(m.cells)), m.cells)
-    sold = [PiecesSold(promotion, m.taken[spu]) for spu, promotion in sources.sale.items()]
+    sold = [inner.PiecesSold(promotion, m.taken[spu]) for spu, promotion in sources.sale.items()]
     return {**changes, "sources": sources}, (*said, *sold)
 
 
@@ -130,7 +112,7 @@ def _issue(hold: Hold, c: Context, locked: tuple[int, ...], cells: Mapping[str, 
     return {"document": number}, (document, movement, event)
 
 
-def tell_sold_out(hold: Hold, m: CheckedGoodsSoldOut, c: Context) -> Change:
+def tell_sold_out(hold: Hold, m: inner.CheckedGoodsSoldOut, c: Context) -> Change:
     """Paid, and somebody else paid first, or a count found less: the order has nothing."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
     return {}, (inventory.StockSoldOut(order_id=hold.order_id, spus=spus, missing=missing),)

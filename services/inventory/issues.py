@@ -11,19 +11,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from services.inventory import inner
 from services.inventory.cells import Shelf, summed, zeros
 from services.inventory.sources import Allotments, gone_back
-from services.inventory.state import (
-    Document,
-    Hold,
-    Issue,
-    Issued,
-    Kind,
-    Movement,
-    SubstitutesShort,
-    SubstitutesThere,
-    parted,
-)
+from services.inventory.state import Document, Hold, Issue, Issued, Kind, Movement, parted
 from shared.contracts import inventory
 from shared.runtime.table import Change
 
@@ -162,7 +153,7 @@ def drop_short(hold: Hold, m: inventory.DropShort, f: Filed) -> Change:
     return step.changes, (*step.said, inventory.ShortDropped(order_id=hold.order_id, documents=tuple(step.papers)))
 
 
-def substitute(hold: Hold, m: SubstitutesThere, f: Filed) -> Change:
+def substitute(hold: Hold, m: inner.SubstitutesThere, f: Filed) -> Change:
     """The order goes on with other goods instead."""
     step = _Papers(hold, f)
     step.drop(m.missing)
@@ -170,7 +161,7 @@ def substitute(hold: Hold, m: SubstitutesThere, f: Filed) -> Change:
     return step.changes, (*step.said, inventory.StockSubstituted(order_id=hold.order_id, documents=tuple(step.papers)))
 
 
-def tell_substitute_short(hold: Hold, m: SubstitutesShort, f: Filed) -> Change:
+def tell_substitute_short(hold: Hold, m: inner.SubstitutesShort, f: Filed) -> Change:
     """All substitutes or none: nothing is changed."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
     return {}, (inventory.SubstituteShort(order_id=hold.order_id, spus=spus, missing=missing),)

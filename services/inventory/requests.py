@@ -14,24 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from services.inventory import inner
 from services.inventory.allotments import aside_key
 from services.inventory.cells import Shelf, StockBelowZero, shelf_of, summed, zeros
 from services.inventory.state import (
     ARRIVE,
     EXPECT,
-    AwaitedGoodsCome,
-    CountBelowZero,
-    CountChangesNothing,
-    CountFits,
     Document,
     Hold,
     Holders,
-    IncomingBelowSold,
-    IncomingFits,
     Kind,
     Movement,
     Phase,
-    PiecesMissing,
     RequestPhase,
     StoreRequest,
     incoming_cell,
@@ -57,7 +51,7 @@ def receive(request: StoreRequest, m: inventory.ReceiveGoods, c: Context) -> Cha
     return _received(request, m.store, summed(m.spus, m.quantities), c)
 
 
-def receive_awaited(request: StoreRequest, m: AwaitedGoodsCome, c: Context) -> Change:
+def receive_awaited(request: StoreRequest, m: inner.AwaitedGoodsCome, c: Context) -> Change:
     """Goods came in that were to come: those that were sold already are for the orders that wait for them."""
     changes, said = _received(request, m.store, m.pieces, c)
     return changes, (*said, _moved(m.store, ARRIVE, None, m.arrived, c))
@@ -69,7 +63,7 @@ def _received(request: StoreRequest, store: str, pieces: Mapping[str, int], c: C
     return {}, (document, movement, inventory.GoodsReceived(store=store, document=request.number, at=c.now))
 
 
-def adjust(request: StoreRequest, m: CountFits, c: Context) -> Change:
+def adjust(request: StoreRequest, m: inner.CountFits, c: Context) -> Change:
     """The books follow the count, and the allotments that it takes from hear of it."""
     document = _document(request, m.store, Kind.ADJUSTMENT, m.deltas, m.reason, c)
     movement = _moved(m.store, Kind.ADJUSTMENT, request.number, m.cells, c)
@@ -77,7 +71,7 @@ def adjust(request: StoreRequest, m: CountFits, c: Context) -> Change:
     return {}, (document, movement, event, *m.unset)
 
 
-def expect(request: StoreRequest, m: IncomingFits, c: Context) -> Change:
+def expect(request: StoreRequest, m: inner.IncomingFits, c: Context) -> Change:
     """So much is to come."""
     return {}, (_moved(m.store, EXPECT, None, m.cells, c),) if m.cells else ()
 
@@ -136,7 +130,7 @@ def _read_receipt(message: inventory.ReceiveGoods, shelf: Shelf) -> object:
             arrived[spu] = arrived[owed] = -settled
         if come := min(quantity - settled, shelf[incoming].on_hand):
             arrived[incoming] = -come
-    return AwaitedGoodsCome(message.store, pieces, arrived) if arrived else message
+    return inner.AwaitedGoodsCome(message.store, pieces, arrived) if arrived else message
 
 
 def _read_plan(message: inventory.ExpectGoods, shelf: Shelf) -> object:
@@ -149,14 +143,14 @@ def _read_plan(message: inventory.ExpectGoods, shelf: Shelf) -> object:
         elif delta := quantity - sold - shelf[cell].on_hand:
             cells[cell] = delta
     if below:
-        return IncomingBelowSold(f"{', '.join(below[:NAMED_MAX])} of it are sold")
-    return IncomingFits(message.store, cells)
+        return inner.IncomingBelowSold(f"{', '.join(below[:NAMED_MAX])} of it are sold")
+    return inner.IncomingFits(message.store, cells)
 
 
 def _read_count(message: inventory.AdjustStock, shelf: Shelf, aside: Aside) -> object:
     deltas = {spu: delta for spu, delta in summed(message.spus, message.deltas).items() if delta}
     if not deltas:
-        return CountChangesNothing()
+        return inner.CountChangesNothing()
     cells, unset, below = dict(deltas), [], []
     for spu, delta in deltas.items():
         on_hand, set_aside = shelf[spu].on_hand, 0
@@ -165,13 +159,13 @@ def _read_count(message: inventory.AdjustStock, shelf: Shelf, aside: Aside) -> o
             set_aside = shelf[cell].on_hand
             if taken := min(max(-delta - shelf[spu].available, 0), set_aside):
                 cells[cell], cells[spu] = -taken, delta + taken
-                unset.append(PiecesMissing(promotion, taken))
+                unset.append(inner.PiecesMissing(promotion, taken))
         if on_hand + set_aside + delta < 0:
             below.append(f"{on_hand + set_aside} {spu}")
     if below:
-        return CountBelowZero(f"there are {', '.join(below[:NAMED_MAX])} on hand")
+        return inner.CountBelowZero(f"there are {', '.join(below[:NAMED_MAX])} on hand")
     moved = {cell: delta for cell, delta in cells.items() if delta}
-    return CountFits(message.store, deltas, message.reason, moved, tuple(unset))
+    return inner.CountFits(message.store, deltas, message.reason, moved, tuple(unset))
 
 
 # -- a count that finds less than is locked ----------------------------------------------------------------------------
@@ -227,7 +221,7 @@ def needs_of_count(message: inventory.AdjustStock, look: Look) -> Iterator[Key]:
     yield from (("allotment", store, promotion) for promotion in aside.values() if promotion)
     shelf = shelf_of(look, store, cells)
     read = read_for_request(StoreRequest("", RequestPhase.NEW), message, shelf, aside)
-    if type(read) is not CountFits or not (short := pieces_short(read.cells, shelf)):
+    if type(read) is not inner.CountFits or not (short := pieces_short(read.cells, shelf)):
         return
     yield from (("holders", store, spu) for spu in short)
     yield from (("hold", order_id) for spu in short for order_id in look(("holders", store, spu)))

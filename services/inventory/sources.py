@@ -10,21 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from services.inventory import inner
 from services.inventory.cells import Shelf, summed
 from services.inventory.state import (
     Allotment,
     AllotmentPhase,
-    CheckedGoodsSoldOut,
-    CheckFitsNoMore,
     Hold,
-    HoldFallsShort,
     Phase,
-    PiecesBack,
-    SoldPiecesMissing,
-    SourcedGoodsThere,
     Sources,
-    SourcesFit,
-    SourcesStillFit,
     incoming_cell,
     owed_cell,
     sale_cell,
@@ -91,11 +84,17 @@ def read_for_sources(
     if type(message) is inventory.HoldStock and hold.phase is Phase.NEW:
         demand = summed(message.spus, message.quantities)
         found = _covered(demand, asked, shelf, allotments)
-        return HoldFallsShort(found.missing) if found.missing else SourcesFit(demand, found.sources, found.gone)
+        return (
+            inner.HoldFallsShort(found.missing)
+            if found.missing
+            else inner.SourcesFit(demand, found.sources, found.gone)
+        )
     if type(message) is inventory.VerifyStock:
         lines = dict(zip(hold.spus, hold.quantities, strict=True))
         found = _covered(lines, asked, shelf, allotments)
-        return CheckFitsNoMore(found.missing) if found.missing else SourcesStillFit(found.sources, found.gone)
+        return (
+            inner.CheckFitsNoMore(found.missing) if found.missing else inner.SourcesStillFit(found.sources, found.gone)
+        )
     return message
 
 
@@ -134,7 +133,7 @@ def _left_of(spu: str, promotion: str, shelf: Shelf, allotments: Allotments) -> 
 
 def _taking(
     hold: Hold, sources: Sources, shelf: Shelf, allotments: Allotments
-) -> SourcedGoodsThere | CheckedGoodsSoldOut:
+) -> inner.SourcedGoodsThere | inner.CheckedGoodsSoldOut:
     """Who has paid the price of a sale gets pieces of its allotment or none. When the sale is over since the click,
     such pieces are on the shelf again."""
     cells: dict[str, int] = {}
@@ -151,7 +150,11 @@ def _taking(
         if there < quantity - promised:
             missing[spu] = quantity - promised - there
         cells[cell] = promised - quantity
-    return CheckedGoodsSoldOut(missing) if missing else SourcedGoodsThere(_without_zeros(cells), _without_zeros(taken))
+    return (
+        inner.CheckedGoodsSoldOut(missing)
+        if missing
+        else inner.SourcedGoodsThere(_without_zeros(cells), _without_zeros(taken))
+    )
 
 
 def _sold_from(spu: str, promotion: str, shelf: Shelf, allotments: Allotments) -> tuple[str, int]:
@@ -178,7 +181,7 @@ class GoneBack(NamedTuple):
 
     back: dict[str, int]
     off: dict[str, int]
-    told: tuple[PiecesBack | SoldPiecesMissing, ...]
+    told: tuple[inner.PiecesBack | inner.SoldPiecesMissing, ...]
     sources: Sources
 
 
@@ -189,7 +192,7 @@ def gone_back(
     still owed. What is owed was never on the shelf: where it is short, nothing is written off, and nothing comes."""
     back: dict[str, int] = {}
     off: dict[str, int] = {}
-    told: list[PiecesBack | SoldPiecesMissing] = []
+    told: list[inner.PiecesBack | inner.SoldPiecesMissing] = []
     taken = dict(sources.taken)
 
     def add(cells: dict[str, int], cell: str, delta: int) -> None:
@@ -202,8 +205,8 @@ def gone_back(
             taken[spu] = left
         if own and (promotion := sources.sale.get(spu)):
             lost = min(nowhere, own)
-            told += [PiecesBack(promotion, own - lost)] if own > lost else []
-            told += [SoldPiecesMissing(promotion, lost)] if lost else []
+            told += [inner.PiecesBack(promotion, own - lost)] if own > lost else []
+            told += [inner.SoldPiecesMissing(promotion, lost)] if lost else []
             if allotments[promotion].is_open_for(spu):
                 cell = sale_cell(spu, promotion)
                 add(back, cell, own)

@@ -2,7 +2,7 @@
 
 Four tables: an order's fulfilment (it stands in `fulfilments`), goods that a customer gives back (in `returns`), an
 order's place in a slot, and the slot itself. A command whose outcome depends on the clock, the list or the slot is
-first *read* into one of the inner messages of `state`. How many places of a slot are reserved follows from the phases
+first *read* into one of the messages of `inner`. How many places of a slot are reserved follows from the phases
 of the reservations: a reservation that enters `reserved` takes one, one that leaves it gives it back, and nothing else
 counts. A fulfilment that takes old goods along moves their return in the same decision.
 """
@@ -14,21 +14,17 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from services.logistics import inner
 from services.logistics.fulfilments import FULFILMENT, SLOT_BEGINS, WITH_LIST, read_for_fulfilment
 from services.logistics.returns import ABOUT_RETURNS, RETURN, RETURN_DUE, read_for_exchange, read_for_return
 from services.logistics.state import (
-    EndMoved,
     Fulfilment,
-    NoPlace,
     Phase,
     PickList,
-    PlaceFree,
     Reservation,
     ReservationPhase,
     Return,
-    ReturnDue,
     ReturnPhase,
-    SlotBegins,
     SlotPhase,
     SlotState,
     slot_key,
@@ -48,12 +44,12 @@ class PlacesBelowZero(ArithmeticError):
 # -- slots and places in them ------------------------------------------------------------------------------------------
 
 
-def tell_reserved(r: Reservation, m: PlaceFree | logistics.ReserveSlot, c: Context) -> Change:
+def tell_reserved(r: Reservation, m: inner.PlaceFree | logistics.ReserveSlot, c: Context) -> Change:
     """The order has its place; asked again, it still has that one."""
     return {}, (logistics.SlotReserved(order_id=r.order_id, store=r.store),)
 
 
-def tell_refused(r: Reservation, m: NoPlace, c: Context) -> Change:
+def tell_refused(r: Reservation, m: inner.NoPlace, c: Context) -> Change:
     """There is no place for this order."""
     return {"code": m.code}, (logistics.SlotRefused(order_id=r.order_id, store=r.store, code=m.code),)
 
@@ -67,8 +63,8 @@ RESERVATION = Table(
     "reservation",
     {
         ReservationPhase.NEW: {
-            PlaceFree: to(ReservationPhase.RESERVED, tell_reserved),
-            NoPlace: to(ReservationPhase.REFUSED, tell_refused),
+            inner.PlaceFree: to(ReservationPhase.RESERVED, tell_reserved),
+            inner.NoPlace: to(ReservationPhase.REFUSED, tell_refused),
             logistics.FreeSlot: to(ReservationPhase.FREED),
         },
         ReservationPhase.RESERVED: {
@@ -97,7 +93,7 @@ SLOT = Table(
     "slot",
     {
         SlotPhase.NEW: {logistics.SetSlots: to(SlotPhase.SET, set_places)},
-        SlotPhase.SET: {logistics.SetSlots: to(SlotPhase.SET, set_places), EndMoved: refuse("slot_in_use")},
+        SlotPhase.SET: {logistics.SetSlots: to(SlotPhase.SET, set_places), inner.EndMoved: refuse("slot_in_use")},
     },
 )
 
@@ -105,7 +101,9 @@ SLOT = Table(
 def read_for_slot(slot: SlotState, message: logistics.SetSlots, asked: logistics.SlotPlaces) -> object:
     """The message as the table of slots knows it. Orders carry the slot that they reserved: it stays that one."""
     if slot.reserved and slot.end != utc(asked.end):
-        return EndMoved(f"{slot.reserved} orders have places in the slot from {slot.start:%Y-%m-%dT%H:%MZ} as it is")
+        return inner.EndMoved(
+            f"{slot.reserved} orders have places in the slot from {slot.start:%Y-%m-%dT%H:%MZ} as it is"
+        )
     return message
 
 
@@ -116,10 +114,10 @@ def read_for_reservation(
     if reservation.phase is not ReservationPhase.NEW or type(message) is not logistics.ReserveSlot:
         return message
     if utc(message.slot.start) <= c.now:
-        return NoPlace("slot_over")
+        return inner.NoPlace("slot_over")
     if slot is None or slot.end != message.slot.end:
-        return NoPlace("slot_unknown")
-    return PlaceFree() if slot.reserved < slot.places else NoPlace("slot_full")
+        return inner.NoPlace("slot_unknown")
+    return inner.PlaceFree() if slot.reserved < slot.places else inner.NoPlace("slot_full")
 
 
 # -- the service -------------------------------------------------------------------------------------------------------
@@ -293,5 +291,5 @@ DECIDER = Decider(
     ),
     needs=needs,
     decide=decide,
-    timers={SLOT_BEGINS: SlotBegins, RETURN_DUE: ReturnDue},
+    timers={SLOT_BEGINS: inner.SlotBegins, RETURN_DUE: inner.ReturnDue},
 )

@@ -9,24 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from services.logistics import inner
 from services.logistics.inspection import at_most, fields_of, lines_of, not_on_the_list, read_inspection, summed
-from services.logistics.state import (
-    AskedInOtherStore,
-    Found,
-    FulfilLater,
-    Fulfilment,
-    GoodsSorted,
-    LineUnknown,
-    ListAmended,
-    MoreShortThanListed,
-    MoreThanSent,
-    Phase,
-    PickList,
-    PiecesMissing,
-    SlotBegins,
-    StepBack,
-    utc,
-)
+from services.logistics.state import Found, Fulfilment, Phase, PickList, StepBack, utc
 from shared.contracts import logistics
 from shared.runtime.decider import Context
 from shared.runtime.said import CancelTimer, SetTimer
@@ -48,18 +33,18 @@ def queue_now(f: Fulfilment, m: logistics.FulfilOrder, c: Context) -> Change:
     return {**changes, **_kept_of(m)}, (PickList(f.order_id, m.spus, m.quantities, m.delivery), *said)
 
 
-def wait_for_slot(f: Fulfilment, m: FulfilLater, c: Context) -> Change:
+def wait_for_slot(f: Fulfilment, m: inner.FulfilLater, c: Context) -> Change:
     """Picked too early, fresh goods would not be fresh: wait until the slot begins."""
     pick_list = PickList(f.order_id, m.spus, m.quantities, m.delivery)
     return _kept_of(m), (pick_list, SetTimer(f.order_id, SLOT_BEGINS, utc(m.slot.start)))
 
 
-def _kept_of(m: logistics.FulfilOrder | FulfilLater) -> dict[str, Any]:
+def _kept_of(m: logistics.FulfilOrder | inner.FulfilLater) -> dict[str, Any]:
     slot = {"slot_start": utc(m.slot.start), "slot_end": utc(m.slot.end)} if m.slot else {}
     return {**slot, "take_along": m.take_along.ticket_id} if m.take_along else slot
 
 
-def queue(f: Fulfilment, m: logistics.FulfilOrder | SlotBegins, c: Context) -> Change:
+def queue(f: Fulfilment, m: logistics.FulfilOrder | inner.SlotBegins, c: Context) -> Change:
     """Ready to be picked."""
     return {"queued_at": c.now}, (logistics.FulfilmentQueued(order_id=f.order_id, store=f.store),)
 
@@ -93,14 +78,14 @@ def deliver(f: Fulfilment, m: logistics.ReportDelivered, c: Context) -> Change:
 # -- short -------------------------------------------------------------------------------------------------------------
 
 
-def tell_short(f: Fulfilment, m: PiecesMissing, c: Context) -> Change:
+def tell_short(f: Fulfilment, m: inner.PiecesMissing, c: Context) -> Change:
     """The picker waits until somebody has decided what is to be done without them."""
     spus, missing = tuple(m.missing), tuple(m.missing.values())
     step = StepBack(f.order_id, c.now, Phase.SHORT, "", c.actor, spus, missing, (Found.SHORT,) * len(spus))
     return {}, (logistics.PiecesShort(order_id=f.order_id, store=f.store, spus=spus, missing=missing), step)
 
 
-def amend(f: Fulfilment, m: ListAmended, c: Context) -> Change:
+def amend(f: Fulfilment, m: inner.ListAmended, c: Context) -> Change:
     """The picker goes on with another list."""
     return {}, (m.pick_list,)
 
@@ -147,7 +132,7 @@ def bring_back(f: Fulfilment, m: logistics.BringGoodsBack, c: Context) -> Change
     return {}, (StepBack(f.order_id, c.now, Phase.RETURNED, "", c.actor),)
 
 
-def tell_inspected(f: Fulfilment, m: GoodsSorted, c: Context) -> Change:
+def tell_inspected(f: Fulfilment, m: inner.GoodsSorted, c: Context) -> Change:
     """Piece by piece: what can be sold again, what cannot, what did not come back."""
     lines = lines_of(m)
     spus, quantities, found = zip(*lines, strict=True) if lines else ((), (), ())
@@ -177,7 +162,7 @@ _AT_THE_WRONG_TIME: dict[type, Cell] = {
     logistics.ReportUndeliverable: refuse("fulfilment_not_on_the_road"),
     logistics.BringGoodsBack: refuse("fulfilment_not_returning"),
     logistics.InspectGoods: refuse("fulfilment_not_returned"),
-    AskedInOtherStore: refuse("wrong_store"),
+    inner.AskedInOtherStore: refuse("wrong_store"),
 }
 _IN_THE_STORE: dict[type, Cell] = {**_AT_THE_WRONG_TIME, logistics.StopFulfilment: to(Phase.STOPPED, stop)}
 
@@ -196,14 +181,14 @@ FULFILMENT = Table(
     {
         Phase.NEW: {
             logistics.FulfilOrder: to(Phase.QUEUED, queue_now),
-            FulfilLater: to(Phase.WAITING_FOR_SLOT, wait_for_slot),
+            inner.FulfilLater: to(Phase.WAITING_FOR_SLOT, wait_for_slot),
             # what was to be stopped is parked: the order must not wait for it
             logistics.StopFulfilment: to(Phase.STOPPED, stop),
             **dict.fromkeys(_PEOPLES_COMMANDS, refuse("fulfilment_unknown")),
         },
         Phase.WAITING_FOR_SLOT: {
             **_IN_THE_STORE,
-            SlotBegins: to(Phase.QUEUED, queue),
+            inner.SlotBegins: to(Phase.QUEUED, queue),
             logistics.StopFulfilment: to(Phase.STOPPED, stop_waiting),
         },
         Phase.QUEUED: {
@@ -213,13 +198,13 @@ FULFILMENT = Table(
         Phase.PICKING: {
             **_IN_THE_STORE,
             logistics.ReportPicked: to(Phase.PICKED, finish_picking),
-            PiecesMissing: to(Phase.SHORT, tell_short),
-            MoreShortThanListed: refuse("more_short_than_listed"),
-            LineUnknown: refuse("line_unknown"),
+            inner.PiecesMissing: to(Phase.SHORT, tell_short),
+            inner.MoreShortThanListed: refuse("more_short_than_listed"),
+            inner.LineUnknown: refuse("line_unknown"),
         },
         Phase.SHORT: {
             **_IN_THE_STORE,
-            ListAmended: to(Phase.PICKING, amend),
+            inner.ListAmended: to(Phase.PICKING, amend),
         },
         Phase.PICKED: {
             **_IN_THE_STORE,
@@ -238,9 +223,9 @@ FULFILMENT = Table(
         Phase.DELIVERED: _out_of_the_store(Phase.DELIVERED),
         Phase.STOPPED: {
             **dict.fromkeys(_PEOPLES_COMMANDS, refuse("fulfilment_stopped")),
-            AskedInOtherStore: refuse("wrong_store"),
+            inner.AskedInOtherStore: refuse("wrong_store"),
             logistics.FulfilOrder: IGNORE,  # parked, and replayed after its order had been stopped
-            SlotBegins: IGNORE,  # it was due when the order was stopped
+            inner.SlotBegins: IGNORE,  # it was due when the order was stopped
         },
         Phase.RETURNING: {
             **_out_of_the_store(Phase.RETURNING),
@@ -248,9 +233,9 @@ FULFILMENT = Table(
         },
         Phase.RETURNED: {
             **_out_of_the_store(Phase.RETURNED),
-            GoodsSorted: to(Phase.INSPECTED, tell_inspected),
-            MoreThanSent: refuse("more_than_sent"),
-            LineUnknown: refuse("line_unknown"),
+            inner.GoodsSorted: to(Phase.INSPECTED, tell_inspected),
+            inner.MoreThanSent: refuse("more_than_sent"),
+            inner.LineUnknown: refuse("line_unknown"),
         },
         Phase.INSPECTED: {
             **_out_of_the_store(Phase.INSPECTED),
@@ -264,24 +249,26 @@ FULFILMENT = Table(
 
 def read_for_fulfilment(f: Fulfilment, message: Any, pick_list: PickList | None, c: Context) -> object:
     """The message as the table of fulfilments knows it. `pick_list` is there for the messages of WITH_LIST."""
-    if type(message) is SlotBegins:
+    if type(message) is inner.SlotBegins:
         return message
     if type(message) is logistics.FulfilOrder:
         if f.phase is Phase.NEW and message.slot and utc(message.slot.start) > c.now:
-            return FulfilLater(message.spus, message.quantities, message.slot, message.delivery, message.take_along)
+            return inner.FulfilLater(
+                message.spus, message.quantities, message.slot, message.delivery, message.take_along
+            )
         return message
     if message.store != f.store:
         if type(message) not in _PEOPLES_COMMANDS:
             # Another store may be another shard's: only the shard that has the fulfilment may write it.
             raise NoCell("fulfilment", f"{f.phase} in store {f.store}", type(message).__name__)
-        return AskedInOtherStore(f"order {f.order_id} is fulfilled in {f.store}, not in {message.store}")
+        return inner.AskedInOtherStore(f"order {f.order_id} is fulfilled in {f.store}, not in {message.store}")
     if pick_list is not None:
         if type(message) is logistics.ReportPicked and f.phase is Phase.PICKING:
             return _read_short(message, _lines(pick_list))
         if type(message) is logistics.AmendFulfilment and f.phase is Phase.SHORT:
-            return ListAmended(_amended(pick_list, message))
+            return inner.ListAmended(_amended(pick_list, message))
         if type(message) is logistics.InspectGoods and f.phase is Phase.RETURNED:
-            return read_inspection(message, _lines(pick_list), MoreThanSent)
+            return read_inspection(message, _lines(pick_list), inner.MoreThanSent)
     return message
 
 
@@ -292,10 +279,10 @@ def _lines(pick_list: PickList) -> dict[str, int]:
 def _read_short(message: logistics.ReportPicked, listed: Mapping[str, int]) -> object:
     missing = summed(message.spus, message.missing)
     if unknown := [spu for spu in missing if spu not in listed]:
-        return LineUnknown(not_on_the_list(unknown))
+        return inner.LineUnknown(not_on_the_list(unknown))
     if too_many := [spu for spu, quantity in missing.items() if quantity > listed[spu]]:
-        return MoreShortThanListed(at_most(too_many, listed))
-    return PiecesMissing(missing)
+        return inner.MoreShortThanListed(at_most(too_many, listed))
+    return inner.PiecesMissing(missing)
 
 
 def _amended(pick_list: PickList, message: logistics.AmendFulfilment) -> PickList:

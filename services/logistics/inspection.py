@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from services.logistics.state import Found, GoodsSorted, LineUnknown
+from services.logistics import inner
+from services.logistics.state import Found
 from shared.contracts import logistics
 
 NAMED_MAX = 10
@@ -18,26 +19,26 @@ def read_inspection(
     """An inspection against what should have come: GoodsSorted, LineUnknown, or `more` with what of it was too much."""
     came = summed(message.spus, message.quantities)
     if unknown := [spu for spu in came if spu not in due]:
-        return LineUnknown(not_on_the_list(unknown))
+        return inner.LineUnknown(not_on_the_list(unknown))
     if too_many := [spu for spu, quantity in came.items() if quantity > due[spu]]:
         return more(at_most(too_many, due))
     lines = list(zip(message.spus, message.quantities, message.resellable, strict=True))
     good, bad = ([line for line in lines if line[2] is wanted] for wanted in (True, False))
     missing = {spu: quantity - came.get(spu, 0) for spu, quantity in due.items()}
-    return GoodsSorted(
+    return inner.GoodsSorted(
         resellable=summed([line[0] for line in good], [line[1] for line in good]),
         damaged=summed([line[0] for line in bad], [line[1] for line in bad]),
         missing={spu: quantity for spu, quantity in missing.items() if quantity},
     )
 
 
-def lines_of(m: GoodsSorted) -> tuple[tuple[str, int, Found], ...]:
+def lines_of(m: inner.GoodsSorted) -> tuple[tuple[str, int, Found], ...]:
     """What was found, as lines: SPU, pieces, and what of them."""
     sorted_ = ((Found.RESELLABLE, m.resellable), (Found.DAMAGED, m.damaged), (Found.MISSING, m.missing))
     return tuple((spu, quantity, found) for found, pieces in sorted_ for spu, quantity in pieces.items())
 
 
-def fields_of(m: GoodsSorted) -> dict[str, Any]:
+def fields_of(m: inner.GoodsSorted) -> dict[str, Any]:
     """What was found, as the events about it say it."""
     return {
         "resellable_spus": tuple(m.resellable),

@@ -10,8 +10,9 @@ from typing import Any
 import asyncpg
 from pydantic import BaseModel
 
+from services.logistics import inner
 from services.logistics.decider import FULFILMENT, RETURN
-from services.logistics.state import GoodsSorted, Phase, ReturnPhase, utc
+from services.logistics.state import Phase, ReturnPhase, utc
 from shared.contracts import logistics
 from shared.contracts import order as ordering
 from shared.contracts.base import Slot
@@ -29,13 +30,13 @@ ACTIONS: dict[Role, dict[str, type]] = {
         "undeliverable": logistics.ReportUndeliverable,
         "goods-back": logistics.BringGoodsBack,
     },
-    Role.STOREKEEPER: {"inspected": GoodsSorted},
+    Role.STOREKEEPER: {"inspected": inner.GoodsSorted},
 }
 """What `allowed` may name, by whose work it is: the part of the address behind the fulfilment's."""
 ACTIONS[Role.ADMIN] = ACTIONS[Role.PICKER] | ACTIONS[Role.COURIER] | ACTIONS[Role.STOREKEEPER]
 RETURN_ACTIONS: dict[Role, dict[str, type]] = {
     Role.COURIER: {"collected": logistics.CollectReturn, "goods-back": logistics.BringReturn},
-    Role.STOREKEEPER: {"goods-back": logistics.BringReturn, "inspected": GoodsSorted},
+    Role.STOREKEEPER: {"goods-back": logistics.BringReturn, "inspected": inner.GoodsSorted},
 }
 """The same for returns; customers bring some themselves."""
 RETURN_ACTIONS[Role.ADMIN] = RETURN_ACTIONS[Role.COURIER] | RETURN_ACTIONS[Role.STOREKEEPER]

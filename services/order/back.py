@@ -9,27 +9,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from services.order import forward
+from services.order import forward, inner
 from services.order.claims import give_promotions_back
 from services.order.forward import PAYMENT_WINDOW, acted, book_payment
 from services.order.goods import list_of, lots_of
 from services.order.papers import document_papers, issue_paper, screening_papers, short_paper, ticket_paper
 from services.order.short import amendment, shortage_of
 from services.order.slots import SLOT_MISSED, SLOT_OVER
-from services.order.state import (
-    CancelByTicket,
-    CancelWanted,
-    FlashSoldOut,
-    GoodsOverdue,
-    Order,
-    Owed,
-    Paper,
-    PaymentExpired,
-    SlotMissed,
-    StrayMoneyReturned,
-    StrayRefundRefused,
-    TotalOutgrown,
-)
+from services.order.state import Order, Owed, Paper
 from services.order.tickets import raise_ticket, settle
 from shared.contracts import aftersales, inventory, logistics, payment, risk
 from shared.contracts import order as ordering
@@ -70,7 +57,7 @@ def reject(order: Order, m: risk.OrderRefused, c: Context) -> Change:
     return changes, (*said, *screening_papers(order, m, c))
 
 
-def reject_missed(order: Order, m: SlotMissed, c: Context) -> Change:
+def reject_missed(order: Order, m: inner.SlotMissed, c: Context) -> Change:
     """Looking at it took longer than the slot can be kept; nobody needs to look any more."""
     changes, said = _reject(order, c, SLOT_OVER)
     return changes, (risk.WithdrawScreening(order_id=order.order_id, account=order.account), *said)
@@ -88,7 +75,7 @@ def reject_short(order: Order, m: inventory.StockShort, c: Context) -> Change:
     return changes, (*said, short_paper(order, m, c))
 
 
-def reject_flash_sold_out(order: Order, m: FlashSoldOut, c: Context) -> Change:
+def reject_flash_sold_out(order: Order, m: inner.FlashSoldOut, c: Context) -> Change:
     """The flash sale is over before its time."""
     changes, said = _reject(order, c, "sold_out", m.spus, m.missing)
     return changes, (*said, short_paper(order, m, c))
@@ -101,12 +88,12 @@ def _reject(order: Order, c: Context, reason: str, spus: tuple[str, ...] = (), m
     return {"reason": reason}, (*give_slot_back(order), rejected, acted(order, "ended", c))
 
 
-def cancel_unheld(order: Order, m: CancelWanted, c: Context) -> Change:
+def cancel_unheld(order: Order, m: inner.CancelWanted, c: Context) -> Change:
     """The wish came before any stock was held: there is at most a place in a slot to give back."""
     return {"reason": m.reason}, (*give_slot_back(order), *_told_cancelled(order, m.reason, c))
 
 
-def cancel_in_review(order: Order, m: CancelWanted, c: Context) -> Change:
+def cancel_in_review(order: Order, m: inner.CancelWanted, c: Context) -> Change:
     """As above; and nobody needs to look at it any more."""
     changes, said = cancel_unheld(order, m, c)
     return changes, (risk.WithdrawScreening(order_id=order.order_id, account=order.account), *said)
@@ -120,22 +107,22 @@ def _release(order: Order, reason: str) -> Change:
     )
 
 
-def release(order: Order, m: CancelWanted, c: Context) -> Change:
+def release(order: Order, m: inner.CancelWanted, c: Context) -> Change:
     """Nobody wants it any more, and it is not paid: give the stock back."""
     return _release(order, m.reason)
 
 
-def expire(order: Order, m: PaymentExpired, c: Context) -> Change:
+def expire(order: Order, m: inner.PaymentExpired, c: Context) -> Change:
     """Nobody paid in time."""
     return _release(order, PAYMENT_EXPIRED)
 
 
-def release_missed(order: Order, m: SlotMissed, c: Context) -> Change:
+def release_missed(order: Order, m: inner.SlotMissed, c: Context) -> Change:
     """Nobody paid while the slot could be kept."""
     return _release(order, SLOT_OVER)
 
 
-def release_outgrown(order: Order, m: TotalOutgrown, c: Context) -> Change:
+def release_outgrown(order: Order, m: inner.TotalOutgrown, c: Context) -> Change:
     """No payment could take what it would cost now."""
     return _release(order, "total_too_large")
 
@@ -155,7 +142,7 @@ def release_lost(order: Order, m: inventory.StockLost, c: Context) -> Change:
 # -- while money or goods are under way --------------------------------------------------------------------------------
 
 
-def keep_wish(order: Order, m: CancelWanted, c: Context) -> Change:
+def keep_wish(order: Order, m: inner.CancelWanted, c: Context) -> Change:
     """Money or goods are on their way: the answer settles the wish."""
     return {"reason": m.reason}, ()
 
@@ -204,7 +191,7 @@ def _reverse(order: Order) -> tuple[object, ...]:
 # -- paid, and not handed over -----------------------------------------------------------------------------------------
 
 
-def stop(order: Order, m: CancelWanted, c: Context) -> Change:
+def stop(order: Order, m: inner.CancelWanted, c: Context) -> Change:
     """Stop the work first: whoever acts first, the picker or the wish, wins."""
     return {"reason": m.reason}, (logistics.StopFulfilment(order_id=order.order_id, store=order.store),)
 
@@ -239,8 +226,8 @@ def refund_reversed(order: Order, m: inventory.IssueReversed, c: Context) -> Cha
 def by_ticket(cancel: Action) -> Action:
     """The same way back as a cancel's, and the ticket is told at once: nothing stops it any more."""
 
-    def cancel_by_ticket(order: Order, m: CancelByTicket, c: Context) -> Change:
-        changes, said = cancel(order, CancelWanted(CANCELLED_BY_SERVICE), c)
+    def cancel_by_ticket(order: Order, m: inner.CancelByTicket, c: Context) -> Change:
+        changes, said = cancel(order, inner.CancelWanted(CANCELLED_BY_SERVICE), c)
         return changes, (*said, settle(order, m.ticket_id, "resolved", "cancelled"))
 
     return cancel_by_ticket
@@ -249,8 +236,8 @@ def by_ticket(cancel: Action) -> Action:
 def stop_by_ticket(stop: Action) -> Action:
     """The same, but the courier may be faster: the ticket waits for the store's answer."""
 
-    def stop_for_ticket(order: Order, m: CancelByTicket, c: Context) -> Change:
-        changes, said = stop(order, CancelWanted(CANCELLED_BY_SERVICE), c)
+    def stop_for_ticket(order: Order, m: inner.CancelByTicket, c: Context) -> Change:
+        changes, said = stop(order, inner.CancelWanted(CANCELLED_BY_SERVICE), c)
         return {**changes, "ticket_id": m.ticket_id}, said
 
     return stop_for_ticket
@@ -335,7 +322,7 @@ def taken_back(
     )
 
 
-def write_off(order: Order, m: GoodsOverdue, c: Context) -> Change:
+def write_off(order: Order, m: inner.GoodsOverdue, c: Context) -> Change:
     """The goods did not come back: a person looks for them, the customer is refunded all the same."""
     changes, refund = _refund_rest(order, GOODS_OVERDUE, order.reference)
     spus, pieces = list_of(lots_of(order))
@@ -413,7 +400,7 @@ def _return_unasked(m: payment.MoneyUnasked, number: int) -> payment.RefundPayme
     )
 
 
-def book_refund(order: Order, m: payment.PaymentRefunded | StrayMoneyReturned, c: Context) -> Change:
+def book_refund(order: Order, m: payment.PaymentRefunded | inner.StrayMoneyReturned, c: Context) -> Change:
     """The gateway confirmed a refund, perhaps one that it had refused before. That nothing was left to give back needs
     no paper."""
     body = {"amount": m.amount, "reason": m.reason, "liable": m.liable, "reference": m.reference}
@@ -426,7 +413,7 @@ def book_refund(order: Order, m: payment.PaymentRefunded | StrayMoneyReturned, c
     return changes, said
 
 
-def see_to_refund(order: Order, m: payment.PaymentRefundRefused | StrayRefundRefused, c: Context) -> Change:
+def see_to_refund(order: Order, m: payment.PaymentRefundRefused | inner.StrayRefundRefused, c: Context) -> Change:
     """A refund that the gateway refuses for good: customer service gets a ticket, and may have it tried again."""
     changes, ticket = raise_ticket(order, "refund_failed", (), (), m.code)
     reason, liable = _why(order, m)
@@ -435,7 +422,7 @@ def see_to_refund(order: Order, m: payment.PaymentRefundRefused | StrayRefundRef
     return {**changes, "owed": owed}, (ticket, amendment(order, owed=owed))
 
 
-def _why(order: Order, m: payment.PaymentRefundRefused | StrayRefundRefused) -> tuple[str, payment.Liable]:
+def _why(order: Order, m: payment.PaymentRefundRefused | inner.StrayRefundRefused) -> tuple[str, payment.Liable]:
     """Why a refund was asked for, and who bears it."""
     if m.reason:
         return m.reason, m.liable

@@ -11,60 +11,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from services.order import back, claims, forward, goods_back, sales, short
+from services.order import back, claims, forward, goods_back, inner, sales, short
 from services.order.forward import heard_by_risk
 from services.order.policy import CANCEL_POLICY, REPLACEMENT_POLICY, Actor, Policy
 from services.order.reading import needs, read
 from services.order.replacing import REPLACEMENT_ORDER
 from services.order.slots import SLOT_MISSED
-from services.order.state import (
-    BasketPriced,
-    BasketPricedForSlot,
-    CancelByTicket,
-    CancelNeedsTicket,
-    CancelRefused,
-    CancelWanted,
-    ClaimGranted,
-    ClaimTooLate,
-    ClickedTooLarge,
-    ClickedTooLate,
-    CouponNotValid,
-    CouponUnfit,
-    CouponUnknown,
-    CouponUsed,
-    FirstPaidFirst,
-    FlashSoldOut,
-    GoodsOverdue,
-    HeldAtOtherTotal,
-    NothingLeft,
-    Order,
-    OtherCall,
-    OutsideEveryArea,
-    PaidAtOtherTotal,
-    PaymentExpired,
-    Phase,
-    PlacedAtOtherTotal,
-    PresaleNeedsSlot,
-    QuantityTooLarge,
-    ShortageSettled,
-    ShortageUnanswered,
-    SlotMissed,
-    SlotOver,
-    StoreNotAccepting,
-    StrayMoneyReturned,
-    StrayRefundRefused,
-    SubstituteFits,
-    SubstituteUnfit,
-    TicketFits,
-    TimelineEntry,
-    TotalChanged,
-    TotalHolds,
-    TotalOutgrown,
-    TotalToClaim,
-    TotalTooLarge,
-    UnknownProduct,
-    UnknownStore,
-)
+from services.order.state import Order, Phase, TimelineEntry
 from shared.contracts import aftersales, inventory, logistics, payment, risk
 from shared.contracts import order as ordering
 from shared.runtime.decider import Context, Decider, Look
@@ -85,37 +38,37 @@ _NOT_PAYABLE: dict[type, Cell] = {
 }
 _UNDER_WAY: dict[type, Cell] = {
     ordering.PayOrder: refuse("payment_under_way"),
-    PaymentExpired: IGNORE,  # expiry waits for the answer; when no money came, the window is looked at again
+    inner.PaymentExpired: IGNORE,  # expiry waits for the answer; when no money came, the window is looked at again
 }
 _PAID: dict[type, Cell] = {
     **_NOT_PAYABLE,
-    PaymentExpired: IGNORE,  # parked behind the payment, and replayed after it
+    inner.PaymentExpired: IGNORE,  # parked behind the payment, and replayed after it
 }
 _HELD: dict[type, Cell] = {
     inventory.StockLost: IGNORE,  # a count took the hold: inventory says so when it is asked next
 }
 _SETTLED: dict[type, Cell] = {
-    ShortageUnanswered: IGNORE,  # parked behind the word that settled the shortage, and replayed after it
+    inner.ShortageUnanswered: IGNORE,  # parked behind the word that settled the shortage, and replayed after it
 }
-_BEING_CANCELLED: dict[type, Cell] = {**_PAID, CancelWanted: refuse("cancel_under_way")}
+_BEING_CANCELLED: dict[type, Cell] = {**_PAID, inner.CancelWanted: refuse("cancel_under_way")}
 _TOO_LATE_FOR_STORE = _late(logistics.StopMissed, logistics.InterceptMissed)
 
 PLACED_AGAIN = (
-    BasketPriced,
-    BasketPricedForSlot,
-    OutsideEveryArea,
-    UnknownStore,
-    StoreNotAccepting,
-    UnknownProduct,
-    QuantityTooLarge,
-    SlotOver,
-    PresaleNeedsSlot,
-    CouponUnknown,
-    CouponNotValid,
-    CouponUsed,
-    CouponUnfit,
-    TotalTooLarge,
-    PlacedAtOtherTotal,
+    inner.BasketPriced,
+    inner.BasketPricedForSlot,
+    inner.OutsideEveryArea,
+    inner.UnknownStore,
+    inner.StoreNotAccepting,
+    inner.UnknownProduct,
+    inner.QuantityTooLarge,
+    inner.SlotOver,
+    inner.PresaleNeedsSlot,
+    inner.CouponUnknown,
+    inner.CouponNotValid,
+    inner.CouponUsed,
+    inner.CouponUnfit,
+    inner.TotalTooLarge,
+    inner.PlacedAtOtherTotal,
 )
 
 
@@ -129,8 +82,8 @@ def everywhere(rows: Rows) -> Rows:
         stays: dict[type, Cell] = {
             # Money that nobody waits for goes back, and a part that was refunded is booked, wherever the order is.
             payment.MoneyUnasked: to(phase, back.give_back),
-            StrayMoneyReturned: to(phase, back.book_refund),
-            StrayRefundRefused: to(phase, back.see_to_refund),
+            inner.StrayMoneyReturned: to(phase, back.book_refund),
+            inner.StrayRefundRefused: to(phase, back.see_to_refund),
             aftersales.RefundApproved: to(phase, back.refund_again),
             # News for the page.
             aftersales.TicketOpened: to(phase, back.file_ticket),
@@ -140,19 +93,21 @@ def everywhere(rows: Rows) -> Rows:
             inventory.ShortDropped: to(phase, back.file_documents),
             inventory.GoodsTakenBack: to(phase, back.file_documents),
             aftersales.InterceptAsked: to(phase, back.decline_intercept),
-            ClickedTooLate: refuse("slot_over"),
-            ClaimTooLate: IGNORE,  # the order was given up, and gives back what it claimed
-            SlotMissed: IGNORE,  # a timer that fires behind the word which carried the order on, or ended it
+            inner.ClickedTooLate: refuse("slot_over"),
+            inner.ClaimTooLate: IGNORE,  # the order was given up, and gives back what it claimed
+            inner.SlotMissed: IGNORE,  # a timer that fires behind the word which carried the order on, or ended it
             # What came of a call after its deadline.
-            **_late(aftersales.DropChosen, aftersales.SubstituteChosen, aftersales.CancelChosen, OtherCall),
-            CancelRefused: refuse("cancel_not_allowed"),
-            CancelNeedsTicket: refuse("cancel_needs_ticket"),
+            **_late(aftersales.DropChosen, aftersales.SubstituteChosen, aftersales.CancelChosen, inner.OtherCall),
+            inner.CancelRefused: refuse("cancel_not_allowed"),
+            inner.CancelNeedsTicket: refuse("cancel_needs_ticket"),
             **dict.fromkeys(PLACED_AGAIN, refuse("order_exists")),
         }
-        cancel = cells.get(CancelWanted)
+        cancel = cells.get(inner.CancelWanted)
         if isinstance(cancel, To) and cancel.action:
             waits = cancel.phase is Phase.STOPPING
-            stays[CancelByTicket] = to(cancel.phase, (back.stop_by_ticket if waits else back.by_ticket)(cancel.action))
+            stays[inner.CancelByTicket] = to(
+                cancel.phase, (back.stop_by_ticket if waits else back.by_ticket)(cancel.action)
+            )
         whole[phase] = {**stays, **cells}
     return whole
 
@@ -162,83 +117,83 @@ SALES_ORDER = Table(
     everywhere(
         {
             Phase.NEW: {
-                BasketPriced: to(Phase.SCREENING, forward.place),
-                BasketPricedForSlot: to(Phase.RESERVING_SLOT, forward.place_in_slot),
-                OutsideEveryArea: refuse("outside_area"),
-                UnknownStore: refuse("store_unknown"),
-                StoreNotAccepting: refuse("store_not_accepting"),
-                UnknownProduct: refuse("product_unknown"),
-                QuantityTooLarge: refuse("quantity_too_large"),
-                SlotOver: refuse("slot_over"),
-                PresaleNeedsSlot: refuse("presale_needs_slot"),
-                CouponUnknown: refuse("coupon_unknown"),
-                CouponNotValid: refuse("coupon_not_valid"),
-                CouponUsed: refuse("coupon_used"),
-                CouponUnfit: refuse("coupon_does_not_apply"),
-                TotalTooLarge: refuse("total_too_large"),
-                PlacedAtOtherTotal: refuse("total_changed"),
+                inner.BasketPriced: to(Phase.SCREENING, forward.place),
+                inner.BasketPricedForSlot: to(Phase.RESERVING_SLOT, forward.place_in_slot),
+                inner.OutsideEveryArea: refuse("outside_area"),
+                inner.UnknownStore: refuse("store_unknown"),
+                inner.StoreNotAccepting: refuse("store_not_accepting"),
+                inner.UnknownProduct: refuse("product_unknown"),
+                inner.QuantityTooLarge: refuse("quantity_too_large"),
+                inner.SlotOver: refuse("slot_over"),
+                inner.PresaleNeedsSlot: refuse("presale_needs_slot"),
+                inner.CouponUnknown: refuse("coupon_unknown"),
+                inner.CouponNotValid: refuse("coupon_not_valid"),
+                inner.CouponUsed: refuse("coupon_used"),
+                inner.CouponUnfit: refuse("coupon_does_not_apply"),
+                inner.TotalTooLarge: refuse("total_too_large"),
+                inner.PlacedAtOtherTotal: refuse("total_changed"),
                 ordering.PayOrder: refuse("order_unknown"),
                 ordering.CancelOrder: refuse("order_unknown"),
                 aftersales.InterceptAsked: to(Phase.NEW, back.decline_unknown),
                 aftersales.TicketAsked: to(Phase.NEW, back.decline_unknown),
                 payment.MoneyUnasked: to(Phase.NEW, back.give_back_nobodys),
                 # Payment keeps it, and raises the alarm: there is no order to write it down with.
-                **_late(StrayMoneyReturned, StrayRefundRefused),
+                **_late(inner.StrayMoneyReturned, inner.StrayRefundRefused),
                 **_late(aftersales.TicketOpened, aftersales.TicketMoved, aftersales.TicketEnded),
             },
             Phase.RESERVING_SLOT: {
                 logistics.SlotReserved: to(Phase.SCREENING, forward.screen),
                 logistics.SlotRefused: to(Phase.REJECTED, back.reject_without_slot),
-                CancelWanted: to(Phase.CANCELLED, back.cancel_unheld),
+                inner.CancelWanted: to(Phase.CANCELLED, back.cancel_unheld),
                 **_NOT_PAYABLE,
             },
             Phase.SCREENING: {
                 risk.OrderCleared: to(Phase.HOLDING, forward.hold_locked),
-                FirstPaidFirst: to(Phase.HOLDING, forward.hold_first_paid),
+                inner.FirstPaidFirst: to(Phase.HOLDING, forward.hold_first_paid),
                 risk.OrderRestricted: to(Phase.HOLDING, forward.hold_on_payment),
                 risk.OrderReferred: to(Phase.IN_REVIEW, forward.await_review),
                 risk.OrderRefused: to(Phase.REJECTED, back.reject),
-                SlotMissed: to(Phase.REJECTED, back.reject_missed),
-                CancelWanted: to(Phase.CANCELLED, back.cancel_in_review),
+                inner.SlotMissed: to(Phase.REJECTED, back.reject_missed),
+                inner.CancelWanted: to(Phase.CANCELLED, back.cancel_in_review),
                 **_NOT_PAYABLE,
             },
             Phase.IN_REVIEW: {
                 risk.OrderCleared: to(Phase.HOLDING, forward.hold_locked),
-                FirstPaidFirst: to(Phase.HOLDING, forward.hold_first_paid),
+                inner.FirstPaidFirst: to(Phase.HOLDING, forward.hold_first_paid),
                 risk.OrderRestricted: to(Phase.HOLDING, forward.hold_on_payment),
                 risk.OrderRefused: to(Phase.REJECTED, back.reject),
-                SlotMissed: to(Phase.REJECTED, back.reject_missed),
-                CancelWanted: to(Phase.CANCELLED, back.cancel_in_review),
+                inner.SlotMissed: to(Phase.REJECTED, back.reject_missed),
+                inner.CancelWanted: to(Phase.CANCELLED, back.cancel_in_review),
                 **_NOT_PAYABLE,
             },
             Phase.HOLDING: {
                 inventory.StockHeld: to(Phase.AWAITING_PAYMENT, forward.open_payment),
-                HeldAtOtherTotal: to(Phase.AWAITING_PAYMENT, forward.open_payment_at_other_total),
+                inner.HeldAtOtherTotal: to(Phase.AWAITING_PAYMENT, forward.open_payment_at_other_total),
                 inventory.StockShort: to(Phase.REJECTED, back.reject_short),
-                FlashSoldOut: to(Phase.REJECTED, back.reject_flash_sold_out),
-                TotalOutgrown: to(Phase.RELEASING, back.release_outgrown),
-                SlotMissed: to(Phase.RELEASING, back.release_missed),
-                CancelWanted: to(Phase.RELEASING, back.release),
+                inner.FlashSoldOut: to(Phase.REJECTED, back.reject_flash_sold_out),
+                inner.TotalOutgrown: to(Phase.RELEASING, back.release_outgrown),
+                inner.SlotMissed: to(Phase.RELEASING, back.release_missed),
+                inner.CancelWanted: to(Phase.RELEASING, back.release),
                 **_NOT_PAYABLE,
             },
             Phase.AWAITING_PAYMENT: {
                 ordering.PayOrder: to(Phase.VERIFYING, forward.verify),
-                PaidAtOtherTotal: refuse("total_changed"),
-                ClickedTooLarge: refuse("total_too_large"),
-                PaymentExpired: to(Phase.RELEASING, back.expire),
-                SlotMissed: to(Phase.RELEASING, back.release_missed),
+                inner.PaidAtOtherTotal: refuse("total_changed"),
+                inner.ClickedTooLarge: refuse("total_too_large"),
+                inner.PaymentExpired: to(Phase.RELEASING, back.expire),
+                inner.SlotMissed: to(Phase.RELEASING, back.release_missed),
                 inventory.StockLost: to(Phase.RELEASING, back.release_lost),
-                CancelWanted: to(Phase.RELEASING, back.release),
+                inner.CancelWanted: to(Phase.RELEASING, back.release),
             },
             Phase.VERIFYING: {
-                TotalHolds: to(Phase.PAYING, forward.take_payment),
-                TotalToClaim: to(Phase.VERIFYING, claims.claim),
-                ClaimGranted: to(Phase.PAYING, forward.take_payment),
-                TotalChanged: to(Phase.AWAITING_PAYMENT, forward.offer_new_total),
-                TotalOutgrown: to(Phase.RELEASING, back.release_outgrown),
+                inner.TotalHolds: to(Phase.PAYING, forward.take_payment),
+                inner.TotalToClaim: to(Phase.VERIFYING, claims.claim),
+                inner.ClaimGranted: to(Phase.PAYING, forward.take_payment),
+                inner.TotalChanged: to(Phase.AWAITING_PAYMENT, forward.offer_new_total),
+                inner.TotalOutgrown: to(Phase.RELEASING, back.release_outgrown),
                 inventory.StockGone: to(Phase.RELEASING, back.release_gone),
-                SlotMissed: to(Phase.RELEASING, back.release_missed),
-                CancelWanted: to(Phase.RELEASING, back.release),
+                inner.SlotMissed: to(Phase.RELEASING, back.release_missed),
+                inner.CancelWanted: to(Phase.RELEASING, back.release),
                 **_UNDER_WAY,
                 **_HELD,
             },
@@ -246,7 +201,7 @@ SALES_ORDER = Table(
                 payment.PaymentTaken: to(Phase.DEDUCTING, forward.deduct),
                 payment.PaymentDeclined: to(Phase.AWAITING_PAYMENT, heard_by_risk(forward.offer_again, "declined")),
                 payment.PaymentGivenUp: to(Phase.AWAITING_PAYMENT, forward.offer_again),
-                CancelWanted: to(Phase.PAYING_CANCEL_WANTED, back.keep_wish),
+                inner.CancelWanted: to(Phase.PAYING_CANCEL_WANTED, back.keep_wish),
                 **_UNDER_WAY,
                 **_HELD,
             },
@@ -261,7 +216,7 @@ SALES_ORDER = Table(
             Phase.DEDUCTING: {
                 inventory.StockDeducted: to(Phase.AWAITING_PICKING, forward.fulfil),
                 inventory.StockSoldOut: to(Phase.REFUNDING, back.refund_sold_out),
-                CancelWanted: to(Phase.DEDUCTING_CANCEL_WANTED, back.keep_wish),
+                inner.CancelWanted: to(Phase.DEDUCTING_CANCEL_WANTED, back.keep_wish),
                 **_PAID,
                 **_HELD,
             },
@@ -273,23 +228,23 @@ SALES_ORDER = Table(
             },
             Phase.AWAITING_PICKING: {
                 logistics.PickingStarted: to(Phase.PICKING),
-                CancelWanted: to(Phase.STOPPING, back.stop),
+                inner.CancelWanted: to(Phase.STOPPING, back.stop),
                 **_PAID,
             },
             Phase.PICKING: {
                 logistics.FulfilmentPacked: to(Phase.AWAITING_SHIPMENT),
                 logistics.PiecesShort: to(Phase.SHORT, short.ask_to_call),
-                CancelWanted: to(Phase.STOPPING, back.stop),
+                inner.CancelWanted: to(Phase.STOPPING, back.stop),
                 **_PAID,
                 **_SETTLED,
             },
             Phase.SHORT: {
-                ShortageSettled: to(Phase.PICKING, short.drop),
-                NothingLeft: to(Phase.STOPPING, short.stop_empty),
-                SubstituteFits: to(Phase.SUBSTITUTING, short.substitute),
-                SubstituteUnfit: to(Phase.SHORT, short.call_again_unfit),
+                inner.ShortageSettled: to(Phase.PICKING, short.drop),
+                inner.NothingLeft: to(Phase.STOPPING, short.stop_empty),
+                inner.SubstituteFits: to(Phase.SUBSTITUTING, short.substitute),
+                inner.SubstituteUnfit: to(Phase.SHORT, short.call_again_unfit),
                 aftersales.CancelChosen: to(Phase.STOPPING, short.stop_unwanted),
-                CancelWanted: to(Phase.STOPPING, short.stop_unwanted),
+                inner.CancelWanted: to(Phase.STOPPING, short.stop_unwanted),
                 **_PAID,
             },
             Phase.SUBSTITUTING: {
@@ -300,7 +255,7 @@ SALES_ORDER = Table(
             },
             Phase.AWAITING_SHIPMENT: {
                 logistics.FulfilmentHandedOver: to(Phase.IN_DELIVERY),
-                CancelWanted: to(Phase.STOPPING, back.stop),
+                inner.CancelWanted: to(Phase.STOPPING, back.stop),
                 **_PAID,
             },
             Phase.IN_DELIVERY: {
@@ -337,7 +292,7 @@ SALES_ORDER = Table(
             },
             Phase.RETURNING: {
                 logistics.GoodsInspected: to(Phase.REFUNDING, back.take_back),
-                GoodsOverdue: to(Phase.REFUNDING, back.write_off),
+                inner.GoodsOverdue: to(Phase.REFUNDING, back.write_off),
                 aftersales.InterceptAsked: to(Phase.RETURNING, back.decline_second_intercept),
                 **_TOO_LATE_FOR_STORE,
                 **_PAID,
@@ -347,7 +302,7 @@ SALES_ORDER = Table(
                 **_BEING_CANCELLED,
                 # What inventory said before it heard that the order wants out.
                 **_late(inventory.StockHeld, inventory.StockShort, inventory.StockGone, inventory.StockLost),
-                **_late(TotalHolds, TotalToClaim, TotalChanged, TotalOutgrown),
+                **_late(inner.TotalHolds, inner.TotalToClaim, inner.TotalChanged, inner.TotalOutgrown),
             },
             Phase.REVERSING: {
                 inventory.IssueReversed: to(Phase.REFUNDING, back.refund_reversed),
@@ -359,7 +314,7 @@ SALES_ORDER = Table(
                 logistics.GoodsInspected: to(Phase.REFUNDING, back.take_back_late),
                 # a wish while paying: the hold is given back while the money is
                 **_late(inventory.StockReleased, inventory.StockLost),
-                GoodsOverdue: IGNORE,
+                inner.GoodsOverdue: IGNORE,
                 **_TOO_LATE_FOR_STORE,
                 **_BEING_CANCELLED,
             },
@@ -370,7 +325,7 @@ SALES_ORDER = Table(
             },
             Phase.CANCELLED: {
                 logistics.GoodsInspected: to(Phase.CANCELLED, back.take_back_late),
-                GoodsOverdue: IGNORE,
+                inner.GoodsOverdue: IGNORE,
                 **_TOO_LATE_FOR_STORE,
                 **_PAID,
                 # Said before it was heard that the order wants out; and the hold, if the money was faster.
@@ -402,7 +357,7 @@ def table_of(order_id: str) -> Table:
 def check_policy(policy: Mapping[Phase, Mapping[Actor, Policy]], table: Table = SALES_ORDER) -> None:
     """A policy that promises a way back from where there is none is a mistake in the policy; raises ValueError."""
     for phase, answers in policy.items():
-        if Policy.ALLOWED in answers.values() and CancelWanted not in table.rows[phase]:
+        if Policy.ALLOWED in answers.values() and inner.CancelWanted not in table.rows[phase]:
             raise ValueError(f"the cancel policy allows a cancel in {phase}, but there is no way back from it")
         if table is SALES_ORDER and Policy.TICKET in answers.values() and not ticket_helps(phase, answers):
             raise ValueError(f"the cancel policy wants a ticket in {phase}, but none leads back from it")
@@ -410,7 +365,7 @@ def check_policy(policy: Mapping[Phase, Mapping[Actor, Policy]], table: Table = 
 
 def ticket_helps(phase: Phase, answers: Mapping[Actor, Policy]) -> bool:
     """Is there a ticket of customer service's that undoes an order in this phase, by this row of the policy?"""
-    return ticket_leads_back(phase, answers) or TicketFits in SALES_ORDER.rows[phase]
+    return ticket_leads_back(phase, answers) or inner.TicketFits in SALES_ORDER.rows[phase]
 
 
 def ticket_leads_back(phase: Phase, answers: Mapping[Actor, Policy], table: Table = SALES_ORDER) -> bool:
@@ -419,7 +374,7 @@ def ticket_leads_back(phase: Phase, answers: Mapping[Actor, Policy], table: Tabl
     called_back = cells.get(aftersales.InterceptAsked)
     if isinstance(called_back, To) and called_back.phase is not phase:
         return True
-    return CancelByTicket in cells and Policy.TICKET in answers.values()
+    return inner.CancelByTicket in cells and Policy.TICKET in answers.values()
 
 
 check_policy(CANCEL_POLICY)  # said at the start rather than to a customer
@@ -523,10 +478,10 @@ DECIDER = Decider(
     needs=needs,
     decide=decide,
     timers={
-        forward.PAYMENT_WINDOW: PaymentExpired,
-        short.SHORTAGE_WINDOW: ShortageUnanswered,
-        back.RETURN_WINDOW: GoodsOverdue,
-        SLOT_MISSED: SlotMissed,
+        forward.PAYMENT_WINDOW: inner.PaymentExpired,
+        short.SHORTAGE_WINDOW: inner.ShortageUnanswered,
+        back.RETURN_WINDOW: inner.GoodsOverdue,
+        SLOT_MISSED: inner.SlotMissed,
     },
     facts=MASTER_DATA | {"claims"},
     master_data=MASTER_DATA,

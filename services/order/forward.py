@@ -6,23 +6,12 @@ from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
 
+from services.order import inner
 from services.order.goods import lots_of
 from services.order.papers import issue_paper, screening_papers
 from services.order.sales import on_sale
 from services.order.slots import SLOT_MISSED, latest_for
-from services.order.state import (
-    Basket,
-    BasketPriced,
-    ClaimGranted,
-    FirstPaidFirst,
-    HeldAtOtherTotal,
-    Order,
-    Paper,
-    Repriced,
-    TotalChanged,
-    TotalHolds,
-    basket_of,
-)
+from services.order.state import Basket, Order, Paper, basket_of
 from shared.contracts import aftersales, inventory, logistics, payment, risk
 from shared.contracts import order as ordering
 from shared.runtime.decider import Context
@@ -52,7 +41,7 @@ def heard_by_risk(action: Action, deed: risk.Deed) -> Action:
 # -- placing -----------------------------------------------------------------------------------------------------------
 
 
-def place(order: Order, m: BasketPriced, c: Context) -> Change:
+def place(order: Order, m: inner.BasketPriced, c: Context) -> Change:
     """The basket is priced: look who orders."""
     changes, said = _placed(m, c)
     address = m.delivery.address if m.delivery else None
@@ -62,14 +51,14 @@ def place(order: Order, m: BasketPriced, c: Context) -> Change:
     )
 
 
-def place_in_slot(order: Order, m: BasketPriced, c: Context) -> Change:
+def place_in_slot(order: Order, m: inner.BasketPriced, c: Context) -> Change:
     """The basket is priced: get a place in the slot before anything else."""
     assert m.slot is not None
     changes, said = _placed(m, c)
     return changes, (*said, logistics.ReserveSlot(order_id=m.order_id, store=m.store, slot=m.slot))
 
 
-def _placed(m: BasketPriced, c: Context) -> Change:
+def _placed(m: inner.BasketPriced, c: Context) -> Change:
     changes = {
         "account": m.account,
         "store": m.store,
@@ -102,7 +91,7 @@ def hold_locked(order: Order, m: risk.OrderCleared, c: Context) -> Change:
     return _hold(order, m, "lock", c)
 
 
-def hold_first_paid(order: Order, m: FirstPaidFirst, c: Context) -> Change:
+def hold_first_paid(order: Order, m: inner.FirstPaidFirst, c: Context) -> Change:
     """Nothing speaks against the order, and who pays first is served first."""
     return _hold(order, m.cleared, "on_payment", c)
 
@@ -147,7 +136,7 @@ def _opened(order: Order, total: int, c: Context) -> Change:
     return {"payable_until": until}, _payable(order, total, until)
 
 
-def open_payment_at_other_total(order: Order, m: HeldAtOtherTotal, c: Context) -> Change:
+def open_payment_at_other_total(order: Order, m: inner.HeldAtOtherTotal, c: Context) -> Change:
     """The stock is held, and some of it at its ordinary price again: the customer sees the new total."""
     changes, basket = _priced_anew(order, m, c)
     opened, said = _opened(order, m.priced.total, c)
@@ -168,19 +157,19 @@ def verify(order: Order, m: ordering.PayOrder, c: Context) -> Change:
     return {"method": m.method}, (command,)
 
 
-def offer_new_total(order: Order, m: TotalChanged, c: Context) -> Change:
+def offer_new_total(order: Order, m: inner.TotalChanged, c: Context) -> Change:
     """The customer has to confirm another total, within the same window."""
     changes, basket = _priced_anew(order, m, c)
     return changes, (basket, *_payable(order, m.priced.total, order.payable_until))
 
 
-def _priced_anew(order: Order, m: Repriced, c: Context) -> tuple[dict[str, Any], Basket]:
+def _priced_anew(order: Order, m: inner.Repriced, c: Context) -> tuple[dict[str, Any], Basket]:
     discounts = order.discounts._replace(applied=m.priced.applied, denied=m.denied, at=c.now)
     changes = {"prices": m.priced.prices, "discounts": discounts}
     return {**changes, "total": m.priced.total}, basket_of(order, **changes)
 
 
-def take_payment(order: Order, m: TotalHolds | ClaimGranted, c: Context) -> Change:
+def take_payment(order: Order, m: inner.TotalHolds | inner.ClaimGranted, c: Context) -> Change:
     """Stock and total hold: ask for the money. The attempt's number makes a new key for each click."""
     attempt = order.attempt + 1
     command = payment.TakePayment(

@@ -9,18 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from services.order import inner
 from services.order.papers import compensation_paper, return_paper
 from services.order.pricing import summed
-from services.order.state import (
-    OldGoodsCame,
-    Order,
-    Phase,
-    ReturnCame,
-    ReturnForgotten,
-    ReturnLost,
-    TicketFits,
-    TicketUnfit,
-)
+from services.order.state import Order, Phase
 from services.order.tickets import raise_ticket, settle
 from shared.contracts import aftersales, inventory, logistics, payment
 from shared.runtime.decider import Context
@@ -33,12 +25,12 @@ GOODS_LOST = "goods_lost"
 # -- may there be a ticket? --------------------------------------------------------------------------------------------
 
 
-def admit(order: Order, m: TicketFits, c: Context) -> Change:
+def admit(order: Order, m: inner.TicketFits, c: Context) -> Change:
     """The order is delivered, and the replacing goods can be had at about their price."""
     return {}, (aftersales.AdmitTicket(order_id=order.order_id, ticket_id=m.ticket_id),)
 
 
-def decline_unfit(order: Order, m: TicketUnfit, c: Context) -> Change:
+def decline_unfit(order: Order, m: inner.TicketUnfit, c: Context) -> Change:
     """Not with these goods."""
     return {}, (settle(order, m.ticket_id, "rejected", m.code),)
 
@@ -73,14 +65,14 @@ def report_kept(order: Order, m: aftersales.GoodsKept, c: Context) -> Change:
     return {}, (_take_return(order, "refund_only", damaged=summed(m.spus, m.quantities)),)
 
 
-def take_return(order: Order, m: ReturnCame, c: Context) -> Change:
+def take_return(order: Order, m: inner.ReturnCame, c: Context) -> Change:
     """What came is on the shelf again or reported damaged; what did not is the customer's as before."""
     came = _together(m.resellable, m.damaged)
     taken = (_take_return(order, "return", m.resellable, m.damaged), return_paper(order, m.ticket_id, came, c))
     return {}, (*(taken if came else ()), _confirm(order, m.ticket_id, came, "returned" if came else "nothing_came"))
 
 
-def take_exchanged(order: Order, m: OldGoodsCame, c: Context) -> Change:
+def take_exchanged(order: Order, m: inner.OldGoodsCame, c: Context) -> Change:
     """The customer has others for these: what did not come is written off, and a person looks for it."""
     came = _together(m.resellable, m.damaged)
     changes, said = _look_for(order, m.missing, "exchange")
@@ -92,12 +84,12 @@ def take_exchanged(order: Order, m: OldGoodsCame, c: Context) -> Change:
     )
 
 
-def give_up_return(order: Order, m: ReturnForgotten, c: Context) -> Change:
+def give_up_return(order: Order, m: inner.ReturnForgotten, c: Context) -> Change:
     """The customer kept them."""
     return {}, (_confirm(order, m.ticket_id, {}, aftersales.GOODS_OVERDUE),)
 
 
-def write_off_return(order: Order, m: ReturnLost, c: Context) -> Change:
+def write_off_return(order: Order, m: inner.ReturnLost, c: Context) -> Change:
     """Our courier had them, so they count as given back: written off, and a person looks for them."""
     changes, said = _look_for(order, m.pieces, GOODS_LOST)
     return changes, (
@@ -169,13 +161,13 @@ def refund(order: Order, m: aftersales.GoodsRefunded, c: Context) -> Change:
 
 
 AFTER_DELIVERY: dict[type, Cell] = {
-    TicketFits: to(Phase.DELIVERED, admit),
-    TicketUnfit: to(Phase.DELIVERED, decline_unfit),
+    inner.TicketFits: to(Phase.DELIVERED, admit),
+    inner.TicketUnfit: to(Phase.DELIVERED, decline_unfit),
     aftersales.GoodsKept: to(Phase.DELIVERED, report_kept),
     aftersales.ReturnApproved: to(Phase.DELIVERED, announce),
-    ReturnCame: to(Phase.DELIVERED, take_return),
-    OldGoodsCame: to(Phase.DELIVERED, take_exchanged),
-    ReturnForgotten: to(Phase.DELIVERED, give_up_return),
-    ReturnLost: to(Phase.DELIVERED, write_off_return),
+    inner.ReturnCame: to(Phase.DELIVERED, take_return),
+    inner.OldGoodsCame: to(Phase.DELIVERED, take_exchanged),
+    inner.ReturnForgotten: to(Phase.DELIVERED, give_up_return),
+    inner.ReturnLost: to(Phase.DELIVERED, write_off_return),
 }
 """What may come of the goods of a delivered order, a sales order or a replacement."""

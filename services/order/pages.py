@@ -11,10 +11,11 @@ from typing import Any
 import asyncpg
 from pydantic import BaseModel
 
+from services.order import inner
 from services.order.decider import table_of, ticket_leads_back
 from services.order.papers import VERDICTS
 from services.order.policy import Policy, actor_of, policy_of
-from services.order.state import CancelWanted, Discounts, Phase, TicketFits
+from services.order.state import Discounts, Phase
 from services.order.store import discounts_of
 from shared.contracts import order as ordering
 from shared.contracts import risk
@@ -305,11 +306,11 @@ def allowed(phase: Phase, caller: Caller, order_id: str = "") -> list[str]:
         if isinstance(cells.get(ordering.PayOrder), To):
             actions.append("pay")
         policy = policies[phase][actor_of(caller.actor)]
-        if policy is Policy.ALLOWED and isinstance(cells.get(CancelWanted), To):
+        if policy is Policy.ALLOWED and isinstance(cells.get(inner.CancelWanted), To):
             actions.append("cancel")
     if caller.role in (Role.CUSTOMER_SERVICE, Role.ADMIN):
         if ticket_leads_back(phase, policies[phase], table):
             actions.append("intercept")
-        if TicketFits in cells:
+        if inner.TicketFits in cells:
             actions.append("ticket")
     return actions

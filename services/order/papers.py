@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from services.order.state import FlashSoldOut, Order, Paper
+from services.order import inner
+from services.order.state import Order, Paper
 from shared.contracts import aftersales, inventory, logistics, risk
 from shared.runtime.decider import Context
 
@@ -42,7 +43,9 @@ VERDICTS: dict[type[risk.Verdict], str] = {
 }
 
 
-def short_paper(order: Order, m: inventory.ShortStock | FlashSoldOut | logistics.PiecesShort, c: Context) -> Paper:
+def short_paper(
+    order: Order, m: inventory.ShortStock | inner.FlashSoldOut | logistics.PiecesShort, c: Context
+) -> Paper:
     """The lines that are short."""
     lines = [{"spu": s, "missing": q} for s, q in zip(m.spus, m.missing, strict=True)]
     return Paper(order.order_id, "short", c.now, {"lines": lines})

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
+from services.order import inner
 from services.order.decider import SALES_ORDER
 from services.order.facts import Facts
 from services.order.levels import LEVELS_HERE, Left, Levels
@@ -21,17 +22,7 @@ from services.order.pricing import Applied
 from services.order.promotions import Kind, Offers, Promotion
 from services.order.reading import OFFERS, read
 from services.order.slots import too_late_for
-from services.order.state import (
-    BasketPriced,
-    CouponUnfit,
-    Order,
-    OutsideEveryArea,
-    Phase,
-    PresaleNeedsSlot,
-    StoreFact,
-    StoreNotAccepting,
-    Unplaceable,
-)
+from services.order.state import Order, Phase, StoreFact
 from shared.contracts import order as ordering
 from shared.contracts.base import LINES_MAX, Account, Filled, Name, Quantity, Text
 from shared.contracts.levels import OpenSlot
@@ -46,7 +37,7 @@ SLOTS_SHOWN = 5
 """Most free slots that a quote names."""
 OUT_OF_STOCK = "out_of_stock"
 _NO_ORDER = Order("quote", Phase.NEW)
-_TOLD = (OutsideEveryArea, StoreNotAccepting, PresaleNeedsSlot)
+_TOLD = (inner.OutsideEveryArea, inner.StoreNotAccepting, inner.PresaleNeedsSlot)
 
 Buyer = Annotated[Caller, Depends(require(Role.CUSTOMER, Role.CUSTOMER_SERVICE))]
 
@@ -140,7 +131,7 @@ def routes(parts: Parts, levels: Levels = LEVELS_HERE) -> APIRouter:
         now = datetime.now(UTC)
         look = await facts.of(basket, now)
         found = quoted(basket, look, Context(now, windows=windows, currency=currency), levels)
-        if isinstance(found, Unplaceable):
+        if isinstance(found, inner.Unplaceable):
             raise refusal(code_of(found), found.detail)
         # As a whole answer: what was made here need not be validated once more.
         return Response(found.model_dump_json(), media_type="application/json")
@@ -148,27 +139,27 @@ def routes(parts: Parts, levels: Levels = LEVELS_HERE) -> APIRouter:
     return router
 
 
-def code_of(unplaceable: Unplaceable) -> str:
+def code_of(unplaceable: inner.Unplaceable) -> str:
     """The code with which an order would be refused."""
     cell = SALES_ORDER.rows[Phase.NEW][type(unplaceable)]
     assert isinstance(cell, Refuse)
     return cell.code
 
 
-def quoted(basket: ordering.PlaceOrder, look: Look, c: Context, levels: Levels) -> Quote | Unplaceable:
+def quoted(basket: ordering.PlaceOrder, look: Look, c: Context, levels: Levels) -> Quote | inner.Unplaceable:
     """The quote of a basket; or why no order could be placed with it, not even at another time or place."""
-    wrong: Unplaceable | None = None
+    wrong: inner.Unplaceable | None = None
     found = read(_NO_ORDER, basket, look, c)
     if isinstance(found, _TOLD):
-        wrong = found if not isinstance(found, PresaleNeedsSlot) else None
+        wrong = found if not isinstance(found, inner.PresaleNeedsSlot) else None
         found = read(_NO_ORDER, basket, _as_if_placeable(look), c)
     without: frozenset[str] = frozenset()
-    while isinstance(found, BasketPriced) and (gone := _gone(found, levels)):
+    while isinstance(found, inner.BasketPriced) and (gone := _gone(found, levels)):
         without |= gone
         found = _read_again(basket, _as_if_placeable(_without(look, without)), c)
-    if isinstance(found, OutsideEveryArea):
+    if isinstance(found, inner.OutsideEveryArea):
         return _nowhere(found, c, levels)
-    if isinstance(found, Unplaceable):
+    if isinstance(found, inner.Unplaceable):
         return found
     return _told(found, look, c, levels, wrong)
 
@@ -176,12 +167,12 @@ def quoted(basket: ordering.PlaceOrder, look: Look, c: Context, levels: Levels) 
 def _read_again(basket: ordering.PlaceOrder, look: Look, c: Context) -> Any:
     """As an order is priced again once an allotment is gone: a coupon that takes nothing off any more is let go."""
     found = read(_NO_ORDER, basket, look, c)
-    if not isinstance(found, CouponUnfit):
+    if not isinstance(found, inner.CouponUnfit):
         return found
     fit: tuple[str, ...] = ()
     for code in sorted(basket.coupons):
         with_it = read(_NO_ORDER, basket.model_copy(update={"coupons": (*fit, code)}), look, c)
-        fit = fit if isinstance(with_it, CouponUnfit) else (*fit, code)
+        fit = fit if isinstance(with_it, inner.CouponUnfit) else (*fit, code)
     return read(_NO_ORDER, basket.model_copy(update={"coupons": fit}), look, c)
 
 
@@ -222,7 +213,7 @@ class _Left(Offers):
         return [p for p in self._offers.of_line(spu, category) if p.id not in self._gone]
 
 
-def _gone(found: BasketPriced, levels: Levels) -> set[str]:
+def _gone(found: inner.BasketPriced, levels: Levels) -> set[str]:
     """The flash sales that cannot cover a line of theirs: as in inventory, they are then gone with all their lines."""
     return {
         applied.promotion
@@ -233,7 +224,7 @@ def _gone(found: BasketPriced, levels: Levels) -> set[str]:
     }
 
 
-def _left(found: BasketPriced, n: int, applied: Applied, levels: Levels) -> Left | None:
+def _left(found: inner.BasketPriced, n: int, applied: Applied, levels: Levels) -> Left | None:
     return levels.left(found.store, found.spus[n], applied.promotion)
 
 
@@ -242,7 +233,7 @@ def _covers(left: Left | None, quantity: int, levels: Levels) -> bool:
     return left.pieces >= quantity if left else levels.heard_at is None
 
 
-def _nowhere(found: OutsideEveryArea, c: Context, levels: Levels) -> Quote:
+def _nowhere(found: inner.OutsideEveryArea, c: Context, levels: Levels) -> Quote:
     return Quote(
         store=None,
         deliverable=False,
@@ -258,7 +249,7 @@ def _nowhere(found: OutsideEveryArea, c: Context, levels: Levels) -> Quote:
     )
 
 
-def _told(found: BasketPriced, look: Look, c: Context, levels: Levels, wrong: Unplaceable | None) -> Quote:
+def _told(found: inner.BasketPriced, look: Look, c: Context, levels: Levels, wrong: inner.Unplaceable | None) -> Quote:
     days = {spu: day for spu in found.spus if (day := look(("product", spu)).available_from) and day > c.now}
     lines = [_line(found, n, levels) for n in range(len(found.spus))]
     short = [line.spu for line in lines if _is_short(line, presale=line.spu in days)]
@@ -278,7 +269,7 @@ def _told(found: BasketPriced, look: Look, c: Context, levels: Levels, wrong: Un
     )
 
 
-def _line(found: BasketPriced, n: int, levels: Levels) -> QuotedLine:
+def _line(found: inner.BasketPriced, n: int, levels: Levels) -> QuotedLine:
     spu, quantity, price = found.spus[n], found.quantities[n], found.prices[n]
     applied = [one for one in found.discounts.applied if one.discounts[n]]
     discount = sum(one.discounts[n] for one in applied)
@@ -306,7 +297,7 @@ def _is_short(line: QuotedLine, *, presale: bool) -> bool:
     return line.available + (line.incoming or 0 if presale else 0) < line.quantity
 
 
-def _coupons(found: BasketPriced) -> list[Off]:
+def _coupons(found: inner.BasketPriced) -> list[Off]:
     return [
         Off(id=one.promotion, discount=sum(one.discounts)) for one in found.discounts.applied if one.kind == Kind.COUPON
     ]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from services.order import inner
 from services.order.claims import NONE_HAD, must_claim, needs_of_account
 from services.order.goods import Substitute, is_similar, list_of, lots_of, replaced, without
 from services.order.policy import CANCEL_POLICY, Actor, Policy, actor_of, policy_of
@@ -13,66 +14,7 @@ from services.order.pricing import TOTAL_MAX, Line, Priced, at_ordinary_prices, 
 from services.order.promotions import Kind, Offers, Promotion, Rush
 from services.order.sales import needs_of_sale, on_sale
 from services.order.slots import SLOT_OVER, latest_for, too_late_for
-from services.order.state import (
-    NO_DISCOUNTS,
-    BasketPriced,
-    BasketPricedForSlot,
-    CancelByTicket,
-    CancelNeedsTicket,
-    CancelRefused,
-    CancelWanted,
-    ClaimGranted,
-    ClaimTooLate,
-    ClickedTooLarge,
-    ClickedTooLate,
-    CouponNotValid,
-    CouponUnfit,
-    CouponUnknown,
-    CouponUsed,
-    Discounts,
-    FirstPaidFirst,
-    FlashSoldOut,
-    HeldAtOtherTotal,
-    Lot,
-    NothingLeft,
-    OldGoodsCame,
-    Order,
-    OtherCall,
-    OutsideEveryArea,
-    PaidAtOtherTotal,
-    PaymentExpired,
-    Phase,
-    PlacedAtOtherTotal,
-    PresaleNeedsSlot,
-    Product,
-    QuantityTooLarge,
-    Replacement,
-    ReplacementFits,
-    ReplacementUnfit,
-    ReturnCame,
-    ReturnForgotten,
-    ReturnLost,
-    ShortageSettled,
-    ShortageUnanswered,
-    SlotMissed,
-    SlotOver,
-    StoreNotAccepting,
-    StrayMoneyReturned,
-    StrayRefundRefused,
-    SubstituteFits,
-    SubstituteUnfit,
-    Substitution,
-    TicketFits,
-    TicketUnfit,
-    TotalChanged,
-    TotalHolds,
-    TotalOutgrown,
-    TotalToClaim,
-    TotalTooLarge,
-    UnknownProduct,
-    UnknownStore,
-    Unplaceable,
-)
+from services.order.state import NO_DISCOUNTS, Discounts, Lot, Order, Phase, Product, Replacement, Substitution
 from shared.contracts import aftersales, inventory, logistics, payment, risk
 from shared.contracts import order as ordering
 from shared.contracts.base import LINES_MAX, QUANTITY_MAX, Slot, sales_order_of
@@ -143,12 +85,12 @@ def read(order: Order, message: Any, look: Look, c: Context) -> Any:
 
 def _read_wish(order: Order, m: ordering.CancelOrder, look: Look, c: Context) -> Any:
     if order.phase is Phase.NEW:
-        return m if sales_order_of(m.order_id) == m.order_id else CancelWanted("")
+        return m if sales_order_of(m.order_id) == m.order_id else inner.CancelWanted("")
     actor = actor_of(c.actor)
     policy = policy_of(order.order_id)[order.phase][actor]
     if policy is Policy.ALLOWED:
-        return CancelWanted("cancelled_by_customer" if actor is Actor.CUSTOMER else f"cancelled_by_{actor}")
-    return CancelNeedsTicket() if policy is Policy.TICKET else CancelRefused()
+        return inner.CancelWanted("cancelled_by_customer" if actor is Actor.CUSTOMER else f"cancelled_by_{actor}")
+    return inner.CancelNeedsTicket() if policy is Policy.TICKET else inner.CancelRefused()
 
 
 def _read_intercept(order: Order, m: aftersales.InterceptAsked, look: Look, c: Context) -> Any:
@@ -157,48 +99,50 @@ def _read_intercept(order: Order, m: aftersales.InterceptAsked, look: Look, c: C
         return m
     if Policy.TICKET not in CANCEL_POLICY[order.phase].values():
         return m
-    return CancelByTicket(m.ticket_id)
+    return inner.CancelByTicket(m.ticket_id)
 
 
 def _read_refund(order: Order, m: payment.PaymentRefunded, look: Look, c: Context) -> Any:
     """Is it the refund that the order's end waits for, or another?"""
     if m.refund == order.closing_refund:
         return m
-    return StrayMoneyReturned(m.refund, m.amount, m.reference, m.reason, m.liable, m.at)
+    return inner.StrayMoneyReturned(m.refund, m.amount, m.reference, m.reason, m.liable, m.at)
 
 
 def _read_refused_refund(order: Order, m: payment.PaymentRefundRefused, look: Look, c: Context) -> Any:
     if m.refund == order.closing_refund:
         return m
-    return StrayRefundRefused(m.refund, m.amount, m.reference, m.code, m.reason, m.liable)
+    return inner.StrayRefundRefused(m.refund, m.amount, m.reference, m.code, m.reason, m.liable)
 
 
 def _read_basket(order: Order, m: ordering.PlaceOrder, look: Look, c: Context) -> Any:
     store = m.store or look(("serving", *_point(m)))
     if store is None:
-        return OutsideEveryArea("no store serves this delivery point")
+        return inner.OutsideEveryArea("no store serves this delivery point")
     fact = look(("store", store))
     if fact is None:
-        return UnknownStore(f"there is no store {store}")
+        return inner.UnknownStore(f"there is no store {store}")
     if m.store and m.delivery and not look(("within", m.store, *_point(m))):
-        return OutsideEveryArea(f"the delivery point is outside the area of store {store}")
+        return inner.OutsideEveryArea(f"the delivery point is outside the area of store {store}")
     if not fact.accepting:
-        return StoreNotAccepting(f"store {store} takes no new orders")
+        return inner.StoreNotAccepting(f"store {store} takes no new orders")
     if fact.paused_until and c.now < fact.paused_until:
-        return StoreNotAccepting(f"store {store} takes no new orders until {fact.paused_until:%Y-%m-%dT%H:%M:%SZ}")
+        return inner.StoreNotAccepting(
+            f"store {store} takes no new orders until {fact.paused_until:%Y-%m-%dT%H:%M:%SZ}"
+        )
     demand = summed(m.spus, m.quantities)
     products = {spu: look(("product", spu)) for spu in demand}
     if unknown := [spu for spu, product in products.items() if product is None]:
-        return UnknownProduct(f"not in the catalogue: {', '.join(unknown[:10])}")
+        return inner.UnknownProduct(f"not in the catalogue: {', '.join(unknown[:10])}")
     if most := [spu for spu, quantity in demand.items() if quantity > QUANTITY_MAX]:
-        return QuantityTooLarge(f"more than {QUANTITY_MAX} pieces of {', '.join(most[:10])}")
+        return inner.QuantityTooLarge(f"more than {QUANTITY_MAX} pieces of {', '.join(most[:10])}")
     presale = {s: p.available_from for s, p in products.items() if p.available_from and p.available_from > c.now}
     if presale and (wrong := _too_early(presale, m.slot)):
-        return PresaleNeedsSlot(wrong)
+        return inner.PresaleNeedsSlot(wrong)
     if m.slot and m.slot.end <= m.slot.start:
-        return SlotOver("the slot must end after it begins")
+        return inner.SlotOver("the slot must end after it begins")
     if m.slot and too_late_for(m.slot, c):
-        return SlotOver(f"the slot can be had until {latest_for(m.slot, c):%Y-%m-%dT%H:%M:%SZ}")
+        return inner.SlotOver(f"the slot can be had until {latest_for(m.slot, c):%Y-%m-%dT%H:%M:%SZ}")
     spus, quantities = tuple(demand), tuple(demand.values())
     coupons = [look(("coupon", code)) for code in m.coupons]
     if wrong_coupon := _wrong_coupon(m, coupons, store, look, c):
@@ -215,15 +159,15 @@ def _read_basket(order: Order, m: ordering.PlaceOrder, look: Look, c: Context) -
     price = _price(spus, quantities, list(products.values()), look(OFFERS), coupons, store, c, may_have)
     names = {one.promotion for one in price.applied}
     if unfit := [code for code in m.coupons if code not in names]:
-        return CouponUnfit(f"coupon {unfit[0]} takes nothing off this basket")
+        return inner.CouponUnfit(f"coupon {unfit[0]} takes nothing off this basket")
     if price.total > TOTAL_MAX:
-        return TotalTooLarge(_too_large(price.total))
+        return inner.TotalTooLarge(_too_large(price.total))
     if m.expected_total is not None and m.expected_total != price.total:
-        return PlacedAtOtherTotal(f"the total is {price.total}, not {m.expected_total}")
+        return inner.PlacedAtOtherTotal(f"the total is {price.total}, not {m.expected_total}")
     discounts = NO_DISCOUNTS
     if price.applied or denied:
         discounts = Discounts(price.applied, m.coupons, tuple(sorted(denied)), (), c.now)
-    kind = BasketPricedForSlot if m.slot else BasketPriced
+    kind = inner.BasketPricedForSlot if m.slot else inner.BasketPriced
     return kind(
         *(m.order_id, m.account, store, spus, quantities, price.prices, price.total),
         *(m.delivery, m.slot, m.device, discounts, tuple(presale)),
@@ -238,14 +182,14 @@ def _too_early(presale: Mapping[str, datetime], slot: Slot | None) -> str:
 
 def _wrong_coupon(
     m: ordering.PlaceOrder, coupons: Sequence[Promotion | None], store: str, look: Look, c: Context
-) -> Unplaceable | None:
+) -> inner.Unplaceable | None:
     for code, coupon in zip(m.coupons, coupons, strict=True):
         if coupon is None or coupon.account not in ("", m.account):
-            return CouponUnknown(f"there is no coupon {code}")
+            return inner.CouponUnknown(f"there is no coupon {code}")
         if not coupon.on(store, c.now):
-            return CouponNotValid(f"coupon {code} is not valid here now")
+            return inner.CouponNotValid(f"coupon {code} is not valid here now")
         if (look(("claims", m.account, code)) or NONE_HAD).had():
-            return CouponUsed(f"coupon {code} was used already")
+            return inner.CouponUsed(f"coupon {code} was used already")
     return None
 
 
@@ -261,13 +205,13 @@ def _read_click(order: Order, m: ordering.PayOrder, look: Look, c: Context) -> A
     """A click on the total that the order shows is fair, even if prices have changed since: then the order comes back
     with the new total. Any other total was never offered. Of an order that cannot be paid, no total is told."""
     if order.reason == SLOT_OVER or (order.phase is Phase.AWAITING_PAYMENT and too_late_for(order.slot, c)):
-        return ClickedTooLate("the slot cannot be kept any more")
+        return inner.ClickedTooLate("the slot cannot be kept any more")
     if order.phase is not Phase.AWAITING_PAYMENT:
         return m
     if m.expected_total != order.total:
-        return PaidAtOtherTotal(f"the total is {order.total}, not {m.expected_total}")
+        return inner.PaidAtOtherTotal(f"the total is {order.total}, not {m.expected_total}")
     total = _at_prices_of_now(order, look, c).priced.total
-    return ClickedTooLarge(_too_large(total)) if total > TOTAL_MAX else m
+    return inner.ClickedTooLarge(_too_large(total)) if total > TOTAL_MAX else m
 
 
 def _read_total(order: Order, m: inventory.StockVerified, look: Look, c: Context) -> Any:
@@ -275,13 +219,13 @@ def _read_total(order: Order, m: inventory.StockVerified, look: Look, c: Context
     if order.phase is Phase.NEW:
         return m
     if order.phase is Phase.VERIFYING and too_late_for(order.slot, c):
-        return SlotMissed(order.order_id)
+        return inner.SlotMissed(order.order_id)
     now = _at_prices_of_now(order, look, c, m.gone or ())
     if now.priced.total > TOTAL_MAX:
-        return TotalOutgrown()
+        return inner.TotalOutgrown()
     if now.priced.total != order.total or m.gone:
-        return TotalChanged(*now)
-    return TotalToClaim() if must_claim(order) else TotalHolds()
+        return inner.TotalChanged(*now)
+    return inner.TotalToClaim() if must_claim(order) else inner.TotalHolds()
 
 
 def _read_held(order: Order, m: inventory.StockHeld, look: Look, c: Context) -> Any:
@@ -290,18 +234,18 @@ def _read_held(order: Order, m: inventory.StockHeld, look: Look, c: Context) -> 
     if read is not m or not m.gone or order.phase is not Phase.HOLDING:
         return read
     now = _at_prices_of_now(order, look, c, m.gone)
-    return TotalOutgrown() if now.priced.total > TOTAL_MAX else HeldAtOtherTotal(*now)
+    return inner.TotalOutgrown() if now.priced.total > TOTAL_MAX else inner.HeldAtOtherTotal(*now)
 
 
 def _read_claim(order: Order, m: ordering.SettleClaim, look: Look, c: Context) -> Any:
     if order.phase is not Phase.VERIFYING:
-        return m if order.phase is Phase.NEW else ClaimTooLate()
+        return m if order.phase is Phase.NEW else inner.ClaimTooLate()
     if too_late_for(order.slot, c):
-        return SlotMissed(order.order_id)
+        return inner.SlotMissed(order.order_id)
     if not m.denied:
-        return ClaimGranted()
+        return inner.ClaimGranted()
     now = _at_prices_of_now(order, look, c, m.denied)
-    return TotalOutgrown() if now.priced.total > TOTAL_MAX else TotalChanged(*now)
+    return inner.TotalOutgrown() if now.priced.total > TOTAL_MAX else inner.TotalChanged(*now)
 
 
 class _Now(NamedTuple):
@@ -350,7 +294,7 @@ def _read_short(order: Order, m: inventory.StockShort, look: Look, c: Context) -
         product: Product | None = look(("product", spu))
         promotions = offers.of_line(spu, product.category) if product else ()
         if any(p.kind is Kind.FLASH and p.on(order.store, c.now) for p in promotions):
-            return FlashSoldOut(m.spus, m.missing)
+            return inner.FlashSoldOut(m.spus, m.missing)
     return m
 
 
@@ -362,7 +306,7 @@ def _read_cleared(order: Order, m: risk.OrderCleared, look: Look, c: Context) ->
         return read
     rushes: Sequence[Rush] = look(RUSHES)
     in_rush = any(rush.covers(order.store, order.spus, c.now) for rush in rushes)
-    return FirstPaidFirst(m) if in_rush or order.presale or on_sale(order) else m
+    return inner.FirstPaidFirst(m) if in_rush or order.presale or on_sale(order) else m
 
 
 def _too_large(total: int) -> str:
@@ -371,7 +315,7 @@ def _too_large(total: int) -> str:
 
 def _read_in_time(order: Order, m: Any, look: Look, c: Context) -> Any:
     """What carries an order on towards its payment: a slot that it could be in no more ends it."""
-    return SlotMissed(order.order_id) if order.phase in _BEFORE_MONEY and too_late_for(order.slot, c) else m
+    return inner.SlotMissed(order.order_id) if order.phase in _BEFORE_MONEY and too_late_for(order.slot, c) else m
 
 
 def _read_call(
@@ -385,20 +329,20 @@ def _read_call(
     if order.phase is not Phase.SHORT or order.shortage is None:
         return m
     if m.ticket_id != order.shortage.ticket_id:
-        return OtherCall()
+        return inner.OtherCall()
     if type(m) is aftersales.DropChosen:
         return _read_drop(order, "dropped")
     return _read_substitutes(order, m, look, c) if type(m) is aftersales.SubstituteChosen else m
 
 
-def _read_unanswered(order: Order, m: ShortageUnanswered, look: Look, c: Context) -> Any:
+def _read_unanswered(order: Order, m: inner.ShortageUnanswered, look: Look, c: Context) -> Any:
     return _read_drop(order, "nobody_called") if order.phase is Phase.SHORT else m
 
 
 def _read_drop(order: Order, note: str) -> Any:
     assert order.shortage is not None, "the order is short"
     rest = without(lots_of(order), dict(zip(order.shortage.spus, order.shortage.missing, strict=True)))
-    return ShortageSettled(rest.lots, rest.given_up, rest.gone, note) if rest.lots else NothingLeft(note)
+    return inner.ShortageSettled(rest.lots, rest.given_up, rest.gone, note) if rest.lots else inner.NothingLeft(note)
 
 
 def _read_substitutes(order: Order, m: aftersales.SubstituteChosen, look: Look, c: Context) -> Any:
@@ -410,11 +354,11 @@ def _read_substitutes(order: Order, m: aftersales.SubstituteChosen, look: Look, 
     for spu, quantity, instead_of in zip(m.substitute_spus, m.substitutes, m.instead_of, strict=True):
         product = look(("product", spu))
         if product is None:
-            return SubstituteUnfit("substitute_unknown")
+            return inner.SubstituteUnfit("substitute_unknown")
         if spu in order.shortage.spus:
-            return SubstituteUnfit("substitute_is_short")
+            return inner.SubstituteUnfit("substitute_is_short")
         if quantity > missing.get(instead_of, 0):
-            return SubstituteUnfit("more_than_missing")
+            return inner.SubstituteUnfit("more_than_missing")
         missing[instead_of] -= quantity
         short_of = [lot for lot in lots if lot.spu == instead_of]
         costs = {_cost(order, lot) for lot in short_of}
@@ -422,7 +366,7 @@ def _read_substitutes(order: Order, m: aftersales.SubstituteChosen, look: Look, 
         if len(costs) != 1 or not any(
             is_similar(product.price, cost, c.similar_price_percent) for cost in costs | paid
         ):
-            return SubstituteUnfit("substitute_price_differs")
+            return inner.SubstituteUnfit("substitute_price_differs")
         substitutes.append(Substitute(spu, quantity, instead_of, product.price))
     short = dict(zip(order.shortage.spus, order.shortage.missing, strict=True))
     after = replaced(lots, short, substitutes, order.replacement is not None)
@@ -430,11 +374,11 @@ def _read_substitutes(order: Order, m: aftersales.SubstituteChosen, look: Look, 
     # aftersales more lots.
     listed, pieces = list_of(after.lots)
     if len(listed) > LINES_MAX or len(after.lots) > 2 * LINES_MAX:
-        return SubstituteUnfit("too_many_lines")
+        return inner.SubstituteUnfit("too_many_lines")
     if max(pieces) > QUANTITY_MAX:
-        return SubstituteUnfit("too_many_pieces")
+        return inner.SubstituteUnfit("too_many_pieces")
     spus, quantities = tuple(s.spu for s in substitutes), tuple(s.quantity for s in substitutes)
-    return SubstituteFits(Substitution(after.lots, after.given_up, after.gone), *_each_once(spus, quantities))
+    return inner.SubstituteFits(Substitution(after.lots, after.given_up, after.gone), *_each_once(spus, quantities))
 
 
 def _cost(order: Order, lot: Lot) -> int:
@@ -460,7 +404,7 @@ def _read_asked(order: Order, m: aftersales.TicketAsked, look: Look, c: Context)
     if order.phase is not Phase.DELIVERED:
         return m
     code = _unfit(m, look, c)
-    return TicketUnfit(m.ticket_id, code) if code else TicketFits(m.ticket_id)
+    return inner.TicketUnfit(m.ticket_id, code) if code else inner.TicketFits(m.ticket_id)
 
 
 def _read_replacement(order: Order, m: aftersales.ReplacementApproved, look: Look, c: Context) -> Any:
@@ -472,13 +416,13 @@ def _read_replacement(order: Order, m: aftersales.ReplacementApproved, look: Loo
     if not code and (len(pieces) > LINES_MAX or max(pieces.values()) > QUANTITY_MAX):
         code = "replacement_does_not_fit"
     if code:
-        return ReplacementUnfit(m.about, m.ticket_id, code)
+        return inner.ReplacementUnfit(m.about, m.ticket_id, code)
     lots = tuple(
         Lot(spu, quantity, paid, instead_of, look(("product", spu)).price)
         for spu, quantity, instead_of, paid in zip(m.spus, m.quantities, m.instead_of, m.prices, strict=True)
     )
     replacement = Replacement(master.order_id, m.about, m.ticket_id, m.kind, m.back_spus, m.back)
-    return ReplacementFits(master.account, master.store, master.delivery, lots, replacement)
+    return inner.ReplacementFits(master.account, master.store, master.delivery, lots, replacement)
 
 
 def _unfit(m: aftersales.TicketAsked | aftersales.ReplacementApproved, look: Look, c: Context) -> str:
@@ -504,12 +448,16 @@ def _about(m: aftersales.TicketAsked | aftersales.ReplacementApproved) -> str:
 def _read_inspected(order: Order, m: logistics.ReturnInspected, look: Look, c: Context) -> Any:
     resellable, damaged = summed(m.resellable_spus, m.resellable), summed(m.damaged_spus, m.damaged)
     if m.exchange:
-        return OldGoodsCame(m.ticket_id, resellable, damaged, summed(m.missing_spus, m.missing))
-    return ReturnCame(m.ticket_id, resellable, damaged)
+        return inner.OldGoodsCame(m.ticket_id, resellable, damaged, summed(m.missing_spus, m.missing))
+    return inner.ReturnCame(m.ticket_id, resellable, damaged)
 
 
 def _read_overdue(order: Order, m: logistics.ReturnOverdue, look: Look, c: Context) -> Any:
-    return ReturnLost(m.ticket_id, summed(m.spus, m.quantities)) if m.collected else ReturnForgotten(m.ticket_id)
+    return (
+        inner.ReturnLost(m.ticket_id, summed(m.spus, m.quantities))
+        if m.collected
+        else inner.ReturnForgotten(m.ticket_id)
+    )
 
 
 # By type and not by `isinstance`: on models that costs more than the reading.
@@ -522,7 +470,7 @@ _READERS: dict[type, Callable[[Order, Any, Look, Context], Any]] = {
     inventory.StockHeld: _read_held,
     inventory.StockShort: _read_short,
     ordering.SettleClaim: _read_claim,
-    PaymentExpired: _read_in_time,
+    inner.PaymentExpired: _read_in_time,
     inventory.StockVerified: _read_total,
     ordering.CancelOrder: _read_wish,
     aftersales.InterceptAsked: _read_intercept,
@@ -531,7 +479,7 @@ _READERS: dict[type, Callable[[Order, Any, Look, Context], Any]] = {
     aftersales.DropChosen: _read_call,
     aftersales.SubstituteChosen: _read_call,
     aftersales.CancelChosen: _read_call,
-    ShortageUnanswered: _read_unanswered,
+    inner.ShortageUnanswered: _read_unanswered,
     aftersales.TicketAsked: _read_asked,
     aftersales.ReplacementApproved: _read_replacement,
     logistics.ReturnInspected: _read_inspected,

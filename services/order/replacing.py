@@ -10,28 +10,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from services.order import back, forward, goods_back, short
+from services.order import back, forward, goods_back, inner, short
 from services.order.goods import list_of, lots_of
 from services.order.papers import document_papers, issue_paper, short_paper
 from services.order.pricing import summed
 from services.order.short import amendment
-from services.order.state import (
-    Basket,
-    CancelNeedsTicket,
-    CancelRefused,
-    CancelWanted,
-    GoodsOverdue,
-    NothingLeft,
-    Order,
-    OtherCall,
-    Phase,
-    ReplacementFits,
-    ReplacementUnfit,
-    ShortageSettled,
-    ShortageUnanswered,
-    SubstituteFits,
-    SubstituteUnfit,
-)
+from services.order.state import Basket, Order, Phase
 from services.order.tickets import raise_ticket
 from shared.contracts import aftersales, inventory, logistics
 from shared.contracts import order as ordering
@@ -42,7 +26,7 @@ from shared.runtime.table import IGNORE, Cell, Change, Table, refuse, to
 # -- out ---------------------------------------------------------------------------------------------------------------
 
 
-def hold(order: Order, m: ReplacementFits, c: Context) -> Change:
+def hold(order: Order, m: inner.ReplacementFits, c: Context) -> Change:
     """First the stock: what is locked is theirs."""
     demand = summed([lot.spu for lot in m.lots], [lot.quantity for lot in m.lots])
     spus, quantities = tuple(demand), tuple(demand.values())
@@ -67,7 +51,7 @@ def hold(order: Order, m: ReplacementFits, c: Context) -> Change:
     )
 
 
-def tell_unfit(order: Order, m: ReplacementUnfit, c: Context) -> Change:
+def tell_unfit(order: Order, m: inner.ReplacementUnfit, c: Context) -> Change:
     """There will be no such order: a person chooses other goods."""
     return {}, (aftersales.ReopenTicket(order_id=m.about, ticket_id=m.ticket_id, note=m.code),)
 
@@ -129,7 +113,7 @@ def cancel_lost(order: Order, m: inventory.StockSoldOut, c: Context) -> Change:
     return {"reason": "stock_lost"}, (short_paper(order, m, c), *_told_cancelled(order, "stock_lost"))
 
 
-def release(order: Order, m: CancelWanted, c: Context) -> Change:
+def release(order: Order, m: inner.CancelWanted, c: Context) -> Change:
     """Customer service calls it off."""
     return {"reason": m.reason}, (inventory.ReleaseStock(order_id=order.order_id, store=order.store),)
 
@@ -146,7 +130,7 @@ def take_back(order: Order, m: logistics.GoodsInspected, c: Context) -> Change:
     return {}, (CancelTimer(order.order_id, back.RETURN_WINDOW), command, *_told_cancelled(order, order.reason))
 
 
-def write_off(order: Order, m: GoodsOverdue, c: Context) -> Change:
+def write_off(order: Order, m: inner.GoodsOverdue, c: Context) -> Change:
     """The goods did not come back: a person looks for them, and decides what the customer gets."""
     spus, pieces = list_of(lots_of(order))
     command = inventory.TakeBack(
@@ -194,8 +178,8 @@ def _everywhere(rows: dict[StrEnum, dict[type, Cell]]) -> dict[StrEnum, dict[typ
         if phase is Phase.NEW
         else {
             ordering.PayOrder: refuse("order_not_payable"),
-            CancelRefused: refuse("cancel_not_allowed"),
-            CancelNeedsTicket: refuse("cancel_needs_ticket"),
+            inner.CancelRefused: refuse("cancel_not_allowed"),
+            inner.CancelNeedsTicket: refuse("cancel_needs_ticket"),
             aftersales.ReplacementApproved: IGNORE,  # parked, and replayed after it was carried out
             aftersales.TicketOpened: to(phase, back.file_ticket),
             aftersales.TicketMoved: to(phase, back.file_ticket),
@@ -209,8 +193,8 @@ def _everywhere(rows: dict[StrEnum, dict[type, Cell]]) -> dict[StrEnum, dict[typ
                 aftersales.DropChosen,
                 aftersales.SubstituteChosen,
                 aftersales.CancelChosen,
-                OtherCall,
-                ShortageUnanswered,
+                inner.OtherCall,
+                inner.ShortageUnanswered,
             ),
             **cells,
         }
@@ -218,7 +202,7 @@ def _everywhere(rows: dict[StrEnum, dict[type, Cell]]) -> dict[StrEnum, dict[typ
     }
 
 
-_BEING_CANCELLED: dict[type, Cell] = {CancelWanted: refuse("cancel_under_way")}
+_BEING_CANCELLED: dict[type, Cell] = {inner.CancelWanted: refuse("cancel_under_way")}
 _TOO_LATE_FOR_STORE = _late(logistics.StopMissed, logistics.InterceptMissed)
 
 REPLACEMENT_ORDER = Table(
@@ -226,10 +210,10 @@ REPLACEMENT_ORDER = Table(
     _everywhere(
         {
             Phase.NEW: {
-                ReplacementFits: to(Phase.HOLDING, hold),
-                ReplacementUnfit: to(Phase.NEW, tell_unfit),
+                inner.ReplacementFits: to(Phase.HOLDING, hold),
+                inner.ReplacementUnfit: to(Phase.NEW, tell_unfit),
                 ordering.PayOrder: refuse("order_unknown"),
-                CancelWanted: refuse("order_unknown"),
+                inner.CancelWanted: refuse("order_unknown"),
                 aftersales.InterceptAsked: to(Phase.NEW, back.decline_unknown),
                 aftersales.TicketAsked: to(Phase.NEW, back.decline_unknown),
                 **_late(aftersales.TicketOpened, aftersales.TicketMoved, aftersales.TicketEnded),
@@ -237,12 +221,12 @@ REPLACEMENT_ORDER = Table(
             Phase.HOLDING: {
                 inventory.StockHeld: to(Phase.DEDUCTING, deduct),
                 inventory.StockShort: to(Phase.REJECTED, reject_short),
-                CancelWanted: to(Phase.RELEASING, release),
+                inner.CancelWanted: to(Phase.RELEASING, release),
             },
             Phase.DEDUCTING: {
                 inventory.StockDeducted: to(Phase.AWAITING_PICKING, fulfil),
                 inventory.StockSoldOut: to(Phase.CANCELLED, cancel_lost),
-                CancelWanted: to(Phase.DEDUCTING_CANCEL_WANTED, back.keep_wish),
+                inner.CancelWanted: to(Phase.DEDUCTING_CANCEL_WANTED, back.keep_wish),
                 inventory.StockLost: IGNORE,  # inventory says so when it is asked to deduct
             },
             Phase.DEDUCTING_CANCEL_WANTED: {
@@ -253,20 +237,20 @@ REPLACEMENT_ORDER = Table(
             },
             Phase.AWAITING_PICKING: {
                 logistics.PickingStarted: to(Phase.PICKING),
-                CancelWanted: to(Phase.STOPPING, back.stop),
+                inner.CancelWanted: to(Phase.STOPPING, back.stop),
             },
             Phase.PICKING: {
                 logistics.FulfilmentPacked: to(Phase.AWAITING_SHIPMENT),
                 logistics.PiecesShort: to(Phase.SHORT, short.ask_to_call),
-                CancelWanted: to(Phase.STOPPING, back.stop),
+                inner.CancelWanted: to(Phase.STOPPING, back.stop),
             },
             Phase.SHORT: {
-                ShortageSettled: to(Phase.PICKING, short.drop),
-                NothingLeft: to(Phase.STOPPING, short.stop_empty),
-                SubstituteFits: to(Phase.SUBSTITUTING, short.substitute),
-                SubstituteUnfit: to(Phase.SHORT, short.call_again_unfit),
+                inner.ShortageSettled: to(Phase.PICKING, short.drop),
+                inner.NothingLeft: to(Phase.STOPPING, short.stop_empty),
+                inner.SubstituteFits: to(Phase.SUBSTITUTING, short.substitute),
+                inner.SubstituteUnfit: to(Phase.SHORT, short.call_again_unfit),
                 aftersales.CancelChosen: to(Phase.STOPPING, short.stop_unwanted),
-                CancelWanted: to(Phase.STOPPING, short.stop_unwanted),
+                inner.CancelWanted: to(Phase.STOPPING, short.stop_unwanted),
             },
             Phase.SUBSTITUTING: {
                 inventory.StockSubstituted: to(Phase.PICKING, short.amend),
@@ -274,7 +258,7 @@ REPLACEMENT_ORDER = Table(
             },
             Phase.AWAITING_SHIPMENT: {
                 logistics.FulfilmentHandedOver: to(Phase.IN_DELIVERY),
-                CancelWanted: to(Phase.STOPPING, back.stop),
+                inner.CancelWanted: to(Phase.STOPPING, back.stop),
             },
             Phase.IN_DELIVERY: {
                 logistics.FulfilmentDelivered: to(Phase.DELIVERED, deliver),
@@ -305,7 +289,7 @@ REPLACEMENT_ORDER = Table(
             },
             Phase.RETURNING: {
                 logistics.GoodsInspected: to(Phase.CANCELLED, take_back),
-                GoodsOverdue: to(Phase.CANCELLED, write_off),
+                inner.GoodsOverdue: to(Phase.CANCELLED, write_off),
                 aftersales.InterceptAsked: to(Phase.RETURNING, back.decline_second_intercept),
                 **_TOO_LATE_FOR_STORE,
             },
@@ -325,7 +309,7 @@ REPLACEMENT_ORDER = Table(
             },
             Phase.CANCELLED: {
                 logistics.GoodsInspected: to(Phase.CANCELLED, back.take_back_late),
-                GoodsOverdue: IGNORE,
+                inner.GoodsOverdue: IGNORE,
                 inventory.StockLost: IGNORE,
                 **_TOO_LATE_FOR_STORE,
             },

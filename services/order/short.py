@@ -5,20 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from services.order import inner
 from services.order.goods import list_of
 from services.order.papers import document_papers, short_paper
 from services.order.pricing import summed
-from services.order.state import (
-    Amendment,
-    CancelWanted,
-    Lot,
-    NothingLeft,
-    Order,
-    Shortage,
-    ShortageSettled,
-    SubstituteFits,
-    SubstituteUnfit,
-)
+from services.order.state import Amendment, Lot, Order, Shortage
 from services.order.tickets import raise_ticket, settle, ticket_id
 from shared.contracts import aftersales, inventory, logistics, payment
 from shared.runtime.decider import Context
@@ -57,7 +48,7 @@ def ask_to_call(order: Order, m: logistics.PiecesShort, c: Context) -> Change:
     )
 
 
-def drop(order: Order, m: ShortageSettled, c: Context) -> Change:
+def drop(order: Order, m: inner.ShortageSettled, c: Context) -> Change:
     """The customer gets the rest, and the money for what was never there: the books said more than the shelf."""
     short = _short(order)
     command = inventory.DropShort(order_id=order.order_id, store=order.store, spus=short.spus, missing=short.missing)
@@ -72,7 +63,7 @@ def drop(order: Order, m: ShortageSettled, c: Context) -> Change:
     )
 
 
-def substitute(order: Order, m: SubstituteFits, c: Context) -> Change:
+def substitute(order: Order, m: inner.SubstituteFits, c: Context) -> Change:
     """Ask for the substitutes, all of them or none. From here on the deadline waits for the answer."""
     short = _short(order)
     command = inventory.SubstituteStock(
@@ -116,17 +107,17 @@ def call_again(order: Order, m: inventory.SubstituteShort, c: Context) -> Change
     )
 
 
-def call_again_unfit(order: Order, m: SubstituteUnfit, c: Context) -> Change:
+def call_again_unfit(order: Order, m: inner.SubstituteUnfit, c: Context) -> Change:
     """The substitute cannot be: somebody has to call again. The deadline stays."""
     return {}, (_reopen(order, m.code),)
 
 
-def stop_unwanted(order: Order, m: aftersales.CancelChosen | CancelWanted, c: Context) -> Change:
+def stop_unwanted(order: Order, m: aftersales.CancelChosen | inner.CancelWanted, c: Context) -> Change:
     """Nobody wants the order without the short pieces. Whoever says so, and however: it is our fault."""
     return {"reason": "short"}, _stop(order, "cancelled")
 
 
-def stop_empty(order: Order, m: NothingLeft, c: Context) -> Change:
+def stop_empty(order: Order, m: inner.NothingLeft, c: Context) -> Change:
     """Without the short pieces nothing is left to deliver."""
     return {"reason": "short"}, _stop(order, m.note)
 

@@ -30,19 +30,12 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from services.payment import inner
 from services.payment.reports import REPORT, KnownMoney, as_known, new_report, read_report
 from services.payment.state import (
     Attempt,
     Capture,
     Contradiction,
-    GatewayDeclined,
-    GatewayFound,
-    GatewayFoundNothing,
-    GatewayKnowsNoMoney,
-    GatewayRefunded,
-    GatewayRefusedRefund,
-    GatewayTimedOut,
-    GatewayTook,
     JournalEntry,
     Payment,
     Phase,
@@ -78,33 +71,33 @@ class MoneyMistake(ValueError):
 class AwaitedMoney(Struct, frozen=True):
     """The money of the live attempt."""
 
-    money: GatewayTook
+    money: inner.GatewayTook
 
 
 class StrayMoney(Struct, frozen=True):
     """Money that nobody waits for; `why` it disagrees with what was asked for, if it does."""
 
-    money: GatewayTook
+    money: inner.GatewayTook
     why: str = ""
 
 
 class KnownOtherwise(Struct, frozen=True):
     """Money that is in the books with another key or amount."""
 
-    money: GatewayTook
+    money: inner.GatewayTook
     known: Capture
 
 
 class TakenOtherwise(Struct, frozen=True):
     """The answer to the live attempt, and it is money of another amount."""
 
-    money: GatewayTook
+    money: inner.GatewayTook
 
 
 class AnsweredWithKnown(Struct, frozen=True):
     """The answer to the live attempt, and it is money that came in before, unasked."""
 
-    money: GatewayTook
+    money: inner.GatewayTook
     known: Capture
 
 
@@ -141,7 +134,7 @@ class RefundOverRest(Struct, frozen=True):
 class RefundedOtherwise(Struct, frozen=True):
     """The gateway gave back another amount than it was asked for."""
 
-    given: GatewayRefunded
+    given: inner.GatewayRefunded
 
 
 # What is said on the way: the payment. --------------------------------------------------------------------------------
@@ -172,12 +165,12 @@ def take_nothing(state: Payment, m: NothingToTake, context: Context) -> Change:
     return {"attempts": (*state.attempts, Attempt(m.attempt, 0, m.method, "taken"))}, (said,)
 
 
-def ask(state: Payment, m: GatewayTimedOut | UnansweredLate, context: Context) -> Change:
+def ask(state: Payment, m: inner.GatewayTimedOut | UnansweredLate, context: Context) -> Change:
     """The money may have moved: only the gateway knows."""
     return {}, (Effect(f"{m.key}:ask", ASK, {"order_id": state.order_id, "key": m.key}),)
 
 
-def tell_declined(state: Payment, m: GatewayDeclined, context: Context) -> Change:
+def tell_declined(state: Payment, m: inner.GatewayDeclined, context: Context) -> Change:
     """The customer may try again."""
     attempts, attempt = _ended(state, "declined", m.code)
     return {"attempts": attempts}, (
@@ -185,7 +178,9 @@ def tell_declined(state: Payment, m: GatewayDeclined, context: Context) -> Chang
     )
 
 
-def give_up(state: Payment, m: GatewayKnowsNoMoney | TakenOtherwise | AnsweredWithKnown, context: Context) -> Change:
+def give_up(
+    state: Payment, m: inner.GatewayKnowsNoMoney | TakenOtherwise | AnsweredWithKnown, context: Context
+) -> Change:
     """This attempt is over. Money that comes of it all the same will be unasked."""
     attempts, attempt = _ended(state, "given_up")
     return {"attempts": attempts}, (payment.PaymentGivenUp(order_id=state.order_id, attempt=attempt.number),)
@@ -245,7 +240,7 @@ def _asked(state: Payment) -> dict[str, Any]:
     return {"attempt_key": attempt_key(state.order_id, last.number), "amount": last.amount}
 
 
-def _contradiction(money: GatewayTook, why: str, context: Context, known: dict[str, Any]) -> Contradiction:
+def _contradiction(money: inner.GatewayTook, why: str, context: Context, known: dict[str, Any]) -> Contradiction:
     told = {"order_id": money.order_id, "attempt_key": money.key, "amount": money.amount, "at": money.at}
     return Contradiction(money.order_id, money.reference, context.now, why, GATEWAY, told, known)
 
@@ -256,11 +251,11 @@ def _ended(state: Payment, outcome: str, code: str = "") -> tuple[tuple[Attempt,
     return (*earlier, ended), ended
 
 
-def _booked(state: Payment, money: GatewayTook) -> dict[str, Any]:
+def _booked(state: Payment, money: inner.GatewayTook) -> dict[str, Any]:
     return {"captures": (*state.captures, Capture(money.reference, money.amount, money.at, key=money.key))}
 
 
-def _captured(money: GatewayTook, reason: str) -> JournalEntry:
+def _captured(money: inner.GatewayTook, reason: str) -> JournalEntry:
     return JournalEntry(money.order_id, money.at, "captured", money.amount, money.reference, reason, None)
 
 
@@ -281,7 +276,7 @@ def ask_for_refund(state: Refund, m: payment.RefundPayment, context: Context) ->
     return {}, (Effect(key, REFUND_EFFECT, call),)
 
 
-def tell_refunded(state: Refund, m: GatewayRefunded, context: Context) -> Change:
+def tell_refunded(state: Refund, m: inner.GatewayRefunded, context: Context) -> Change:
     """The money is back: as much of it as the gateway says."""
     changes, said = _refunded(state, m.amount, m.reference, m.at)
     entry = JournalEntry(state.order_id, m.at, "refunded", m.amount, m.reference, state.reason, state.liable)
@@ -314,7 +309,7 @@ def tell_refunded_otherwise(state: Refund, m: RefundedOtherwise, context: Contex
     return changes, (*said, kept)
 
 
-def tell_refused(state: Refund, m: GatewayRefusedRefund, context: Context) -> Change:
+def tell_refused(state: Refund, m: inner.GatewayRefusedRefund, context: Context) -> Change:
     """A person has to see to it: the order has a ticket raised; here it raises an alarm (refused.py)."""
     return _refused(state, m.code)
 
@@ -355,8 +350,8 @@ _ANSWERED: dict[type, Cell] = {
     AwaitedMoney: to(Phase.TAKEN, take),
     TakenOtherwise: to(Phase.OPEN, give_up_otherwise),
     AnsweredWithKnown: to(Phase.OPEN, give_up_known),
-    GatewayDeclined: to(Phase.OPEN, tell_declined),
-    GatewayKnowsNoMoney: to(Phase.OPEN, give_up),  # after a restart the charge is asked about, not sent again
+    inner.GatewayDeclined: to(Phase.OPEN, tell_declined),
+    inner.GatewayKnowsNoMoney: to(Phase.OPEN, give_up),  # after a restart the charge is asked about, not sent again
 }
 
 PAYMENT = Table(
@@ -369,7 +364,7 @@ PAYMENT = Table(
         },
         Phase.CHARGING: {
             **_ANSWERED,
-            GatewayTimedOut: to(Phase.ASKING, ask),
+            inner.GatewayTimedOut: to(Phase.ASKING, ask),
             **_whatever_is_awaited(Phase.CHARGING),
         },
         Phase.ASKING: {
@@ -396,19 +391,19 @@ REFUND = Table(
             RefundOverRest: to(RefundPhase.REFUSED, refuse_over_rest),
         },
         RefundPhase.ASKED: {
-            GatewayRefunded: to(RefundPhase.REFUNDED, tell_refunded),
+            inner.GatewayRefunded: to(RefundPhase.REFUNDED, tell_refunded),
             RefundedOtherwise: to(RefundPhase.REFUNDED, tell_refunded_otherwise),
-            GatewayRefusedRefund: to(RefundPhase.REFUSED, tell_refused),
+            inner.GatewayRefusedRefund: to(RefundPhase.REFUSED, tell_refused),
             payment.RefundPayment: IGNORE,
         },
         RefundPhase.REFUNDED: {
             payment.RefundPayment: IGNORE,
             # Asked again after a restart: the key makes it the same refund.
-            **dict.fromkeys((GatewayRefunded, RefundedOtherwise), IGNORE),
+            **dict.fromkeys((inner.GatewayRefunded, RefundedOtherwise), IGNORE),
         },
         RefundPhase.REFUSED: {
             payment.RefundPayment: IGNORE,
-            GatewayRefusedRefund: IGNORE,
+            inner.GatewayRefusedRefund: IGNORE,
         },
     },
 )
@@ -425,18 +420,18 @@ def read(state: Payment, m: Any) -> Any:
         return m if m.amount else NothingToTake(m.attempt, m.method)
     live = state.live
     is_live = live is not None and m.key == attempt_key(state.order_id, live.number)
-    if isinstance(m, GatewayTook):
+    if isinstance(m, inner.GatewayTook):
         return _read_money(state, live if is_live else None, m)
     if is_live:
         return m
-    return UnansweredLate(m.key) if isinstance(m, GatewayTimedOut) else LateAnswer()
+    return UnansweredLate(m.key) if isinstance(m, inner.GatewayTimedOut) else LateAnswer()
 
 
-def _read_money(state: Payment, live: Attempt | None, m: GatewayTook) -> Any:
+def _read_money(state: Payment, live: Attempt | None, m: inner.GatewayTook) -> Any:
     """`live`: the attempt that the money is for, if that has no answer yet. What is found by its reference is money
     like any other, but no answer to the attempt: that comes for itself."""
     known = state.capture(m.reference)
-    is_answer = live is not None and not isinstance(m, GatewayFound)
+    is_answer = live is not None and not isinstance(m, inner.GatewayFound)
     if known is not None:
         if is_answer:
             return AnsweredWithKnown(m, known)
@@ -451,10 +446,10 @@ def _read_money(state: Payment, live: Attempt | None, m: GatewayTook) -> Any:
 
 
 def read_refund(
-    refund: Refund, state: Payment | None, m: payment.RefundPayment | GatewayRefunded | GatewayRefusedRefund
+    refund: Refund, state: Payment | None, m: payment.RefundPayment | inner.GatewayRefunded | inner.GatewayRefusedRefund
 ) -> Any:
     """The message as the refund's table knows it."""
-    if isinstance(m, GatewayRefunded) and m.amount != refund.amount:
+    if isinstance(m, inner.GatewayRefunded) and m.amount != refund.amount:
         return RefundedOtherwise(m)
     if isinstance(m, payment.RefundPayment) and refund.phase is RefundPhase.NEW:
         if not refund.amount:
@@ -465,8 +460,8 @@ def read_refund(
 
 # The service. ---------------------------------------------------------------------------------------------------------
 
-_ABOUT_REFUNDS = (payment.RefundPayment, GatewayRefunded, GatewayRefusedRefund)
-_ABOUT_REPORTS = (payment.ReportMoney, GatewayFound, GatewayFoundNothing)
+_ABOUT_REFUNDS = (payment.RefundPayment, inner.GatewayRefunded, inner.GatewayRefusedRefund)
+_ABOUT_REPORTS = (payment.ReportMoney, inner.GatewayFound, inner.GatewayFoundNothing)
 
 
 def needs(message: Any, look: Look) -> Iterator[Key]:
@@ -498,7 +493,7 @@ def _decide_payment(message: Any, look: Look, context: Context) -> Outcome:
 
 
 def _decide_report(
-    message: payment.ReportMoney | GatewayFound | GatewayFoundNothing, look: Look, context: Context
+    message: payment.ReportMoney | inner.GatewayFound | inner.GatewayFoundNothing, look: Look, context: Context
 ) -> Outcome:
     """The report, and with it the money that the gateway knows for this order, whatever the report said of it."""
     key: Key = ("report", message.order_id, _digest(message))
@@ -509,25 +504,25 @@ def _decide_report(
         return outcome
     moved, said = outcome
     states: tuple[tuple[Key, Any], ...] = ((key, moved),)
-    if isinstance(message, GatewayFound) and message.owner == message.order_id:
+    if isinstance(message, inner.GatewayFound) and message.owner == message.order_id:
         booked = _decide_payment(message, look, context)
         if isinstance(booked, Moved):
             states, said = (*states, *booked.states), (*booked.said, *said)
     return Moved(states, said)
 
 
-def _digest(message: payment.ReportMoney | GatewayFound | GatewayFoundNothing) -> str:
+def _digest(message: payment.ReportMoney | inner.GatewayFound | inner.GatewayFoundNothing) -> str:
     return digest_of(message) if isinstance(message, payment.ReportMoney) else message.report
 
 
-def _new_report(message: payment.ReportMoney | GatewayFound | GatewayFoundNothing, context: Context) -> Any:
+def _new_report(message: payment.ReportMoney | inner.GatewayFound | inner.GatewayFoundNothing, context: Context) -> Any:
     if not isinstance(message, payment.ReportMoney):
         raise MoneyMistake(f"the gateway was asked about a report of {message.order_id} that nobody made")
     return new_report(message, context.actor)
 
 
 def _decide_refund(
-    message: payment.RefundPayment | GatewayRefunded | GatewayRefusedRefund, look: Look, context: Context
+    message: payment.RefundPayment | inner.GatewayRefunded | inner.GatewayRefusedRefund, look: Look, context: Context
 ) -> Outcome:
     key: Key = ("refund", message.order_id, str(message.refund))
     payment_key: Key = ("payment", message.order_id)
@@ -542,14 +537,14 @@ def _decide_refund(
         changed = _given_back(look(payment_key), refund, refund.amount)
     elif isinstance(read, RefundedOtherwise):
         changed = _given_back(look(payment_key), refund, read.given.amount - refund.amount)
-    elif isinstance(read, GatewayRefusedRefund):
+    elif isinstance(read, inner.GatewayRefusedRefund):
         changed = _given_back(look(payment_key), refund, -refund.amount)
     else:
         return Moved(((key, moved),), said)
     return Moved(((payment_key, changed), (key, moved)), said)
 
 
-def _new_refund(message: payment.RefundPayment | GatewayRefunded | GatewayRefusedRefund) -> Refund:
+def _new_refund(message: payment.RefundPayment | inner.GatewayRefunded | inner.GatewayRefusedRefund) -> Refund:
     if not isinstance(message, payment.RefundPayment):
         raise MoneyMistake(
             f"the gateway answered refund {message.refund} of {message.order_id}, which nobody asked for"

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from prometheus_client import Counter
 
+from services.payment import inner
 from services.payment.boundary import UnusableAnswer, usable
 from services.payment.decider import ASK, CHARGE, REFUND_EFFECT
 from services.payment.gateway import (
@@ -33,16 +34,6 @@ from services.payment.gateway import (
     UnknownReference,
 )
 from services.payment.reports import LOOK_UP
-from services.payment.state import (
-    GatewayDeclined,
-    GatewayFound,
-    GatewayFoundNothing,
-    GatewayKnowsNoMoney,
-    GatewayRefunded,
-    GatewayRefusedRefund,
-    GatewayTimedOut,
-    GatewayTook,
-)
 from shared.runtime.said import Effect
 
 log = logging.getLogger(__name__)
@@ -57,14 +48,14 @@ UNUSABLE = Counter("larder_gateway_unusable_total", "Answers of the gateway that
 Answer = Known | GivenBack | Found | None
 """What the gateway said; None: nothing, in time, or nothing that could be used."""
 Told = (
-    GatewayTook
-    | GatewayDeclined
-    | GatewayTimedOut
-    | GatewayKnowsNoMoney
-    | GatewayRefunded
-    | GatewayRefusedRefund
-    | GatewayFound
-    | GatewayFoundNothing
+    inner.GatewayTook
+    | inner.GatewayDeclined
+    | inner.GatewayTimedOut
+    | inner.GatewayKnowsNoMoney
+    | inner.GatewayRefunded
+    | inner.GatewayRefusedRefund
+    | inner.GatewayFound
+    | inner.GatewayFoundNothing
 )
 
 T = TypeVar("T")
@@ -76,23 +67,23 @@ def told(effect: Effect, answer: Answer) -> Told:
     order_id, key = arguments["order_id"], arguments.get("key", "")
     match answer:
         case CaptureReported():
-            return GatewayFound(
+            return inner.GatewayFound(
                 order_id, answer.key, answer.reference, answer.amount, answer.at, arguments["report"], answer.order_id
             )
         case UnknownReference():
-            return GatewayFoundNothing(order_id, arguments["report"])
+            return inner.GatewayFoundNothing(order_id, arguments["report"])
         case Captured():
-            return GatewayTook(order_id, key, answer.reference, answer.amount, answer.at)
+            return inner.GatewayTook(order_id, key, answer.reference, answer.amount, answer.at)
         case Declined():
-            return GatewayDeclined(order_id, key, answer.code)
+            return inner.GatewayDeclined(order_id, key, answer.code)
         case NoMoney() | UnknownKey():
-            return GatewayKnowsNoMoney(order_id, key)
+            return inner.GatewayKnowsNoMoney(order_id, key)
         case Refunded():
-            return GatewayRefunded(order_id, arguments["refund"], answer.reference, answer.amount, answer.at)
+            return inner.GatewayRefunded(order_id, arguments["refund"], answer.reference, answer.amount, answer.at)
         case RefundRefused():
-            return GatewayRefusedRefund(order_id, arguments["refund"], answer.code)
+            return inner.GatewayRefusedRefund(order_id, arguments["refund"], answer.code)
         case None:
-            return GatewayTimedOut(order_id, key)
+            return inner.GatewayTimedOut(order_id, key)
 
 
 class GatewayCalls:

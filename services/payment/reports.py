@@ -14,16 +14,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from services.payment.state import (
-    Capture,
-    Contradiction,
-    GatewayFound,
-    GatewayFoundNothing,
-    Payment,
-    Report,
-    ReportPhase,
-    digest_of,
-)
+from services.payment import inner
+from services.payment.state import Capture, Contradiction, Payment, Report, ReportPhase, digest_of
 from shared.contracts import payment
 from shared.runtime.decider import Context
 from shared.runtime.said import Effect
@@ -59,7 +51,7 @@ class GatewayConfirms(Struct, frozen=True):
 class GatewayDisagrees(Struct, frozen=True):
     """The gateway says otherwise."""
 
-    found: GatewayFound
+    found: inner.GatewayFound
 
 
 # What is said on the way. ---------------------------------------------------------------------------------------------
@@ -85,7 +77,7 @@ def keep_beside_gateway(state: Report, m: GatewayDisagrees, context: Context) ->
     return {}, (_contradiction(state, why, context, known),)
 
 
-def keep_unknown(state: Report, m: GatewayFoundNothing, context: Context) -> Change:
+def keep_unknown(state: Report, m: inner.GatewayFoundNothing, context: Context) -> Change:
     """Nobody knows of such money."""
     return {}, (_contradiction(state, UNKNOWN_REFERENCE, context, {}),)
 
@@ -112,7 +104,7 @@ _SETTLED: dict[type, Cell] = {
     # Asked again after a restart.
     GatewayConfirms: IGNORE,
     GatewayDisagrees: IGNORE,
-    GatewayFoundNothing: IGNORE,
+    inner.GatewayFoundNothing: IGNORE,
 }
 
 REPORT = Table(
@@ -126,7 +118,7 @@ REPORT = Table(
         ReportPhase.ASKED: {
             GatewayConfirms: to(ReportPhase.CONFIRMED),
             GatewayDisagrees: to(ReportPhase.CONTRADICTED, keep_beside_gateway),
-            GatewayFoundNothing: to(ReportPhase.UNKNOWN, keep_unknown),
+            inner.GatewayFoundNothing: to(ReportPhase.UNKNOWN, keep_unknown),
             ToldBefore: IGNORE,
         },
         ReportPhase.UNKNOWN: {
@@ -136,7 +128,7 @@ REPORT = Table(
         ReportPhase.ASKED_AGAIN: {
             GatewayConfirms: to(ReportPhase.CONFIRMED),
             GatewayDisagrees: to(ReportPhase.CONTRADICTED, keep_beside_gateway),
-            GatewayFoundNothing: to(ReportPhase.UNKNOWN),  # kept already
+            inner.GatewayFoundNothing: to(ReportPhase.UNKNOWN),  # kept already
             ToldBefore: IGNORE,
         },
         ReportPhase.CONFIRMED: _SETTLED,
@@ -153,11 +145,13 @@ def new_report(m: payment.ReportMoney, told_by: str) -> Report:
     return Report(m.order_id, digest_of(m), ReportPhase.NEW, m.reference, m.attempt_key, m.amount, m.at, told_by)
 
 
-def read_report(report: Report, state: Payment, m: payment.ReportMoney | GatewayFound | GatewayFoundNothing) -> Any:
+def read_report(
+    report: Report, state: Payment, m: payment.ReportMoney | inner.GatewayFound | inner.GatewayFoundNothing
+) -> Any:
     """The message as the report's table knows it."""
-    if isinstance(m, GatewayFoundNothing):
+    if isinstance(m, inner.GatewayFoundNothing):
         return m
-    if isinstance(m, GatewayFound):
+    if isinstance(m, inner.GatewayFound):
         same = (m.owner, m.key, m.amount, m.at) == (report.order_id, report.attempt_key, report.amount, report.at)
         return GatewayConfirms() if same else GatewayDisagrees(m)
     if report.phase is not ReportPhase.NEW:

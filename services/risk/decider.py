@@ -21,6 +21,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from services.risk import inner
 from services.risk.counting import milliseconds
 from services.risk.rules import DELIVERED, RuleSet, judge
 from services.risk.state import (
@@ -30,25 +31,12 @@ from services.risk.state import (
     EarlierOrder,
     Ending,
     EndingPhase,
-    EndingTold,
     Entered,
     Facts,
-    Found,
-    FoundNothing,
-    FoundReferral,
-    FoundRefusal,
-    FoundRestriction,
     Kind,
     Known,
-    NobodysReview,
     Phase,
     Review,
-    ReviewClaimedByOther,
-    ReviewCleared,
-    ReviewDecision,
-    ReviewOverdue,
-    ReviewRefused,
-    ReviewRestricted,
     Screening,
     Seen,
     Treatment,
@@ -76,22 +64,22 @@ WORDS = {Treatment.REFUSE: "blocked", Treatment.REFER: "referred", Treatment.RES
 # What is said on the way. ---------------------------------------------------------------------------------------------
 
 
-def clear(state: Screening, found: FoundNothing, context: Context) -> Change:
+def clear(state: Screening, found: inner.FoundNothing, context: Context) -> Change:
     """Nothing speaks against the order."""
     return {"seen": found.seen}, (risk.OrderCleared(order_id=state.order_id), *_sightings(state, found.seen))
 
 
-def restrict(state: Screening, found: FoundRestriction, context: Context) -> Change:
+def restrict(state: Screening, found: inner.FoundRestriction, context: Context) -> Change:
     """It may go on, but first paid is first served."""
     return _found(state, found, risk.OrderRestricted(**_why(found)))
 
 
-def turn_away(state: Screening, found: FoundRefusal, context: Context) -> Change:
+def turn_away(state: Screening, found: inner.FoundRefusal, context: Context) -> Change:
     """It may not go on."""
     return _found(state, found, risk.OrderRefused(**_why(found)))
 
 
-def ask_a_person(state: Screening, found: FoundReferral, context: Context) -> Change:
+def ask_a_person(state: Screening, found: inner.FoundReferral, context: Context) -> Change:
     """A person looks, until the deadline."""
     due_at = context.now + timedelta(seconds=context.windows.review_window_s)
     total = found.seen.facts.total
@@ -100,7 +88,7 @@ def ask_a_person(state: Screening, found: FoundReferral, context: Context) -> Ch
     return {**changes, "review": review}, (*said, SetTimer(state.order_id, REVIEW, due_at))
 
 
-def _why(found: Found) -> dict[str, Any]:
+def _why(found: inner.Found) -> dict[str, Any]:
     return {
         "order_id": found.order_id,
         "reason": found.reason,
@@ -108,7 +96,7 @@ def _why(found: Found) -> dict[str, Any]:
     }
 
 
-def _found(state: Screening, found: Found, said: risk.Verdict) -> Change:
+def _found(state: Screening, found: inner.Found, said: risk.Verdict) -> Change:
     return {"reason": found.reason, "seen": found.seen}, (said, *_sightings(state, found.seen))
 
 
@@ -129,33 +117,35 @@ def _sightings(state: Screening, seen: Seen) -> Iterator[risk.Sighting]:
             )
 
 
-def clear_reviewed(state: Screening, decision: ReviewCleared, context: Context) -> Change:
+def clear_reviewed(state: Screening, decision: inner.ReviewCleared, context: Context) -> Change:
     """The person found nothing."""
     return _decided(
         state, "clear", risk.OrderCleared(order_id=state.order_id, reason="review_cleared"), decision, context
     )
 
 
-def restrict_reviewed(state: Screening, decision: ReviewRestricted, context: Context) -> Change:
+def restrict_reviewed(state: Screening, decision: inner.ReviewRestricted, context: Context) -> Change:
     """The person is careful."""
     said = risk.OrderRestricted(order_id=state.order_id, reason="review_restricted")
     return _decided(state, "restrict", said, decision, context)
 
 
-def refuse_reviewed(state: Screening, decision: ReviewRefused, context: Context) -> Change:
+def refuse_reviewed(state: Screening, decision: inner.ReviewRefused, context: Context) -> Change:
     """The person says no."""
     return _decided(
         state, "refuse", risk.OrderRefused(order_id=state.order_id, reason="review_refused"), decision, context
     )
 
 
-def _decided(state: Screening, verdict: str, said: risk.Verdict, decision: ReviewDecision, context: Context) -> Change:
+def _decided(
+    state: Screening, verdict: str, said: risk.Verdict, decision: inner.ReviewDecision, context: Context
+) -> Change:
     review = _closed(state, verdict, context, note=decision.note, decided_by=context.actor)
     entries = _entries(state, review, decision, context)
     return {"reason": said.reason, "review": review}, (said, CancelTimer(state.order_id, REVIEW), *entries)
 
 
-def _entries(state: Screening, review: Review, decision: ReviewDecision, context: Context) -> Iterator[Entered]:
+def _entries(state: Screening, review: Review, decision: inner.ReviewDecision, context: Context) -> Iterator[Entered]:
     values = {Kind.ACCOUNT: state.account, Kind.DEVICE: review.device, Kind.ADDRESS: review.address}
     reason = decision.note or f"review of order {state.order_id}"
     for kind in decision.block:
@@ -174,7 +164,7 @@ def release_review(state: Screening, m: risk.ReleaseReview, context: Context) ->
     return {"review": replace(_review(state), claimed_by="", claimed_until=None)}, ()
 
 
-def restrict_overdue(state: Screening, overdue: ReviewOverdue, context: Context) -> Change:
+def restrict_overdue(state: Screening, overdue: inner.ReviewOverdue, context: Context) -> Change:
     """Nobody decided: the order must neither wait for ever nor pass as if it had been cleared."""
     said = risk.OrderRestricted(order_id=state.order_id, reason="review_overdue")
     return {"reason": said.reason, "review": _closed(state, "restrict", context)}, (said,)
@@ -185,7 +175,7 @@ def withdraw(state: Screening, message: risk.WithdrawScreening, context: Context
     return {"review": _closed(state, "withdrawn", context)}, (CancelTimer(state.order_id, REVIEW),)
 
 
-def note_ending(state: Ending, m: EndingTold, context: Context) -> Change:
+def note_ending(state: Ending, m: inner.EndingTold, context: Context) -> Change:
     """The order is over, or delivered."""
     return {"deed": m.deed, "at": m.at}, ()
 
@@ -204,51 +194,51 @@ def _review(state: Screening) -> Review:
 # The table. -----------------------------------------------------------------------------------------------------------
 
 WORK = (
-    ReviewCleared,
-    ReviewRestricted,
-    ReviewRefused,
+    inner.ReviewCleared,
+    inner.ReviewRestricted,
+    inner.ReviewRefused,
     risk.ClaimReview,
     risk.ReleaseReview,
-    ReviewClaimedByOther,
-    NobodysReview,
+    inner.ReviewClaimedByOther,
+    inner.NobodysReview,
 )
 """What a person's command about a review may be read as."""
 NOT_OPEN: dict[type, Cell] = dict.fromkeys(WORK, refuse("review_not_open"))
 SCREENED: dict[type, Cell] = {
     # asked again about an order that has its answer (or waits for it): one screening, one verdict
-    FoundNothing: IGNORE,
-    FoundRestriction: IGNORE,
-    FoundReferral: IGNORE,
-    FoundRefusal: IGNORE,
+    inner.FoundNothing: IGNORE,
+    inner.FoundRestriction: IGNORE,
+    inner.FoundReferral: IGNORE,
+    inner.FoundRefusal: IGNORE,
 }
 SETTLED: dict[type, Cell] = {
     **SCREENED,
     **NOT_OPEN,
     risk.WithdrawScreening: IGNORE,  # the order ended while the verdict was on its way
-    ReviewOverdue: IGNORE,  # parked behind the decision, and replayed after it
+    inner.ReviewOverdue: IGNORE,  # parked behind the decision, and replayed after it
 }
 
 SCREENING = Table(
     "screening",
     {
         Phase.NEW: {
-            FoundNothing: to(Phase.CLEARED, clear),
-            FoundRestriction: to(Phase.RESTRICTED, restrict),
-            FoundReferral: to(Phase.IN_REVIEW, ask_a_person),
-            FoundRefusal: to(Phase.REFUSED, turn_away),
+            inner.FoundNothing: to(Phase.CLEARED, clear),
+            inner.FoundRestriction: to(Phase.RESTRICTED, restrict),
+            inner.FoundReferral: to(Phase.IN_REVIEW, ask_a_person),
+            inner.FoundRefusal: to(Phase.REFUSED, turn_away),
             **dict.fromkeys(WORK, refuse("review_unknown")),
         },
         Phase.IN_REVIEW: {
             **SCREENED,
-            ReviewCleared: to(Phase.CLEARED, clear_reviewed),
-            ReviewRestricted: to(Phase.RESTRICTED, restrict_reviewed),
-            ReviewRefused: to(Phase.REFUSED, refuse_reviewed),
-            ReviewOverdue: to(Phase.RESTRICTED, restrict_overdue),
+            inner.ReviewCleared: to(Phase.CLEARED, clear_reviewed),
+            inner.ReviewRestricted: to(Phase.RESTRICTED, restrict_reviewed),
+            inner.ReviewRefused: to(Phase.REFUSED, refuse_reviewed),
+            inner.ReviewOverdue: to(Phase.RESTRICTED, restrict_overdue),
             risk.WithdrawScreening: to(Phase.WITHDRAWN, withdraw),
             risk.ClaimReview: to(Phase.IN_REVIEW, claim_review),
             risk.ReleaseReview: to(Phase.IN_REVIEW, release_review),
-            ReviewClaimedByOther: refuse("review_claimed"),
-            NobodysReview: refuse("review_not_claimed"),
+            inner.ReviewClaimedByOther: refuse("review_claimed"),
+            inner.NobodysReview: refuse("review_not_claimed"),
         },
         Phase.CLEARED: SETTLED,
         Phase.RESTRICTED: SETTLED,
@@ -261,8 +251,8 @@ SCREENING = Table(
 ENDING = Table(
     "ending",
     {
-        EndingPhase.NEW: {EndingTold: to(EndingPhase.KNOWN, note_ending)},
-        EndingPhase.KNOWN: {EndingTold: IGNORE},  # one order, one outcome
+        EndingPhase.NEW: {inner.EndingTold: to(EndingPhase.KNOWN, note_ending)},
+        EndingPhase.KNOWN: {inner.EndingTold: IGNORE},  # one order, one outcome
     },
 )
 ENDINGS = frozenset({"delivered", "cancelled", "cancelled_after_payment", "expired", "unreachable", "ended"})
@@ -294,13 +284,13 @@ def subjects(message: risk.ScreenOrder, key: bytes | None) -> Iterator[Key]:
             yield "conduct", kind, hashed
 
 
-def find(message: risk.ScreenOrder, look: Look, context: Context) -> Found:
+def find(message: risk.ScreenOrder, look: Look, context: Context) -> inner.Found:
     """Holds an order against the switch, the blocklist and the rules."""
     facts = gather(message, look)
     rules: RuleSet = look(RULES) or DELIVERED
     if look(SWITCH) is False:
         seen = Seen(context.now, "restrict", facts, rules.version)
-        return FoundRestriction(message.order_id, seen, SWITCHED_OFF)
+        return inner.FoundRestriction(message.order_id, seen, SWITCHED_OFF)
     strongest, reason = -1, ""
     for kind, key in suspects(message):
         entry: Blocked | None = look(key)
@@ -312,11 +302,11 @@ def find(message: risk.ScreenOrder, look: Look, context: Context) -> Found:
     verdict = tuple(Treatment)[strongest] if strongest >= 0 else "clear"
     seen = Seen(context.now, verdict, facts, rules.version, judged.score, judged.spoke)
     if verdict == Treatment.REFER:
-        return FoundReferral(message.order_id, seen, reason, message.device, message.address)
+        return inner.FoundReferral(message.order_id, seen, reason, message.device, message.address)
     return FOUND[verdict](message.order_id, seen, reason)
 
 
-FOUND = {"clear": FoundNothing, Treatment.RESTRICT: FoundRestriction, Treatment.REFUSE: FoundRefusal}
+FOUND = {"clear": inner.FoundNothing, Treatment.RESTRICT: inner.FoundRestriction, Treatment.REFUSE: inner.FoundRefusal}
 
 
 def gather(message: risk.ScreenOrder, look: Look) -> Facts:
@@ -333,10 +323,10 @@ def gather(message: risk.ScreenOrder, look: Look) -> Facts:
     return Facts(message.total, named.get(Kind.DEVICE), named.get(Kind.ADDRESS), counts, earlier)
 
 
-DECISIONS: dict[str, type[ReviewCleared] | type[ReviewRestricted] | type[ReviewRefused]] = {
-    "clear": ReviewCleared,
-    "restrict": ReviewRestricted,
-    "refuse": ReviewRefused,
+DECISIONS: dict[str, type[inner.ReviewCleared] | type[inner.ReviewRestricted] | type[inner.ReviewRefused]] = {
+    "clear": inner.ReviewCleared,
+    "restrict": inner.ReviewRestricted,
+    "refuse": inner.ReviewRefused,
 }
 
 
@@ -348,13 +338,13 @@ def _read_work(m: ReviewWork, state: Screening, context: Context) -> Any:
     review = state.review
     claimed = review is not None and review.claimed_until is not None and review.claimed_until > context.now
     if claimed and review is not None and review.claimed_by != context.actor:
-        return ReviewClaimedByOther(
+        return inner.ReviewClaimedByOther(
             m.order_id, f"{review.claimed_by} has it until {review.claimed_until:%Y-%m-%dT%H:%M:%SZ}"
         )
     if type(m) is risk.DecideReview:
         block = tuple(Kind(about) for about in m.block)
         return DECISIONS[m.verdict](m.order_id, m.note, block, Treatment(m.treatment), m.until)
-    return NobodysReview(m.order_id) if type(m) is risk.ReleaseReview and not claimed else m
+    return inner.NobodysReview(m.order_id) if type(m) is risk.ReleaseReview and not claimed else m
 
 
 def needs(message: Any, look: Look) -> Iterator[Key]:
@@ -390,7 +380,7 @@ def decide(message: Any, look: Look, context: Context) -> Outcome:
     if type(message) is risk.ScreenOrder:
         state = state or Screening(message.order_id, message.account)
         message = find(message, look, context)
-    elif state is None or (type(message) is not ReviewOverdue and message.account != state.account):
+    elif state is None or (type(message) is not inner.ReviewOverdue and message.account != state.account):
         # Another account's name on it means that another shard's writer would touch this screening: nobody may.
         state = Screening(message.order_id, getattr(message, "account", ""))
     if isinstance(message, ReviewWork):
@@ -416,7 +406,7 @@ def _note_endings(m: risk.AccountsActed, look: Look, context: Context) -> Outcom
             continue
         key: Key = ("ending", activity.order_id)
         state = states.get(key) or look(key) or Ending(activity.order_id, activity.account)
-        outcome = ENDING.move(state, EndingTold(activity.order_id, activity.deed, activity.at), context)
+        outcome = ENDING.move(state, inner.EndingTold(activity.order_id, activity.deed, activity.at), context)
         if not isinstance(outcome, Refused | Ignored):
             states[key], _ = outcome
     return Moved(tuple(states.items()), ())
@@ -467,7 +457,7 @@ DECIDER = Decider(
     ),
     needs=needs,
     decide=decide,
-    timers={REVIEW: ReviewOverdue},
+    timers={REVIEW: inner.ReviewOverdue},
     facts=frozenset({"switch", "blocked", "rules", "pseudonyms", "conduct"}),
     master_data=frozenset({"switch", "blocked", "rules", "pseudonyms"}),
 )

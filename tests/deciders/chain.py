@@ -7,11 +7,13 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
+from services.aftersales import inner as aftersales_inner
 from services.aftersales.decider import DECIDER as AFTERSALES
 from services.aftersales.goods import summed
-from services.aftersales.state import Good, Ticket, Window, WindowPassed
+from services.aftersales.state import Good, Ticket, Window
+from services.order import inner as order_inner
 from services.order.decider import DECIDER as ORDER
-from services.order.state import Order, ShortageUnanswered
+from services.order.state import Order
 from shared.contracts import aftersales, inventory, logistics, payment
 from shared.contracts.base import Message
 from shared.runtime.table import Moved, Outcome, Refused
@@ -157,7 +159,7 @@ class Chain:
             return []
         if self.road.startswith("short"):
             short = logistics.PiecesShort(**about, spus=m.spus[:1], missing=(1,))
-            return [logistics.PickingStarted(**about), short, ShortageUnanswered(m.order_id)]
+            return [logistics.PickingStarted(**about), short, order_inner.ShortageUnanswered(m.order_id)]
         return [logistics.PickingStarted(**about), *self._deliver(about, m.spus, m.quantities)]
 
     def _deliver(self, about: dict[str, Any], spus: tuple[str, ...], pieces: tuple[int, ...]) -> Iterator[Any]:
@@ -269,9 +271,9 @@ def _instead(more: dict[str, Any]) -> dict[str, Any]:
 
 
 def _listener(message: Any) -> str:
-    if type(message) in AFTERSALES.listens or isinstance(message, WindowPassed):
+    if type(message) in AFTERSALES.listens or isinstance(message, aftersales_inner.WindowPassed):
         return "desk"
-    return "sale" if type(message) in ORDER.listens or isinstance(message, ShortageUnanswered) else "store"
+    return "sale" if type(message) in ORDER.listens or isinstance(message, order_inner.ShortageUnanswered) else "store"
 
 
 def _code(outcome: Outcome) -> str:

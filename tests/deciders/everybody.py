@@ -13,19 +13,25 @@ from types import ModuleType
 from typing import cast
 
 from services.aftersales import decider as aftersales_decider
+from services.aftersales import inner as aftersales_inner
 from services.aftersales import state as complaint
 from services.aftersales import tickets
 from services.inventory import decider as inventory_decider
+from services.inventory import inner as inventory_inner
 from services.inventory import state as stock
 from services.logistics import decider as logistics_decider
+from services.logistics import inner as logistics_inner
 from services.logistics import state as store_work
 from services.order import decider as order_decider
+from services.order import inner as order_inner
 from services.order import replacing
 from services.order import state as sale
 from services.payment import decider as payment_decider
+from services.payment import inner as payment_inner
 from services.payment import reports
 from services.payment import state as money
 from services.risk import decider as risk_decider
+from services.risk import inner as risk_inner
 from services.risk import state as screening
 from shared.contracts import aftersales, inventory, logistics, payment, risk
 from shared.contracts import order as ordering
@@ -95,146 +101,208 @@ LEFT_AGAIN: Mapping[str, frozenset[StrEnum]] = {
 NEVER: Mapping[str, frozenset[StrEnum]] = {"replacement order": sale.SALES_ONLY}
 """Phases that a table has no row for: nothing of its kind is ever in them."""
 
-_BESIDE_GOODS = tuple(unfit for unfit in tickets.UNFIT if unfit not in (complaint.KindNeeded, complaint.KindFixed))
-_TICKET_ENDS = (complaint.TicketWent, complaint.LastTicketWent)
+_BESIDE_GOODS = tuple(
+    unfit for unfit in tickets.UNFIT if unfit not in (aftersales_inner.KindNeeded, aftersales_inner.KindFixed)
+)
+_TICKET_ENDS = (aftersales_inner.TicketWent, aftersales_inner.LastTicketWent)
 
 READ_AS: Mapping[type, tuple[type, ...]] = {
-    ordering.PlaceOrder: (sale.BasketPriced, sale.BasketPricedForSlot, *sale.Unplaceable.__subclasses__()),
-    ordering.PayOrder: (ordering.PayOrder, sale.PaidAtOtherTotal, sale.ClickedTooLarge, sale.ClickedTooLate),
-    **{
-        carries_on: (carries_on, sale.SlotMissed)
-        for carries_on in (risk.OrderRestricted, risk.OrderReferred, sale.PaymentExpired)
-    },
-    risk.OrderCleared: (risk.OrderCleared, sale.FirstPaidFirst, sale.SlotMissed),
-    inventory.StockHeld: (inventory.StockHeld, sale.HeldAtOtherTotal, sale.TotalOutgrown, sale.SlotMissed),
-    inventory.StockShort: (inventory.StockShort, sale.FlashSoldOut),
-    inventory.StockVerified: (
-        sale.TotalHolds,
-        sale.TotalToClaim,
-        sale.TotalChanged,
-        sale.TotalOutgrown,
-        sale.SlotMissed,
+    ordering.PlaceOrder: (
+        order_inner.BasketPriced,
+        order_inner.BasketPricedForSlot,
+        *order_inner.Unplaceable.__subclasses__(),
     ),
-    ordering.SettleClaim: (sale.ClaimGranted, sale.TotalChanged, sale.TotalOutgrown, sale.ClaimTooLate),
+    ordering.PayOrder: (
+        ordering.PayOrder,
+        order_inner.PaidAtOtherTotal,
+        order_inner.ClickedTooLarge,
+        order_inner.ClickedTooLate,
+    ),
+    **{
+        carries_on: (carries_on, order_inner.SlotMissed)
+        for carries_on in (risk.OrderRestricted, risk.OrderReferred, order_inner.PaymentExpired)
+    },
+    risk.OrderCleared: (risk.OrderCleared, order_inner.FirstPaidFirst, order_inner.SlotMissed),
+    inventory.StockHeld: (
+        inventory.StockHeld,
+        order_inner.HeldAtOtherTotal,
+        order_inner.TotalOutgrown,
+        order_inner.SlotMissed,
+    ),
+    inventory.StockShort: (inventory.StockShort, order_inner.FlashSoldOut),
+    inventory.StockVerified: (
+        order_inner.TotalHolds,
+        order_inner.TotalToClaim,
+        order_inner.TotalChanged,
+        order_inner.TotalOutgrown,
+        order_inner.SlotMissed,
+    ),
+    ordering.SettleClaim: (
+        order_inner.ClaimGranted,
+        order_inner.TotalChanged,
+        order_inner.TotalOutgrown,
+        order_inner.ClaimTooLate,
+    ),
     # About an account or a flash sale: no table decides these.
     **dict.fromkeys((ordering.ClaimPromotions, ordering.ReturnPromotions, ordering.TellSale), ()),
-    ordering.CancelOrder: (ordering.CancelOrder, sale.CancelWanted, sale.CancelRefused, sale.CancelNeedsTicket),
-    payment.PaymentRefunded: (payment.PaymentRefunded, sale.StrayMoneyReturned),
-    payment.PaymentRefundRefused: (payment.PaymentRefundRefused, sale.StrayRefundRefused),
-    aftersales.DropChosen: (aftersales.DropChosen, sale.ShortageSettled, sale.NothingLeft, sale.OtherCall),
-    sale.ShortageUnanswered: (sale.ShortageUnanswered, sale.ShortageSettled, sale.NothingLeft),
+    ordering.CancelOrder: (
+        ordering.CancelOrder,
+        order_inner.CancelWanted,
+        order_inner.CancelRefused,
+        order_inner.CancelNeedsTicket,
+    ),
+    payment.PaymentRefunded: (payment.PaymentRefunded, order_inner.StrayMoneyReturned),
+    payment.PaymentRefundRefused: (payment.PaymentRefundRefused, order_inner.StrayRefundRefused),
+    aftersales.DropChosen: (
+        aftersales.DropChosen,
+        order_inner.ShortageSettled,
+        order_inner.NothingLeft,
+        order_inner.OtherCall,
+    ),
+    order_inner.ShortageUnanswered: (
+        order_inner.ShortageUnanswered,
+        order_inner.ShortageSettled,
+        order_inner.NothingLeft,
+    ),
     aftersales.SubstituteChosen: (
         aftersales.SubstituteChosen,
-        sale.SubstituteFits,
-        sale.SubstituteUnfit,
-        sale.OtherCall,
+        order_inner.SubstituteFits,
+        order_inner.SubstituteUnfit,
+        order_inner.OtherCall,
     ),
-    aftersales.CancelChosen: (aftersales.CancelChosen, sale.OtherCall),
-    aftersales.InterceptAsked: (aftersales.InterceptAsked, sale.CancelByTicket),
-    aftersales.TicketAsked: (aftersales.TicketAsked, sale.TicketFits, sale.TicketUnfit),
-    aftersales.ReplacementApproved: (aftersales.ReplacementApproved, sale.ReplacementFits, sale.ReplacementUnfit),
-    logistics.ReturnInspected: (sale.ReturnCame, sale.OldGoodsCame),
-    logistics.ReturnOverdue: (sale.ReturnForgotten, sale.ReturnLost),
-    inventory.HoldStock: (inventory.HoldStock, stock.LockFits, stock.CheckFits, stock.SourcesFit, stock.HoldFallsShort),
-    inventory.VerifyStock: (inventory.VerifyStock, stock.CheckStillFits, stock.SourcesStillFit, stock.CheckFitsNoMore),
+    aftersales.CancelChosen: (aftersales.CancelChosen, order_inner.OtherCall),
+    aftersales.InterceptAsked: (aftersales.InterceptAsked, order_inner.CancelByTicket),
+    aftersales.TicketAsked: (aftersales.TicketAsked, order_inner.TicketFits, order_inner.TicketUnfit),
+    aftersales.ReplacementApproved: (
+        aftersales.ReplacementApproved,
+        order_inner.ReplacementFits,
+        order_inner.ReplacementUnfit,
+    ),
+    logistics.ReturnInspected: (order_inner.ReturnCame, order_inner.OldGoodsCame),
+    logistics.ReturnOverdue: (order_inner.ReturnForgotten, order_inner.ReturnLost),
+    inventory.HoldStock: (
+        inventory.HoldStock,
+        inventory_inner.LockFits,
+        inventory_inner.CheckFits,
+        inventory_inner.SourcesFit,
+        inventory_inner.HoldFallsShort,
+    ),
+    inventory.VerifyStock: (
+        inventory.VerifyStock,
+        inventory_inner.CheckStillFits,
+        inventory_inner.SourcesStillFit,
+        inventory_inner.CheckFitsNoMore,
+    ),
     inventory.DeductStock: (
         inventory.DeductStock,
-        stock.CheckedGoodsThere,
-        stock.SourcedGoodsThere,
-        stock.PiecesSold,
-        stock.CheckedGoodsSoldOut,
+        inventory_inner.CheckedGoodsThere,
+        inventory_inner.SourcedGoodsThere,
+        inventory_inner.PiecesSold,
+        inventory_inner.CheckedGoodsSoldOut,
     ),
-    inventory.ReverseIssue: (inventory.ReverseIssue, stock.PiecesBack, stock.SoldPiecesMissing),
-    inventory.SubstituteStock: (stock.SubstitutesThere, stock.SubstitutesShort),
-    inventory.ReceiveGoods: (inventory.ReceiveGoods, stock.AwaitedGoodsCome),
-    inventory.ExpectGoods: (stock.IncomingFits, stock.IncomingBelowSold),
+    inventory.ReverseIssue: (inventory.ReverseIssue, inventory_inner.PiecesBack, inventory_inner.SoldPiecesMissing),
+    inventory.SubstituteStock: (inventory_inner.SubstitutesThere, inventory_inner.SubstitutesShort),
+    inventory.ReceiveGoods: (inventory.ReceiveGoods, inventory_inner.AwaitedGoodsCome),
+    inventory.ExpectGoods: (inventory_inner.IncomingFits, inventory_inner.IncomingBelowSold),
     inventory.SetAllotment: (
-        stock.AllotmentFits,
-        stock.SpuHasAllotment,
-        stock.AllotmentOfOtherSpu,
-        stock.AllotmentOverStock,
-        stock.AllotmentBelowSold,
-        stock.AllotmentTooLate,
+        inventory_inner.AllotmentFits,
+        inventory_inner.SpuHasAllotment,
+        inventory_inner.AllotmentOfOtherSpu,
+        inventory_inner.AllotmentOverStock,
+        inventory_inner.AllotmentBelowSold,
+        inventory_inner.AllotmentTooLate,
     ),
-    inventory.AnnounceSale: (stock.SaleEndsLater, stock.SaleEnded),
+    inventory.AnnounceSale: (inventory_inner.SaleEndsLater, inventory_inner.SaleEnded),
     inventory.AdjustStock: (
         inventory.AdjustStock,
-        stock.CountFits,
-        stock.CountBelowZero,
-        stock.CountChangesNothing,
-        stock.CountTakesHold,
-        stock.PiecesMissing,
+        inventory_inner.CountFits,
+        inventory_inner.CountBelowZero,
+        inventory_inner.CountChangesNothing,
+        inventory_inner.CountTakesHold,
+        inventory_inner.PiecesMissing,
     ),
     risk.ScreenOrder: (
-        screening.FoundNothing,
-        screening.FoundRestriction,
-        screening.FoundReferral,
-        screening.FoundRefusal,
+        risk_inner.FoundNothing,
+        risk_inner.FoundRestriction,
+        risk_inner.FoundReferral,
+        risk_inner.FoundRefusal,
     ),
     risk.DecideReview: (
-        screening.ReviewCleared,
-        screening.ReviewRestricted,
-        screening.ReviewRefused,
-        screening.ReviewClaimedByOther,
+        risk_inner.ReviewCleared,
+        risk_inner.ReviewRestricted,
+        risk_inner.ReviewRefused,
+        risk_inner.ReviewClaimedByOther,
     ),
-    risk.ClaimReview: (risk.ClaimReview, screening.ReviewClaimedByOther),
-    risk.ReleaseReview: (risk.ReleaseReview, screening.ReviewClaimedByOther, screening.NobodysReview),
-    risk.AccountsActed: (screening.EndingTold,),
+    risk.ClaimReview: (risk.ClaimReview, risk_inner.ReviewClaimedByOther),
+    risk.ReleaseReview: (risk.ReleaseReview, risk_inner.ReviewClaimedByOther, risk_inner.NobodysReview),
+    risk.AccountsActed: (risk_inner.EndingTold,),
     risk.SignalsTold: (),  # facts of risk's: a table decides nothing about them
     payment.TakePayment: (payment.TakePayment, payment_decider.NothingToTake, payment_decider.SameAttempt),
     payment.RefundPayment: (payment.RefundPayment, payment_decider.NothingToRefund, payment_decider.RefundOverRest),
     payment.ReportMoney: (payment.ReportMoney, reports.KnownMoney, reports.ToldBefore, reports.BooksDisagree),
-    logistics.ReserveSlot: (logistics.ReserveSlot, store_work.PlaceFree, store_work.NoPlace),
-    logistics.SetSlots: (logistics.SetSlots, store_work.EndMoved),
-    logistics.FulfilOrder: (logistics.FulfilOrder, store_work.FulfilLater, store_work.AnnouncedAlong),
-    logistics.StopFulfilment: (logistics.StopFulfilment, store_work.CalledOff),
-    complaint.WindowPassed: (complaint.WindowPassed, complaint.PassedUnderTickets),
-    aftersales.RaiseTicket: (aftersales.RaiseTicket, complaint.TicketCame),
+    logistics.ReserveSlot: (logistics.ReserveSlot, logistics_inner.PlaceFree, logistics_inner.NoPlace),
+    logistics.SetSlots: (logistics.SetSlots, logistics_inner.EndMoved),
+    logistics.FulfilOrder: (logistics.FulfilOrder, logistics_inner.FulfilLater, logistics_inner.AnnouncedAlong),
+    logistics.StopFulfilment: (logistics.StopFulfilment, logistics_inner.CalledOff),
+    aftersales_inner.WindowPassed: (aftersales_inner.WindowPassed, aftersales_inner.PassedUnderTickets),
+    aftersales.RaiseTicket: (aftersales.RaiseTicket, aftersales_inner.TicketCame),
     aftersales.RateOrder: (
         aftersales.RateOrder,
-        complaint.RatedByOther,
-        complaint.RatedAgain,
-        complaint.RatedWell,
-        complaint.RatedBadly,
+        aftersales_inner.RatedByOther,
+        aftersales_inner.RatedAgain,
+        aftersales_inner.RatedWell,
+        aftersales_inner.RatedBadly,
     ),
     aftersales.OpenTicket: (
         aftersales.OpenTicket,
-        complaint.AskedAfterShut,
-        complaint.AskedUnderOtherName,
-        complaint.GoodsOpened,
-        complaint.GoodsAsked,
+        aftersales_inner.AskedAfterShut,
+        aftersales_inner.AskedUnderOtherName,
+        aftersales_inner.GoodsOpened,
+        aftersales_inner.GoodsAsked,
         *_BESIDE_GOODS,
     ),
-    aftersales.AdmitTicket: (complaint.Admitted, *_BESIDE_GOODS),
-    aftersales.ConfirmReplacement: (complaint.Replenished, complaint.Exchanged),
-    aftersales.DropReplacement: (complaint.NotReplaced,),
-    aftersales.ConfirmReturn: (complaint.GoodsCame, complaint.NothingCame, complaint.OldGoodsSettled),
-    aftersales.ClaimTicket: (aftersales.ClaimTicket, complaint.ClaimedByOther),
-    aftersales.ReleaseTicket: (aftersales.ReleaseTicket, complaint.NobodysClaim, complaint.ClaimedByOther),
-    aftersales.NoteTicket: (aftersales.NoteTicket, complaint.NotesFull),
-    aftersales.SettleTicket: (complaint.Done, complaint.NotDone, *_TICKET_ENDS),
+    aftersales.AdmitTicket: (aftersales_inner.Admitted, *_BESIDE_GOODS),
+    aftersales.ConfirmReplacement: (aftersales_inner.Replenished, aftersales_inner.Exchanged),
+    aftersales.DropReplacement: (aftersales_inner.NotReplaced,),
+    aftersales.ConfirmReturn: (
+        aftersales_inner.GoodsCame,
+        aftersales_inner.NothingCame,
+        aftersales_inner.OldGoodsSettled,
+    ),
+    aftersales.ClaimTicket: (aftersales.ClaimTicket, aftersales_inner.ClaimedByOther),
+    aftersales.ReleaseTicket: (
+        aftersales.ReleaseTicket,
+        aftersales_inner.NobodysClaim,
+        aftersales_inner.ClaimedByOther,
+    ),
+    aftersales.NoteTicket: (aftersales.NoteTicket, aftersales_inner.NotesFull),
+    aftersales.SettleTicket: (aftersales_inner.Done, aftersales_inner.NotDone, *_TICKET_ENDS),
     aftersales.RecordCall: (
-        complaint.SubstituteWanted,
-        complaint.DropWanted,
-        complaint.CancelWanted,
-        complaint.SubstitutesBesideShort,
-        complaint.NotACall,
-        complaint.ClaimedByOther,
+        aftersales_inner.SubstituteWanted,
+        aftersales_inner.DropWanted,
+        aftersales_inner.CancelWanted,
+        aftersales_inner.SubstitutesBesideShort,
+        aftersales_inner.NotACall,
+        aftersales_inner.ClaimedByOther,
     ),
     aftersales.ApproveTicket: (
-        complaint.Approved,
-        complaint.RetryApproved,
-        complaint.ApprovalUnneeded,
-        complaint.ClaimedByOther,
-        complaint.AskedAfterShut,
-        complaint.RefundWanted,
-        complaint.ReturnWanted,
-        complaint.ReplacementWanted,
+        aftersales_inner.Approved,
+        aftersales_inner.RetryApproved,
+        aftersales_inner.ApprovalUnneeded,
+        aftersales_inner.ClaimedByOther,
+        aftersales_inner.AskedAfterShut,
+        aftersales_inner.RefundWanted,
+        aftersales_inner.ReturnWanted,
+        aftersales_inner.ReplacementWanted,
         *tickets.UNFIT,
     ),
-    aftersales.RejectTicket: (complaint.Denied, complaint.ApprovalUnneeded, complaint.ClaimedByOther),
+    aftersales.RejectTicket: (
+        aftersales_inner.Denied,
+        aftersales_inner.ApprovalUnneeded,
+        aftersales_inner.ClaimedByOther,
+    ),
     **{
-        asked: (asked, store_work.AskedInOtherStore)
+        asked: (asked, logistics_inner.AskedInOtherStore)
         for asked in (
             logistics.StartPicking,
             logistics.ReportPacked,
@@ -244,35 +312,35 @@ READ_AS: Mapping[type, tuple[type, ...]] = {
         )
     },
     **{
-        asked: (asked, store_work.AskedInOtherStore, store_work.WaitsForDelivery)
+        asked: (asked, logistics_inner.AskedInOtherStore, logistics_inner.WaitsForDelivery)
         for asked in (logistics.CollectReturn, logistics.BringReturn)
     },
     logistics.ReportDelivered: (
         logistics.ReportDelivered,
-        store_work.CollectedAtDelivery,
-        store_work.AskedInOtherStore,
+        logistics_inner.CollectedAtDelivery,
+        logistics_inner.AskedInOtherStore,
     ),
     logistics.ReportPicked: (
         logistics.ReportPicked,
-        store_work.PiecesMissing,
-        store_work.MoreShortThanListed,
-        store_work.LineUnknown,
-        store_work.AskedInOtherStore,
+        logistics_inner.PiecesMissing,
+        logistics_inner.MoreShortThanListed,
+        logistics_inner.LineUnknown,
+        logistics_inner.AskedInOtherStore,
     ),
-    logistics.AmendFulfilment: (store_work.ListAmended,),
+    logistics.AmendFulfilment: (logistics_inner.ListAmended,),
     logistics.InspectGoods: (
         logistics.InspectGoods,
-        store_work.GoodsSorted,
-        store_work.MoreThanSent,
-        store_work.LineUnknown,
-        store_work.AskedInOtherStore,
+        logistics_inner.GoodsSorted,
+        logistics_inner.MoreThanSent,
+        logistics_inner.LineUnknown,
+        logistics_inner.AskedInOtherStore,
     ),
     logistics.InspectReturn: (
         logistics.InspectReturn,
-        store_work.GoodsSorted,
-        store_work.MoreThanAnnounced,
-        store_work.LineUnknown,
-        store_work.AskedInOtherStore,
+        logistics_inner.GoodsSorted,
+        logistics_inner.MoreThanAnnounced,
+        logistics_inner.LineUnknown,
+        logistics_inner.AskedInOtherStore,
     ),
 }
 """What a message is read into before its table decides it; every other message is decided as it is."""
@@ -286,13 +354,13 @@ OF_EFFECTS: Mapping[str, tuple[type, ...]] = {
         payment_decider.AnsweredWithKnown,
         reports.GatewayConfirms,
         reports.GatewayDisagrees,
-        money.GatewayFoundNothing,
-        money.GatewayDeclined,
-        money.GatewayTimedOut,
-        money.GatewayKnowsNoMoney,
-        money.GatewayRefunded,
+        payment_inner.GatewayFoundNothing,
+        payment_inner.GatewayDeclined,
+        payment_inner.GatewayTimedOut,
+        payment_inner.GatewayKnowsNoMoney,
+        payment_inner.GatewayRefunded,
         payment_decider.RefundedOtherwise,
-        money.GatewayRefusedRefund,
+        payment_inner.GatewayRefusedRefund,
         payment_decider.LateAnswer,
         payment_decider.UnansweredLate,
     )

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from services.order import inner
 from services.order.decider import DECIDER
 from services.order.promotions import NO_OFFERS
-from services.order.state import GoodsOverdue, Order, PaymentExpired, Phase, Product, ShortageUnanswered, StoreFact
+from services.order.state import Order, Phase, Product, StoreFact
 from shared.contracts import aftersales, inventory, logistics, payment, risk
 from shared.contracts import order as ordering
 from shared.contracts.base import Message, Slot
@@ -48,7 +49,7 @@ HELD_FROM_SHELF = inventory.StockHeld(order_id="o-1", mode="on_payment", gone=("
 SHORT = inventory.StockShort(order_id="o-1", spus=("milk",), missing=(1,))
 CLICK = ordering.PayOrder(order_id="o-1", method="tok_ok", expected_total=TOTAL)
 CANCEL = ordering.CancelOrder(order_id="o-1", reason="changed my mind")
-EXPIRED = PaymentExpired("o-1")
+EXPIRED = inner.PaymentExpired("o-1")
 VERIFIED = inventory.StockVerified(order_id="o-1")
 GRANTED = ordering.SettleClaim(order_id="o-1")
 GONE = inventory.StockGone(order_id="o-1", spus=("milk",), missing=(1,))
@@ -80,7 +81,7 @@ ASKED = aftersales.InterceptAsked(order_id="o-1", ticket_id="t-99")
 INTERCEPTED = logistics.FulfilmentIntercepted(order_id="o-1", store="s-1")
 INTERCEPT_MISSED = logistics.InterceptMissed(order_id="o-1", store="s-1")
 UNDELIVERABLE = logistics.DeliveryFailed(order_id="o-1", store="s-1", reason="nobody at home")
-OVERDUE = GoodsOverdue("o-1")
+OVERDUE = inner.GoodsOverdue("o-1")
 ALL_BACK = logistics.GoodsInspected(
     order_id="o-1",
     store="s-1",
@@ -95,7 +96,7 @@ CALL = "t-o-1-1"
 """The ticket of the order's first shortage."""
 ONE_SHORT = logistics.PiecesShort(order_id="o-1", store="s-1", spus=("milk",), missing=(1,))
 ALL_SHORT = logistics.PiecesShort(order_id="o-1", store="s-1", spus=("milk", "bread"), missing=(2, 1))
-NOBODY_CALLED = ShortageUnanswered("o-1")
+NOBODY_CALLED = inner.ShortageUnanswered("o-1")
 DROP = aftersales.DropChosen(order_id="o-1", ticket_id=CALL)
 NO_THANKS = aftersales.CancelChosen(order_id="o-1", ticket_id=CALL)
 SUBSTITUTE_SHORT = inventory.SubstituteShort(order_id="o-1", spus=("oat",), missing=(1,))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.order import inner
 from services.order import state as sale
 from services.order.policy import CANCEL_POLICY, Actor, Policy
 from services.order.promotions import Kind, Offers, Promotion, Rush
@@ -24,26 +25,26 @@ OTHER_PRICE = orders.VERIFIED.model_copy()
 FLASH = Promotion("tenth", 1, Kind.FLASH, NOON, NOON + timedelta(hours=1), 99, spus=frozenset({"milk"}))
 """A flash sale of milk."""
 FACTS: dict[type, dict[Key, Any]] = {
-    sale.TotalChanged: {("product", "milk"): sale.Product(1)},
-    sale.TotalOutgrown: {("product", "milk"): sale.Product(MONEY_MAX)},
-    sale.FirstPaidFirst: {("rushes",): (Rush("evening", "", frozenset(), NOON, NOON + timedelta(hours=1)),)},
-    sale.FlashSoldOut: {("offers",): Offers([FLASH])},
+    inner.TotalChanged: {("product", "milk"): sale.Product(1)},
+    inner.TotalOutgrown: {("product", "milk"): sale.Product(MONEY_MAX)},
+    inner.FirstPaidFirst: {("rushes",): (Rush("evening", "", frozenset(), NOON, NOON + timedelta(hours=1)),)},
+    inner.FlashSoldOut: {("offers",): Offers([FLASH])},
 }
 """What has changed in the shop, where a message is read into this one for it."""
 CONCRETE: dict[type, Any] = {
-    sale.BasketPriced: orders.BASKET,
-    sale.BasketPricedForSlot: orders.IN_SLOT,
+    inner.BasketPriced: orders.BASKET,
+    inner.BasketPricedForSlot: orders.IN_SLOT,
     logistics.SlotReserved: orders.RESERVED,
     logistics.SlotRefused: orders.NO_PLACE,
     risk.OrderCleared: orders.CLEARED,
-    sale.FirstPaidFirst: orders.CLEARED,
+    inner.FirstPaidFirst: orders.CLEARED,
     risk.OrderRestricted: orders.RESTRICTED,
     risk.OrderReferred: orders.REFERRED,
     risk.OrderRefused: orders.REFUSED,
     inventory.StockHeld: orders.HELD,
-    sale.HeldAtOtherTotal: orders.HELD_FROM_SHELF,
+    inner.HeldAtOtherTotal: orders.HELD_FROM_SHELF,
     inventory.StockShort: orders.SHORT,
-    sale.FlashSoldOut: orders.SHORT,
+    inner.FlashSoldOut: orders.SHORT,
     inventory.StockGone: orders.GONE,
     inventory.StockLost: orders.LOST,
     inventory.StockDeducted: orders.DEDUCTED,
@@ -53,13 +54,13 @@ CONCRETE: dict[type, Any] = {
     inventory.StockSubstituted: orders.SUBSTITUTED,
     inventory.SubstituteShort: orders.SUBSTITUTE_SHORT,
     ordering.PayOrder: orders.CLICK,
-    sale.TotalHolds: orders.VERIFIED,
-    sale.ClaimGranted: orders.GRANTED,
-    sale.TotalChanged: OTHER_PRICE,
-    sale.TotalOutgrown: OTHER_PRICE,
-    sale.SlotMissed: sale.SlotMissed("o-1"),
-    sale.PaymentExpired: orders.EXPIRED,
-    sale.CancelWanted: orders.CANCEL,
+    inner.TotalHolds: orders.VERIFIED,
+    inner.ClaimGranted: orders.GRANTED,
+    inner.TotalChanged: OTHER_PRICE,
+    inner.TotalOutgrown: OTHER_PRICE,
+    inner.SlotMissed: inner.SlotMissed("o-1"),
+    inner.PaymentExpired: orders.EXPIRED,
+    inner.CancelWanted: orders.CANCEL,
     payment.PaymentTaken: orders.TAKEN,
     payment.PaymentDeclined: orders.DECLINED,
     payment.PaymentGivenUp: orders.GIVEN_UP,
@@ -76,13 +77,13 @@ CONCRETE: dict[type, Any] = {
     logistics.FulfilmentIntercepted: orders.INTERCEPTED,
     logistics.DeliveryFailed: orders.UNDELIVERABLE,
     logistics.GoodsInspected: orders.ALL_BACK,
-    sale.GoodsOverdue: orders.OVERDUE,
-    sale.ShortageSettled: orders.NOBODY_CALLED,
-    sale.NothingLeft: orders.NOBODY_CALLED,
-    sale.SubstituteFits: orders.OAT,
+    inner.GoodsOverdue: orders.OVERDUE,
+    inner.ShortageSettled: orders.NOBODY_CALLED,
+    inner.NothingLeft: orders.NOBODY_CALLED,
+    inner.SubstituteFits: orders.OAT,
     aftersales.CancelChosen: orders.NO_THANKS,
     aftersales.InterceptAsked: orders.ASKED,
-    sale.CancelByTicket: orders.ASKED,
+    inner.CancelByTicket: orders.ASKED,
     aftersales.WindowShut: orders.SHUT,
 }
 """The message that each column is read from."""
@@ -92,7 +93,7 @@ def play(scene: Shop, message: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message of this column comes."""
     concrete = CONCRETE[message]
     scene.states.update(FACTS.get(message, {}))
-    if message is sale.CancelByTicket:
+    if message is inner.CancelByTicket:
         monkeypatch.setitem(CANCEL_POLICY, order(scene).phase, dict.fromkeys(Actor, Policy.TICKET))
     outcome = scene.when(concrete(scene) if isinstance(concrete, Callable) else concrete)  # type: ignore[arg-type]
     assert isinstance(outcome, Moved), (message, outcome)

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from services.aftersales import inner
 from services.aftersales.decider import DECIDER, WINDOW
-from services.aftersales.state import Phase, Window, WindowPassed
+from services.aftersales.state import Phase, Window
 from shared.contracts import aftersales
 from shared.runtime.decider import Windows
 from shared.runtime.said import SetTimer
@@ -15,7 +16,7 @@ from shared.runtime.table import IGNORED, NoCell, Refused
 from tests.deciders.scene import NOON, Scene
 from tests.deciders.tickets import AGENT, DELIVERED, after, call, intercept, raised, settled, ticket, told, window
 
-PASSED = WindowPassed("o-1")
+PASSED = inner.WindowPassed("o-1")
 SHUT = aftersales.WindowShut(order_id="o-1")
 
 
@@ -31,7 +32,7 @@ def test_shut_when_its_time_has_passed() -> None:
     """The order service hears of it, once."""
     scene = Scene(DECIDER)
     scene.says(DELIVERED)
-    assert scene.says(WindowPassed("o-1")) == [aftersales.WindowShut(order_id="o-1")]
+    assert scene.says(inner.WindowPassed("o-1")) == [aftersales.WindowShut(order_id="o-1")]
     assert scene.states["window", "o-1"].phase is Phase.SHUT
 
 
@@ -43,14 +44,14 @@ def test_ignored_when_opened_again() -> None:
     scene.later(60)
     assert scene.when(DELIVERED) == IGNORED
     assert scene.states["window", "o-1"] == opened
-    scene.says(WindowPassed("o-1"))
+    scene.says(inner.WindowPassed("o-1"))
     assert scene.when(DELIVERED) == IGNORED
 
 
 def test_parked_when_a_window_passes_that_never_opened() -> None:
     """That cannot be: the message parks."""
     with pytest.raises(NoCell):
-        Scene(DECIDER).when(WindowPassed("o-9"))
+        Scene(DECIDER).when(inner.WindowPassed("o-9"))
 
 
 def test_ticket_open_while_the_window_passes_keeps_it_from_shutting() -> None:

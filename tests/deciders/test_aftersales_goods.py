@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from services.aftersales import inner
 from services.aftersales.decider import DECIDER
 from services.aftersales.goods import some, worth
 from services.aftersales.reading import NOTES_MAX
-from services.aftersales.state import Good, TicketPhase, WindowPassed
+from services.aftersales.state import Good, TicketPhase
 from shared.contracts import aftersales, inventory, logistics, payment
 from shared.runtime.table import Refused
 from tests.deciders.chain import FIRST, GOODS, SECOND, Chain, delivered_sale, opening
@@ -395,7 +396,7 @@ def test_late_intercept_becomes_nothing_when_the_order_is_closed() -> None:
 def close(scene: Chain, *order_ids: str) -> None:
     """The time for complaints passes."""
     for order_id in (*order_ids, "o-1"):
-        scene.hears(WindowPassed(order_id))
+        scene.hears(inner.WindowPassed(order_id))
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
@@ -527,7 +528,7 @@ def test_order_closes_behind_its_tickets_and_its_replacements() -> None:
     scene.approves()
     assert scene.order().phase == "delivered"  # the replacement's window is open
     assert scene.opens("refund_only", (("oat", 1),), "t-3", about=FIRST) == ""
-    scene.hears(WindowPassed(FIRST))
+    scene.hears(inner.WindowPassed(FIRST))
     assert (scene.order(FIRST).phase, scene.order().phase) == ("delivered", "delivered")
     scene.approves("t-3", about=FIRST)
     assert (scene.order(FIRST).phase, scene.order().phase) == ("closed", "closed")

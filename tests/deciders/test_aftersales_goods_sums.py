@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from services.aftersales import inner
 from services.aftersales.goods import exchanged, matched, pieces_of, same_again, taken, worth
-from services.aftersales.state import TICKET_ENDS, Good, Phase, Replacing, Ticket, TicketPhase, WindowPassed
+from services.aftersales.state import TICKET_ENDS, Good, Phase, Replacing, Ticket, TicketPhase
 from shared.contracts import aftersales, payment
 from tests.deciders.chain import TOTAL, Chain
 from tests.deciders.tickets import AGENT
@@ -192,7 +193,7 @@ class Complaints(RuleBasedStateMachine):
     @rule(data=st.data())
     def passes(self, data: st.DataObject) -> None:
         """The time of a window is over."""
-        self.chain.hears(WindowPassed(data.draw(st.sampled_from(self.open_windows()))))
+        self.chain.hears(inner.WindowPassed(data.draw(st.sampled_from(self.open_windows()))))
 
     def some(self, data: st.DataObject) -> Ticket:
         """Any ticket."""
@@ -261,7 +262,7 @@ class Complaints(RuleBasedStateMachine):
             if ticket.kind == "missing_goods":
                 self.chain.approves(asked, about)
         for order_id in self.open_windows():
-            self.chain.hears(WindowPassed(order_id))
+            self.chain.hears(inner.WindowPassed(order_id))
         assert {window.phase for window in self.chain.windows()} == {Phase.SHUT}
         assert {self.chain.order(window.order_id).phase for window in self.chain.windows()} == {"closed"}
         shut = [m.order_id for m in self.chain.all(aftersales.WindowShut)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from services.aftersales import inner
 from services.aftersales.decider import DECIDER, complaint_of
-from services.aftersales.state import Rating, TicketPhase, WindowPassed
+from services.aftersales.state import Rating, TicketPhase
 from services.aftersales.tickets import RATING_SHOWN
 from shared.contracts import aftersales, risk
 from shared.runtime.table import Refused
@@ -83,7 +84,7 @@ def test_rating_of_another_customers_order_refused() -> None:
     assert scene.when(other, "customer:a-2") == Refused("order_unknown")
     scene.says(rating(5), CUSTOMER)
     assert scene.when(other, "customer:a-2") == Refused("order_unknown")
-    scene.says(WindowPassed("o-1"))
+    scene.says(inner.WindowPassed("o-1"))
     assert scene.when(other, "customer:a-2") == Refused("order_unknown")
     assert window(scene).stars == 5
 
@@ -96,11 +97,11 @@ def test_rating_before_the_delivery_refused() -> None:
 def test_rating_after_the_window_refused() -> None:
     """The order is closed; while a ticket keeps it open, it is not."""
     scene = delivered()
-    scene.says(WindowPassed("o-1"))
+    scene.says(inner.WindowPassed("o-1"))
     assert scene.when(rating(5), CUSTOMER) == Refused("order_closed")
     scene = delivered()
     scene.says(rating(2), CUSTOMER)
-    scene.says(WindowPassed("o-1"))
+    scene.says(inner.WindowPassed("o-1"))
     assert scene.when(rating(5), CUSTOMER) == Refused("already_rated")
 
 

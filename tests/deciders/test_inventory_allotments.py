@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from services.inventory import inner
 from services.inventory.allotments import SALE_ENDS
-from services.inventory.state import AllotmentPhase, Cell, Document, Kind, Movement, Phase, SaleRunsOut
+from services.inventory.state import AllotmentPhase, Cell, Document, Kind, Movement, Phase
 from shared.contracts import inventory
 from shared.contracts.base import Message
 from shared.runtime.said import CancelTimer, SetTimer
@@ -36,7 +37,7 @@ from tests.deciders.stock import (
 
 TENTH = {"milk": "tenth"}
 LATER = NOON + timedelta(hours=1)
-TIME_UP = SaleRunsOut(f"{STORE}/tenth")
+TIME_UP = inner.SaleRunsOut(f"{STORE}/tenth")
 
 
 def movement(kind: str, lines: dict[str, int], order: str | None = None, document: str | None = None) -> Movement:

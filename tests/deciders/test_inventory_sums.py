@@ -10,20 +10,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.inventory import inner
 from services.inventory.allotments import aside_key
 from services.inventory.issues import MoreThanIssued
-from services.inventory.state import (
-    Allotment,
-    AllotmentPhase,
-    Cell,
-    Hold,
-    Kind,
-    Movement,
-    Phase,
-    SaleRunsOut,
-    parted,
-    sale_cell,
-)
+from services.inventory.state import Allotment, AllotmentPhase, Cell, Hold, Kind, Movement, Phase, parted, sale_cell
 from shared.runtime.table import NoCell
 from tests.deciders.scene import NOON
 from tests.deciders.stock import (
@@ -69,7 +59,7 @@ STEPS = st.lists(
         st.builds(lambda order, spu, n: reverse(order, **{spu: n}), orders, spus, few),
         st.builds(lambda n, spu, promotion: allot(max(n, 1), spu, promotion), some, spus, promotions),
         st.builds(lambda late, promotion: announce(NOON + timedelta(hours=late), promotion), some, promotions),
-        st.builds(lambda promotion: SaleRunsOut(f"{STORE}/{promotion}"), promotions),
+        st.builds(lambda promotion: inner.SaleRunsOut(f"{STORE}/{promotion}"), promotions),
         st.builds(lambda spu, n: expect(**{spu: n}), spus, some),
         st.tuples(st.just("receive"), spus, few),
         st.tuples(st.just("count"), spus, st.integers(-5, 5)),

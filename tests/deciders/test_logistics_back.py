@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from services.logistics import inner
 from services.logistics.decider import DECIDER, FULFILMENT, SLOT_BEGINS
-from services.logistics.state import Found, Fulfilment, Phase, PickList, SlotBegins, StepBack
+from services.logistics.state import Found, Fulfilment, Phase, PickList, StepBack
 from shared.contracts import logistics
 from shared.contracts import order as ordering
 from shared.contracts.base import Slot
@@ -219,7 +220,7 @@ def test_a_stopped_order_does_not_wait_for_its_slot() -> None:
     """Should the timer have been due already, nobody is told to pick."""
     scene = at(Phase.WAITING_FOR_SLOT)
     scene.says(STOP)
-    assert scene.when(SlotBegins("o-1")) == IGNORED
+    assert scene.when(inner.SlotBegins("o-1")) == IGNORED
 
 
 def test_stopped_when_its_fulfilment_is_parked() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from services.logistics import inner
 from services.logistics.decider import DECIDER, FULFILMENT, SLOT_BEGINS
-from services.logistics.state import Fulfilment, Phase, PickList, SlotBegins
+from services.logistics.state import Fulfilment, Phase, PickList
 from shared.contracts import logistics
 from shared.contracts import order as ordering
 from shared.contracts.base import Slot
@@ -141,7 +142,7 @@ def test_parked_when_an_order_is_fulfilled_twice() -> None:
 def test_parked_when_a_slot_begins_for_nobody() -> None:
     """A timer without its order cannot be: it parks."""
     with pytest.raises(NoCell):
-        Scene(DECIDER).when(SlotBegins("o-9"))
+        Scene(DECIDER).when(inner.SlotBegins("o-9"))
 
 
 def test_every_phase_has_its_row() -> None:

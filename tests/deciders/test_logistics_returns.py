@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.logistics import inner
 from services.logistics.decider import DECIDER, RETURN, RETURN_DUE
-from services.logistics.state import Found, Fulfilment, Phase, Return, ReturnDue, ReturnPhase
+from services.logistics.state import Found, Fulfilment, Phase, Return, ReturnPhase
 from shared.contracts import logistics
 from shared.contracts import order as ordering
 from shared.contracts.base import Slot
@@ -30,7 +31,7 @@ ANNOUNCED, COLLECTED, BROUGHT = (
     logistics.CollectReturn(**OF, courier="c-1"),
     logistics.BringReturn(**OF),
 )
-DUE = ReturnDue("t-1")
+DUE = inner.ReturnDue("t-1")
 EXCHANGE = logistics.Exchange(ticket_id="t-1", about="o-1", **GOODS)
 EXCHANGED = logistics.FulfilOrder(**NEW, spus=("oats",), quantities=(2,), delivery=DOOR, take_along=EXCHANGE)
 STOPPED, INTERCEPTED = logistics.StopFulfilment(**NEW), logistics.InterceptDelivery(**NEW)

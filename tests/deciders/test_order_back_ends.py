@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from larder.ways import way_to_end
-from services.order import state as sale
+from services.order import inner
 from services.order.decider import SALES_ORDER
 from services.order.state import ENDS, Phase
 from shared.contracts import inventory
@@ -20,7 +20,7 @@ from tests.deciders.orders import WAY_TO, at, order, shop
 from tests.deciders.steps import play
 
 OTHER_WAYS: dict[tuple[Phase, type], tuple[Any, ...]] = {
-    (Phase.SHORT, sale.NothingLeft): (*WAY_TO[Phase.PICKING], orders.ALL_SHORT),
+    (Phase.SHORT, inner.NothingLeft): (*WAY_TO[Phase.PICKING], orders.ALL_SHORT),
 }
 """Steps that not every order in the phase takes, with the way of one that does."""
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from services.order import inner
 from services.order.goods import is_similar
 from services.order.pages import _substitutes
 from services.order.short import SHORTAGE_WINDOW
-from services.order.state import Amendment, GoodsOverdue, Lot, Paper, Phase, Product, Substitution
+from services.order.state import Amendment, Lot, Paper, Phase, Product, Substitution
 from services.order.store import _amendment_row
 from shared.contracts import aftersales, inventory, logistics, payment
 from shared.contracts import order as ordering
@@ -575,7 +576,7 @@ def test_amended_order_goes_its_way() -> None:
     for message in (PACKED, ON_THE_ROAD):
         scene.says(message)
     scene.says(UNDELIVERABLE)
-    said = scene.says(GoodsOverdue("o-1"))
+    said = scene.says(inner.GoodsOverdue("o-1"))
     refund = only(payment.RefundPayment, said)
     assert (refund.refund, refund.amount) == (2, TOTAL - BREAD)
     missing = only(aftersales.RaiseTicket, said)

@@ -12,8 +12,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from services.order import inner
 from services.order.promotions import Kind
-from services.order.state import ENDS, PaymentExpired, Phase
+from services.order.state import ENDS, Phase
 from shared.contracts import logistics
 from shared.contracts import order as ordering
 from shared.runtime.table import IGNORED, NoCell
@@ -108,7 +109,7 @@ def test_order_without_money_keeps_its_claim_until_it_ends(till: str) -> None:
     street.clicks("o-1")
     street.rests()
     assert street.claims("welcome") == {"o-1": 1}
-    street.hears(PaymentExpired("o-1"))
+    street.hears(inner.PaymentExpired("o-1"))
     street.rests()
     assert (street.stands("o-1")[0], street.claims("welcome")) == ("cancelled", {})
 
@@ -295,7 +296,7 @@ def test_limits_hold_whatever_comes_first(data: st.DataObject) -> None:
         elif step == "cancel" and data.draw(st.booleans()):
             street.cancels(order_id)
         elif step == "expire" and here.payable_until:
-            street.hears(PaymentExpired(order_id))
+            street.hears(inner.PaymentExpired(order_id))
         elif step == "till":
             street.till = data.draw(st.sampled_from(["taken", "declined", "given_up"]), label="till")
         elif step == "stock":

@@ -8,12 +8,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.order import inner
 from services.order.decider import DECIDER
 from services.order.levels import Left, Levels, Slots, Stock
 from services.order.promotions import Kind, Offers, Promotion
 from services.order.quotes import SLOTS_SHOWN, Quote, code_of, quoted
 from services.order.reading import OFFERS
-from services.order.state import CouponUnknown, Order, Phase, Product, StoreFact, UnknownProduct, Unplaceable
+from services.order.state import Order, Phase, Product, StoreFact
 from shared.contracts import inventory, risk
 from shared.contracts import order as ordering
 from shared.contracts.levels import OpenSlot
@@ -43,7 +44,9 @@ def promotion(id_: str, kind: Kind, **fields: Any) -> Promotion:
 FLASH = promotion("tenth", Kind.FLASH, value=13, spus=frozenset({"milk"}))
 
 
-def quote(basket: ordering.PlaceOrder, known: Levels, *, given: dict[Key, Any] | None = None) -> Quote | Unplaceable:
+def quote(
+    basket: ordering.PlaceOrder, known: Levels, *, given: dict[Key, Any] | None = None
+) -> Quote | inner.Unplaceable:
     """The quote in the shop."""
     facts = {**SHOP, **(given or {})}
     return quoted(basket, facts.get, C, known)
@@ -124,10 +127,10 @@ def test_what_can_never_be_ordered_is_the_same_error_as_an_order_s() -> None:
     closed: dict[Key, Any] = {("store", "s-1"): StoreFact(False)}
     for facts in ({}, closed):
         found = quote(unknown, levels(), given=facts)
-        assert isinstance(found, UnknownProduct)
+        assert isinstance(found, inner.UnknownProduct)
         assert code_of(found) == "product_unknown"
     found = quote(BASKET.model_copy(update={"coupons": ("WELCOME",)}), levels())
-    assert isinstance(found, CouponUnknown)
+    assert isinstance(found, inner.CouponUnknown)
 
 
 def test_presale_names_its_day_and_slots_from_then_on() -> None:
@@ -269,7 +272,7 @@ def test_quote_is_what_an_order_placed_now_would_cost(
     scene = Shop(DECIDER, facts)
     outcome = scene.when(basket)
     if isinstance(outcome, Refused):
-        assert isinstance(quote, Unplaceable)
+        assert isinstance(quote, inner.Unplaceable)
         assert (code_of(quote), quote.detail) == (outcome.code, outcome.detail)
         return
     assert isinstance(outcome, Moved)

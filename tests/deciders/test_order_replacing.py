@@ -9,22 +9,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from services.order import inner
 from services.order.decider import table_of
 from services.order.pages import allowed
 from services.order.policy import REPLACEMENT_POLICY, Actor, Policy
 from services.order.replacing import REPLACEMENT_ORDER
-from services.order.state import (
-    ENDS,
-    SALES_ONLY,
-    GoodsOverdue,
-    Lot,
-    Order,
-    Paper,
-    Phase,
-    Product,
-    Replacement,
-    ShortageUnanswered,
-)
+from services.order.state import ENDS, SALES_ONLY, Lot, Order, Paper, Phase, Product, Replacement
 from shared.contracts import aftersales, inventory, logistics, payment, risk
 from shared.contracts import order as ordering
 from shared.contracts.base import LINES_MAX, QUANTITY_MAX, Message
@@ -80,7 +70,7 @@ RELEASED, REVERSED = of_it(orders.RELEASED), of_it(orders.REVERSED)
 ALL_BACK = of_it(orders.ALL_BACK, resellable_spus=("oat", "bread"))
 ONE_SHORT = of_it(orders.ONE_SHORT, spus=("oat",), missing=(1,))
 ALL_SHORT = of_it(orders.ALL_SHORT, spus=("oat", "bread"), missing=(2, 1))
-NOBODY_CALLED, OVERDUE = ShortageUnanswered(FIRST), GoodsOverdue(FIRST)
+NOBODY_CALLED, OVERDUE = inner.ShortageUnanswered(FIRST), inner.GoodsOverdue(FIRST)
 CALL = f"t-{FIRST}-1"
 SOY = of_it(orders.substitutes(("soy", 1, "oat"), ticket_id=CALL))
 SUBSTITUTED, SUBSTITUTE_SHORT = of_it(orders.SUBSTITUTED), of_it(orders.SUBSTITUTE_SHORT)

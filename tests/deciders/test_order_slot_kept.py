@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from services.order import inner
 from services.order.slots import SLOT_MISSED
-from services.order.state import Phase, SlotMissed
+from services.order.state import Phase
 from shared.contracts import inventory, logistics, payment, risk
 from shared.contracts import order as ordering
 from shared.runtime.decider import Windows
@@ -146,7 +147,7 @@ def test_rejected_when_risk_spoke_too_late(word: Any) -> None:
     assert only(ordering.OrderRejected, said).reason == "slot_over"
 
 
-@pytest.mark.parametrize("word", [CLEARED, RESTRICTED, SlotMissed("o-1")])
+@pytest.mark.parametrize("word", [CLEARED, RESTRICTED, inner.SlotMissed("o-1")])
 def test_rejected_when_the_review_outlasts_the_slot(word: Any) -> None:
     """By the analyst's word or by the clock: nobody needs to look at it any more."""
     scene = late(Phase.IN_REVIEW)
@@ -161,7 +162,7 @@ def test_rejected_when_the_review_outlasts_the_slot(word: Any) -> None:
 def test_ignored_when_risk_speaks_behind_the_slot_s_clock(word: Any) -> None:
     """The order has ended: its screening was withdrawn a moment before."""
     scene = late(Phase.IN_REVIEW)
-    scene.when(SlotMissed("o-1"))
+    scene.when(inner.SlotMissed("o-1"))
     assert scene.when(word) == IGNORED
 
 
@@ -178,7 +179,7 @@ def test_review_has_the_slot_s_clock() -> None:
 def test_paid_orders_keep_their_slot(phase: Phase) -> None:
     """The timer, fired late, moves only an order that is not paid and not being paid for."""
     scene = at(phase)
-    scene.when(SlotMissed("o-1"))
+    scene.when(inner.SlotMissed("o-1"))
     ended = {Phase.SCREENING: Phase.REJECTED, Phase.IN_REVIEW: Phase.REJECTED}
     unpaid = dict.fromkeys((Phase.HOLDING, Phase.AWAITING_PAYMENT, Phase.VERIFYING), Phase.RELEASING)
     assert order(scene).phase is (ended | unpaid).get(phase, phase)

@@ -9,21 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.payment import inner
 from services.payment.decider import DECIDER
-from services.payment.state import (
-    Contradiction,
-    GatewayDeclined,
-    GatewayFound,
-    GatewayKnowsNoMoney,
-    GatewayTimedOut,
-    GatewayTook,
-    JournalEntry,
-    Payment,
-    Phase,
-    attempt_key,
-    digest_of,
-    refund_key,
-)
+from services.payment.state import Contradiction, JournalEntry, Payment, Phase, attempt_key, digest_of, refund_key
 from shared.contracts import payment
 from shared.runtime.said import Effect
 from shared.runtime.table import IGNORED, Moved, NoCell
@@ -38,9 +26,9 @@ def attempt(number: int = 1, amount: int = 649) -> payment.TakePayment:
     return payment.TakePayment(order_id="o-1", attempt=number, amount=amount, currency="EUR", method="tok_ok")
 
 
-def took(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> GatewayTook:
+def took(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> inner.GatewayTook:
     """The gateway's answer: the money is in."""
-    return GatewayTook("o-1", key, reference, amount, AT)
+    return inner.GatewayTook("o-1", key, reference, amount, AT)
 
 
 def report(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> payment.ReportMoney:
@@ -48,10 +36,12 @@ def report(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> pay
     return payment.ReportMoney(order_id="o-1", reference=reference, attempt_key=key, amount=amount, at=AT)
 
 
-def reported(reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> tuple[payment.ReportMoney, GatewayFound]:
+def reported(
+    reference: str = "cap-1", key: str = FIRST, amount: int = 649
+) -> tuple[payment.ReportMoney, inner.GatewayFound]:
     """A true report, and what the gateway says when it is asked about it."""
     told = report(reference, key, amount)
-    return told, GatewayFound("o-1", key, reference, amount, AT, digest_of(told), "o-1")
+    return told, inner.GatewayFound("o-1", key, reference, amount, AT, digest_of(told), "o-1")
 
 
 def hears(scene: Scene, reference: str = "cap-1", key: str = FIRST, amount: int = 649) -> list[object]:
@@ -91,7 +81,7 @@ def known(scene: Scene) -> Payment:
     return state
 
 
-GIVEN_UP = (attempt(), GatewayTimedOut("o-1", FIRST), GatewayKnowsNoMoney("o-1", FIRST))
+GIVEN_UP = (attempt(), inner.GatewayTimedOut("o-1", FIRST), inner.GatewayKnowsNoMoney("o-1", FIRST))
 
 
 def test_charged_with_a_key_of_its_own() -> None:
@@ -129,7 +119,7 @@ def test_late_money_is_unasked_after_nothing_was_to_pay() -> None:
 def test_declined_and_tried_again_with_another_key() -> None:
     """A declined card may be tried again; the gateway must not take the second click for the first."""
     scene = after(attempt())
-    assert scene.says(GatewayDeclined("o-1", FIRST, "card_declined")) == [
+    assert scene.says(inner.GatewayDeclined("o-1", FIRST, "card_declined")) == [
         payment.PaymentDeclined(order_id="o-1", attempt=1, code="card_declined")
     ]
     (effect,) = scene.says(attempt(2))
@@ -140,29 +130,29 @@ def test_declined_and_tried_again_with_another_key() -> None:
 
 def test_asked_about_once_when_the_charge_timed_out() -> None:
     """A charge without an answer is not sent again: the gateway is asked what became of it."""
-    (effect,) = after(attempt()).says(GatewayTimedOut("o-1", FIRST))
+    (effect,) = after(attempt()).says(inner.GatewayTimedOut("o-1", FIRST))
     assert effect == Effect(f"{FIRST}:ask", "ask", {"order_id": "o-1", "key": FIRST})
 
 
 def test_taken_when_asked_about() -> None:
     """The money had been taken, only the answer was lost."""
-    scene = after(attempt(), GatewayTimedOut("o-1", FIRST))
+    scene = after(attempt(), inner.GatewayTimedOut("o-1", FIRST))
     assert scene.says(took())[0] == taken()
 
 
 def test_declined_when_asked_about() -> None:
     """The gateway had said no, only the answer was lost."""
-    scene = after(attempt(), GatewayTimedOut("o-1", FIRST))
-    assert scene.says(GatewayDeclined("o-1", FIRST, "card_declined")) == [
+    scene = after(attempt(), inner.GatewayTimedOut("o-1", FIRST))
+    assert scene.says(inner.GatewayDeclined("o-1", FIRST, "card_declined")) == [
         payment.PaymentDeclined(order_id="o-1", attempt=1, code="card_declined")
     ]
 
 
-@pytest.mark.parametrize("before", [(attempt(),), (attempt(), GatewayTimedOut("o-1", FIRST))])
+@pytest.mark.parametrize("before", [(attempt(),), (attempt(), inner.GatewayTimedOut("o-1", FIRST))])
 def test_given_up_when_the_gateway_knows_no_money(before: tuple[Any, ...]) -> None:
     """The attempt is over, and the customer may try again. After a restart even a charge is asked about first."""
     scene = after(*before)
-    assert scene.says(GatewayKnowsNoMoney("o-1", FIRST)) == [payment.PaymentGivenUp(order_id="o-1", attempt=1)]
+    assert scene.says(inner.GatewayKnowsNoMoney("o-1", FIRST)) == [payment.PaymentGivenUp(order_id="o-1", attempt=1)]
     assert isinstance(scene.when(attempt(2)), Moved)
 
 
@@ -183,7 +173,7 @@ def test_ignored_when_the_webhook_comes_after_the_answer() -> None:
     assert known(scene) == before
 
 
-@pytest.mark.parametrize("answer", [GatewayKnowsNoMoney("o-1", FIRST), GatewayDeclined("o-1", FIRST, "no")])
+@pytest.mark.parametrize("answer", [inner.GatewayKnowsNoMoney("o-1", FIRST), inner.GatewayDeclined("o-1", FIRST, "no")])
 def test_ignored_when_the_answer_knows_less_than_the_webhook(answer: Any) -> None:
     """Money that was reported is there: an answer under way that knows nothing of it changes nothing."""
     scene = after(attempt(), *reported())
@@ -194,7 +184,7 @@ def test_ignored_when_the_answer_knows_less_than_the_webhook(answer: Any) -> Non
 def test_asked_about_when_the_webhook_was_faster_than_an_answer_that_never_came() -> None:
     """The money that was reported may be the second of two: only asking finds the first, and it goes back."""
     scene = after(attempt(), *reported("cap-2"))
-    (question,) = scene.says(GatewayTimedOut("o-1", FIRST))
+    (question,) = scene.says(inner.GatewayTimedOut("o-1", FIRST))
     assert question == Effect(f"{FIRST}:ask", "ask", {"order_id": "o-1", "key": FIRST})
     assert known(scene).phase is Phase.TAKEN
     assert scene.says(took("cap-1")) == [unasked("cap-1", 2), captured("cap-1", "unasked")]
@@ -233,7 +223,7 @@ def test_unasked_when_nobody_ever_charged() -> None:
     assert isinstance(scene.when(attempt()), Moved)
 
 
-@pytest.mark.parametrize("before", [(attempt(),), (attempt(), GatewayTimedOut("o-1", FIRST))])
+@pytest.mark.parametrize("before", [(attempt(),), (attempt(), inner.GatewayTimedOut("o-1", FIRST))])
 @pytest.mark.parametrize("amount", [1, 648, 650])
 def test_given_up_when_the_gateway_took_another_amount(before: tuple[Any, ...], amount: int) -> None:
     """The gateway answers our charge with money that was not asked for so: it goes back, the customer may try again, a
@@ -304,7 +294,7 @@ def test_keys_are_never_shared() -> None:
 
 
 NEWS = st.sampled_from(
-    [took(), report(), took("cap-2"), report("cap-2"), report("cap-3", SECOND), GatewayTimedOut("o-1", FIRST)]
+    [took(), report(), took("cap-2"), report("cap-2"), report("cap-3", SECOND), inner.GatewayTimedOut("o-1", FIRST)]
 )
 """A report is looked up as soon as it is heard."""
 
@@ -315,7 +305,7 @@ def test_every_reference_is_told_once(news: list[Any]) -> None:
     scene = after(attempt())
     said: list[Any] = []
     for message in news:
-        if isinstance(message, GatewayTimedOut) and known(scene).phase is Phase.ASKING:
+        if isinstance(message, inner.GatewayTimedOut) and known(scene).phase is Phase.ASKING:
             continue  # a charge has one answer
         outcome = scene.when(message)
         if isinstance(message, payment.ReportMoney) and isinstance(outcome, Moved):
@@ -323,6 +313,6 @@ def test_every_reference_is_told_once(news: list[Any]) -> None:
         said += outcome.said if isinstance(outcome, Moved) else ()
     told = [m.reference for m in said if isinstance(m, payment.PaymentTaken | payment.MoneyUnasked)]
     booked = [m.reference for m in said if isinstance(m, JournalEntry)]
-    assert sorted(told) == sorted({m.reference for m in news if not isinstance(m, GatewayTimedOut)})
+    assert sorted(told) == sorted({m.reference for m in news if not isinstance(m, inner.GatewayTimedOut)})
     assert booked == told
     assert sum(isinstance(m, payment.PaymentTaken) for m in said) == (not {"cap-1", "cap-2"}.isdisjoint(told))

@@ -7,21 +7,9 @@ from typing import Any
 
 import pytest
 
+from services.payment import inner
 from services.payment.decider import DECIDER, MoneyMistake
-from services.payment.state import (
-    Contradiction,
-    GatewayFound,
-    GatewayKnowsNoMoney,
-    GatewayRefunded,
-    GatewayRefusedRefund,
-    GatewayTimedOut,
-    GatewayTook,
-    JournalEntry,
-    Payment,
-    Refund,
-    RefundPhase,
-    digest_of,
-)
+from services.payment.state import Contradiction, JournalEntry, Payment, Refund, RefundPhase, digest_of
 from shared.contracts import payment
 from shared.runtime.said import Effect
 from shared.runtime.table import IGNORED, Moved
@@ -30,9 +18,9 @@ from tests.deciders.scene import NOON, Scene
 AT = NOON + timedelta(seconds=1)
 FIRST = "o-1:1"
 ATTEMPT = payment.TakePayment(order_id="o-1", attempt=1, amount=1000, currency="EUR", method="tok_ok")
-TOOK = GatewayTook("o-1", FIRST, "cap-1", 1000, AT)
+TOOK = inner.GatewayTook("o-1", FIRST, "cap-1", 1000, AT)
 LATE = payment.ReportMoney(order_id="o-1", reference="cap-1", attempt_key=FIRST, amount=1000, at=AT)
-FOUND = GatewayFound("o-1", FIRST, "cap-1", 1000, AT, digest_of(LATE), "o-1")
+FOUND = inner.GatewayFound("o-1", FIRST, "cap-1", 1000, AT, digest_of(LATE), "o-1")
 
 
 def back(number: int = 1, amount: int = 1000, reference: str = "cap-1") -> payment.RefundPayment:
@@ -42,9 +30,9 @@ def back(number: int = 1, amount: int = 1000, reference: str = "cap-1") -> payme
     )
 
 
-def given_back(number: int = 1, amount: int = 1000) -> GatewayRefunded:
+def given_back(number: int = 1, amount: int = 1000) -> inner.GatewayRefunded:
     """The gateway's answer."""
-    return GatewayRefunded("o-1", number, f"ref-{number}", amount, AT)
+    return inner.GatewayRefunded("o-1", number, f"ref-{number}", amount, AT)
 
 
 def refused(number: int, amount: int, code: str) -> payment.PaymentRefundRefused:
@@ -129,7 +117,7 @@ def test_refused_when_it_exceeds_what_is_left(before: tuple[Any, ...]) -> None:
 def test_refused_once_when_it_exceeds_what_is_left() -> None:
     """A number that was refused stays refused, also when there is enough left by then."""
     scene = after(back(1, 400), back(2, 601))
-    scene.says(GatewayRefusedRefund("o-1", 1, "not_refundable"))
+    scene.says(inner.GatewayRefusedRefund("o-1", 1, "not_refundable"))
     assert left(scene) == 1000
     assert scene.when(back(2, 601)) == IGNORED
 
@@ -178,7 +166,7 @@ def test_parked_when_no_such_money_came() -> None:
 def test_refused_for_good_by_the_gateway() -> None:
     """The order hears of it once, with the gateway's code; what was held back is free for another refund."""
     scene = after(back(1, 400))
-    refusal = GatewayRefusedRefund("o-1", 1, "unknown_capture")
+    refusal = inner.GatewayRefusedRefund("o-1", 1, "unknown_capture")
     assert scene.says(refusal) == [refused(1, 400, "unknown_capture")]
     assert (refund(scene).phase, refund(scene).code) == (RefundPhase.REFUSED, "unknown_capture")
     assert left(scene) == 1000
@@ -189,7 +177,7 @@ def test_refused_for_good_by_the_gateway() -> None:
 def test_refused_for_good_blocks_no_other() -> None:
     """A refund under way beside it ends as it would have."""
     scene = after(back(1, 400), back(2, 600))
-    scene.says(GatewayRefusedRefund("o-1", 1, "not_refundable"))
+    scene.says(inner.GatewayRefusedRefund("o-1", 1, "not_refundable"))
     assert isinstance(scene.says(given_back(2, 600))[0], payment.PaymentRefunded)
     assert left(scene) == 400
 
@@ -202,7 +190,7 @@ def test_given_back_once_when_the_answer_was_lost() -> None:
     assert left(scene) == 600
 
 
-@pytest.mark.parametrize("answer", [given_back(), GatewayRefusedRefund("o-1", 1, "unknown_capture")])
+@pytest.mark.parametrize("answer", [given_back(), inner.GatewayRefusedRefund("o-1", 1, "unknown_capture")])
 def test_ignored_when_it_comes_again(answer: Any) -> None:
     """One number, one refund: neither the wish nor the answer counts twice."""
     scene = after(back())
@@ -239,8 +227,8 @@ def test_parked_when_nobody_asked_for_it() -> None:
 def test_goes_back_whatever_the_payment_waits_for() -> None:
     """Late money of the first attempt is refunded while the second one is charged, asked about, or over."""
     second = payment.TakePayment(order_id="o-1", attempt=2, amount=1000, currency="EUR", method="tok_ok")
-    given_up = (ATTEMPT, GatewayTimedOut("o-1", FIRST), GatewayKnowsNoMoney("o-1", FIRST))
-    for later in ((), (second,), (second, GatewayTimedOut("o-1", "o-1:2"))):
+    given_up = (ATTEMPT, inner.GatewayTimedOut("o-1", FIRST), inner.GatewayKnowsNoMoney("o-1", FIRST))
+    for later in ((), (second,), (second, inner.GatewayTimedOut("o-1", "o-1:2"))):
         scene = Scene(DECIDER)
         for message in (*given_up, LATE, FOUND, *later):
             scene.when(message)

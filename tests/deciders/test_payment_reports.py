@@ -9,18 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.payment import inner
 from services.payment.decider import DECIDER
-from services.payment.state import (
-    Contradiction,
-    GatewayFound,
-    GatewayFoundNothing,
-    GatewayTook,
-    Payment,
-    Phase,
-    Report,
-    ReportPhase,
-    digest_of,
-)
+from services.payment.state import Contradiction, Payment, Phase, Report, ReportPhase, digest_of
 from shared.contracts import payment
 from shared.runtime.said import Effect
 from shared.runtime.table import IGNORED, Moved
@@ -29,7 +20,7 @@ from tests.deciders.scene import NOON, Scene
 AT = NOON + timedelta(seconds=1)
 KEY = "o-1:1"
 ATTEMPT = payment.TakePayment(order_id="o-1", attempt=1, amount=649, currency="EUR", method="tok_ok")
-TOOK = GatewayTook("o-1", KEY, "cap-1", 649, AT)
+TOOK = inner.GatewayTook("o-1", KEY, "cap-1", 649, AT)
 TOLD = payment.ReportMoney(order_id="o-1", reference="cap-1", attempt_key=KEY, amount=649, at=AT)
 
 
@@ -41,10 +32,10 @@ def told(**other: Any) -> payment.ReportMoney:
 LIES = [told(amount=1), told(amount=650), told(attempt_key="o-1:2"), told(at=AT + timedelta(seconds=1))]
 
 
-def found(report: payment.ReportMoney = TOLD, **other: Any) -> GatewayFound:
+def found(report: payment.ReportMoney = TOLD, **other: Any) -> inner.GatewayFound:
     """The gateway's word on a report: as TOLD says, but for these."""
     facts = {"key": KEY, "reference": report.reference, "amount": 649, "at": AT, "owner": "o-1", **other}
-    return GatewayFound(order_id="o-1", report=digest_of(report), **facts)
+    return inner.GatewayFound(order_id="o-1", report=digest_of(report), **facts)
 
 
 def after(*messages: Any) -> Scene:
@@ -133,7 +124,7 @@ def test_unknown_to_the_gateway_is_kept_once_and_asked_about_again() -> None:
     """A gateway may tell of money before its book shows it: told again it is asked again, under another name."""
     scene = after(ATTEMPT)
     (first,) = scene.says(TOLD)
-    nothing = GatewayFoundNothing("o-1", digest_of(TOLD))
+    nothing = inner.GatewayFoundNothing("o-1", digest_of(TOLD))
     assert [c.why for c in kept(scene.says(nothing))] == ["unknown_reference"]
     (second,) = scene.says(TOLD)
     assert isinstance(first, Effect)
@@ -189,7 +180,7 @@ def test_books_never_hold_more_than_the_gateway_says(messages: list[Any], dice: 
         while open_ and (dice.random() < 0.5 or message is messages[-1]):
             asked = open_.pop(dice.randrange(len(open_)))
             owner, key, amount = BOOK.get(asked.reference, ("", "", 0))
-            word: Any = GatewayFoundNothing("o-1", digest_of(asked))
+            word: Any = inner.GatewayFoundNothing("o-1", digest_of(asked))
             if owner:
                 word = found(asked, owner=owner, key=key, amount=amount)
             answered = scene.when(word)

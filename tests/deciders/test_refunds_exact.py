@@ -18,8 +18,9 @@ from services.aftersales.state import TICKET_ENDS, Ticket
 from services.order.goods import list_of, lots_of
 from services.order.promotions import Kind, Offers, Promotion
 from services.order.state import ENDS, Phase, Product
+from services.payment import inner
 from services.payment.decider import DECIDER as PAYMENT
-from services.payment.state import GatewayRefunded, GatewayRefusedRefund, GatewayTook, Payment
+from services.payment.state import Payment
 from shared.contracts import aftersales, inventory, logistics, payment, risk
 from shared.contracts.base import Message
 from shared.runtime.said import Effect
@@ -105,11 +106,11 @@ class Till(Chain):
         assert a["amount"] > 0, "a gateway moves no nothing"
         if effect.kind == "charge":
             self.taken += a["amount"]
-            return GatewayTook(a["order_id"], a["key"], f"cap-{a['key']}", a["amount"], NOON)
+            return inner.GatewayTook(a["order_id"], a["key"], f"cap-{a['key']}", a["amount"], NOON)
         if self.stubborn:
-            return GatewayRefusedRefund(a["order_id"], a["refund"], "not_refundable")
+            return inner.GatewayRefusedRefund(a["order_id"], a["refund"], "not_refundable")
         self.returned += a["amount"]
-        return GatewayRefunded(a["order_id"], a["refund"], f"ref-{a['key']}", a["amount"], NOON)
+        return inner.GatewayRefunded(a["order_id"], a["refund"], f"ref-{a['key']}", a["amount"], NOON)
 
     def sells(self, quantities: dict[str, int], coupons: tuple[str, ...]) -> bool:
         """The customer orders and pays; False when the basket cannot be had with these coupons."""

@@ -8,20 +8,9 @@ from typing import Any, get_args
 
 import pytest
 
+from services.risk import inner
 from services.risk.decider import DECIDER, REVIEW, SCREENING, suspects
-from services.risk.state import (
-    Blocked,
-    Ending,
-    EndingPhase,
-    Kind,
-    Phase,
-    ReviewCleared,
-    ReviewOverdue,
-    ReviewRefused,
-    ReviewRestricted,
-    Screening,
-    Treatment,
-)
+from services.risk.state import Blocked, Ending, EndingPhase, Kind, Phase, Screening, Treatment
 from shared.contracts import risk
 from shared.runtime.decider import Windows
 from shared.runtime.said import CancelTimer, SetTimer
@@ -216,7 +205,7 @@ def test_restricted_when_nobody_decides() -> None:
     """The deadline decides: restricted, since neither waiting for ever nor clearing would be right."""
     stage = in_review()
     stage.later(900)
-    assert stage.says(ReviewOverdue("o-1")) == [risk.OrderRestricted(order_id="o-1", reason="review_overdue")]
+    assert stage.says(inner.ReviewOverdue("o-1")) == [risk.OrderRestricted(order_id="o-1", reason="review_overdue")]
     review = screening(stage).review
     assert review is not None
     assert (review.verdict, review.decided_by) == ("restrict", "")
@@ -247,7 +236,7 @@ def test_ignored_when_the_deadline_comes_after_the_decision() -> None:
     """A deadline that was parked and is replayed later finds the decision made."""
     stage = in_review()
     stage.when(decision("clear"), ANALYST)
-    assert stage.when(ReviewOverdue("o-1")) == IGNORED
+    assert stage.when(inner.ReviewOverdue("o-1")) == IGNORED
 
 
 def test_second_decision_refused() -> None:
@@ -285,7 +274,7 @@ def test_parked_when_a_screening_is_withdrawn_that_nobody_asked_for() -> None:
 
 def test_a_person_may_decide_in_review_only() -> None:
     """What a person may do is read from the table."""
-    decisions = {"clear": ReviewCleared, "restrict": ReviewRestricted, "refuse": ReviewRefused}
+    decisions = {"clear": inner.ReviewCleared, "restrict": inner.ReviewRestricted, "refuse": inner.ReviewRefused}
     allowed = {phase: SCREENING.allowed(phase, decisions) for phase in Phase}
     assert {phase: actions for phase, actions in allowed.items() if actions} == {Phase.IN_REVIEW: list(decisions)}
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.risk import inner
 from services.risk.counting import happening, milliseconds
 from services.risk.decider import AHEAD_MAX_S, DECIDER, PSEUDONYMS, RULES, SWITCH, find, pseudonym
 from services.risk.rules import (
@@ -36,7 +37,6 @@ from services.risk.state import (
     Kind,
     Known,
     Phase,
-    ReviewOverdue,
     Screening,
     Seen,
     Spoke,
@@ -522,7 +522,11 @@ def test_no_sighting_of_what_was_not_named() -> None:
 
 def test_what_becomes_of_a_review_is_no_sighting() -> None:
     """Decided, overdue or withdrawn: the order was seen when it came."""
-    for message in (decision("clear"), ReviewOverdue("o-1"), risk.WithdrawScreening(order_id="o-1", account="a-1")):
+    for message in (
+        decision("clear"),
+        inner.ReviewOverdue("o-1"),
+        risk.WithdrawScreening(order_id="o-1", account="a-1"),
+    ):
         assert sightings(in_review().says(message, ANALYST)) == []
 
 
@@ -772,7 +776,9 @@ def test_decided_with_or_without_a_claim(claim: bool) -> None:
     assert stage.states["screening", "o-1"].phase is Phase.RESTRICTED
 
 
-@pytest.mark.parametrize("end", [ReviewOverdue("o-1"), risk.WithdrawScreening(order_id="o-1", account="a-1")], ids=repr)
+@pytest.mark.parametrize(
+    "end", [inner.ReviewOverdue("o-1"), risk.WithdrawScreening(order_id="o-1", account="a-1")], ids=repr
+)
 def test_deadline_and_end_come_under_a_claim_as_well(end: Any) -> None:
     """An analyst who went home holds nothing up."""
     stage = in_review()

@@ -10,31 +10,22 @@ from typing import Any
 
 import pytest
 
+from services.aftersales import inner as aftersales_inner
 from services.aftersales.decider import TICKET
-from services.aftersales.state import (
-    Approved,
-    CancelWanted,
-    Denied,
-    DropWanted,
-    RefundWanted,
-    ReplacementWanted,
-    RetryApproved,
-    ReturnWanted,
-    SubstituteWanted,
-    TicketPhase,
-)
+from services.aftersales.state import TicketPhase
 from services.inventory.state import Phase as HoldPhase
+from services.logistics import inner as logistics_inner
 from services.logistics.decider import FULFILMENT, RETURN
-from services.logistics.state import CollectedAtDelivery, GoodsSorted, PiecesMissing, ReturnPhase
 from services.logistics.state import Phase as StorePhase
+from services.logistics.state import ReturnPhase
+from services.order import inner as order_inner
 from services.order.decider import SALES_ORDER
 from services.order.policy import CANCEL_POLICY, Policy
 from services.order.state import ENDS as ORDER_ENDS
-from services.order.state import RESTING, CancelNeedsTicket, CancelRefused, Order, Phase
-from services.order.state import CancelWanted as CancelOrderWanted
+from services.order.state import RESTING, Order, Phase
+from services.risk import inner as risk_inner
 from services.risk.decider import SCREENING
 from services.risk.state import Phase as ScreeningPhase
-from services.risk.state import ReviewCleared, ReviewRefused, ReviewRestricted
 from shared.contracts import aftersales, logistics, risk
 from shared.contracts import order as ordering
 from shared.contracts.asyncapi import messages, sends
@@ -192,29 +183,50 @@ def test_deducted_goods_stay_deducted_unless_reversed() -> None:
     assert targets(hold)[HoldPhase.DEDUCTED] == {HoldPhase.REVERSED, HoldPhase.TAKEN_BACK}
 
 
-CALLED: set[type] = {SubstituteWanted, DropWanted, CancelWanted}
-DECIDED: set[type] = {Approved, RetryApproved, Denied, RefundWanted, ReturnWanted, ReplacementWanted}
+CALLED: set[type] = {aftersales_inner.SubstituteWanted, aftersales_inner.DropWanted, aftersales_inner.CancelWanted}
+DECIDED: set[type] = {
+    aftersales_inner.Approved,
+    aftersales_inner.RetryApproved,
+    aftersales_inner.Denied,
+    aftersales_inner.RefundWanted,
+    aftersales_inner.ReturnWanted,
+    aftersales_inner.ReplacementWanted,
+}
 AT_HAND: set[type] = {aftersales.ClaimTicket, aftersales.ReleaseTicket, aftersales.NoteTicket}
 OFFERED: list[tuple[Table, StrEnum, set[type]]] = [
-    (SALES_ORDER, Phase.IN_REVIEW, {CancelOrderWanted}),
-    (SALES_ORDER, Phase.AWAITING_PAYMENT, {ordering.PayOrder, CancelOrderWanted}),
+    (SALES_ORDER, Phase.IN_REVIEW, {order_inner.CancelWanted}),
+    (SALES_ORDER, Phase.AWAITING_PAYMENT, {ordering.PayOrder, order_inner.CancelWanted}),
     (
         SCREENING,
         ScreeningPhase.IN_REVIEW,
-        {ReviewCleared, ReviewRestricted, ReviewRefused, risk.ClaimReview, risk.ReleaseReview},
+        {
+            risk_inner.ReviewCleared,
+            risk_inner.ReviewRestricted,
+            risk_inner.ReviewRefused,
+            risk.ClaimReview,
+            risk.ReleaseReview,
+        },
     ),
     (TICKET, TicketPhase.OPEN, {*CALLED, *DECIDED, *AT_HAND}),
-    (TICKET, TicketPhase.RESOLVED, {RefundWanted, ReturnWanted, ReplacementWanted}),
+    (
+        TICKET,
+        TicketPhase.RESOLVED,
+        {aftersales_inner.RefundWanted, aftersales_inner.ReturnWanted, aftersales_inner.ReplacementWanted},
+    ),
     (FULFILMENT, StorePhase.QUEUED, {logistics.StartPicking}),
-    (FULFILMENT, StorePhase.PICKING, {logistics.ReportPicked, PiecesMissing}),
+    (FULFILMENT, StorePhase.PICKING, {logistics.ReportPicked, logistics_inner.PiecesMissing}),
     (FULFILMENT, StorePhase.PICKED, {logistics.ReportPacked}),
     (FULFILMENT, StorePhase.PACKED, {logistics.HandOver}),
     (FULFILMENT, StorePhase.ON_THE_ROAD, {logistics.ReportDelivered, logistics.ReportUndeliverable}),
     (FULFILMENT, StorePhase.RETURNING, {logistics.BringGoodsBack}),
-    (FULFILMENT, StorePhase.RETURNED, {GoodsSorted}),
-    (RETURN, ReturnPhase.ANNOUNCED, {logistics.CollectReturn, CollectedAtDelivery, logistics.BringReturn}),
+    (FULFILMENT, StorePhase.RETURNED, {logistics_inner.GoodsSorted}),
+    (
+        RETURN,
+        ReturnPhase.ANNOUNCED,
+        {logistics.CollectReturn, logistics_inner.CollectedAtDelivery, logistics.BringReturn},
+    ),
     (RETURN, ReturnPhase.COLLECTED, {logistics.BringReturn}),
-    (RETURN, ReturnPhase.RETURNED, {GoodsSorted}),
+    (RETURN, ReturnPhase.RETURNED, {logistics_inner.GoodsSorted}),
 ]
 """Phases that wait for a person, and all that this person may do."""
 
@@ -234,10 +246,10 @@ def test_every_phase_that_waits_for_a_person_offers_something(
 @pytest.mark.parametrize("phase", [p for p in Phase if p not in {Phase.NEW, *ORDER_ENDS}])
 def test_customer_is_refused_rather_than_parked(phase: Phase) -> None:
     """Whatever a customer asks of an order there is, the table has an answer to."""
-    for command in (ordering.PayOrder, CancelRefused, CancelNeedsTicket):
+    for command in (ordering.PayOrder, order_inner.CancelRefused, order_inner.CancelNeedsTicket):
         SALES_ORDER.cell(phase, command)
     if Policy.ALLOWED in CANCEL_POLICY[phase].values():
-        SALES_ORDER.cell(phase, CancelOrderWanted)
+        SALES_ORDER.cell(phase, order_inner.CancelWanted)
 
 
 def test_phases_that_rest_are_told_from_those_that_wait_for_a_service() -> None:

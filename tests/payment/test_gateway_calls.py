@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from services.payment import inner
 from services.payment.effects import GatewayCalls
 from services.payment.gateway import (
     Captured,
@@ -23,16 +24,6 @@ from services.payment.gateway import (
     UnknownKey,
     UnknownReference,
 )
-from services.payment.state import (
-    GatewayDeclined,
-    GatewayFound,
-    GatewayFoundNothing,
-    GatewayKnowsNoMoney,
-    GatewayRefunded,
-    GatewayRefusedRefund,
-    GatewayTimedOut,
-    GatewayTook,
-)
 from shared.runtime.said import Effect
 
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -46,7 +37,7 @@ REFUND = Effect(
 )
 LOOK_UP = Effect("o-1:look-up:d:1", "look_up", {"order_id": "o-1", "report": "d", "reference": "cap-1"})
 CAPTURED = Captured("cap-1", 649, AT)
-TOOK = GatewayTook("o-1", KEY, "cap-1", 649, AT)
+TOOK = inner.GatewayTook("o-1", KEY, "cap-1", 649, AT)
 AWAY = GatewayUnavailable("the line broke")
 LATE = GatewayTimeout("no answer")
 
@@ -99,13 +90,13 @@ async def test_charge_sends_what_was_asked_for() -> None:
 async def test_charge_declined() -> None:
     """A no is an answer."""
     heard, calls = await play(CHARGE, Declined("card_declined"))
-    assert (heard, calls) == (GatewayDeclined("o-1", KEY, "card_declined"), ["charge"])
+    assert (heard, calls) == (inner.GatewayDeclined("o-1", KEY, "card_declined"), ["charge"])
 
 
 async def test_charge_that_timed_out_is_not_sent_again() -> None:
     """The money may have moved: the decider hears of the silence and has the gateway asked."""
     heard, calls = await play(CHARGE, LATE)
-    assert (heard, calls) == (GatewayTimedOut("o-1", KEY), ["charge"])
+    assert (heard, calls) == (inner.GatewayTimedOut("o-1", KEY), ["charge"])
 
 
 async def test_charge_that_did_not_arrive_is_sent_again() -> None:
@@ -118,8 +109,8 @@ async def test_charge_that_did_not_arrive_is_sent_again() -> None:
     ("known", "expected"),
     [
         (CAPTURED, TOOK),
-        (Declined("card_declined"), GatewayDeclined("o-1", KEY, "card_declined")),
-        (NoMoney(), GatewayKnowsNoMoney("o-1", KEY)),
+        (Declined("card_declined"), inner.GatewayDeclined("o-1", KEY, "card_declined")),
+        (NoMoney(), inner.GatewayKnowsNoMoney("o-1", KEY)),
     ],
 )
 async def test_resumed_charge_that_the_gateway_knows_is_not_sent(known: Any, expected: Any) -> None:
@@ -140,21 +131,21 @@ async def test_charge_under_a_key_used_before_is_asked_about() -> None:
 async def test_charge_with_impossible_arguments_is_declined() -> None:
     """The customer may try again; the order does not hang."""
     heard, _ = await play(CHARGE, ValueError("method"))
-    assert heard == GatewayDeclined("o-1", KEY, "invalid_request")
+    assert heard == inner.GatewayDeclined("o-1", KEY, "invalid_request")
 
 
 @pytest.mark.parametrize("nothing", [NoMoney(), UnknownKey()])
 async def test_asking_goes_on_until_there_is_an_answer(nothing: Any) -> None:
     """Asking moves no money, so it is done as often as it takes. A key that is not known has no money."""
     heard, calls = await play(ASK, AWAY, LATE, nothing)
-    assert (heard, calls) == (GatewayKnowsNoMoney("o-1", KEY), ["ask", "ask", "ask"])
+    assert (heard, calls) == (inner.GatewayKnowsNoMoney("o-1", KEY), ["ask", "ask", "ask"])
 
 
 async def test_refund_is_repeated_under_the_same_key() -> None:
     """The gateway gives back once, however often it is told to."""
     gateway = Script(AWAY, LATE, Refunded("ref-1", 649, AT))
     calls = GatewayCalls(gateway, first_pause_s=0)
-    assert await calls.run(REFUND, resumed=True) == GatewayRefunded("o-1", 1, "ref-1", 649, AT)
+    assert await calls.run(REFUND, resumed=True) == inner.GatewayRefunded("o-1", 1, "ref-1", 649, AT)
     assert gateway.calls == [("refund", "o-1:refund-1", "cap-1", 649, "sold_out")] * 3
 
 
@@ -169,16 +160,16 @@ async def test_refund_is_repeated_under_the_same_key() -> None:
 async def test_refund_that_will_never_be_done_is_told(answer: Any, code: str) -> None:
     """Asking again would not help: a person has to see it."""
     heard, calls = await play(REFUND, answer)
-    assert (heard, calls) == (GatewayRefusedRefund("o-1", 1, code), ["refund"])
+    assert (heard, calls) == (inner.GatewayRefusedRefund("o-1", 1, code), ["refund"])
 
 
 async def test_reference_is_looked_up_until_there_is_an_answer() -> None:
     """Looking moves no money; what the gateway says is told as it is, also of another order."""
     heard, calls = await play(LOOK_UP, AWAY, LATE, CaptureReported("cap-1", "o-2", "o-2:1", 5, AT))
-    assert heard == GatewayFound("o-1", "o-2:1", "cap-1", 5, AT, "d", "o-2")
+    assert heard == inner.GatewayFound("o-1", "o-2:1", "cap-1", 5, AT, "d", "o-2")
     assert calls == ["look_up"] * 3
-    assert (await play(LOOK_UP, UnknownReference()))[0] == GatewayFoundNothing("o-1", "d")
-    assert (await play(LOOK_UP, ValueError("reference")))[0] == GatewayFoundNothing("o-1", "d")
+    assert (await play(LOOK_UP, UnknownReference()))[0] == inner.GatewayFoundNothing("o-1", "d")
+    assert (await play(LOOK_UP, ValueError("reference")))[0] == inner.GatewayFoundNothing("o-1", "d")
 
 
 BEFORE_TIME = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=8)))
@@ -199,7 +190,7 @@ def odd(answer: Any, wrong: dict[str, Any]) -> Any:
 async def test_answer_out_of_range_is_no_answer(wrong: dict[str, Any]) -> None:
     """A charge is then asked about, since the money may have moved; everything else is asked again, until the answer
     can be used. Nothing raises, and nothing out of range is told on."""
-    assert await play(CHARGE, odd(CAPTURED, wrong)) == (GatewayTimedOut("o-1", KEY), ["charge"])
+    assert await play(CHARGE, odd(CAPTURED, wrong)) == (inner.GatewayTimedOut("o-1", KEY), ["charge"])
     assert await play(ASK, odd(CAPTURED, wrong), CAPTURED) == (TOOK, ["ask", "ask"])
     assert await play(CHARGE, odd(CAPTURED, wrong), CAPTURED, resumed=True) == (TOOK, ["ask", "ask"])
     given = Refunded("ref-1", 649, AT)
@@ -207,14 +198,14 @@ async def test_answer_out_of_range_is_no_answer(wrong: dict[str, Any]) -> None:
     seen = CaptureReported("cap-1", "o-1", KEY, 649, AT)
     assert (await play(LOOK_UP, odd(seen, wrong), odd(seen, {"key": ""}), odd(seen, {"order_id": "\0"}), seen))[
         0
-    ] == GatewayFound("o-1", KEY, "cap-1", 649, AT, "d", "o-1")
+    ] == inner.GatewayFound("o-1", KEY, "cap-1", 649, AT, "d", "o-1")
 
 
 @pytest.mark.parametrize("code", ["", "x" * 201, "a\0b", "\u202e", None])
 async def test_code_that_cannot_be_shown_is_replaced(code: Any) -> None:
     """A no is a no, in whatever words."""
-    assert (await play(CHARGE, Declined(code)))[0] == GatewayDeclined("o-1", KEY, "unreadable_code")
-    assert (await play(REFUND, RefundRefused(code)))[0] == GatewayRefusedRefund("o-1", 1, "unreadable_code")
+    assert (await play(CHARGE, Declined(code)))[0] == inner.GatewayDeclined("o-1", KEY, "unreadable_code")
+    assert (await play(REFUND, RefundRefused(code)))[0] == inner.GatewayRefusedRefund("o-1", 1, "unreadable_code")
 
 
 async def test_unknown_kind_is_a_mistake_of_ours() -> None:

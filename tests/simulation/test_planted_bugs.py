@@ -22,7 +22,8 @@ from larder.simulation.weather import Weather
 from larder.stack.adopt import Plan, Source, Standing, plan
 from services.inventory import decider as inventory_decider
 from services.inventory import holds, issues
-from services.inventory.state import CountTakesHold, Document, Kind, Movement
+from services.inventory import inner as inventory_inner
+from services.inventory.state import Document, Kind, Movement
 from services.inventory.state import Phase as HoldPhase
 from services.logistics import decider as logistics_decider
 from services.logistics import fulfilments
@@ -30,12 +31,15 @@ from services.logistics.state import Phase as StorePhase
 from services.logistics.state import ReservationPhase
 from services.order import back, forward, reading, short
 from services.order import decider as order_decider
-from services.order.state import CancelWanted, GoodsOverdue, Phase, ShortageSettled
+from services.order import inner as order_inner
+from services.order.state import Phase
 from services.payment import decider as payment_decider
+from services.payment import inner as payment_inner
 from services.payment import reports
-from services.payment.state import GatewayFound, GatewayTook, ReportPhase
+from services.payment.state import ReportPhase
 from services.risk import decider as risk_decider
-from services.risk.state import EndingPhase, EndingTold
+from services.risk import inner as risk_inner
+from services.risk.state import EndingPhase
 from shared.contracts import aftersales, inventory, logistics, payment
 from shared.runtime import shard
 from shared.runtime.envelope import Delivery, Wire
@@ -158,7 +162,7 @@ def late_money_revives(patch: pytest.MonkeyPatch) -> None:
 def cancel_after_payment(patch: pytest.MonkeyPatch) -> None:
     """A paid order can be cancelled like one that was not, and the money stays."""
     cell = to(Phase.CANCELLED, back.cancel_unheld)
-    patch.setitem(order_decider.SALES_ORDER.rows[Phase.AWAITING_PICKING], CancelWanted, cell)
+    patch.setitem(order_decider.SALES_ORDER.rows[Phase.AWAITING_PICKING], order_inner.CancelWanted, cell)
 
 
 def stopped_goods_not_put_back(patch: pytest.MonkeyPatch) -> None:
@@ -205,7 +209,7 @@ def dropped_pieces_refunded_twice(patch: pytest.MonkeyPatch) -> None:
 def dropped_pieces_stay_on_the_issue(patch: pytest.MonkeyPatch) -> None:
     """Inventory is not told that pieces were never there."""
     cells = order_decider.SALES_ORDER.rows[Phase.SHORT]
-    patch.setitem(cells, ShortageSettled, _without(cells[ShortageSettled], inventory.DropShort))
+    patch.setitem(cells, order_inner.ShortageSettled, _without(cells[order_inner.ShortageSettled], inventory.DropShort))
 
 
 def short_pieces_not_written_off(patch: pytest.MonkeyPatch) -> None:
@@ -221,7 +225,7 @@ def old_list_picked(patch: pytest.MonkeyPatch) -> None:
 def missing_goods_forgotten(patch: pytest.MonkeyPatch) -> None:
     """Goods that do not come back are not written off."""
     cells = order_decider.SALES_ORDER.rows[Phase.RETURNING]
-    patch.setitem(cells, GoodsOverdue, _without(cells[GoodsOverdue], inventory.TakeBack))
+    patch.setitem(cells, order_inner.GoodsOverdue, _without(cells[order_inner.GoodsOverdue], inventory.TakeBack))
 
 
 def late_goods_ignored(patch: pytest.MonkeyPatch) -> None:
@@ -240,7 +244,7 @@ def refused_refund_told_to_nobody(patch: pytest.MonkeyPatch) -> None:
 def lost_hold_stays_locked(patch: pytest.MonkeyPatch) -> None:
     """A count takes a hold away, and its pieces stay locked."""
     cells = inventory_decider.HOLD.rows[HoldPhase.LOCKED]
-    patch.setitem(cells, CountTakesHold, _without(cells[CountTakesHold], Movement))
+    patch.setitem(cells, inventory_inner.CountTakesHold, _without(cells[inventory_inner.CountTakesHold], Movement))
 
 
 def cancels_not_counted(patch: pytest.MonkeyPatch) -> None:
@@ -255,7 +259,7 @@ def our_fault_counted(patch: pytest.MonkeyPatch) -> None:
 
 def ends_not_kept(patch: pytest.MonkeyPatch) -> None:
     """Risk hears what became of orders, and keeps nothing."""
-    patch.setitem(risk_decider.ENDING.rows[EndingPhase.NEW], EndingTold, IGNORE)
+    patch.setitem(risk_decider.ENDING.rows[EndingPhase.NEW], risk_inner.EndingTold, IGNORE)
 
 
 def shortage_without_deadline(patch: pytest.MonkeyPatch) -> None:
@@ -278,7 +282,7 @@ def report_believed(patch: pytest.MonkeyPatch) -> None:
     def believe(m: Any, look: Any, context: Any) -> Any:
         if not isinstance(m, payment.ReportMoney):
             return decide_report(m, look, context)
-        told = GatewayTook(m.order_id, m.attempt_key, m.reference, m.amount, m.at)
+        told = payment_inner.GatewayTook(m.order_id, m.attempt_key, m.reference, m.amount, m.at)
         return payment_decider._decide_payment(told, look, context)
 
     patch.setattr(payment_decider, "_decide_report", believe)
@@ -289,7 +293,9 @@ def owner_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     decide_report = payment_decider._decide_report
 
     def careless(m: Any, look: Any, context: Any) -> Any:
-        return decide_report(replace(m, owner=m.order_id) if isinstance(m, GatewayFound) else m, look, context)
+        return decide_report(
+            replace(m, owner=m.order_id) if isinstance(m, payment_inner.GatewayFound) else m, look, context
+        )
 
     patch.setattr(payment_decider, "_decide_report", careless)
 

@@ -10,21 +10,18 @@ from msgspec.structs import replace
 
 from larder.simulation import complaints, customers, staff
 from services.aftersales import decider as aftersales_decider
+from services.aftersales import inner as aftersales_inner
 from services.aftersales import reading, tickets
-from services.aftersales.state import (
-    GoodsCame,
-    NotReplaced,
-    OldGoodsSettled,
-    RefundWanted,
-    TicketPhase,
-)
+from services.aftersales.state import TicketPhase
 from services.inventory import decider as inventory_decider
 from services.inventory.state import Phase as HoldPhase
+from services.logistics import inner as logistics_inner
 from services.logistics import returns
-from services.logistics.state import CollectedAtDelivery, GoodsSorted, ReturnPhase
+from services.logistics.state import ReturnPhase
 from services.order import goods_back, replacing, short
+from services.order import inner as order_inner
 from services.order.decider import SALES_ORDER
-from services.order.state import OldGoodsCame, Phase, ReplacementFits, ReturnCame, ReturnLost
+from services.order.state import Phase
 from shared.contracts import aftersales, base, inventory, logistics, payment
 from shared.runtime.table import IGNORE, Table, To, to
 from tests.simulation.test_planted_bugs import SEEDS_MAX, first_failure
@@ -65,9 +62,9 @@ def rejected_ticket_keeps_its_pieces(patch: pytest.MonkeyPatch) -> None:
 def announced_pieces_refunded(patch: pytest.MonkeyPatch) -> None:
     """Money for what was to come back, and not for what came."""
     cells = aftersales_decider.TICKET.rows[TicketPhase.RETURNING]
-    cell: Any = cells[GoodsCame]
+    cell: Any = cells[aftersales_inner.GoodsCame]
     generous = to(cell.phase, lambda state, m, c: cell.action(state, replace(m, came=state.claims), c))
-    patch.setitem(cells, GoodsCame, generous)
+    patch.setitem(cells, aftersales_inner.GoodsCame, generous)
 
 
 def refund_of_goods_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -90,22 +87,22 @@ def refund_of_goods_sent_twice(patch: pytest.MonkeyPatch) -> None:
 
 def kept_goods_not_reported(patch: pytest.MonkeyPatch) -> None:
     """Spoilt goods that stay with the customer are in no document."""
-    _without(patch, aftersales_decider.TICKET, TicketPhase.OPEN, RefundWanted, aftersales.GoodsKept)
+    _without(patch, aftersales_decider.TICKET, TicketPhase.OPEN, aftersales_inner.RefundWanted, aftersales.GoodsKept)
 
 
 def returned_goods_not_taken_back(patch: pytest.MonkeyPatch) -> None:
     """They stand in a corner of the store."""
-    _without(patch, SALES_ORDER, Phase.DELIVERED, ReturnCame, inventory.TakeReturn)
+    _without(patch, SALES_ORDER, Phase.DELIVERED, order_inner.ReturnCame, inventory.TakeReturn)
 
 
 def return_not_confirmed(patch: pytest.MonkeyPatch) -> None:
     """The ticket waits for ever."""
-    _without(patch, SALES_ORDER, Phase.DELIVERED, ReturnCame, aftersales.ConfirmReturn)
+    _without(patch, SALES_ORDER, Phase.DELIVERED, order_inner.ReturnCame, aftersales.ConfirmReturn)
 
 
 def lost_goods_not_written_off(patch: pytest.MonkeyPatch) -> None:
     """A courier lost them, and nobody is told."""
-    _without(patch, SALES_ORDER, Phase.DELIVERED, ReturnLost, inventory.TakeReturn)
+    _without(patch, SALES_ORDER, Phase.DELIVERED, order_inner.ReturnLost, inventory.TakeReturn)
 
 
 def missing_old_goods_not_written_off(patch: pytest.MonkeyPatch) -> None:
@@ -115,7 +112,7 @@ def missing_old_goods_not_written_off(patch: pytest.MonkeyPatch) -> None:
     def careless(order: Any, m: Any, c: Any) -> Any:
         return action(order, replace(m, missing={}), c)
 
-    patch.setitem(SALES_ORDER.rows[Phase.DELIVERED], OldGoodsCame, to(Phase.DELIVERED, careless))
+    patch.setitem(SALES_ORDER.rows[Phase.DELIVERED], order_inner.OldGoodsCame, to(Phase.DELIVERED, careless))
 
 
 def old_goods_not_awaited(patch: pytest.MonkeyPatch) -> None:
@@ -124,25 +121,33 @@ def old_goods_not_awaited(patch: pytest.MonkeyPatch) -> None:
 
     def hasty(m: Any, ticket: Any, *others: Any) -> Any:
         if isinstance(m, aftersales.ConfirmReplacement):
-            return OldGoodsSettled("exchanged") if ticket.kind == "exchange" else read(m, ticket, *others)
+            return (
+                aftersales_inner.OldGoodsSettled("exchanged") if ticket.kind == "exchange" else read(m, ticket, *others)
+            )
         return read(m, ticket, *others)
 
     patch.setattr(aftersales_decider, "read", hasty)
     cells = aftersales_decider.TICKET.rows[TicketPhase.REPLACING]
-    patch.setitem(cells, OldGoodsSettled, to(TicketPhase.RESOLVED, tickets.end_exchanged))
-    patch.setitem(aftersales_decider.TICKET.rows[TicketPhase.RESOLVED], OldGoodsSettled, IGNORE)
+    patch.setitem(cells, aftersales_inner.OldGoodsSettled, to(TicketPhase.RESOLVED, tickets.end_exchanged))
+    patch.setitem(aftersales_decider.TICKET.rows[TicketPhase.RESOLVED], aftersales_inner.OldGoodsSettled, IGNORE)
 
 
 def old_goods_not_taken_along(patch: pytest.MonkeyPatch) -> None:
     """The courier forgets to ask for them."""
-    patch.setitem(returns.RETURN.rows[ReturnPhase.ANNOUNCED], CollectedAtDelivery, to(ReturnPhase.ANNOUNCED))
+    patch.setitem(
+        returns.RETURN.rows[ReturnPhase.ANNOUNCED], logistics_inner.CollectedAtDelivery, to(ReturnPhase.ANNOUNCED)
+    )
 
 
 def inspected_without_missing(patch: pytest.MonkeyPatch) -> None:
     """The store tells of what came only."""
     cells = returns.RETURN.rows[ReturnPhase.RETURNED]
-    cell: Any = cells[GoodsSorted]
-    patch.setitem(cells, GoodsSorted, to(cell.phase, lambda state, m, c: cell.action(state, m._replace(missing={}), c)))
+    cell: Any = cells[logistics_inner.GoodsSorted]
+    patch.setitem(
+        cells,
+        logistics_inner.GoodsSorted,
+        to(cell.phase, lambda state, m, c: cell.action(state, m._replace(missing={}), c)),
+    )
 
 
 def failed_replacement_told_to_nobody(patch: pytest.MonkeyPatch) -> None:
@@ -183,7 +188,7 @@ def dropped_replacement_refunded_again(patch: pytest.MonkeyPatch) -> None:
         changes, said = action(state, m, c)
         return {"refunded": changes["refunded"]}, said
 
-    patch.setitem(cells, NotReplaced, to(TicketPhase.REPLACING, forgetful))
+    patch.setitem(cells, aftersales_inner.NotReplaced, to(TicketPhase.REPLACING, forgetful))
 
 
 def dropped_replacement_at_another_price(patch: pytest.MonkeyPatch) -> None:
@@ -207,7 +212,7 @@ def replacement_that_costs(patch: pytest.MonkeyPatch) -> None:
         changes, said = replacing.hold(order, m, c)
         return {**changes, "total": 100}, said
 
-    patch.setitem(cells, ReplacementFits, to(Phase.HOLDING, dear))
+    patch.setitem(cells, order_inner.ReplacementFits, to(Phase.HOLDING, dear))
 
 
 def replacement_beside_its_ticket(patch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,14 @@ from msgspec.structs import replace
 
 from larder.simulation.simulate import Outcome, simulate
 from services.inventory import decider as inventory_decider
+from services.inventory import inner as inventory_inner
 from services.inventory import issues, sources
-from services.inventory.state import AllotmentPhase, SaleRunsOut, SourcedGoodsThere
+from services.inventory.state import AllotmentPhase
 from services.order import back, claims, forward, goods, pricing, reading, sales
 from services.order import decider as order_decider
+from services.order import inner as order_inner
 from services.order.promotions import Rush
-from services.order.state import ClaimKept, Phase, StoreFact, TotalHolds, TotalToClaim
+from services.order.state import ClaimKept, Phase, StoreFact
 from shared.contracts import inventory, logistics
 from shared.runtime.table import IGNORED, To, to
 from tests.simulation.test_planted_bugs import SEEDS_MAX
@@ -53,7 +55,7 @@ def claims_counted_by_the_order(patch: pytest.MonkeyPatch) -> None:
         kept = [ClaimKept(state.account, one.promotion, state.order_id, one.units) for one in claims.claims_of(state)]
         return {**changes, **asked}, (basket, *said, *kept)
 
-    patch.setitem(order_decider.SALES_ORDER.rows[Phase.VERIFYING], TotalToClaim, to(Phase.PAYING, count))
+    patch.setitem(order_decider.SALES_ORDER.rows[Phase.VERIFYING], order_inner.TotalToClaim, to(Phase.PAYING, count))
 
 
 @found_by("claims_are_kept")
@@ -90,7 +92,9 @@ def dropped_claims_kept(patch: pytest.MonkeyPatch) -> None:
         changes, (basket, command) = claim(*about)
         return changes, (basket, command.model_copy(update={"dropped": ()}))
 
-    patch.setitem(order_decider.SALES_ORDER.rows[Phase.VERIFYING], TotalToClaim, to(Phase.VERIFYING, forgetful))
+    patch.setitem(
+        order_decider.SALES_ORDER.rows[Phase.VERIFYING], order_inner.TotalToClaim, to(Phase.VERIFYING, forgetful)
+    )
 
 
 @found_by("denied_is_denied")
@@ -119,7 +123,7 @@ def price_not_verified(patch: pytest.MonkeyPatch) -> None:
     """On the click nobody looks what it costs now."""
 
     def believe(state: Any, m: Any, look: Any, c: Any) -> Any:
-        return TotalToClaim() if claims.must_claim(state) else TotalHolds()
+        return order_inner.TotalToClaim() if claims.must_claim(state) else order_inner.TotalHolds()
 
     patch.setitem(reading._READERS, inventory.StockVerified, believe)
 
@@ -207,7 +211,9 @@ def last_piece_kept(patch: pytest.MonkeyPatch) -> None:
 @found_by("owed_to_somebody")
 def left_over_stays(patch: pytest.MonkeyPatch) -> None:
     """What is left at the end of a sale stays where it is."""
-    patch.setitem(inventory_decider.ALLOTMENT.rows[AllotmentPhase.OPEN], SaleRunsOut, to(AllotmentPhase.OVER))
+    patch.setitem(
+        inventory_decider.ALLOTMENT.rows[AllotmentPhase.OPEN], inventory_inner.SaleRunsOut, to(AllotmentPhase.OVER)
+    )
 
 
 @found_by("owed_to_somebody")
@@ -245,7 +251,7 @@ def taken_from_an_empty_shelf(patch: pytest.MonkeyPatch) -> None:
         lines = dict(zip(hold.spus, hold.quantities, strict=True))
         if not about.presale:
             return taking(hold, about, shelf, allotments)
-        return SourcedGoodsThere({spu: -quantity for spu, quantity in lines.items()}, {})
+        return inventory_inner.SourcedGoodsThere({spu: -quantity for spu, quantity in lines.items()}, {})
 
     patch.setattr(sources, "_taking", careless)
 

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from larder.simulation.simulate import Outcome, simulate
 from services.risk import decider as risk
+from services.risk import inner
 from services.risk.rules import Judged, RuleSet, judge
-from services.risk.state import Phase, ReviewRefused, Treatment
+from services.risk.state import Phase, Treatment
 from shared.runtime.table import to
 from tests.simulation.test_planted_bugs import SEEDS_MAX
 
@@ -70,7 +71,7 @@ def _judged(patch: pytest.MonkeyPatch, wrong: Callable[[Judged], Any]) -> None:
 def refused_by_a_person_and_cleared(patch: pytest.MonkeyPatch) -> None:
     """A person says no, and the screening stands as if it had been yes."""
     cell = to(Phase.CLEARED, risk.refuse_reviewed)
-    patch.setitem(risk.SCREENING.rows[Phase.IN_REVIEW], ReviewRefused, cell)
+    patch.setitem(risk.SCREENING.rows[Phase.IN_REVIEW], inner.ReviewRefused, cell)
 
 
 @found_by("claim_ends_with_review")
