@@ -18,6 +18,7 @@ from shared.runtime.commit import Commit
 from shared.runtime.database import Database
 from shared.runtime.decider import Decider, Windows
 from shared.runtime.effects import EffectRunner, Run
+from shared.runtime.envelope import Delivery
 from shared.runtime.metrics import BATCHES, LINK_GAPS, MESSAGES, PARKED
 from shared.runtime.publisher import Publisher
 from shared.runtime.shard import EFFECTS, Due, EffectAnswered, Item, Replay, Shard, Work
@@ -138,6 +139,16 @@ class Owner:
     def has_work(self) -> bool:
         """Answers or left-over works wait for the next batch, or what is held has waited long enough."""
         return bool(self._answered or self._carried or self._held_long)
+
+    def next_offset(self, topic: str) -> int | None:
+        """Of the record that comes next from a topic: behind what is decided, and what waits to be. None: nothing of it
+        was ever read."""
+        waiting = [
+            work.item.offset + 1
+            for work in (*self._carried, *self._held)
+            if isinstance(work.item, Delivery) and work.item.topic == topic
+        ]
+        return max(waiting, default=self.shard.progress.offsets.get(topic))
 
     @property
     def _held_long(self) -> bool:

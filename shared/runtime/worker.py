@@ -312,7 +312,7 @@ class Worker:
         read = envelope.read
         for tp, some in records.items():
             into, owner = by_shard[tp.partition], self.owners.get(tp.partition)
-            expected = owner.shard.progress.offsets.get(tp.topic) if owner else None
+            expected = owner.next_offset(tp.topic) if owner else None
             if owner and expected is not None and some[0].offset > expected:  # type: ignore[attr-defined]
                 await self._go_back(tp, expected)
                 continue

@@ -150,6 +150,7 @@ async def test_what_is_passed_over_waits_for_a_commit_that_is_worth_it(
     for _ in range(3):
         assert await take_turn({owner: [log.raw(b"{}", "sky.events", type="Thundered", subject="a")]}, hold=True) == 0
     assert (owner.has_work, await ground.rows("select version from progress")) == (False, [(0,)])
+    assert (owner.next_offset("sky.events"), owner.next_offset("toy.commands")) == (3, None)
     assert await take_turn({owner: [log.told(Rained(jar="a"))]}, hold=True) == 4
     assert owner.shard.progress.offsets == {"sky.events": 4}
     await take_turn({owner: [log.raw(b"{}", "sky.events", type="Thundered", subject="a")]}, hold=True)
