@@ -171,6 +171,8 @@ class Database:
             asked = self.parked[asked_id - 1]
             if asked.shard != shard:
                 continue
+            if asked.state != "parked":
+                found[asked_id] = "settled"
             for row in self.parked:
                 taken_along = (
                     action == "replay"

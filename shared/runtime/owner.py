@@ -6,7 +6,7 @@ A worker takes one turn for all of its shards: one question to the database, one
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -22,7 +22,7 @@ from shared.runtime.envelope import Delivery
 from shared.runtime.metrics import BATCHES, LINK_GAPS, MESSAGES, PARKED
 from shared.runtime.publisher import Publisher
 from shared.runtime.shard import EFFECTS, Due, EffectAnswered, Item, Replay, Shard, Work
-from shared.runtime.turn import Share
+from shared.runtime.turn import Share, not_yet
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,10 @@ class Owner:
         self._wake = wake
         self._answered: list[EffectAnswered] = []
         self._carried: list[Work] = []
+        self._asked_again: dict[str, int] = {}
+        """Effects whose answer is parked and that an operator had asked again, with the number of what is parked."""
+        self._failed_again: set[int] = set()
+        """Of these, parked ones whose new answer failed as well."""
         self._held: list[Work] = []
         self._held_since = 0.0
 
@@ -127,7 +131,7 @@ class Owner:
         self.next_due = (await self.database.next_due([progress.shard]))[progress.shard]
 
     def _take_answer(self, answered: EffectAnswered) -> None:
-        self._answered.append(answered)
+        self._answered.append(replace(answered, parked_id=self._asked_again.get(answered.effect_id)))
         self._wake()
 
     @property
@@ -180,24 +184,34 @@ class Owner:
         rows = await self.database.parked_requests(number)
         if not rows:
             return False
-        dropped = [r.id for r in rows if r.action == "drop"]
-        replays = [r for r in rows if r.action == "replay"]
-        effects = [r for r in replays if r.delivery.topic == EFFECTS]
-        if effects:
-            await self._ask_again({r.delivery.id for r in effects})
-        if messages := [Replay(r.id, r.delivery) for r in replays if r.delivery.topic != EFFECTS]:
+        effects = [r for r in rows if r.action == "replay" and r.delivery.topic == EFFECTS]
+        await self._ask_again({r.delivery.id: r.id for r in effects if r.id not in self._failed_again})
+        # Behind an answer that failed again nothing is decided: `settle_requests` drops what was asked for there.
+        unsettled = {*self._asked_again.values(), *self._failed_again}
+        later = not_yet(((r.id, r.subject, r.action) for r in rows), unsettled) - self._failed_again
+        now = [r for r in rows if r.id not in later]
+        if not now:
+            return False
+        messages = [Replay(r.id, r.delivery) for r in now if r.action == "replay" and r.delivery.topic != EFFECTS]
+        if messages:
             await _commit({self: self.shard.read(messages)})
             while self._carried:  # what is asked for next may wait behind them
                 await self.run_batch([])
-        asked = [r.id for r in rows]
-        await self.database.settle_requests(number, asked, dropped, [r.id for r in effects])
+        asked, dropped = [r.id for r in now], [r.id for r in now if r.action == "drop"]
+        over = [r.id for r in effects if r.id not in later and r.id not in self._failed_again]
+        await self.database.settle_requests(number, asked, dropped, over)
+        self._failed_again.difference_update(asked)
+        self._asked_again = {effect: n for effect, n in self._asked_again.items() if n not in dropped}
         self.shard.blocked = await self.database.blocked(number)
         return True
 
-    async def _ask_again(self, effect_ids: Container[str]) -> None:
-        for effect in await self.database.open_effects(self.shard.progress.shard):
-            if effect.id in effect_ids and self.runner:
-                self.runner.start(effect, resumed=True)
+    async def _ask_again(self, parked: Mapping[str, int]) -> None:
+        """Asks effects again, those that are open and not asked yet; what waits behind their answers waits on."""
+        if new := parked.keys() - self._asked_again.keys():
+            for effect in await self.database.open_effects(self.shard.progress.shard):
+                if effect.id in new and self.runner:
+                    self._asked_again[effect.id] = parked[effect.id]
+                    self.runner.start(effect, resumed=True)
 
     def carry(self, works: Sequence[Work], *, behind: bool = False) -> None:
         """These are for the next turn, before what is carried already or behind it. Timers are not carried: they are in
@@ -215,6 +229,11 @@ class Owner:
         for due in commit.timers.values():
             if due is not None and (self.next_due is None or due < self.next_due):
                 self.next_due = due
+        for work in works[: commit.decided]:
+            if isinstance(work.item, EffectAnswered) and work.item.parked_id is not None:
+                self._asked_again.pop(work.item.effect_id, None)
+                if work.item.parked_id not in commit.replayed:
+                    self._failed_again.add(work.item.parked_id)
         self._count(commit)
         self._saved(commit)
         if commit.decided < len(works):

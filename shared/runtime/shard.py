@@ -65,10 +65,12 @@ class Due(Struct, frozen=True):
 
 
 class EffectAnswered(Struct, frozen=True):
-    """What the outside world said to an effect, as a message of the service."""
+    """What the outside world said to an effect, as a message of the service. `parked_id`: an operator had it asked
+    again, since its answer before is parked under this number."""
 
     effect_id: str
     message: Inner
+    parked_id: int | None = None
 
 
 class Replay(Struct, frozen=True):
@@ -463,6 +465,9 @@ class _Step:
 
     def _settle(self, work: Work, answered: EffectAnswered) -> None:
         """The answer to an effect closes its row, unless the answer parks: then a replay asks once more."""
+        if answered.parked_id is not None:
+            self._settle_again(work, answered, answered.parked_id)
+            return
         name, subject = type(answered.message).__name__, answered.message.subject
         stand_in = Delivery(EFFECTS, self.progress.shard, 0, None, None, answered.effect_id, name, self.source, subject)
         if work.code:
@@ -471,6 +476,15 @@ class _Step:
             self._park(stand_in, subject, "behind", "an earlier message about the same subject is parked")
         elif self._try(work.message, stand_in, subject, self.context) is not None:
             self.commit.effects_closed.append(answered.effect_id)
+
+    def _settle_again(self, work: Work, answered: EffectAnswered, parked_id: int) -> None:
+        """What waits behind the answer that is parked waits for this one, too. If it fails, all stays parked."""
+        stand_in = Delivery(EFFECTS, self.progress.shard, 0, None, None, answered.effect_id, source=self.source)
+        parked_before = len(self.commit.parked)
+        if work.message and self._try(work.message, stand_in, work.message.subject, self.context) is not None:
+            self.commit.effects_closed.append(answered.effect_id)
+            self.commit.replayed.append(parked_id)
+        del self.commit.parked[parked_before:]
 
     def _replay(self, work: Work, replay: Replay) -> None:
         """Decides a parked message again. When it fails again it stays parked, and so do those behind it."""
