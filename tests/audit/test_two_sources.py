@@ -35,7 +35,7 @@ from tests.audit.controls import NOON, World
 pytestmark = pytest.mark.parts
 
 ORDERS, COMPLAINED, STRICT = (120, 130), (0.7,), 1.0
-ORDINARY, MARKETED = 723, 34
+ORDINARY, MARKETED = 507, 7
 """Evenings with one shard and no poison: one with every way back, complaints, and rules that speak, and one with all
 that marketing can think of."""
 BOTH = pytest.mark.parametrize("played", [ORDINARY, MARKETED], ids=["ordinary", "marketed"], indirect=True)
