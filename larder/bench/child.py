@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,10 @@ from typing import NamedTuple
 from larder.load.errors import LoadError
 from shared.printable import printable_lines
 
+CHILDREN_TRIES, CHILDREN_S = 100, 0.05
+"""So often, and so far apart, it is looked whether children of a program that has ended are gone."""
+CTRL_C_S = 10
+"""How long a program may take to end after a Ctrl-C, before it is told in other words."""
 END_S = 120
 """A `larder up` that is broken off first stops what it has begun."""
 TAIL_LINES = 12
@@ -80,13 +85,17 @@ def run(
 
 
 def _end(process: subprocess.Popen[str]) -> None:
+    # `make` passes nothing on: its children get it from us. Whoever was started in the background ignores a Ctrl-C.
+    for number, patience_s in ((signal.SIGINT, CTRL_C_S), (signal.SIGTERM, END_S), (signal.SIGKILL, None)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience_s)
+            break
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGINT)  # `make` passes nothing on: its children get it from us
-        try:
-            process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        for _ in range(CHILDREN_TRIES):  # its children have heard it, too, and may be a moment later
+            os.killpg(process.pid, 0)
+            time.sleep(CHILDREN_S)
 
 
 @contextmanager
