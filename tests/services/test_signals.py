@@ -32,7 +32,7 @@ from shared.runtime.publisher import make_producer
 from shared.settings import Settings
 from tests.parts import RealParts
 
-PATIENCE_S = 30
+PATIENCE_S = 90
 NOW = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10)
 _numbers = itertools.count(1)
 
