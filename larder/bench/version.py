@@ -70,10 +70,8 @@ def here(say: Say, root: Path = ROOT) -> Version:
 
 def commit_of(rev: str, root: Path = ROOT) -> str:
     """The id of the commit that somebody means; a LoadError if there is none."""
-    told = None
-    if "\x00" not in rev:  # no program can be given one
-        told = _git(root, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")
-    if told is None or told.code:
+    # No program can be given a NUL.
+    if "\x00" in rev or (told := _git(root, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}")).code:
         raise LoadError(f"there is no commit {rev[:80]!r} in {root}: `git log --oneline` lists those there are")
     return told.out[0]
 

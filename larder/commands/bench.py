@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from larder.bench.readings import machine
-from larder.bench.report import pictures, report
+from larder.bench.report import read, report
 from larder.bench.turn import SETTINGS, Plan, Turn, extra_options
 from larder.bench.version import Version, commit_of, here, other
 from larder.commands.load import INTERRUPTED
@@ -46,8 +46,9 @@ def bench(
         typer.Option(min=0, max=ORDERS_MAX, help="How many orders warm a turn up before; half as many unless given."),
     ] = None,
     rates: Annotated[
-        str, typer.Option(metavar="RATE,...", help="Orders a second of further loads of each turn: 5,20,100,500.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="RATE,...", help="Orders a second of further loads of each turn: 5,20,100,500."),
+    ] = None,
     rate_s: Annotated[float, typer.Option(min=1, max=RATE_S_MAX, help="How long each rate lasts, in seconds.")] = 30,
     shards: Annotated[
         str, typer.Option(metavar="N,...", help="Shards of the stack (LARDER_SHARDS); several are measured in turns.")
@@ -55,7 +56,6 @@ def bench(
     runs: Annotated[int, typer.Option(min=1, max=RUNS_MAX, help="How many turns each has.")] = 3,
     seed: Annotated[int, typer.Option(min=0, max=SEED_MAX - RUNS_MAX, help="Of the first run; each has its own.")] = 1,
     audit: Annotated[bool, typer.Option(help="End everybody's first turn with the audit.")] = True,
-    svg: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the pictures there.")] = None,
     keep: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write all figures there, as JSON; `larder docs` reads docs/bench*.json."),
@@ -66,11 +66,10 @@ def bench(
     batches, waiting at each rate, and what doing nothing takes. Every turn is a fresh stack on ports of its own, with
     the same orders for all. Exit code 1 if a stack does not come up, a load or its audit ends badly, or a part dies
     meanwhile: then nothing after it is measured."""
-    wanted_rates = tuple(sorted(_numbers(rates, "--rates", 0.01, RATE_MAX)))
-    wanted_shards = [int(number) for number in _numbers(shards, "--shards", 1, SHARDS_MAX, whole=True)] or [1]
-    for folder in (svg, keep.absolute().parent if keep else None):
-        if folder and not folder.is_dir():
-            raise FileError(folder, "is no folder: make it first")
+    wanted_rates = () if rates is None else tuple(sorted(_numbers(rates, "--rates", 0.01, RATE_MAX)))
+    wanted_shards = [int(number) for number in _numbers(shards, "--shards", 1, SHARDS_MAX, whole=True)]
+    if keep:
+        _check_place(keep)
     plan = Plan(orders, orders // 2 if warm is None else warm, wanted_rates, rate_s)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end in any way, nothing stays behind
     told: dict[str, Any] = {}
@@ -89,8 +88,8 @@ def bench(
             say_lines(report(told))
             if as_json:
                 say(json.dumps(told))
-    if not code:
-        _keep(told, svg, keep)
+    if keep and not code:
+        keep.write_text(json.dumps(told, indent=1) + "\n")
     raise typer.Exit(code)
 
 
@@ -149,12 +148,13 @@ def _take_turns(
             )
 
 
-def _keep(told: dict[str, Any], svg: Path | None, keep: Path | None) -> None:
-    if keep:
-        keep.write_text(json.dumps(told, indent=1) + "\n")
-    if svg:
-        for what, picture in pictures(told).items():
-            (svg / f"bench-{what}.svg").write_text(picture)
+def _check_place(keep: Path) -> None:
+    """A bench may be kept where there is nothing yet, or an older one: nothing else is written over by it."""
+    folder = keep.absolute().parent
+    if not folder.is_dir():
+        raise FileError(folder, "is no folder: make it first")
+    if keep.exists():
+        read(keep)
 
 
 def _say(line: str) -> None:
@@ -164,7 +164,7 @@ def _say(line: str) -> None:
 def _numbers(text: str, option: str, least: float, most: float, *, whole: bool = False) -> list[float]:
     """Numbers with commas between them; what is none, or out of bounds, is refused."""
     numbers = []
-    for word in text.split(",") if text.strip() else ():
+    for word in text.split(","):
         try:
             number = float(word)
         except ValueError:

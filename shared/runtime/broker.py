@@ -28,8 +28,8 @@ class WrongBroker(Exception):
 async def asking(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     """A client that asks the brokers at `bootstrap` about themselves; raises KafkaError when none answers."""
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await client.start()
     try:
+        await client.start()
         yield client
     finally:
         await client.close()

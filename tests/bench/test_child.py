@@ -30,10 +30,10 @@ def test_lines_are_heard_as_they_come(tmp_path):
 def test_what_is_running_ends_with_us(tmp_path):
     """A Ctrl-C while it runs: it and its children are told, and gone before we go on."""
     code = (
-        "import subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "import signal, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])\n"
         "print(child.pid, file=sys.stderr)\n"
-        "time.sleep(60)"
+        "signal.pause()"
     )
     seen: list[Identity | None] = []
 
