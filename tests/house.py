@@ -49,14 +49,6 @@ IDLE_MAX = 200
 ROBOTS_HEAR = tuple(
     f"{service}.{said}" for service in ("order", "logistics", "aftersales") for said in ("events", "answers")
 )
-STORES = {
-    "order": "OrderStore",
-    "inventory": "InventoryStore",
-    "risk": "RiskStore",
-    "payment": "PaymentStore",
-    "logistics": "LogisticsStore",
-    "aftersales": "AftersalesStore",
-}
 
 
 class Log:
@@ -89,7 +81,7 @@ class Service:
     def __init__(self, name: str, log: Log, connection: asyncpg.Connection) -> None:
         self.name, self.log, self.connection = name, log, connection
         self.decider = import_module(f"services.{name}.decider").DECIDER
-        self.store = getattr(import_module(f"services.{name}.store"), STORES[name])()
+        self.store = getattr(import_module(f"services.{name}.store"), f"{name.capitalize()}Store")()
         self.database = Database(connection, self.store, 120, 86_400)
         self.queue = log.reader(sorted({m.TOPIC for m in self.decider.listens}))
         self.shards: list[Shard] = []

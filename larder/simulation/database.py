@@ -190,19 +190,14 @@ class Database:
         return self.progress[shard].epoch == epoch
 
     def settle(
-        self,
-        shard: int,
-        epoch: int,
-        rows: Iterable[ParkedRow],
-        dropped: Iterable[ParkedRow],
-        replayed: Iterable[ParkedRow],
+        self, shard: int, epoch: int, settled: Iterable[int], dropped: Iterable[int], replayed: Iterable[int]
     ) -> None:
         """The requests are done with; raises GateShut when it is somebody else who has to serve them."""
         if not self.is_epoch(shard, epoch):
             raise GateShut(f"{self.decider.service}/{shard}")
-        for row in rows:
-            self.requests.pop(row.id, None)
-        for row in dropped:
-            row.state = "dropped"
-        for row in replayed:
-            row.state = "replayed"
+        for number in settled:
+            self.requests.pop(number, None)
+        for number in dropped:
+            self.parked[number - 1].state = "dropped"
+        for number in replayed:
+            self.parked[number - 1].state = "replayed"

@@ -14,15 +14,16 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from larder.simulation.database import Database, GateShut, ParkedRow
+from larder.simulation.database import Database, GateShut
 from larder.simulation.gateway import Calls
 from larder.simulation.link import Around, Link
 from shared.contracts.topics import commands_of
+from shared.runtime.again import AskedAgain, Plan, Request
 from shared.runtime.commit import Commit, OutboxRow
 from shared.runtime.decider import Windows
 from shared.runtime.envelope import Delivery
 from shared.runtime.shard import EFFECTS, Due, EffectAnswered, Replay, Shard, Work
-from shared.runtime.turn import Share, answered, decided, not_yet
+from shared.runtime.turn import Share, answered, decided
 
 REWIND_MAX = 6
 """Most records that a consumer hands out again."""
@@ -71,8 +72,7 @@ class Owner:
         self._links: dict[str, Link] = {}
         self._answered: list[EffectAnswered] = []
         self._carried: list[Work] = []
-        self._asked_again: dict[str, int] = {}
-        self._failed_again: set[int] = set()
+        self._again = AskedAgain()
         self._snapshot: tuple[datetime, dict[str, int]] | None = None
         self._alarm: datetime | None = None
         self._awake = False
@@ -208,37 +208,29 @@ class Owner:
         rows = self.database.requested(self.number) if self.database.requests else None
         if not rows:
             return
-        effects = [r for r, action in rows if action == "replay" and r.delivery.topic == EFFECTS]
-        new = {r.delivery.id: r.id for r in effects if r.id not in self._failed_again}
-        for effect in self.database.open_effects(self.number):
-            if self.calls and effect.id in new and effect.id not in self._asked_again:
-                self._asked_again[effect.id] = new[effect.id]
-                self.calls.start(effect, resumed=True)
-        told = [(r.id, r.subject, action) for r, action in rows]
-        later = not_yet(told, {*self._asked_again.values(), *self._failed_again}) - self._failed_again
-        now = [(r, action) for r, action in rows if r.id not in later]
-        given_up = not_yet(told, self._failed_again) - self._failed_again
-        over = [r for r in effects if r.id not in later and r.id not in self._failed_again]
-        messages = [
-            Replay(r.id, replace(r.delivery, link=0))
-            for r, action in now
-            if action == "replay" and r.delivery.topic != EFFECTS
+        requests = [
+            Request(r.id, r.subject, action, r.delivery.id if r.delivery.topic == EFFECTS else "") for r, action in rows
         ]
-        settle = partial(self._settle_requests, [(r, a) for r, a in rows if r.id not in later - given_up], over)
-        if messages:
-            self._commit(self.shard.read(messages), settle)
-        elif now:
+        wanted = self._again.wanted(requests)
+        for effect in self.database.open_effects(self.number):
+            if self.calls and effect.id in wanted:
+                self._again.asked(effect.id, wanted[effect.id])
+                self.calls.start(effect, resumed=True)
+        plan = self._again.plan(requests)
+        settle = partial(self._settle_requests, plan)
+        if plan.messages:
+            replays = (Replay(r.id, replace(r.delivery, link=0)) for r, _ in rows if r.id in plan.messages)
+            self._commit(self.shard.read(replays), settle)
+        elif plan.settled:
             settle()
 
-    def _settle_requests(self, rows: Sequence[tuple[ParkedRow, str]], effects: Sequence[ParkedRow]) -> None:
-        dropped = [row for row, action in rows if action == "drop"]
-        epoch = self.shard.progress.epoch
+    def _settle_requests(self, plan: Plan) -> None:
         try:
-            self.database.settle(self.number, epoch, [row for row, _ in rows], dropped, effects)
+            self.database.settle(self.number, self.shard.progress.epoch, plan.settled, plan.dropped, plan.over)
         except GateShut:
             self.retire()
             return
-        self._failed_again.difference_update(row.id for row, _ in rows)
+        self._again.settled(plan)
         self.shard.blocked = self.database.blocked(self.number)
         self.wake()
 
@@ -280,12 +272,7 @@ class Owner:
         for due in commit.timers.values():
             if due is not None and (self.next_due is None or due < self.next_due):
                 self.next_due = due
-        for work in works[: commit.decided]:
-            if isinstance(work.item, EffectAnswered) and work.item.parked_id is not None:
-                self._asked_again.pop(work.item.effect_id, None)
-                if work.item.parked_id not in commit.replayed:
-                    self._failed_again.add(work.item.parked_id)
-                self.wake()
+        self._again.committed(works[: commit.decided], commit)
         if commit.decided < len(works):
             # Timers are not carried: they are in their table, and may be cancelled by then.
             left_over = [work for work in works[commit.decided :] if not isinstance(work.item, Due)]
@@ -301,7 +288,7 @@ class Owner:
         link.put(rows)
 
     def _take_answer(self, answered: EffectAnswered) -> None:
-        self._answered.append(replace(answered, parked_id=self._asked_again.get(answered.effect_id)))
+        self._answered.append(self._again.answered(answered))
         self.wake()
 
     # -- ends ------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from time import monotonic
 import asyncpg
 from msgspec.structs import replace
 
+from shared.runtime.again import AskedAgain, Request
 from shared.runtime.broker import check_same_cluster
 from shared.runtime.commit import Commit
 from shared.runtime.database import Database
@@ -22,7 +23,7 @@ from shared.runtime.envelope import Delivery
 from shared.runtime.metrics import BATCHES, LINK_GAPS, MESSAGES, PARKED
 from shared.runtime.publisher import Publisher
 from shared.runtime.shard import EFFECTS, Due, EffectAnswered, Item, Replay, Shard, Work
-from shared.runtime.turn import Share, not_yet
+from shared.runtime.turn import Share
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,10 +66,7 @@ class Owner:
         self._wake = wake
         self._answered: list[EffectAnswered] = []
         self._carried: list[Work] = []
-        self._asked_again: dict[str, int] = {}
-        """Effects whose answer is parked and that an operator had asked again, with the number of what is parked."""
-        self._failed_again: set[int] = set()
-        """Of these, parked ones whose new answer failed as well."""
+        self._again = AskedAgain()
         self._held: list[Work] = []
         self._held_since = 0.0
 
@@ -131,7 +129,7 @@ class Owner:
         self.next_due = (await self.database.next_due([progress.shard]))[progress.shard]
 
     def _take_answer(self, answered: EffectAnswered) -> None:
-        self._answered.append(replace(answered, parked_id=self._asked_again.get(answered.effect_id)))
+        self._answered.append(self._again.answered(answered))
         self._wake()
 
     @property
@@ -184,34 +182,25 @@ class Owner:
         rows = await self.database.parked_requests(number)
         if not rows:
             return False
-        effects = [r for r in rows if r.action == "replay" and r.delivery.topic == EFFECTS]
-        await self._ask_again({r.delivery.id: r.id for r in effects if r.id not in self._failed_again})
-        # Behind an answer that failed again nothing is decided: `settle_requests` drops what was asked for there.
-        unsettled = {*self._asked_again.values(), *self._failed_again}
-        later = not_yet(((r.id, r.subject, r.action) for r in rows), unsettled) - self._failed_again
-        now = [r for r in rows if r.id not in later]
-        if not now:
+        requests = [
+            Request(r.id, r.subject, r.action, r.delivery.id if r.delivery.topic == EFFECTS else "") for r in rows
+        ]
+        if wanted := self._again.wanted(requests):
+            for effect in await self.database.open_effects(number):
+                if effect.id in wanted and self.runner:
+                    self._again.asked(effect.id, wanted[effect.id])
+                    self.runner.start(effect, resumed=True)
+        plan = self._again.plan(requests)
+        if not plan.settled:
             return False
-        messages = [Replay(r.id, r.delivery) for r in now if r.action == "replay" and r.delivery.topic != EFFECTS]
-        if messages:
-            await _commit({self: self.shard.read(messages)})
+        if plan.messages:
+            await _commit({self: self.shard.read(Replay(r.id, r.delivery) for r in rows if r.id in plan.messages)})
             while self._carried:  # what is asked for next may wait behind them
                 await self.run_batch([])
-        asked, dropped = [r.id for r in now], [r.id for r in now if r.action == "drop"]
-        over = [r.id for r in effects if r.id not in later and r.id not in self._failed_again]
-        await self.database.settle_requests(number, asked, dropped, over)
-        self._failed_again.difference_update(asked)
-        self._asked_again = {effect: n for effect, n in self._asked_again.items() if n not in dropped}
+        await self.database.settle_requests(number, plan.settled, plan.dropped, plan.over)
+        self._again.settled(plan)
         self.shard.blocked = await self.database.blocked(number)
         return True
-
-    async def _ask_again(self, parked: Mapping[str, int]) -> None:
-        """Asks effects again, those that are open and not asked yet; what waits behind their answers waits on."""
-        if new := parked.keys() - self._asked_again.keys():
-            for effect in await self.database.open_effects(self.shard.progress.shard):
-                if effect.id in new and self.runner:
-                    self._asked_again[effect.id] = parked[effect.id]
-                    self.runner.start(effect, resumed=True)
 
     def carry(self, works: Sequence[Work], *, behind: bool = False) -> None:
         """These are for the next turn, before what is carried already or behind it. Timers are not carried: they are in
@@ -229,11 +218,7 @@ class Owner:
         for due in commit.timers.values():
             if due is not None and (self.next_due is None or due < self.next_due):
                 self.next_due = due
-        for work in works[: commit.decided]:
-            if isinstance(work.item, EffectAnswered) and work.item.parked_id is not None:
-                self._asked_again.pop(work.item.effect_id, None)
-                if work.item.parked_id not in commit.replayed:
-                    self._failed_again.add(work.item.parked_id)
+        self._again.committed(works[: commit.decided], commit)
         self._count(commit)
         self._saved(commit)
         if commit.decided < len(works):

@@ -7,7 +7,7 @@ very code that runs. A turn goes over all shards of its owner at once: one quest
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -84,19 +84,6 @@ def _known(shares: Sequence[Share], ids: Sequence[str]) -> Generator[Question, A
         if ids:
             shard.known(known.answered)
         shard.master_data_is(known.master_data)
-
-
-def not_yet(asked: Iterable[tuple[int, str, str]], awaited: Container[int]) -> set[int]:
-    """Of parked messages that operators ask for (number, subject, action), in the order of their numbers: those that
-    wait for the answer to an effect that was asked again, and those that wait behind them."""
-    subjects: set[str] = set()
-    found: set[int] = set()
-    for number, subject, action in asked:
-        if number in awaited:
-            subjects.add(subject)
-        if action == "replay" and (number in awaited or subject in subjects):
-            found.add(number)
-    return found
 
 
 def answered(turn: Turn, answer: Callable[[Question], Any]) -> list[Commit]:

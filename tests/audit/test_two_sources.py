@@ -37,7 +37,7 @@ pytestmark = pytest.mark.parts
 ORDERS, COMPLAINED, STRICT = (120, 130), (0.7,), 1.0
 ORDINARY, MARKETED = 507, 7
 """Evenings with one shard and no poison: one with every way back, complaints, and rules that speak, and one with all
-that marketing can think of."""
+that marketing can think of. Whose dice fall so is found by trying seeds; no log is lost in them, and no power."""
 BOTH = pytest.mark.parametrize("played", [ORDINARY, MARKETED], ids=["ordinary", "marketed"], indirect=True)
 IN_ORDER = ("timeline", "steps_back", "tickets", "returns")
 """Books whose entries come in an order; those of the others may come in any."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.runtime import database
+from shared.runtime.effects import Run
 from shared.runtime.owner import Owner
 from shared.runtime.said import Effect
 from shared.runtime.shard import EFFECTS
@@ -79,11 +80,7 @@ async def test_replay_that_cannot_be_kept_stays_parked(ground: Ground) -> None:
 async def test_effect_whose_answer_parked_is_asked_again_by_a_replay(ground: Ground) -> None:
     """Nonsense came back and parked; the replay calls once more, and the new answer settles it."""
     answers = [-1, 7]
-
-    async def run(effect: Effect, resumed: bool) -> Answered:
-        return Answered(effect.arguments["jar"], answers.pop(0))
-
-    owner = await ground.owner(run)
+    owner = await ground.owner(answering(answers))
     await owner.run_batch([ground.log.told(Call(jar="a"))])
     await until(lambda: owner.has_work)
     await owner.run_batch([])
@@ -121,6 +118,15 @@ async def test_effect_whose_answer_parked_waits_for_an_operator_over_restarts(gr
     await until(lambda: heir.has_work)
     await heir.run_batch([])
     assert (await ground.pieces("a"), await parked(ground)) == (7, [])
+
+
+def answering(answers: list[int]) -> Run:
+    """A world that answers with these, one after the other; less than nothing makes no sense."""
+
+    async def run(effect: Effect, resumed: bool) -> Answered:
+        return Answered(effect.arguments["jar"], answers.pop(0))
+
+    return run
 
 
 async def turns(owner: Owner) -> int:
@@ -225,11 +231,7 @@ async def test_a_request_for_what_is_settled_is_done_with(ground: Ground) -> Non
 async def test_what_waits_behind_an_effect_s_answer_is_replayed_after_it(ground: Ground) -> None:
     """Pieces come from outside, then some are taken out: in this order, also when the first answer was nonsense."""
     answers = [-1, 7]
-
-    async def run(effect: Effect, resumed: bool) -> Answered:
-        return Answered(effect.arguments["jar"], answers.pop(0))
-
-    owner = await ground.owner(run)
+    owner = await ground.owner(answering(answers))
     await owner.run_batch([ground.log.told(Call(jar="a"))])
     await until(lambda: owner.has_work)
     await owner.run_batch([])
@@ -248,11 +250,7 @@ async def test_what_waits_behind_an_effect_s_answer_is_replayed_after_it(ground:
 async def test_what_waits_behind_an_effect_s_answer_waits_on_when_that_fails_again(ground: Ground) -> None:
     """Nonsense twice: nothing is decided out of order, one row tells of it, and a third try settles all of it."""
     answers = [-1, -2, 7]
-
-    async def run(effect: Effect, resumed: bool) -> Answered:
-        return Answered(effect.arguments["jar"], answers.pop(0))
-
-    owner = await ground.owner(run)
+    owner = await ground.owner(answering(answers))
     await owner.run_batch([ground.log.told(Call(jar="a"))])
     await until(lambda: owner.has_work)
     await owner.run_batch([])
