@@ -51,7 +51,7 @@ from shared.runtime.broker import asking, check_partitions, cluster_id
 from shared.runtime.database import NameTaken
 from shared.runtime.envelope import from_outside, read
 from shared.runtime.publisher import BATCH_BYTES, make_producer
-from shared.runtime.worker import HEARTBEAT_MS, METADATA_MS, SESSION_MS
+from shared.runtime.worker import HEARTBEAT_MS, METADATA_MS, SESSION_MS, NoShare
 from shared.service import BUG_EXIT, last_words
 from shared.settings import SIGNALS as NAME
 from shared.settings import Settings, get_settings
@@ -79,6 +79,9 @@ LINGER_S = 0.05
 time."""
 PAUSE_S = 0.001
 """Between two looks at the queue of the changelogs."""
+STUCK_S = 30.0
+"""When no share, and no entry of a changelog, has come for so long, none will: seen once in a dozen rebalances, Faust
+waits for a changelog's end with nobody reading it."""
 SILENT_S = 30.0
 """A broker that has not answered for so long is away: its answers, though empty, come all the time."""
 SKIPPED_LOG_S = 10.0
@@ -139,6 +142,10 @@ class Signals:
         self._skipped_logged_at = -SKIPPED_LOG_S
         self._answered_ms = 0
         """When the broker answered last, for any partition."""
+        self._shared_at = time.monotonic()
+        """When there was a share last, or its tables came nearer."""
+        self._read = 0
+        """Where its changelogs are read, summed up."""
         self._failure: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._name_lock: TextIO | None = None
@@ -200,7 +207,7 @@ class Signals:
         self.app.consumer.on_buffer_full = lambda partition: None
         self.app.producer.buffer.max_messages = sys.maxsize  # it is bounded here, by what one record writes
         await self.app.start()
-        for work, pause_s in ((self._tell_all, BEAT_S), (self._expire, EXPIRE_S)):
+        for work, pause_s in ((self._tell_all, BEAT_S), (self._check_share, BEAT_S), (self._expire, EXPIRE_S)):
             self._tasks.append(asyncio.create_task(self._keep(work, pause_s), name=work.__name__))
 
     async def until_failed(self) -> None:
@@ -282,6 +289,14 @@ class Signals:
         assert self._failure is not None
         if not self._failure.done() and not self.app.should_stop:
             self._failure.set_exception(error)
+
+    async def _check_share(self) -> None:
+        """A process that waits for its share for ever counts nothing, and keeps others from it."""
+        now, read = time.monotonic(), sum(self.app.tables.recovery.active_offsets.values())
+        if self._has_share() or read != self._read:
+            self._shared_at, self._read = now, read
+        elif now - self._shared_at > STUCK_S:
+            raise NoShare(f"no share of {NAME}, and nothing of its changelogs, has come for {STUCK_S:g} s")
 
     # Counting. -------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from shared.settings import get_settings
 from tests.parts import RealParts
 
 DAY_MS = 86_400_000
-GATE = Write("gate", "select 1", [])
+GATE = Write("gate", "select unnest($1::bigint[])", [[1]])
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,6 +31,7 @@ from shared.contracts import risk
 from shared.contracts.topics import changelogs_of, partition_for
 from shared.runtime.envelope import from_outside
 from shared.runtime.publisher import make_producer
+from shared.runtime.worker import NoShare
 from shared.settings import Settings
 from tests.parts import RealParts
 
@@ -260,6 +263,60 @@ async def test_it_says_that_it_lives(stand: Stand) -> None:
     assert stand.told[-1].as_of > stand.told[0].as_of
 
 
+@asynccontextmanager
+async def in_a_process(stand: Stand, worker: int) -> AsyncIterator[None]:
+    """Counts as that worker until the context ends, in a process of its own that begins anew when it ends by itself, as
+    under the supervisor."""
+    program = "import sys; from tests.services.test_signals import count_until_told; count_until_told(*sys.argv[1:])"
+    settings = stand.settings.model_copy(update={"worker": worker}).model_dump_json()
+    enough = False
+    process: asyncio.subprocess.Process | None = None
+
+    async def run() -> None:
+        nonlocal process
+        while not enough:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", program, settings, stand.group, stand.source, stand.target),
+                stdin=asyncio.subprocess.PIPE,
+            )
+            await process.wait()
+
+    running = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        enough = True
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+        await asyncio.wait_for(running, PATIENCE_S)
+
+
+def count_until_told(settings: str, group: str, source: str, target: str) -> None:
+    """That process: leaves its group, and ends, when its standard input does."""
+
+    async def count() -> None:
+        signals = Signals(Settings.model_validate_json(settings), group=group, source=source, target=target)
+        await signals.start()
+        told = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+        failed = asyncio.create_task(signals.until_failed())
+        await asyncio.wait({told, failed}, return_when=asyncio.FIRST_COMPLETED)
+        if failed.done():
+            os._exit(1)
+        await signals.stop()
+
+    asyncio.run(count())
+
+
+async def test_who_gets_no_share_ends(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tables never come to an end, and nobody knows why: the next start joins anew."""
+    monkeypatch.setattr(signals_module, "STUCK_S", 0.5)
+    monkeypatch.setattr(signals_module, "BEAT_S", 0.2)
+    async with stand.counting() as signals:
+        monkeypatch.setattr(signals, "_has_share", lambda: False)
+        with pytest.raises(NoShare, match="no share of signals"):
+            await asyncio.wait_for(signals.until_failed(), PATIENCE_S)
+
+
 @pytest.mark.parametrize("stand", [2], indirect=True)
 async def test_two_processes_share_the_partitions(stand: Stand) -> None:
     """Each tells of its own; when one leaves, the other goes on with what was counted."""
@@ -273,8 +330,8 @@ async def test_two_processes_share_the_partitions(stand: Stand) -> None:
     def cancels() -> list[int]:
         return [counts(stand.known().get(name)).get("cancels", 0) for name in names.values()]
 
-    async with stand.counting(0):
-        async with stand.counting(1):
+    async with in_a_process(stand, 0):
+        async with in_a_process(stand, 1):
             await stand.until(lambda: set(stand.by.values()) == {"signals/0", "signals/1"}, "both to tell")
             await cancel("o-1")
             await stand.until(lambda: cancels() == [1, 1], "the first cancels")

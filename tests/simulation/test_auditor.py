@@ -27,7 +27,7 @@ Spoil = Callable[[Rows], object]
 @pytest.fixture(scope="module")
 def clean() -> Rows:
     """The rows of the first evening with orders at every end, refunds, slots, holds, ways back and poison."""
-    for seed in range(1149, 2149):
+    for seed in range(1354, 2354):
         rows = busy_evening(seed, (0.0, 0.0, 0.3, 0.8))
         wanted = (
             ("order.orders", {"closed", "cancelled", "rejected"}),
@@ -190,7 +190,9 @@ def late_click(rows: Rows) -> None:
 
 
 def part_of_another_amount(rows: Rows) -> None:
-    some(rows, "payment.refunds", order_id=amended(rows)["order_id"], reason="short").update(amount=1)
+    for refund in rows["payment.refunds"]:
+        if refund["order_id"] == amended(rows)["order_id"] and refund["reason"] == "short":
+            refund["amount"] = 1
 
 
 def a_refund(rows: Rows) -> Row:
@@ -283,7 +285,7 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("tickets_are_counted", lambda rows: rows["aftersales.windows"][0].update(open_tickets=3)),
     ("ticket_for_each", lambda rows: a_call(rows, kind="intercept")),
     ("ticket_is_on_page", without_ticket_paper),
-    ("short_is_our_fault", lambda rows: order(rows, "cancelled").update(reason="short")),
+    ("short_is_our_fault", lambda rows: some(rows, "order.orders", reason="payment_expired").update(reason="short")),
     ("ending_is_known", lambda rows: rows["risk.endings"].remove(some(rows, "risk.endings", deed="unreachable"))),
     ("ending_is_known", lambda rows: some(rows, "risk.endings", deed="ended").update(deed="cancelled")),
     ("ending_is_known", lambda rows: some(rows, "risk.endings", deed="delivered").update(account="a-nobody")),

@@ -68,6 +68,11 @@ def locked_order(rows: Rows) -> Row:
     return next(o for o in rows["order.orders"] if o["hold_mode"] == "lock" and o["order_id"] in cleared)
 
 
+def a_claim(rows: Rows) -> Row:
+    """A use of a promotion."""
+    return next(iter(rows["order.claims"]))
+
+
 def denied_order(rows: Rows) -> Row:
     """An order to which its account refused something on the click."""
     told = {told["order_id"] for told in rows["log.claims"] if told["denied"]}
@@ -120,8 +125,7 @@ def refused_for_nothing(rows: Rows) -> None:
 
 
 def more_than_allowed(rows: Rows) -> None:
-    claim = rows["order.claims"][0]
-    claim["units"] = 1_000
+    a_claim(rows)["units"] = 1_000
 
 
 def counted_twice(rows: Rows) -> None:
@@ -186,8 +190,8 @@ def always_paused(rows: Rows) -> None:
 
 MARKETING: list[tuple[str, Callable[[Rows], object]]] = [
     ("price_is_promotions", discount_forgotten),
-    ("claims_are_kept", lambda rows: rows["order.claims"].pop()),
-    ("claims_are_kept", lambda rows: rows["order.claims"].append({**rows["order.claims"][0], "order_id": "o-nobody"})),
+    ("claims_are_kept", lambda rows: rows["order.claims"].remove(a_claim(rows))),
+    ("claims_are_kept", lambda rows: rows["order.claims"].append({**a_claim(rows), "order_id": "o-nobody"})),
     ("claims_within_limit", more_than_allowed),
     ("refused_was_used_up", refused_for_nothing),
     ("pieces_come_from_where", shelf_for_sale),
@@ -217,16 +221,17 @@ def test_clean_evenings_break_no_rule(evenings: list[Rows]) -> None:
 
 @pytest.mark.parametrize(("rule", "spoil"), MARKETING, ids=[f"{n}-{rule}" for n, (rule, _) in enumerate(MARKETING)])
 def test_a_broken_rule_is_named(evenings: list[Rows], rule: str, spoil: Callable[[Rows], object]) -> None:
-    """Rows that were tampered with break the rule that is about them, on the first evening that has such rows."""
+    """Rows that were tampered with break the rule that is about them, on the first evening where that is a fault: what
+    goes back of a sale that an evening ended early may lie on the shelf."""
     for clean in evenings:
         rows: Any = copy.deepcopy(clean)
         try:
             spoil(rows)
         except StopIteration:
             continue
-        assert rule in broken_rules(rows)
-        return
-    raise AssertionError("no evening has anything to spoil")
+        if rule in broken_rules(rows):
+            return
+    raise AssertionError("on no evening it is seen")
 
 
 def test_every_rule_is_broken_here() -> None:
