@@ -2,8 +2,10 @@
 FROM python:3.12-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-COPY requirements.lock ./
-RUN python -m venv /opt/larder && /opt/larder/bin/pip install --require-hashes --only-binary :all: -r requirements.lock
+COPY requirements.lock browser.lock ./
+RUN python -m venv /opt/larder \
+    && /opt/larder/bin/pip install --require-hashes --only-binary :all: -r requirements.lock \
+    && /opt/larder/bin/pip install --require-hashes --only-binary :all: --no-deps -r browser.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY shared ./shared
 COPY services ./services

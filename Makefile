@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 # takes a tenth less of CPU on it than on one that was built here without (docs/benchmarks.md).
 PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+LOCKED := --quiet --universal --python-version 3.11 --only-binary :all: --generate-hashes --no-emit-index-url --no-emit-find-links
 CHECKED := shared services larder tests
 
 .DEFAULT_GOAL := help
@@ -16,16 +17,17 @@ help:  ## list the targets
 
 env: $(VENV)/made  ## make .venv with everything (at once when nothing changed)
 
-$(VENV)/made: requirements.lock pyproject.toml
+$(VENV)/made: requirements.lock browser.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "larder needs Python 3.11 or later with venv; none found (name one: make env PYTHON=/path/to/python3)"; exit 1; }
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r browser.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock:  ## work out requirements.lock anew from requirements.in (needs uv)
-	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile requirements.in -o requirements.lock --quiet --universal --python-version 3.11 \
-		--only-binary :all: --generate-hashes --no-emit-index-url --no-emit-find-links
+lock:  ## work out requirements.lock and browser.lock anew (needs uv)
+	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile requirements.in -o requirements.lock $(LOCKED)
+	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile browser.in -o browser.lock --no-deps $(LOCKED)
 
 check: env  ## format, lint, types, import rules: seconds
 	$(BIN)/ruff format --check .

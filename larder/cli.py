@@ -12,6 +12,7 @@ from larder.commands import (
     adversaries,
     audit,
     bench,
+    console,
     customer,
     demo,
     docs,
@@ -65,6 +66,7 @@ app = typer.Typer(
 lifecycle.add_to(app)
 migrate.add_to(app)
 token.add_to(app)
+console.add_to(app)
 topics.add_to(app)
 parked.add_to(app)
 load.add_to(app)

@@ -1,5 +1,5 @@
 """Draws the tables of the deciders: a grid and a state diagram for each in docs/tables, the cancel policy and the ways
-to the end beside them, one order's life in README, and benches in docs/benchmarks.md.
+to the end beside them, the console's chart, one order's life in README, and benches in docs/benchmarks.md.
 
 The tables are the only truth; a test fails when a drawing on disk is not what the tables say.
 """
@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from larder.bench import report
+from larder.chart import chart
 from larder.ways import cancel_policy, ways_to_the_end
 from services.aftersales.decider import AFTER_SALES, TICKET
 from services.aftersales.decider import DECIDER as AFTERSALES
@@ -149,6 +150,7 @@ def drawings(root: Path) -> dict[Path, str]:
     drawn[root / "docs" / "asyncapi.json"] = json.dumps(asyncapi.document(LISTENS), indent=2) + "\n"
     drawn[root / "docs" / "tables" / "cancel-policy.md"] = HEADER + cancel_policy()
     drawn[root / "docs" / "tables" / "ways-to-the-end.md"] = HEADER + ways_to_the_end()
+    drawn[root / "services" / "console" / "templates" / "chart.svg"] = chart(_moves(SALES_ORDER))
     drawn |= report.drawings(root / "docs")
     readme = root / "README.md"
     before, _, rest = readme.read_text().partition(BEGIN)

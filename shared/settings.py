@@ -21,7 +21,10 @@ SERVICES: tuple[ServiceName, ...] = get_args(ServiceName)
 SIGNALS = "signals"
 """Risk's stream application: a process beside the services, without a database."""
 
-PROCESSES: tuple[str, ...] = (*SERVICES, SIGNALS)
+CONSOLE = "console"
+"""The page where people work: a process without a database that asks the services over HTTP."""
+
+PROCESSES: tuple[str, ...] = (*SERVICES, SIGNALS, CONSOLE)
 """All that has a port of its own, in the order in which it is started and listed."""
 
 GATEWAY_BOOK = "gateway"
@@ -92,6 +95,9 @@ class Settings(BaseSettings):
     logistics_port: Port = 8105
     aftersales_port: Port = 8106
     signals_port: Port = 8107
+    console_port: Port = 8100
+    services_at: str = Field("http://{host}:{port}", pattern=r"^https?://[^/]+$")
+    """Where the console finds a service; `{service}`, `{host}` and `{port}` stand for its name and where it listens."""
 
     signals_store: Literal["rocksdb", "memory"] = "rocksdb"
     """Where risk's stream application keeps what it counted: on the disk, so that a restart reads only what is new of
@@ -156,7 +162,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, _StackFile(settings_cls, init_settings, env_settings)
 
     def port(self, service: str) -> int:
-        """The HTTP port of a service, or of risk's stream application."""
+        """The HTTP port of a service, of risk's stream application, or of the console."""
         if service not in PROCESSES:
             raise ValueError(f"there is no service {service!r}; the services are {', '.join(PROCESSES)}")
         port: int = getattr(self, f"{service}_port")

@@ -3,6 +3,8 @@
 Only making and reading; which role may do what is the business of each service's HTTP.
 """
 
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +17,10 @@ from shared.settings import Settings
 ALGORITHM = "HS256"
 ROLES = ("customer", "picker", "courier", "storekeeper", "customer_service", "risk_analyst", "admin")
 DEFAULT_TTL_S = 12 * 3600.0
+LINK = "console-link"
+"""The audience of one-time links."""
+LINK_S = 60.0
+"""How long one is good: it is read off a terminal, and opened."""
 TTL_MAX_S = 366 * 86_400
 """Longest life of a token."""
 
@@ -40,6 +46,8 @@ class Claims:
     store: str | None = None
     name: str | None = None
     expires_at: datetime | None = field(default=None, compare=False)
+    id: str = field(default="", compare=False)
+    """Of a one-time link."""
 
 
 def create(
@@ -51,6 +59,18 @@ def create(
     name: str | None = None,
 ) -> str:
     """A signed token, good for `ttl_s` seconds from now (one that is over already if that is negative)."""
+    return _signed(settings, role, account, store, ttl_s, name, {})
+
+
+def _signed(
+    settings: Settings,
+    role: str,
+    account: str | None,
+    store: str | None,
+    ttl_s: float,
+    name: str | None,
+    more: Mapping[str, str],
+) -> str:
     if role not in ROLES:
         raise TokenError(f"there is no role {role!r}; the roles are {', '.join(ROLES)}")
     if role == "customer" and not account:
@@ -78,7 +98,20 @@ def create(
         claims["store"] = store
     if name:
         claims["name"] = name
-    return jwt.encode(claims, settings.secret(), algorithm=ALGORITHM)
+    return jwt.encode({**claims, **more}, settings.secret(), algorithm=ALGORITHM)
+
+
+def create_link(settings: Settings, role: str, store: str | None, name: str | None) -> str:
+    """What a one-time link of the console ends with. It is meant for the console alone: no service takes it."""
+    if role == "customer":
+        raise TokenError("the console is for people who work here")
+    return _signed(settings, role, None, store, LINK_S, name, {"aud": LINK, "jti": secrets.token_urlsafe(12)})
+
+
+def read_link(settings: Settings, link: str) -> Claims:
+    """Who a one-time link signs in; a TokenError if it is forged or over. Whoever reads it sees that it is used once:
+    `id` says which it is."""
+    return _read(settings, link, audience=LINK)
 
 
 def _is(kind: TypeAdapter[str], text: str) -> bool:
@@ -91,8 +124,13 @@ def _is(kind: TypeAdapter[str], text: str) -> bool:
 
 def read(settings: Settings, token: str) -> Claims:
     """Who a token speaks for; a TokenError if it is forged, over, or not one of ours."""
+    return _read(settings, token)
+
+
+def _read(settings: Settings, token: str, audience: str | None = None) -> Claims:
+    required = ["exp", "sub"] if audience is None else ["exp", "sub", "aud", "jti"]
     try:
-        said = jwt.decode(token, settings.secret(), algorithms=[ALGORITHM], options={"require": ["exp", "sub"]})
+        said = jwt.decode(*(token, settings.secret(), [ALGORITHM]), audience=audience, options={"require": required})
     except jwt.ExpiredSignatureError:
         raise TokenError("the token is over: ask for a new one") from None
     except jwt.ImmatureSignatureError:
@@ -112,4 +150,4 @@ def read(settings: Settings, token: str) -> Claims:
         expires_at = datetime.fromtimestamp(float(said["exp"]), UTC)
     except (ValueError, TypeError, OverflowError, OSError):
         raise TokenError("the token ends on no day of the calendar") from None
-    return Claims(role, str(said["sub"]), account, store, name, expires_at)
+    return Claims(role, str(said["sub"]), account, store, name, expires_at, str(said.get("jti", "")))

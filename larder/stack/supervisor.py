@@ -23,7 +23,7 @@ from larder.stack.postgres import Postgres
 from larder.stack.process import Identity, Program, bury, wait_until
 from larder.stack.state import Stack, http_status
 from larder.stack.topics import acknowledge_by_two, ensure_topics
-from shared.settings import PROCESSES, SERVICES, SIGNALS, WINDOWS, Settings
+from shared.settings import CONSOLE, PROCESSES, SERVICES, SIGNALS, WINDOWS, Settings
 
 Say = Callable[[str], None]
 
@@ -135,6 +135,7 @@ class Supervisor:
             self.say(FORGETS)
         for service in SERVICES:
             self.say(f"  {service:<11} http://{settings.host}:{settings.port(service)}/docs")
+        self.say(f"  {CONSOLE:<11} http://{settings.host}:{settings.port(CONSOLE)}  (`larder console` lets people in)")
 
     async def _settle(self, postgres: Postgres) -> None:
         """The making of databases leaves much to recover from; nobody need wait while it is put into its place."""

@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REHEARSAL = ROOT.parent / "shared" / "rehearse-compose"
-PROCESSES = ("order", "inventory", "risk", "payment", "logistics", "aftersales", "signals")
+PROCESSES = ("order", "inventory", "risk", "payment", "logistics", "aftersales", "signals", "console")
 UP_S, STEP_S = 900, 30
 SQUARE = {"type": "Polygon", "coordinates": [[[4, 52], [5, 52], [5, 53], [4, 53], [4, 52]]]}
 
