@@ -124,7 +124,7 @@ async def test_a_pasted_token_signs_in(browser: httpx.AsyncClient, settings: Set
 @pytest.mark.parametrize("cookie", ["", "x", "a.b.c", "é" * 10, "x" * 5_000])
 async def test_a_forged_cookie_is_nobody(browser: httpx.AsyncClient, cookie: str) -> None:
     """The page to sign in, and no trace of an error."""
-    answer = await browser.get("/", headers={"Cookie": f"{COOKIE}={cookie}".encode()})
+    answer = await browser.get("/", headers={b"Cookie": f"{COOKIE}={cookie}".encode()})
     assert answer.status_code == 401
     assert "Token" in answer.text
 

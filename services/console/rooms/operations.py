@@ -1,4 +1,4 @@
-"""Operations: how each service is doing, and messages that nobody could handle: grouped, looked at, replayed, dropped."""
+"""Operations: how each service is doing, and messages that nobody could handle: looked at, replayed, dropped."""
 
 from __future__ import annotations
 
