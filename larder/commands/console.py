@@ -29,3 +29,9 @@ def link_for(settings: Settings, role: str, name: str, store: str | None = None)
     """The address that signs in."""
     link = tokens.create_link(settings, role, store, name)
     return f"http://{settings.host}:{settings.port(CONSOLE)}/sign-in/{link}"
+
+
+def front_door(settings: Settings) -> str:
+    """Where the console is, and how to come in."""
+    where = f"http://{settings.host}:{settings.port(CONSOLE)}"
+    return f"{where}  (`larder console --role admin --name you` prints a link into it)"

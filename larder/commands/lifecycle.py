@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from larder.commands.console import front_door
 from larder.say import say
 from larder.stack.control import bring_down, bring_up, fetch_first, is_healthy, run_in_front
 from larder.stack.disk import disk_of
@@ -13,7 +14,7 @@ from larder.stack.errors import StackError
 from larder.stack.home import Home
 from larder.stack.state import status as status_of
 from larder.stack.state import supervisor_of
-from shared.settings import SERVICES, Settings, settings_without_stack
+from shared.settings import CONSOLE, SERVICES, Settings, settings_without_stack
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,6 +45,7 @@ def up(
         say(f"larder is up in {home.root}")
         for name in SERVICES:
             say(f"  {name:<11} http://{settings.host}:{settings.port(name)}/docs")
+        say(f"  {CONSOLE:<11} {front_door(settings)}")
     else:
         fetch_first(home, say)
         run_in_front(home)

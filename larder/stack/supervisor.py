@@ -135,7 +135,9 @@ class Supervisor:
             self.say(FORGETS)
         for service in SERVICES:
             self.say(f"  {service:<11} http://{settings.host}:{settings.port(service)}/docs")
-        self.say(f"  {CONSOLE:<11} http://{settings.host}:{settings.port(CONSOLE)}  (`larder console` lets people in)")
+        self.say(
+            f"  {CONSOLE:<11} http://{settings.host}:{settings.port(CONSOLE)}  (`larder console` prints a link into it)"
+        )
 
     async def _settle(self, postgres: Postgres) -> None:
         """The making of databases leaves much to recover from; nobody need wait while it is put into its place."""

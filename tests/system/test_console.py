@@ -123,11 +123,11 @@ async def test_a_bad_apple_is_paid_back_once(browser: Browser, stack: Stack, sho
     """Two people at the same order: the second is told, and the money goes back once, however often it is pressed."""
     order = await shop.paid({shop.apple: 2, shop.milk: 1})
     order_id = order["order_id"]
-    await shop.deliver(order_id)
     async with (
         at_work(browser, stack, "customer_service:lee") as first,
         at_work(browser, stack, "customer_service:kim") as second,
     ):
+        await shop.deliver(order_id)  # its window is short here
         await first.goto(home(stack, f"/orders/{order_id}"))
         await first.get_by_text("Something is wrong with the goods").click()
         await first.get_by_label(shop.apple, exact=False).first.fill("1")

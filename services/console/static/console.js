@@ -67,7 +67,8 @@ document.addEventListener("htmx:afterSwap", () => {
   if (room && head && moved && room.dataset.seen) moved.hidden = room.dataset.seen.split("/")[0] === head.dataset.phase;
 });
 
-// Keys. Never while somebody types, and not at all for who turns them off.
+// Keys. Never while somebody types, not at all for who turns them off, and not where a scanner types.
+const pick = document.querySelector("[data-pick]");
 const off = byId("keys-off");
 if (off) {
   off.checked = localStorage.getItem("keys") === "off";
@@ -85,7 +86,7 @@ function move(step) {
   (next.matches("a") ? next : next.querySelector("a"))?.focus();
 }
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey || typing(event.target) || (off && off.checked)) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || typing(event.target) || pick || (off && off.checked)) return;
   if (goes) {
     goes = false;
     const room = document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
@@ -105,7 +106,6 @@ document.addEventListener("keydown", (event) => {
 });
 
 // A scanner is a keyboard that types fast and ends with Enter, wherever the focus is.
-const pick = document.querySelector("[data-pick]");
 if (pick) {
   const field = pick.querySelector("[data-scan]");
   const lines = new Map([...pick.querySelectorAll("[data-spu]")].map((line) => [line.dataset.spu, line]));
