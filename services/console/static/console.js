@@ -105,7 +105,8 @@ document.addEventListener("keydown", (event) => {
   if (does) { event.preventDefault(); does(); }
 });
 
-// A scanner is a keyboard that types fast and ends with Enter, wherever the focus is.
+// A scanner is a keyboard that types without a pause and ends with Enter, wherever the focus is. Nothing else is typed here
+// outside of a field.
 if (pick) {
   const field = pick.querySelector("[data-scan]");
   const lines = new Map([...pick.querySelectorAll("[data-spu]")].map((line) => [line.dataset.spu, line]));
@@ -126,7 +127,7 @@ if (pick) {
   document.addEventListener("keydown", (event) => {
     if (event.target === field || event.ctrlKey || event.altKey || event.metaKey) return;
     const now = performance.now();
-    if (now - at > 35) typed = "";
+    if (now - at > 500) typed = "";
     at = now;
     if (event.key === "Enter" && typed.length > 2) { event.preventDefault(); event.stopPropagation(); scan(typed); typed = ""; }
     else if (event.key.length === 1) typed += event.key;
