@@ -16,7 +16,7 @@ from services.console.session import Form, Person
 from shared.http.problems import Problem
 from shared.http.sse import EventStream
 
-PHASES = ("packed", "handed_over", "intercepting", "returning")
+PHASES = ("packed", "on_the_road", "returning")
 DONE = {
     "handed-over": "the bags are yours",
     "delivered": "delivered",
