@@ -23,6 +23,7 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 
 from shared import logs
+from shared.http import operations
 from shared.http.app import make_app, refuse_when_behind
 from shared.http.commands import CommandDesk
 from shared.http.health import nothing_more
@@ -35,6 +36,7 @@ from shared.runtime.database import GateShut, NameTaken
 from shared.runtime.decider import Decider
 from shared.runtime.effects import Run
 from shared.runtime.instants import read_every_instant
+from shared.runtime.metrics import Working
 from shared.runtime.statement import Store
 from shared.runtime.sweep import Sweep
 from shared.runtime.worker import NoShare, Worker
@@ -69,7 +71,7 @@ GONE = (
 @dataclass(slots=True)
 class Parts:
     """What the routes and the backgrounds of a service are built on. `owned` tells the worker's shards and the epoch of
-    each; whatever is in `on_saved` hears of every commit."""
+    each, `working` what it is at; whatever is in `on_saved` hears of every commit."""
 
     settings: Settings
     pool: asyncpg.Pool
@@ -78,6 +80,7 @@ class Parts:
     rests: RestWatcher
     not_behind: Callable[[], Coroutine[Any, Any, None]]
     owned: Callable[[], Mapping[int, int]] = dict
+    working: Callable[[], Working] = Working
     on_saved: list[Callable[[Commit], None]] = field(default_factory=list)
 
 
@@ -101,6 +104,11 @@ class Service:
     background: Sequence[Background] = field(default_factory=tuple)
     sweeps: Sequence[Sweep] = ()
     told: Callable[[asyncpg.Pool], Awaitable[dict[str, Any]]] | None = None
+
+
+def all_routes(service: str, own: Callable[[Parts], Sequence[APIRouter]], parts: Parts) -> list[APIRouter]:
+    """A service's own routes, and those that every service has for admin."""
+    return [*own(parts), *operations.routes(service, parts.pool, parts.settings, parts.working)]
 
 
 def serve(service: Service) -> None:
@@ -185,12 +193,12 @@ async def _run(service: Service, settings: Settings) -> None:
 
         desk = CommandDesk(name, worker.send, pool, settings)
         not_behind = refuse_when_behind(lambda: worker.lag, settings.lag_bound)
-        parts = Parts(settings, pool, desk, bell, rests, not_behind, worker.epochs)
+        parts = Parts(settings, pool, desk, bell, rests, not_behind, worker.epochs, worker.working)
         app = make_app(
             name,
             service.title,
             service.description,
-            routers=service.routes(parts),
+            routers=all_routes(name, service.routes, parts),
             ready=lambda: why_not_ready(worker, pool, settings.lag_bound),
             told=partial(service.told, pool) if service.told else nothing_more,
             settings=settings,

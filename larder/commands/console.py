@@ -6,7 +6,7 @@ import typer
 
 from larder.say import say
 from shared import tokens
-from shared.settings import CONSOLE, get_settings
+from shared.settings import CONSOLE, Settings, get_settings
 
 ROLES = tuple(role for role in tokens.ROLES if role != "customer")
 
@@ -22,6 +22,10 @@ def console(
     store: Annotated[str | None, typer.Option(help="Where a store worker works; none: in all stores.")] = None,
 ) -> None:
     """Print a link that signs somebody in to the console, once, within a minute; it is the last line."""
-    settings = get_settings()
+    say(link_for(get_settings(), role, name, store))
+
+
+def link_for(settings: Settings, role: str, name: str, store: str | None = None) -> str:
+    """The address that signs in."""
     link = tokens.create_link(settings, role, store, name)
-    say(f"http://{settings.host}:{settings.port(CONSOLE)}/sign-in/{link}")
+    return f"http://{settings.host}:{settings.port(CONSOLE)}/sign-in/{link}"

@@ -1,10 +1,7 @@
 """`larder customer erase`: takes a customer's personal data out of the databases when the customer asks for it."""
 
 import asyncio
-import getpass
 import json
-import os
-import platform
 from typing import Annotated
 
 import typer
@@ -12,6 +9,7 @@ import typer
 from larder.erasing import Erasure, Left, erase
 from larder.say import say
 from larder.stack.errors import StackError
+from larder.who import who
 from shared.settings import get_settings
 
 LISTED = 5
@@ -34,7 +32,7 @@ def erase_customer(
 ) -> None:
     """Take a customer's personal data out of all databases. Addresses, phones, notes, devices and people's words go of
     every order that has ended; numbers stay. Exit code 1: something is not over and was left; run it again later."""
-    erasure = asyncio.run(erase(get_settings(), account, _who()))
+    erasure = asyncio.run(erase(get_settings(), account, who()))
     if as_json:
         say(json.dumps(_as_json(erasure)))
     else:
@@ -44,14 +42,6 @@ def erase_customer(
         raise StackError(
             f"left whole, since not over: {'; '.join(map(_left, erasure.left))}; run it again when they have ended"
         )
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user has no name
-        user = str(os.getuid())
-    return f"{user}@{platform.node()}"
 
 
 def _told(erasure: Erasure) -> list[str]:

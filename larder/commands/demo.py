@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from larder.amounts import amount
+from larder.commands.console import link_for
 from larder.commands.load import INTERRUPTED, open_play, play_and_audit, quiet_clients
 from larder.commands.numbers import ORDERS_MAX, RATE_MAX
 from larder.load.display import Display, Plain
@@ -117,3 +118,5 @@ def _tell_where(settings: Settings, home: Home) -> None:
     for name in SERVICES:
         say(f"  {name:<11} http://{settings.host}:{settings.port(name)}/docs")
     say("  a token for them: larder token --role admin")
+    say("The console, where people work; this link lets you in, once, within a minute (`larder console` prints more):")
+    say(f"  {link_for(settings, 'admin', 'you')}")

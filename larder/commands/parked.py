@@ -7,15 +7,19 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import asyncpg
 import typer
 
-from larder.commands.parked_filter import Filter, instant, waiting
+from larder.commands import parked_filter
 from larder.say import say, say_lines
 from larder.stack.errors import StackError
 from larder.stack.migrate import connect
+from larder.who import who
+from shared.runtime import parked
+from shared.runtime.parked import Action, Filter, Wish
 from shared.settings import SERVICES, get_settings
 
 PATIENCE_S = 30
@@ -38,13 +42,10 @@ Type = Annotated[str | None, typer.Option("--type", help="Only messages of this 
 Subject = Annotated[str | None, typer.Option("--subject", help="Only those about this subject: an order, say.")]
 Since = Annotated[str | None, typer.Option("--since", help="Only those parked then or later (ISO 8601; UTC).")]
 Before = Annotated[str | None, typer.Option("--before", help="Only those parked before then (ISO 8601; UTC).")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why: kept with each message, as is who you are.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it to all that the filter matches without asking.")]
 
 SHOW = "select * from parked where id = $1"
-# The worker takes a request away when it has carried it out, so that a message that parks again can be asked for again.
-ASK = """
-insert into parked_requests (parked_id, action, shard) select id, $2, shard from parked where id = $1
-on conflict (parked_id) do update set action = excluded.action, asked_at = now()"""
 STATE = """
 select state, code, reason, exists (select from parked_requests where parked_id = id) as asked
 from parked where id = $1"""
@@ -115,12 +116,13 @@ def replay(
     subject: Subject = None,
     since: Since = None,
     before: Before = None,
+    reason: Reason = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask the owning worker to handle parked messages again, and those of the same subject behind them."""
     wanted = _filter("parked", code, type_, subject, since, before)
-    _ask_for("replay", parked_ids or [], service, wanted, yes, as_json)
+    _ask_for(_wish("replay", reason), parked_ids or [], service, wanted, yes, as_json)
 
 
 @group.command()
@@ -132,26 +134,31 @@ def drop(
     subject: Subject = None,
     since: Since = None,
     before: Before = None,
+    reason: Reason = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Give parked messages up; those of the same subject behind them can then be replayed."""
     wanted = _filter("parked", code, type_, subject, since, before)
-    _ask_for("drop", parked_ids or [], service, wanted, yes, as_json)
+    _ask_for(_wish("drop", reason), parked_ids or [], service, wanted, yes, as_json)
 
 
-def _ask_for(action: str, parked_ids: list[str], service: str | None, wanted: Filter, yes: bool, as_json: bool) -> None:
-    filtered = wanted.narrows or service is not None
+def _wish(action: Action, reason: str | None) -> Wish:
+    return Wish(action, who(), parked_filter.reason(reason))
+
+
+def _ask_for(wish: Wish, parked_ids: list[str], service: str | None, wanted: Filter, yes: bool, as_json: bool) -> None:
+    filtered = parked_filter.narrows(wanted) or service is not None
     if filtered == bool(parked_ids):
         raise typer.BadParameter("name ids, or a filter (--service, --code, --type, --subject, --since, --before)")
     if parked_ids:
-        _ask_each(parked_ids, action, as_json)
-    elif not asyncio.run(_ask_matching(_services(service), wanted, action, yes, as_json)):
+        _ask_each(parked_ids, wish, as_json)
+    elif not asyncio.run(_ask_matching(_services(service), wanted, wish, yes, as_json)):
         raise typer.Exit(1)
 
 
-def _ask_each(parked_ids: list[str], action: str, as_json: bool) -> None:
-    answers = asyncio.run(_ask_all(parked_ids, action))
+def _ask_each(parked_ids: list[str], wish: Wish, as_json: bool) -> None:
+    answers = asyncio.run(_ask_all(parked_ids, wish))
     for answer in answers:
         if isinstance(answer, StackError):
             say_lines(f"larder: {answer}", err=True)
@@ -173,7 +180,14 @@ def _filter(
     since: str | None,
     before: str | None,
 ) -> Filter:
-    return Filter(state, code, type_, subject, instant("--since", since), instant("--before", before))
+    return Filter(
+        state,
+        parked_filter.text(code),
+        parked_filter.text(type_),
+        parked_filter.text(subject),
+        parked_filter.instant("--since", since),
+        parked_filter.instant("--before", before),
+    )
 
 
 def _each(counts: dict[str, int]) -> str:
@@ -210,13 +224,13 @@ async def _list(
     for service in services:
         async with _connected(service) as connection:
             counts[service], _ = await wanted.count(connection)
-            async for row in wanted.rows(connection, most):
+            async for row in parked_filter.rows(connection, wanted, most):
                 most -= 1
                 show(_shown(service, dict(row)))
     return counts
 
 
-async def _ask_matching(services: Sequence[str], wanted: Filter, action: str, yes: bool, as_json: bool) -> bool:
+async def _ask_matching(services: Sequence[str], wanted: Filter, wish: Wish, yes: bool, as_json: bool) -> bool:
     """Counts, asks the operator, asks the workers, and waits; whether all of it was done."""
     found = {}
     for service in services:
@@ -226,14 +240,14 @@ async def _ask_matching(services: Sequence[str], wanted: Filter, action: str, ye
     if not counts:
         say("{}" if as_json else "nothing that is parked matches")
         return True
-    _confirm(f"this {action}s {sum(counts.values()):,} messages ({_each(counts)})", yes)
-    done = {s: await _matching_done(s, wanted, action, count, found[s][1]) for s, count in counts.items()}
+    _confirm(f"this {wish.action}s {sum(counts.values()):,} messages ({_each(counts)})", yes)
+    done = {s: await _matching_done(s, wanted, wish, count, found[s][1]) for s, count in counts.items()}
     if as_json:
         say(json.dumps({s: {"asked": counts[s], "done": done[s]} for s in counts}))
     else:
         for service, count in counts.items():
             as_before = f", {count - done[service]:,} park as before" if done[service] < count else ""
-            say(f"{service}: {done[service]:,} {DONE[action]}{as_before}")
+            say(f"{service}: {done[service]:,} {DONE[wish.action]}{as_before}")
     return done == counts
 
 
@@ -246,17 +260,17 @@ def _confirm(what: str, yes: bool) -> None:
         raise StackError("nothing was done")
 
 
-async def _matching_done(service: str, wanted: Filter, action: str, count: int, last: int) -> int:
+async def _matching_done(service: str, wanted: Filter, wish: Wish, count: int, last: int) -> int:
     """Leaves the requests, and waits as long as the workers get on with them; how many are not parked any more."""
     async with _connected(service) as connection:
-        asked_at = await wanted.ask(connection, action, last)
+        await wanted.ask(connection, wish, last=last)
         left, patience = count, int(PATIENCE_S / PAUSE_S)
-        while now_left := await waiting(connection, asked_at):
+        while now_left := await parked_filter.waiting(connection, wish.at):
             patience = int(PATIENCE_S / PAUSE_S) if now_left < left else patience - 1
             left = now_left
             if patience <= 0:
                 raise StackError(
-                    f"asked {service} to {action} {count:,}, and nothing happened to {left:,} of them within "
+                    f"asked {service} to {wish.action} {count:,}, and nothing happened to {left:,} of them within "
                     f"{PATIENCE_S} s; the requests stay, and are carried out when the workers of their shards run "
                     "(`larder status`)"
                 )
@@ -274,15 +288,15 @@ async def _show(parked_id: str) -> dict[str, Any]:
     return _shown(service, dict(row))
 
 
-async def _ask(parked_id: str, action: str) -> dict[str, Any]:
+async def _ask(parked_id: str, wish: Wish) -> dict[str, Any]:
     """Leaves a request and waits until the owning worker has carried it out."""
-    (answer,) = await _ask_all([parked_id], action)
+    (answer,) = await _ask_all([parked_id], wish)
     if isinstance(answer, StackError):
         raise answer
     return answer
 
 
-async def _ask_all(parked_ids: Sequence[str], action: str) -> list[dict[str, Any] | StackError]:
+async def _ask_all(parked_ids: Sequence[str], wish: Wish) -> list[dict[str, Any] | StackError]:
     """Leaves all requests before it waits, so that the workers carry them out together."""
     places = [_split(parked_id) for parked_id in parked_ids]
     async with AsyncExitStack() as closing:
@@ -290,18 +304,17 @@ async def _ask_all(parked_ids: Sequence[str], action: str) -> list[dict[str, Any
         for service in dict.fromkeys(service for service, _ in places):
             connections[service] = await connect(get_settings().dsn(service), service)
             closing.push_async_callback(connections[service].close)
-        wrong = {place: await _leave_request(connections[place[0]], *place, action) for place in places}
-        return [wrong[place] or await _carried_out(connections[place[0]], *place, action) for place in places]
+        wrong = {place: await _leave_request(connections[place[0]], *place, wish) for place in places}
+        return [wrong[place] or await _carried_out(connections[place[0]], *place, wish.action) for place in places]
 
 
-async def _leave_request(connection: asyncpg.Connection, service: str, number: int, action: str) -> StackError | None:
+async def _leave_request(connection: asyncpg.Connection, service: str, number: int, wish: Wish) -> StackError | None:
+    if await parked.ask(connection, number, wish):
+        return None
     state = await connection.fetchval("select state from parked where id = $1", number)
     if state is None:
         return StackError(f"nothing is parked under {service}:{number} (`larder parked list`)")
-    if state != "parked":
-        return StackError(f"{service}:{number} is {state} already")
-    await connection.execute(ASK, number, action)
-    return None
+    return StackError(f"{service}:{number} is {state} already")
 
 
 async def _carried_out(
@@ -324,7 +337,8 @@ async def _carried_out(
 
 def _shown(service: str, row: dict[str, Any]) -> dict[str, Any]:
     """A row as people and programs can read it: bytes as text, or base64 where they are none; times as ISO 8601."""
-    shown = {**row, "id": f"{service}:{row['id']}", "service": service, "parked_at": row["parked_at"].isoformat()}
+    shown = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+    shown |= {"id": f"{service}:{row['id']}", "service": service}
     for name in ("key", "body"):
         if isinstance(row.get(name), bytes):
             try:

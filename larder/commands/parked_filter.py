@@ -1,80 +1,36 @@
-"""Which parked messages are meant: the filters of `larder parked`, and what is done with all that they match."""
+"""What the options of `larder parked` mean: which messages, and why something is done with them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import asyncpg
 
 from larder.stack.errors import StackError
+from shared.runtime.parked import Filter
 
 PAGE = 500
 """Rows that are read at once when parked messages are listed."""
+REASON_MAX = 500
+"""Most characters of a reason."""
 
-_MATCHES = """($1::text is null or state = $1) and ($2::text is null or code = $2)
-    and ($3::text is null or message_type = $3) and ($4::text is null or subject = $4)
-    and ($5::timestamptz is null or parked_at >= $5) and ($6::timestamptz is null or parked_at < $6)"""
-_PAGE = f"""
-select id, shard, subject, topic, kafka_partition, kafka_offset,
-    message_id, message_type, code, reason, parked_at, state
-from parked where {_MATCHES} and id > $7 order by id limit $8"""
-_COUNT = f"select count(*), coalesce(max(id), 0) from parked where {_MATCHES} and id <= $7"
-# All requests of one command bear one time, by which the command knows them again.
-_ASK = f"""
-insert into parked_requests (parked_id, action, shard, asked_at)
-select id, $8, shard, $9 from parked where {_MATCHES} and id <= $7
-on conflict (parked_id) do update set action = excluded.action, asked_at = excluded.asked_at"""
 _WAITING = "select count(*) from parked_requests where asked_at = $1"
-LAST = 2**63 - 1
-"""An id that none is behind."""
 
 
-@dataclass(frozen=True)
-class Filter:
-    """What is asked of parked messages; None asks nothing."""
+def narrows(wanted: Filter) -> bool:
+    """Whether it asks for anything but the state."""
+    return replace(wanted, state=None) != Filter(state=None)
 
-    state: str | None = "parked"
-    code: str | None = None
-    type: str | None = None
-    subject: str | None = None
-    since: datetime | None = None
-    before: datetime | None = None
 
-    def __post_init__(self) -> None:
-        for text in (self.code, self.type, self.subject):
-            if text is not None and ("\x00" in text or not _is_utf8(text)):
-                raise StackError(f"{text!r:.80} is no text that a message could have")
-
-    @property
-    def narrows(self) -> bool:
-        """Whether it asks for anything but the state."""
-        return replace(self, state=None) != Filter(state=None)
-
-    @property
-    def _arguments(self) -> list[Any]:
-        return [self.state, self.code, self.type, self.subject, self.since, self.before]
-
-    async def count(self, connection: asyncpg.Connection, last: int = LAST) -> tuple[int, int]:
-        """How many match, up to an id, and the last one's id (0: there is none)."""
-        (row,) = await connection.fetch(_COUNT, *self._arguments, last)
-        return row[0], row[1]
-
-    async def rows(self, connection: asyncpg.Connection, most: int) -> AsyncIterator[asyncpg.Record]:
-        """At most so many of those that match, the oldest first, read a page at a time."""
-        last = 0
-        while most > 0 and (page := await connection.fetch(_PAGE, *self._arguments, last, min(most, PAGE))):
-            for row in page:
-                yield row
-            last, most = page[-1]["id"], most - len(page)
-
-    async def ask(self, connection: asyncpg.Connection, action: str, last: int) -> datetime:
-        """Leaves a request for each that matches, up to an id; answers with the time that these requests bear."""
-        at = datetime.now(UTC)
-        await connection.execute(_ASK, *self._arguments, last, action, at)
-        return at
+async def rows(connection: asyncpg.Connection, wanted: Filter, most: int) -> AsyncIterator[asyncpg.Record]:
+    """At most so many of those that match, the oldest first, read a page at a time."""
+    last = 0
+    while most > 0 and (page := await wanted.page(connection, [last], min(most, PAGE))):
+        for row in page:
+            yield row
+        last, most = page[-1]["id"], most - len(page)
 
 
 async def waiting(connection: asyncpg.Connection, asked_at: datetime) -> int:
@@ -83,20 +39,34 @@ async def waiting(connection: asyncpg.Connection, asked_at: datetime) -> int:
     return count
 
 
-def instant(name: str, text: str | None) -> datetime | None:
+def text(said: str | None) -> str | None:
+    """A text of the command line that a message could have."""
+    if said is not None and ("\x00" in said or not _is_utf8(said)):
+        raise StackError(f"{said!r:.80} is no text that a message could have")
+    return said
+
+
+def reason(said: str | None) -> str | None:
+    """Why, in the words of whoever asks."""
+    if said is not None and len(said) > REASON_MAX:
+        raise StackError(f"the reason has {len(said):,} characters, and must have {REASON_MAX} at most")
+    return text(said)
+
+
+def instant(name: str, said: str | None) -> datetime | None:
     """An instant of the command line, ISO 8601; UTC when it has no zone."""
-    if text is None:
+    if said is None:
         return None
     try:
-        read = datetime.fromisoformat(text)
+        read = datetime.fromisoformat(said)
         return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise StackError(f"{name} is {text!r:.80}, and must be an instant like 2026-11-22T18:00:00+01:00") from None
+        raise StackError(f"{name} is {said!r:.80}, and must be an instant like 2026-11-22T18:00:00+01:00") from None
 
 
-def _is_utf8(text: str) -> bool:
+def _is_utf8(said: str) -> bool:
     try:
-        text.encode()
+        said.encode()
     except UnicodeEncodeError:
         return False
     return True

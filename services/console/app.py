@@ -69,7 +69,7 @@ def make_console(settings: Settings, services: Services | None = None) -> FastAP
     app.include_router(_ways(place))
     for room in (
         *(rooms.overview, rooms.orders, rooms.tickets, rooms.picking, rooms.courier),
-        *(rooms.store, rooms.risk, rooms.marketing),
+        *(rooms.store, rooms.risk, rooms.marketing, rooms.operations),
     ):
         app.include_router(room.routes(place))
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import ConfigDict, Field
 
-from services.order import catalogue, promotions_api, quotes
+from services.order import catalogue, phases, promotions_api, quotes
 from services.order.pages import OrderPage, OrderRow, Orders
 from services.order.state import ENDS
 from shared.contracts import order as ordering
@@ -152,6 +152,7 @@ def routes(parts: Parts) -> list[APIRouter]:
     orders = Orders(parts.pool, parts.settings.currency)
     return [
         _orders(parts, orders),
+        phases.routes(parts),
         catalogue.routes(parts.pool),
         *promotions_api.routes(parts),
         quotes.routes(parts),

@@ -6,6 +6,7 @@ import logging
 
 import asyncpg
 
+from services.order.phases import by_phase, open_orders
 from services.order.state import ENDS, RESTING, Phase
 from shared.runtime.metrics import OLDEST_SECONDS
 from shared.watch import watching
@@ -15,19 +16,17 @@ log = logging.getLogger(__name__)
 DEADLINE_S = 60.0
 """A phase that waits for a service should take milliseconds; past this it is an alarm."""
 
-_OLDEST = """select phase, extract(epoch from now() - min(phase_since))::float8 as seconds, count(*) as orders
-from orders where not ended group by phase"""
 _WATCHED = [phase for phase in Phase if phase not in ENDS and phase is not Phase.NEW]
 
 
 async def look(pool: asyncpg.Pool) -> None:
     """Looks once."""
-    ages = {row["phase"]: row["seconds"] for row in await pool.fetch(_OLDEST)}
+    ages = {phase: some[0].seconds for phase, some in by_phase(await open_orders(pool)).items()}
     for phase in _WATCHED:
         OLDEST_SECONDS.labels(phase).set(ages.get(phase, 0))
-    for phase, seconds in ages.items():
-        if seconds > DEADLINE_S and phase not in RESTING:
-            log.error("alarm: an order waits in %s for %.0f s", phase, seconds)
+    for late, seconds in ages.items():
+        if seconds > DEADLINE_S and late not in RESTING:
+            log.error("alarm: an order waits in %s for %.0f s", late, seconds)
 
 
 watch_oldest = watching("the oldest orders", look)

@@ -348,7 +348,14 @@ _PARKED = """insert into parked (shard, subject, topic, kafka_partition, kafka_o
 select n, s, t, p, o, i, m, k, h::jsonb, b, c, r, $1
 from unnest($2::int[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::text[], $8::text[], $9::bytea[],
     $10::text[], $11::bytea[], $12::text[], $13::text[]) u (n, s, t, p, o, i, m, k, h, b, c, r)"""
-_REPLAYED = "update parked set state = 'replayed' where id = any($1::bigint[])"
+# Who asked for what becomes of the parked message `p`, and why: for itself, or, when a replay took it along, for the
+# one before it.
+_CLOSED_FOR = """(select r.asked_by, r.asked_because from parked_requests r join parked a on a.id = r.parked_id
+    where r.shard = p.shard and a.subject = p.subject and r.parked_id <= p.id and r.action = {action}
+    order by r.parked_id desc limit 1)"""
+_REPLAYED = f"""update parked p set state = 'replayed', closed_at = $1,
+    (closed_by, closed_because) = {_CLOSED_FOR.format(action="'replay'")}
+where p.id = any($2::bigint[])"""
 
 
 _RUNTIME_WRITES = {
@@ -361,7 +368,7 @@ _RUNTIME_WRITES = {
     "parked": _PARKED,
     "replayed": _REPLAYED,
 }
-_AT_ONE_TIME = frozenset({"outbox", "effects_opened", "answers", "parked"})
+_AT_ONE_TIME = frozenset({"outbox", "effects_opened", "answers", "parked", "replayed"})
 """Their first parameter is the moment of the batch."""
 
 
@@ -475,9 +482,11 @@ weighed as (
     from wanted w join parked p using (id))
 select w.action, p.* from weighed w join parked p using (id) where coalesce(w.bytes_before, 0) < $4 order by id"""
 # Behind the gate of the epoch, like every write of a shard.
-_SETTLE_REQUESTS = """with mine as (select shard from progress where shard = $1 and epoch = $5 for update),
+_SETTLE_REQUESTS = f"""with mine as (select shard from progress where shard = $1 and epoch = $5 for update),
 settled as (delete from parked_requests r using mine where r.shard = mine.shard and r.parked_id = any($2::bigint[])),
-done as (update parked p set state = case when p.id = any($3::bigint[]) then 'dropped' else 'replayed' end
+done as (update parked p set state = case when p.id = any($3::bigint[]) then 'dropped' else 'replayed' end,
+        closed_at = now(), (closed_by, closed_because) =
+            {_CLOSED_FOR.format(action="case when p.id = any($3::bigint[]) then 'drop' else 'replay' end")}
     from mine where p.shard = mine.shard and (p.id = any($3::bigint[]) or p.id = any($4::bigint[]))),
 subjects as (select subject, bool_and(state <> 'parked' or id = any($4::bigint[])) as through from parked
     where id = any($2::bigint[]) and id <> all($3::bigint[]) and code = any($6::text[]) group by subject),
@@ -486,10 +495,12 @@ held_back as (delete from parked_requests r using mine, subjects s, parked p
     where r.shard = mine.shard and r.parked_id = p.id and r.action = 'replay' and not s.through
         and p.shard = mine.shard and p.subject = s.subject and p.state = 'parked' and p.code = any($6::text[])),
 -- More waits behind what was replayed than one turn takes: the next one of each subject is asked for in its turn.
-go_on as (insert into parked_requests (parked_id, shard, action)
-    select min(p.id), mine.shard, 'replay' from mine, subjects s, parked p
+next_ones as (select min(p.id) as id, p.shard, p.subject from mine, subjects s, parked p
     where s.through and p.shard = mine.shard and p.subject = s.subject and p.state = 'parked'
         and p.code = any($6::text[]) and p.id > $7
         and not exists (select from parked_requests r where r.parked_id = p.id)
-    group by p.subject, mine.shard on conflict do nothing)
+    group by p.shard, p.subject),
+go_on as (insert into parked_requests (parked_id, shard, action, asked_by, asked_because)
+    select p.id, p.shard, 'replay', w.asked_by, w.asked_because
+    from next_ones p left join lateral {_CLOSED_FOR.format(action="'replay'")} w on true on conflict do nothing)
 select 1 / count(*) from mine"""

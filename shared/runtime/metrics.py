@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from prometheus_client import Counter, Gauge, Histogram
 
 BATCHES = Counter("larder_batches_total", "Transactions committed by the worker", ["service"])
@@ -20,3 +23,23 @@ CACHED = Gauge("larder_cached_aggregates", "Aggregates in memory", ["service"])
 EFFECTS_RUNNING = Gauge("larder_effects_running", "Calls to the outside world under way", ["service"])
 UNPUBLISHED = Gauge("larder_unpublished_rows", "Outbox rows that the broker has not acknowledged", ["service"])
 LEVELS_UNTOLD = Gauge("larder_levels_untold", "Levels that changed and are not told yet", ["service"])
+
+
+class Working(NamedTuple):
+    """What one worker is at now: the epochs of its own shards, and what the metrics of these names say."""
+
+    epochs: Mapping[int, int] = {}
+    lag: int = 0
+    cached: int = 0
+    unpublished_rows: int = 0
+    unpublished_messages: int = 0
+    """What is in those rows."""
+    effects_running: int = 0
+
+
+def show(service: str, working: Working) -> None:
+    """Sets the metrics."""
+    LAG.labels(service).set(working.lag)
+    CACHED.labels(service).set(working.cached)
+    UNPUBLISHED.labels(service).set(working.unpublished_rows)
+    EFFECTS_RUNNING.labels(service).set(working.effects_running)

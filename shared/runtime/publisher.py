@@ -114,6 +114,11 @@ class Publisher:
         return sum(len(lane.rows) for lane in self._lanes.values())
 
     @property
+    def waiting_messages(self) -> int:
+        """Messages in these rows."""
+        return sum(len(row.payloads) for lane in self._lanes.values() for row, _ in lane.rows)
+
+    @property
     def waiting_s(self) -> float:
         """How long the broker has acknowledged nothing of a lane that waits for it."""
         since = min((lane.first_since for lane in self._lanes.values() if lane.rows), default=None)

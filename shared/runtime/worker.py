@@ -37,7 +37,7 @@ from shared.runtime.decider import Decider
 from shared.runtime.effects import Run
 from shared.runtime.envelope import Delivery
 from shared.runtime.instants import read_every_instant
-from shared.runtime.metrics import BATCH_SECONDS, CACHED, EFFECTS_RUNNING, LAG, UNPUBLISHED
+from shared.runtime.metrics import BATCH_SECONDS, Working, show
 from shared.runtime.owner import Owner, fire_due, take_turn
 from shared.runtime.publisher import Publisher, make_producer
 from shared.runtime.statement import Store
@@ -234,6 +234,18 @@ class Worker:
         """The own shards, and the epoch in which each is owned."""
         return {number: owner.shard.progress.epoch for number, owner in self.owners.items()}
 
+    def working(self) -> Working:
+        """What it is at now."""
+        owners = self.owners.values()
+        return Working(
+            epochs=self.epochs(),
+            lag=self.lag,
+            cached=sum(owner.shard.cached for owner in owners),
+            unpublished_rows=self._publisher.waiting,
+            unpublished_messages=self._publisher.waiting_messages,
+            effects_running=sum(owner.runner.running for owner in owners if owner.runner),
+        )
+
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def _loop(self, housekeeping: asyncio.Task[None]) -> None:
@@ -418,10 +430,7 @@ class Worker:
         try:
             while True:
                 await asyncio.sleep(HOUSEKEEPING_S)
-                LAG.labels(service).set(self.lag)
-                CACHED.labels(service).set(sum(o.shard.cached for o in self.owners.values()))
-                UNPUBLISHED.labels(service).set(self._publisher.waiting)
-                EFFECTS_RUNNING.labels(service).set(sum(o.runner.running for o in self.owners.values() if o.runner))
+                show(service, self.working())
                 await self._check_cluster()
                 if self.silent or self._joined.is_set():
                     waits_since = loop.time()

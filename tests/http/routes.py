@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, cast, get_args
 
 from fastapi import APIRouter
@@ -17,7 +17,7 @@ from services.order import api as order
 from services.payment import api as payment
 from services.payment.simulator.front import GatewaySimulator
 from services.risk import api as risk
-from shared.service import Parts
+from shared.service import Parts, all_routes
 from shared.settings import Settings
 
 SETTINGS = Settings(token_secret="a secret of the tests, long enough for HS256")
@@ -30,14 +30,15 @@ _NOTHING: Any = None
 def routers() -> dict[str, Sequence[APIRouter]]:
     """The routers of each service."""
     parts = Parts(SETTINGS, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _never_behind)
-    return {
-        "order": order.routes(parts),
-        "inventory": inventory.routes(parts),
-        "risk": risk.routes(parts),
-        "payment": payment.routes(parts, cast(GatewaySimulator, _NOTHING)),
-        "logistics": logistics.routes(parts),
-        "aftersales": aftersales.routes(parts),
+    own: dict[str, Callable[[Parts], Sequence[APIRouter]]] = {
+        "order": order.routes,
+        "inventory": inventory.routes,
+        "risk": risk.routes,
+        "payment": partial(payment.routes, gateway=cast(GatewaySimulator, _NOTHING)),
+        "logistics": logistics.routes,
+        "aftersales": aftersales.routes,
     }
+    return {service: all_routes(service, routes, parts) for service, routes in own.items()}
 
 
 def routes() -> list[tuple[str, APIRoute]]:

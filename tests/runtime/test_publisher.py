@@ -76,7 +76,9 @@ async def test_rows_arrive_in_order_and_once_when_nothing_fails(start: Start, ac
     producer = FakeProducer()
     publisher = start(producer)
     publisher.put(rows(50, each=3), acks)
+    assert (publisher.waiting, publisher.waiting_messages) == (50, 150)
     await until(lambda: publisher.waiting == 0)
+    assert publisher.waiting_messages == 0
     assert producer.links("sky.commands/0") == numbers(150)
     assert acks.last == {"sky.commands/0": 150}
 

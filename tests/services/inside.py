@@ -22,7 +22,7 @@ from services.order.state import Order
 from services.risk.state import Screening
 from shared import tokens
 from shared.contracts.base import Message
-from shared.contracts.topics import ACTIVITY
+from shared.contracts.topics import ACTIVITY, commands_of
 from shared.http.app import make_app
 from shared.http.commands import CommandDesk
 from shared.http.waiting import Bell, RestWatcher
@@ -37,7 +37,7 @@ from shared.runtime.shard import EffectAnswered, Item, Shard
 from shared.runtime.statement import Store
 from shared.runtime.table import Key
 from shared.runtime.turn import Share
-from shared.service import Parts
+from shared.service import Parts, all_routes
 from shared.settings import Settings
 
 SETTINGS = Settings(token_secret="a secret of the tests, long enough for HS256", answer_wait_s=5)
@@ -68,7 +68,8 @@ class Inside:
         self._desk = CommandDesk(service, self._publish, pool, SETTINGS)
         self._rests = RestWatcher(pool, resting)
         parts = Parts(SETTINGS, pool, self._desk, Bell(), self._rests, _never_behind)
-        app = make_app(service, service, service, routers=routes(parts), ready=lambda: None, settings=SETTINGS)
+        routers = all_routes(service, routes, parts)
+        app = make_app(service, service, service, routers=routers, ready=lambda: None, settings=SETTINGS)
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inside")
 
     async def __aenter__(self) -> Self:
@@ -88,10 +89,11 @@ class Inside:
         role: str = "admin",
         account: str | None = None,
         name: str | None = None,
+        store: str | None = None,
         **more: Any,
     ) -> httpx.Response:
         """A request of somebody with a token of this role."""
-        token = tokens.create(SETTINGS, role, account, name=name)
+        token = tokens.create(SETTINGS, role, account, store, name=name)
         headers = {"Authorization": f"Bearer {token}", **more.pop("headers", {})}
         return await self._client.request(method, path, json=body, headers=headers, **more)
 
@@ -112,6 +114,10 @@ class Inside:
         before = len(self.commits)
         await self._publish(message.TOPIC, 0, message.key.encode(), message.to_json(), headers)
         return [said for commit in self.commits[before:] for said in types_said(commit)]
+
+    async def park(self) -> None:
+        """A record comes that is no message."""
+        await self._publish(commands_of(self._shard.decider.service), 0, b"k", b"no JSON", [])
 
     async def time_passes(self, seconds: float) -> list[str]:
         """Fires the timers that are due by then; answers with the types of what is said."""

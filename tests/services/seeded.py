@@ -1,4 +1,5 @@
-"""All six services, none of them empty: order o-1 of account a-1 at store s-1 is known to every one of them."""
+"""All six services, none of them empty: order o-1 of account a-1 at store s-1 is known to every one of them, and each
+has parked something."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from shared.contracts.base import Message
 from tests.deciders.orders import DOOR, TOTAL, WAY_TO, WINDOW
 from tests.services.inside import Inside, inside
 
-KNOWN = {
+KNOWN: dict[str, Any] = {
     "order_id": "o-1",
     "account": "a-1",
     "store": "s-1",
@@ -33,6 +34,7 @@ KNOWN = {
     "promotion": "p-1",
     "promotion_id": "p-1",
     "rush_id": "r-1",
+    "number": 1,
 }
 """Names of parameters, and a value of each that means something to the services."""
 AREA = {"type": "Polygon", "coordinates": [[[13.3, 52.4], [13.5, 52.4], [13.5, 52.6], [13.3, 52.6], [13.3, 52.4]]]}
@@ -93,4 +95,5 @@ async def seeded(fresh_database: Callable[[], Awaitable[str]]) -> AsyncIterator[
             for message in HEARD[name]:
                 await found[name].hear(message)
                 assert not found[name].commits[-1].parked, message
+            await found[name].park()
         yield found

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from larder.commands import parked, parked_filter
-from larder.commands.parked_filter import Filter
 from larder.stack.errors import StackError
+from shared.runtime.parked import Action, Filter, Wish
 from shared.settings import Settings
 
 pytestmark = pytest.mark.parts
@@ -84,15 +84,15 @@ async def test_any_body_can_be_shown(book: asyncpg.Connection, body: bytes | Non
 
 
 @pytest.mark.parametrize(("action", "state"), [("replay", "replayed"), ("drop", "dropped")])
-async def test_a_request_is_carried_out_by_the_worker(book: asyncpg.Connection, action: str, state: str) -> None:
+async def test_a_request_is_carried_out_by_the_worker(book: asyncpg.Connection, action: Action, state: str) -> None:
     """The command must wait for the worker, tell the new state, and list the message no longer."""
     parked_id = await park(book, b"")
-    told, _ = await asyncio.gather(parked._ask(parked_id, action), work(book))
+    told, _ = await asyncio.gather(parked._ask(parked_id, Wish(action, "jo")), work(book))
     assert told == {"id": parked_id, "state": state}
     assert await listed(["order"]) == []
     assert [row["state"] for row in await listed(["order"], Filter(state=None))] == [state]
     with pytest.raises(StackError, match=f"is {state} already"):
-        await parked._ask(parked_id, action)
+        await parked._ask(parked_id, Wish(action, "jo"))
 
 
 async def test_a_request_that_nobody_carries_out_is_told(
@@ -102,7 +102,7 @@ async def test_a_request_that_nobody_carries_out_is_told(
     monkeypatch.setattr(parked, "PATIENCE_S", 0.3)
     parked_id = await park(book, b"")
     with pytest.raises(StackError, match="the request stays"):
-        await parked._ask(parked_id, "replay")
+        await parked._ask(parked_id, Wish("replay", "jo"))
     assert await book.fetchval("select action from parked_requests") == "replay"
 
 
@@ -238,3 +238,36 @@ async def test_ids_or_a_filter(book: asyncpg.Connection, arguments: list[str]) -
     """Neither or both make no sense: never is everything dropped because nothing was named."""
     code, _ = await run(*arguments)
     assert code == 2
+
+
+async def test_who_asks_and_why_are_kept_and_shown(book: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the request, by ids and by a filter, until the worker has carried it out; then on the message."""
+    monkeypatch.setattr(parked, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(parked, "who", lambda: "jo@desk")
+    await park_many(book, 1, code="malformed")
+    await park_many(book, 2)
+    assert (await run("drop", "order:1", "--reason", "no order of ours"))[0] == 1
+    assert (await run("replay", "--code", "no_cell", "--yes", "--reason", "mended"))[0] == 1
+    kept = "select parked_id, action, asked_by, asked_because from parked_requests order by 1"
+    assert [tuple(row) for row in await book.fetch(kept)] == [
+        (1, "drop", "jo@desk", "no order of ours"),
+        (2, "replay", "jo@desk", "mended"),
+        (3, "replay", "jo@desk", "mended"),
+    ]
+    await book.execute(
+        "update parked set state = 'dropped', closed_at = $1, closed_by = 'jo@desk', closed_because = 'x' where id = 1",
+        NOW,
+    )
+    code, told = await run("show", "order:1")
+    assert code == 0
+    lines = {name: value.strip() for name, _, value in (line.partition(" ") for line in told)}
+    assert (lines["closed_by"], lines["closed_because"], lines["closed_at"]) == ("jo@desk", "x", NOW.isoformat())
+
+
+@pytest.mark.parametrize("reason", ["x" * 501, "half a pair \udcff"])
+async def test_a_reason_that_cannot_be_kept_is_refused(book: asyncpg.Connection, reason: str) -> None:
+    """Before anything is asked."""
+    await park_many(book, 1)
+    code, _ = await run("drop", "order:1", "--reason", reason)
+    assert code == 1
+    assert await book.fetchval("select count(*) from parked_requests") == 0

@@ -47,6 +47,6 @@ def routes(place: Place) -> APIRouter:
     @router.get("/-/overview")
     async def stream(request: Request) -> Response:
         person = place.enter(request, "/")
-        return EventStream(place.live.look("overview", lambda: texts(person)), caller=person.caller)
+        return EventStream(place.live.look(("overview", person.store), lambda: texts(person)), caller=person.caller)
 
     return router
