@@ -29,6 +29,8 @@ from shared.settings import SERVICES, Settings
 ACTING = "<script>alert(1)</script>'\"&"
 """A text that would run, or end the attribute it stands in."""
 SETTINGS = Settings.model_validate({"token_secret": "console-tests-" * 4})
+VOID = {"meta", "link", "input", "br"}
+"""Elements of ours that have no end."""
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=7)
 
 
@@ -138,11 +140,16 @@ class _Forms(HTMLParser):
         super().__init__()
         self.forms: list[Form] = []
         self.labelled = True
+        self.unclosed: list[str] = []
+        self.ids: list[str] = []
         self._into: str | None = None
         self._label = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         said = {name: value or "" for name, value in attrs}
+        if tag not in VOID:
+            self.unclosed.append(tag)
+        self.ids += [said["id"]] if "id" in said else []
         self._label += tag == "label"
         if tag == "form":
             self.forms.append(Form(said.get("action", ""), []))
@@ -159,6 +166,7 @@ class _Forms(HTMLParser):
             self._into = named if tag == "textarea" else None
 
     def handle_endtag(self, tag: str) -> None:
+        assert self.unclosed.pop() == tag, f"</{tag}> closes another"
         self._label -= tag == "label"
         if tag == "textarea":
             self._into = None
@@ -176,11 +184,15 @@ def forms_of(html: str) -> list[Form]:
     return reader.forms
 
 
-def is_labelled(html: str) -> bool:
-    """Whether every field of a page is inside a label, or has one."""
+def check(html: str) -> None:
+    """What is true of every page: no text of a service acts, each element ends where it should, no id stands twice, and
+    every field has a label."""
+    assert "<script>alert" not in html
     reader = _Forms()
     reader.feed(html)
-    return reader.labelled
+    assert not reader.unclosed
+    assert len(reader.ids) == len(set(reader.ids)), sorted(reader.ids)
+    assert reader.labelled
 
 
 @dataclass
@@ -231,7 +243,7 @@ class Browser:
         async with asyncio.timeout(10):
             await self.app(scope, receive, send)
         text = b"".join(said).decode()
-        assert "<script>alert" not in text
+        check("\n".join(line[6:] for line in text.splitlines() if line.startswith("data: ")))
         return text
 
     async def form(self, path: str, action: str, *, nth: int = 0, **holds: str) -> Form:
@@ -267,8 +279,7 @@ class Browser:
 
     def _checked(self, said: httpx.Response, status: int) -> str:
         assert said.status_code == status, said.text
-        assert "<script>alert" not in said.text
-        assert is_labelled(said.text)
+        check(said.text)
         return said.text
 
 

@@ -9,6 +9,7 @@ import pytest
 from services.aftersales.pages import TicketPage
 from services.logistics.pages import FulfilmentPage, LineOut, ReturnPage
 from services.order.pages import OrderPage
+from shared.http.parked import ParkedPage
 from tests.console.fakes import ACTING, Played, browsing, page, sample
 
 ORDER: dict[str, Any] = {"order_id": "o-1", "phase": "delivered", "paid": 900, "refunded": 200}
@@ -85,3 +86,20 @@ async def test_a_ticket_that_is_opened_is_shown():
         said = await browser.send(form, kind="refund_only", reason="bad", amount="3,50")
     assert said.headers["location"] == "/tickets/t%2F9?done=ticket+opened"
     assert services.sent[0].body["amount"] == 350
+
+
+@pytest.mark.parametrize("action", ["replay", "drop"])
+async def test_a_parked_message_is_asked_for_once(action):
+    services = Played()
+    parked = sample(ParkedPage, number=7, state="parked", asked=None)
+    services.say("order", "/parked/7", parked)
+    services.say("order", f"/parked/7/{action}", {}, method="POST", status=202)
+    async with browsing(services) as browser:
+        form = await browser.form("/ops/parked/order/7", f"/ops/parked/order/7/{action}")
+        await browser.does(form, ("order", "POST", f"/parked/7/{action}", {"reason": "mended"}), reason="mended")
+        assert len(services.sent) == 1
+        form = await browser.form("/ops/parked/order/7", f"/ops/parked/order/7/{action}")
+        services.say("order", "/parked/7", parked | {"asked": "replay"})
+        said = await browser.send(form, 409, reason="kept<")
+        assert "it was parked, now it is parked, replay asked for" in said.text
+        assert "kept&lt;" in said.text

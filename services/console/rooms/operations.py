@@ -111,6 +111,7 @@ def routes(place: Place) -> APIRouter:
             back=f"/ops/parked/{service}/{words.segment(number)}",
             about=(at, path),
             seen=_seen,
+            keyed=False,
         )
         return await do(place, person, form, deed, again)
 
