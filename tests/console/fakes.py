@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import types
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,7 +23,13 @@ from pydantic import AwareDatetime, BaseModel
 from services.console.app import make_console
 from services.console.session import COOKIE
 from services.console.upstream import Services
+from services.inventory import api as inventory
+from services.logistics import api as logistics
+from services.order import catalogue, promotions_api
+from services.risk import api as risk
+from services.risk import rules_api
 from shared import tokens
+from shared.http import parked
 from shared.http.auth import Role
 from shared.settings import SERVICES, Settings
 
@@ -31,6 +38,29 @@ ACTING = "<script>alert(1)</script>'\"&"
 SETTINGS = Settings.model_validate({"token_secret": "console-tests-" * 4})
 VOID = {"meta", "link", "input", "br"}
 """Elements of ours that have no end."""
+BODIES: dict[str, type[BaseModel]] = {
+    "POST /stores/[^/]+/goods-receipts": inventory.ReceiptIn,
+    "POST /stores/[^/]+/adjustments": inventory.AdjustmentIn,
+    "PUT /stores/[^/]+/flash-allotments/[^/]+": inventory.AllotmentIn,
+    "PUT /stores/[^/]+/incoming/[^/]+": inventory.IncomingIn,
+    "PUT /stores/[^/]+/slots": logistics.SlotsIn,
+    "POST /(fulfilments|returns)/[^/]+/inspected": logistics.InspectionIn,
+    "POST /fulfilments/[^/]+/picked": logistics.PickedIn,
+    "POST /fulfilments/[^/]+/handed-over": logistics.CourierIn,
+    "PUT /switch": risk.SwitchIn,
+    "POST /reviews/[^/]+": risk.VerdictIn,
+    "PUT /blocklist/account/.+": risk.EntryIn,
+    "POST /rules/trial": rules_api.TrialIn,
+    "POST /rules/history/[^/]+/restore": rules_api.RestoreIn,
+    "PUT /rules/[^/]+": rules_api.RuleIn,
+    "PUT /levels": rules_api.LevelsIn,
+    "PUT /stores/[^/]+": catalogue.StoreBody,
+    "PUT /promotions/[^/]+": promotions_api.PromotionBody,
+    "PUT /rushes/[^/]+": promotions_api.RushBody,
+    "POST /parked/[^/]+/drop": parked.DropIn,
+    "POST /parked/[^/]+/replay": parked.ReplayIn,
+}
+"""What the services take, by method and path: they would refuse any other body."""
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=7)
 
 
@@ -112,7 +142,10 @@ class Played:
         query = dict(request.url.params)
         self.asked.append(Asked(service, request.method, path, query, headers.get("idempotency-key"), token, body))
         await asyncio.sleep(0)
+        taken = next((kind for at, kind in BODIES.items() if re.fullmatch(at, f"{request.method} {path}", re.S)), None)
         status, said = self.says.get((service, request.method, path), (404, problem("nothing_unknown", 404)))
+        if taken and status < 400:
+            taken.model_validate_json(request.content)
         return httpx.Response(status, content=b"" if status == 204 else json.dumps(said).encode())
 
     @property

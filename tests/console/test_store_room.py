@@ -57,7 +57,7 @@ def shop(*, bare: bool = False, text: str = ACTING) -> Played:
         ),
         ("logistics", f"{AT}/fulfilments", listed(order)),
         ("logistics", f"{AT}/returns", listed(goods)),
-        ("logistics", f"{AT}/slots", listed(sample(SlotRow, places=20))),
+        ("logistics", f"{AT}/slots", listed(sample(SlotRow, places=20, end=SOON + timedelta(hours=1)))),
         ("logistics", "/fulfilments/o-1", order),
         ("logistics", "/returns/t-1", goods),
         (
@@ -214,10 +214,9 @@ async def test_places_of_a_slot(keeper: Browser):
     path = f"{AT}/slots"
     keeper.services.say("logistics", path, page(), method="PUT")
     form = await keeper.form("/store/slots", "/store/slots/places")
-    at = SOON.strftime("%Y-%m-%dT%H:%M:%SZ")
-    await keeper.does(
-        form, ("logistics", "PUT", path, {"slots": [{"start": at, "end": at, "places": 30}]}), places="30"
-    )
+    start, end = (at.strftime("%Y-%m-%dT%H:%M:%SZ") for at in (SOON, SOON + timedelta(hours=1)))
+    slots = [{"start": start, "end": end, "places": 30}]
+    await keeper.does(form, ("logistics", "PUT", path, {"slots": slots}), places="30")
     form = await keeper.form("/store/slots", "/store/slots/places")
     keeper.services.say("logistics", path, page(sample(SlotRow, places=25)))
     assert "it was 20 places, now it is 25 places" in (await keeper.send(form, 409, places="30")).text
