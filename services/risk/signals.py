@@ -79,9 +79,9 @@ LINGER_S = 0.05
 time."""
 PAUSE_S = 0.001
 """Between two looks at the queue of the changelogs."""
-STUCK_S = 30.0
-"""When no share, and no entry of a changelog, has come for so long, none will: seen once in a dozen rebalances, Faust
-waits for a changelog's end with nobody reading it."""
+STUCK_S = 20.0
+"""What has not come for so long will not come: a share, an entry of a changelog, a record that was fetched. Once in a
+dozen rebalances Faust waits for a changelog that nobody reads, or drops what it fetched in between."""
 SILENT_S = 30.0
 """A broker that has not answered for so long is away: its answers, though empty, come all the time."""
 SKIPPED_LOG_S = 10.0
@@ -103,9 +103,9 @@ class Shard:
     """Of all that was counted."""
     as_of_ms: int = 0
     next_offset: int | None = None
-    """Of the record to come; None before the first."""
-    seen_at: int | None = None
-    """Where the client stood at the beat before, while no record came."""
+    """Of the record to come; None until it is known where this life begins."""
+    came_at: float = field(default_factory=time.monotonic)
+    """When all that the client handed out had come, or at least something."""
     changed: dict[Subject, None] = field(default_factory=dict)
     records: list[Any] = field(default_factory=list)
     """Those that changed it, to be acknowledged."""
@@ -113,6 +113,10 @@ class Shard:
     """Their bytes."""
     said_at: float = 0
     telling: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Dropped(NoShare):
+    """A record got lost on the way from the broker: the next start reads it again, since it was not acknowledged."""
 
 
 class _Tables(TableManager):
@@ -291,12 +295,21 @@ class Signals:
             self._failure.set_exception(error)
 
     async def _check_share(self) -> None:
-        """A process that waits for its share for ever counts nothing, and keeps others from it."""
+        """A process that waits for its share, or for records that were dropped on their way here, does so for ever."""
         now, read = time.monotonic(), sum(self.app.tables.recovery.active_offsets.values())
         if self._has_share() or read != self._read:
             self._shared_at, self._read = now, read
         elif now - self._shared_at > STUCK_S:
             raise NoShare(f"no share of {NAME}, and nothing of its changelogs, has come for {STUCK_S:g} s")
+        for partition, shard in list(self._shards.items()):
+            try:
+                position = await self.app.consumer.position(TopicPartition(self._source, partition))
+            except IllegalStateError:  # it was ours a moment ago
+                continue
+            if position is None or shard.next_offset is None or position <= shard.next_offset:
+                shard.came_at = now
+            elif now - shard.came_at > STUCK_S:
+                raise Dropped(f"record {shard.next_offset} on {self._source}/{partition} was fetched, and never came")
 
     # Counting. -------------------------------------------------------------------------------------------------------
 
@@ -308,9 +321,13 @@ class Signals:
         async for event in stream.noack().events():
             shard = self._shards.setdefault(event.message.partition, Shard())
             try:
+                await self._find_begin(event.message.partition, shard)
+                if shard.next_offset is not None and event.message.offset > shard.next_offset:
+                    raise Dropped(f"record {shard.next_offset} never came, {event.message.offset} did")
                 self._count_record(shard, event.message)
                 shard.records.append(event)
                 shard.next_offset = event.message.offset + 1
+                shard.came_at = time.monotonic()
                 while self.app.producer.buffer.size:  # or the changelogs' queue grows, and no commit sees its end
                     await asyncio.sleep(PAUSE_S)
                 if len(shard.changed) >= CHANGED_MAX or shard.size >= UNTOLD_MAX_BYTES:
@@ -422,24 +439,28 @@ class Signals:
         )
         return sent
 
+    async def _find_begin(self, partition: int, shard: Shard) -> None:
+        """Learns which record is the first of this life: the one after the last acknowledged, if it is kept."""
+        if shard.next_offset is None:
+            tp, thread = TopicPartition(self._source, partition), self.app.consumer._thread
+            acknowledged = await thread.call_thread(thread._consumer.committed, tp)
+            kept = (await self.app.consumer.earliest_offsets(tp))[tp]
+            if shard.next_offset is None:
+                shard.next_offset = max(acknowledged or 0, kept)
+
     async def _counted_until(self, partition: int, shard: Shard) -> int:
         """Until when everything is counted: the broker's last answer, if it had nothing that is not counted; else the
         newest that is."""
         tp = TopicPartition(self._source, partition)
         client = self.app.consumer._thread._consumer
         try:
-            if shard.next_offset is None:
-                # A beat long the client had handed everything out, and nothing of it came: then there was nothing.
-                position = await self.app.consumer.position(tp)
-                if position is not None and position == shard.seen_at:
-                    shard.next_offset = position
-                shard.seen_at = position
+            await self._find_begin(partition, shard)
             answered_ms: int = client.last_poll_timestamp(tp) or 0
             end = client.highwater(tp)
         except (IllegalStateError, AssertionError):  # the client's words for a partition that was ours a moment ago
             return shard.newest_ms
         self._answered_ms = max(self._answered_ms, answered_ms)
-        return answered_ms if shard.next_offset is not None and shard.next_offset == end else shard.newest_ms
+        return answered_ms if shard.next_offset == end else shard.newest_ms
 
     async def _expire(self) -> None:
         if self._has_share() and (gone := await self.tallies.expire(_now_ms())):
