@@ -67,7 +67,10 @@ def make_console(settings: Settings, services: Services | None = None) -> FastAP
     app.state.place = place
     app.include_router(health_routes(CONSOLE, lambda: None))
     app.include_router(_ways(place))
-    for room in (rooms.overview, rooms.orders, rooms.tickets, rooms.picking, rooms.courier, rooms.operations):
+    for room in (
+        *(rooms.overview, rooms.orders, rooms.tickets, rooms.picking, rooms.courier),
+        *(rooms.store, rooms.risk, rooms.marketing, rooms.operations),
+    ):
         app.include_router(room.routes(place))
 
     async def on_error(request: Request, error: Exception) -> Response:

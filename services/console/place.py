@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -41,6 +44,10 @@ NEXT_STEP = "Look at what is shown now, and choose from what may be done."
 
 SENT_MAX = 10_000
 """So many forms are known to have been sent before. An older one is looked at as if it were new."""
+ONCE_MAX = 1_000
+"""So many answers to forms are kept whose service takes no Idempotency-Key."""
+AGAIN = "Put it right, and send it again."
+"""What to do about a form that the console itself cannot read."""
 
 
 class Room(NamedTuple):
@@ -61,6 +68,7 @@ ROOMS = (
     Room("/courier", "Courier", "c", frozenset({Role.COURIER, Role.ADMIN})),
     Room("/store", "Store", "s", frozenset({Role.STOREKEEPER, Role.ADMIN})),
     Room("/risk", "Risk", "r", frozenset({Role.RISK_ANALYST, Role.ADMIN})),
+    Room("/marketing", "Marketing", "m", frozenset({Role.ADMIN})),
     Room("/ops", "Operations", "x", frozenset({Role.ADMIN})),
 )
 
@@ -91,6 +99,8 @@ class Place:
     templates: Environment = field(init=False)
     _sent: dict[str, None] = field(default_factory=dict)
     """The keys of the forms that were sent last, the oldest first."""
+    _once: dict[bytes, asyncio.Task[Answer]] = field(default_factory=dict)
+    """What came, or is coming, of forms whose service takes no key, the oldest first."""
 
     def __post_init__(self) -> None:
         self.templates = Environment(
@@ -109,6 +119,7 @@ class Place:
             "until": words.until,
             "lasting": words.lasting,
             "segment": words.segment,
+            "field_time": words.field_time,
         }
         self.templates.globals |= {"asset": self.assets.address, "new_key": new_key, "currency": currency}
 
@@ -184,16 +195,116 @@ class Place:
             del self._sent[next(iter(self._sent))]
         return await self.services.send(service, method, path, person.token, key, body)
 
+    def once(
+        self, person: Person, form: Form, *what: str, carry_out: Callable[[], Awaitable[Answer]]
+    ) -> Awaitable[Answer]:
+        """Carries out what this form wants, where no service knows its key: sent again, it went as it went before, and
+        what did not go well is tried anew."""
+
+        async def begun() -> Answer:
+            answer = await carry_out()
+            return answer if answer.problem else Answer(answer.service, answer.status, None)
+
+        for one, task in list(self._once.items()):
+            if len(self._once) >= ONCE_MAX or (task.done() and not _is_well(task)):
+                del self._once[one]
+        very = _very(person, form, *what)
+        task = self._once.get(very) or asyncio.create_task(begun(), name="form")
+        if form["key"]:
+            self._once[very] = task
+        return asyncio.shield(task)
+
+    def is_done(self, person: Person, form: Form, *what: str) -> bool:
+        """Whether this very form was carried out `once` already, or is about to be."""
+        task = self._once.get(_very(person, form, *what))
+        return task is not None and (not task.done() or _is_well(task))
+
+
+def _very(person: Person, form: Form, *what: str) -> bytes:
+    """Names what somebody wants done by one form."""
+    return hashlib.sha256(json.dumps([person.caller.identity, form["key"], *what]).encode()).digest()
+
+
+def _is_well(task: asyncio.Task[Answer]) -> bool:
+    return not task.cancelled() and task.exception() is None and task.result().problem is None
+
 
 Show = Callable[[Notice, Form, int], Awaitable[Response]]
 """Shows the page of a form again, with what was typed."""
+Make = Callable[[Form], Mapping[str, Any] | None]
+"""Makes a body of a form; ValueError says what cannot be read."""
 
 
-async def finish(answer: Answer, done: str, back: str, form: Form, show: Show) -> Response:
+@dataclass(frozen=True)
+class Deed:
+    """What a form wants done: what `make` makes of it goes to this service, and the page goes on at `back`.
+
+    `about` is what the page showed, to be read or read just now; `seen` is what of it the form told, nothing of what
+    does not exist yet (`may_be_new`). A service that takes no Idempotency-Key (not `keyed`) is asked once.
+    """
+
+    service: ServiceName
+    path: str
+    make: Make
+    done: str
+    back: str | Callable[[Answer], str]
+    about: tuple[ServiceName, str] | Answer | None = None
+    seen: Callable[[Any], str] = lambda now: str(now["phase"])
+    may_be_new: bool = False
+    method: str = "POST"
+    keyed: bool = True
+
+
+async def do(place: Place, person: Person, form: Form, deed: Deed, show: Show) -> Response:
+    """What all forms have in common: it must still be as the person saw it, and whatever is wrong is shown with what
+    was typed."""
+    try:
+        body = deed.make(form)
+    except ValueError as error:
+        return await show(Notice("problem", str(error), AGAIN), form, 422)
+    what = (deed.method, deed.service, deed.path, json.dumps(body, sort_keys=True))
+    if deed.about and not (place.was_sent(form) if deed.keyed else place.is_done(person, form, *what)):
+        now = deed.about
+        if not isinstance(now, Answer):
+            now = await place.services.get(*now, person.token)
+        if now.problem is not None and not (deed.may_be_new and now.status == 404):
+            return await show(notice_of(now.problem), form, now.status)
+        is_ = "" if now.problem else deed.seen(now.body)
+        if form["seen"] != is_:
+            return await show(changed(form["seen"], is_), form, 409)
+
+    async def act() -> Answer:
+        return await place.act(person, form, deed.service, deed.path, body, method=deed.method)
+
+    answer = await (act() if deed.keyed else place.once(person, form, *what, carry_out=act))
+    return await finish(answer, deed.done, deed.back, form, show)
+
+
+async def finish(answer: Answer, done: str, back: str | Callable[[Answer], str], form: Form, show: Show) -> Response:
     """To the page again when all is well, so that a reload sends nothing; else the page says what is wrong."""
-    if answer.problem is None:
-        return RedirectResponse(f"{back}?{urlencode({'done': done})}", 303)
-    return await show(notice_of(answer.problem), form, answer.status)
+    if answer.problem is not None:
+        return await show(notice_of(answer.problem), form, answer.status)
+    to = back if isinstance(back, str) else back(answer)
+    return RedirectResponse(f"{to}{'&' if '?' in to else '?'}{urlencode({'done': done})}", 303)
+
+
+def found(answer: Answer) -> Any:
+    """What a page is about; Problem when it is not to be had."""
+    if answer.problem is not None:
+        raise Problem(answer.status, answer.code, answer.problem.get("detail"), title=answer.problem["title"])
+    return answer.body
+
+
+def items(answer: Answer) -> list[Any]:
+    """The items of a list; none when it is not to be had."""
+    rows: list[Any] = [] if answer.problem else answer.body["items"]
+    return rows
+
+
+def following(answer: Answer, asked: Mapping[str, Any]) -> str:
+    """The query of a list's next page; empty when this is the last one."""
+    cursor = None if answer.problem else answer.body["next"]
+    return urlencode({**{k: v for k, v in asked.items() if v}, "cursor": cursor}) if cursor else ""
 
 
 def notice_of(problem: Mapping[str, Any]) -> Notice:
@@ -209,8 +320,9 @@ def notice_of(problem: Mapping[str, Any]) -> Notice:
 
 
 def changed(seen: str, now: str) -> Notice:
-    """Somebody else was faster."""
-    text = f"This has changed since you opened it: it was {words.word(seen)}, now it is {words.word(now)}."
+    """Somebody else was faster. Behind a slash stands what the page tells better than a sentence."""
+    was, is_ = (words.word(state.partition("/")[0]) or "not there" for state in (seen, now))
+    text = f"This has changed since you opened it: it was {was}, now it is {is_}."
     return Notice("problem", text, NEXT_STEPS["changed_since"])
 
 

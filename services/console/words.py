@@ -13,6 +13,9 @@ NO_MINOR_UNITS = frozenset({"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KR
 """Currencies without cents (ISO 4217)."""
 THREE_MINOR_UNITS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 
+DIGITS_MAX = 9
+"""Most digits of a number that somebody types."""
+
 TITLES = {
     "awaiting_payment": "waits for payment",
     "awaiting_picking": "waits for a picker",
@@ -110,8 +113,23 @@ def lasting(seconds: float) -> str:
 
 
 def segment(text: str) -> str:
-    """An id as a part of an address."""
-    return quote(text, safe="")
+    """An id as a part of an address. Dots alone would lead to another address."""
+    return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
+
+
+def field_time(value: str | datetime | None) -> str:
+    """An instant as a field for day and time holds it, in UTC."""
+    at = instant(value)
+    return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M")
+
+
+def typed_time(text: str) -> str:
+    """What was typed into such a field, as the services take it; ValueError when it is no instant."""
+    try:
+        at = datetime.fromisoformat(text.strip())
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text[:40]!r} is no day with a time, like 2026-11-28T08:00") from None
 
 
 def seen(phase: str, refundable: int) -> str:
@@ -119,9 +137,20 @@ def seen(phase: str, refundable: int) -> str:
     return f"{phase}/{refundable}"
 
 
-def pieces(text: str) -> int:
-    """A number of pieces that somebody typed; ValueError when it is none."""
+def pieces(text: str, what: str = "number of pieces") -> int:
+    """A number of pieces (or of something else) that somebody typed; ValueError when it is none."""
     typed = text.strip()
-    if not (typed.isascii() and typed.isdecimal() and len(typed) <= 6):
-        raise ValueError(f"{typed[:40]!r} is no number of pieces")
+    if not (typed.isascii() and typed.isdecimal() and len(typed) <= DIGITS_MAX):
+        raise ValueError(f"{typed[:40]!r} is no {what}")
     return int(typed)
+
+
+def difference(text: str) -> int:
+    """How many pieces more, or with a minus fewer; ValueError when it is no number."""
+    typed = text.strip().replace("−", "-")
+    return -pieces(typed[1:]) if typed.startswith("-") else pieces(typed.removeprefix("+"))
+
+
+def listed(text: str) -> list[str]:
+    """What somebody typed line by line."""
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,1 @@
+"""The console, over services that are played."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from services.console import words
-from services.console.place import NOTHING, Notice, Place, changed, notice_of
+from services.console.place import NOTHING, Deed, Notice, Place, do, following, found, items, notice_of
 from services.console.session import Form, Person
 from shared.http.problems import Problem
 from shared.settings import SERVICES, ServiceName
@@ -56,7 +55,6 @@ def routes(place: Place) -> APIRouter:
             _known(service), "/parked", person.token, **asked, cursor=cursor, limit=LISTED
         )
         problem = answer.problem
-        following = None if problem else answer.body["next"]
         return place.page(
             request,
             person,
@@ -66,8 +64,8 @@ def routes(place: Place) -> APIRouter:
             service=service,
             services=SERVICES,
             asked=asked,
-            parked=[] if problem else answer.body["items"],
-            more=urlencode({**{k: v for k, v in asked.items() if v}, "cursor": following}) if following else "",
+            parked=items(answer),
+            more=following(answer, asked),
         )
 
     async def show(
@@ -79,9 +77,7 @@ def routes(place: Place) -> APIRouter:
         typed: Form = NOTHING,
         status: int = 200,
     ) -> Response:
-        answer = await place.services.get(_known(service), f"/parked/{words.segment(number)}", person.token)
-        if answer.problem is not None:
-            raise Problem(answer.status, answer.code, answer.problem.get("detail"), title=answer.problem["title"])
+        parked = found(await place.services.get(_known(service), f"/parked/{words.segment(number)}", person.token))
         return place.page(
             request,
             person,
@@ -90,10 +86,10 @@ def routes(place: Place) -> APIRouter:
             notice=notice,
             typed=typed,
             service=service,
-            one=answer.body,
-            seen=_seen(answer.body),
-            pretty=_pretty(answer.body["body"]),
-            advice=ADVICE.get(answer.body["code"], ""),
+            one=parked,
+            seen=_seen(parked),
+            pretty=_pretty(parked["body"]),
+            advice=ADVICE.get(parked["code"], ""),
         )
 
     @router.get("/ops/parked/{service}/{number}")
@@ -105,17 +101,19 @@ def routes(place: Place) -> APIRouter:
         person, form = await place.form(request, "/ops")
         if action not in ("replay", "drop"):
             raise Problem(404, "no_such_route", "a parked message is replayed or dropped")
-        path = f"/parked/{words.segment(number)}"
-        now = await place.services.get(_known(service), path, person.token)
-        if now.problem is None and form.get("seen") != _seen(now.body) and not place.was_sent(form):
-            return await show(
-                request, person, service, number, changed(form.get("seen", ""), _seen(now.body)), form, 409
-            )
-        answer = await place.act(person, form, _known(service), f"{path}/{action}", {"reason": form.get("reason", "")})
-        if answer.problem is not None:
-            return await show(request, person, service, number, notice_of(answer.problem), form, answer.status)
-        done = urlencode({"done": f"{action} asked for"})
-        return RedirectResponse(f"/ops/parked/{service}/{words.segment(number)}?{done}", 303)
+        at, path = _known(service), f"/parked/{words.segment(number)}"
+
+        async def again(notice: Notice, typed: Form, status: int) -> Response:
+            return await show(request, person, service, number, notice, typed, status)
+
+        deed = Deed(
+            *(at, f"{path}/{action}", lambda form: {"reason": form["reason"]}, f"{action} asked for"),
+            back=f"/ops/parked/{service}/{words.segment(number)}",
+            about=(at, path),
+            seen=_seen,
+            keyed=False,
+        )
+        return await do(place, person, form, deed, again)
 
     return router
 

@@ -12,10 +12,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from services.console import words
-from services.console.place import NOTHING, Notice, Place, changed, finish, notice_of
+from services.console.place import NOTHING, Deed, Make, Notice, Place, do, following, found, items, notice_of
 from services.console.session import Form, Person
+from services.console.upstream import Answer
 from shared.http.auth import Role
-from shared.http.problems import Problem
 from shared.http.sse import EventStream
 
 PHASES = (
@@ -72,8 +72,7 @@ async def read(place: Place, person: Person, order_id: str) -> dict[str, Any]:
         ask("aftersales", "/tickets", token, order=order_id),
         ask("inventory", "/documents", token, order=order_id),
     )
-    if order.problem is not None:
-        raise Problem(order.status, order.code, order.problem.get("detail"), title=order.problem["title"])
+    found(order)
     return {
         "order": order.body,
         "payments": payments,
@@ -93,6 +92,10 @@ def _sums(order: dict[str, Any]) -> dict[str, int]:
         "refunded": order["refunded"],
         "left": max(0, order["paid"] - order["refunded"]),
     }
+
+
+def _seen(order: dict[str, Any]) -> str:
+    return words.seen(order["phase"], order["paid"] - order["refunded"])
 
 
 def routes(place: Place) -> APIRouter:
@@ -125,18 +128,17 @@ def routes(place: Place) -> APIRouter:
         person = place.enter(request, "/orders")
         asked = {"phase": phase, "account": account.strip(), "store": store.strip()}
         answer = await place.services.get("order", "/orders", person.token, **asked, cursor=cursor, limit=LISTED)
-        following = (answer.body or {}).get("next") if answer.problem is None else None
         return place.page(
             request,
             person,
             "orders.html",
             status=answer.status if answer.problem else 200,
             notice=notice_of(answer.problem) if answer.problem else None,
-            orders=(answer.body or {}).get("items", []) if answer.problem is None else [],
+            orders=items(answer),
             asked=asked,
             phases=PHASES,
             views=[(title, urlencode(query)) for title, query in VIEWS],
-            more=urlencode({**{k: v for k, v in asked.items() if v}, "cursor": following}) if following else "",
+            more=following(answer, asked),
         )
 
     async def show(
@@ -168,29 +170,20 @@ def routes(place: Place) -> APIRouter:
 
         return EventStream(place.live.look((person.role, order_id), texts), caller=person.caller)
 
-    async def act(request: Request, order_id: str, done: str, service: Any, path: str, make: Any) -> Response:
-        """What the page's forms have in common: it must still be as the person saw it."""
+    async def act(request: Request, order_id: str, done: str, service: Any, path: str, make: Make) -> Response:
+        """What the page's forms have in common."""
         person, form = await place.form(request, "/orders")
-        now = await place.services.get("order", f"/orders/{words.segment(order_id)}", person.token)
+        at = f"/orders/{words.segment(order_id)}"
 
         async def again(notice: Notice, typed: Form, status: int) -> Response:
             return await show(request, person, order_id, notice, typed, status)
 
-        if now.problem is not None:
-            return await again(notice_of(now.problem), form, now.status)
-        seen, is_ = form.get("seen", ""), words.seen(now.body["phase"], now.body["paid"] - now.body["refunded"])
-        if seen != is_ and not place.was_sent(form):
-            return await again(changed(seen.partition("/")[0], now.body["phase"]), form, 409)
-        try:
-            body = make(form)
-        except ValueError as error:
-            return await again(Notice("problem", str(error), "Put it right, and send it again."), form, 422)
-        answer = await place.act(person, form, service, path, body)
-        if answer.problem is None and service == "aftersales":
-            return RedirectResponse(
-                f"/tickets/{words.segment(answer.body['ticket_id'])}?{urlencode({'done': done})}", 303
-            )
-        return await finish(answer, done, f"/orders/{words.segment(order_id)}", form, again)
+        def ticket_of(answer: Answer) -> str:
+            return f"/tickets/{words.segment(answer.body['ticket_id'])}"
+
+        back = ticket_of if service == "aftersales" else at
+        deed = Deed(service, path, make, done, back, about=("order", at), seen=_seen)
+        return await do(place, person, form, deed, again)
 
     @router.post("/orders/{order_id}/cancel")
     async def cancel(request: Request, order_id: str) -> Response:

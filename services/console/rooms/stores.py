@@ -10,13 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.console import words
-from services.console.place import Notice, Place, changed, finish, notice_of
+from services.console.place import Deed, Make, Notice, Place, do, found, items, notice_of
 from services.console.session import Form, Person
 from services.console.upstream import Answer
-from shared.http.problems import Problem
 
 LISTED = 50
-Make = Callable[[Form], Mapping[str, Any] | None]
 
 
 async def some(place: Place, person: Person, store: str, *phases: str) -> dict[str, Answer]:
@@ -34,11 +32,10 @@ async def some(place: Place, person: Person, store: str, *phases: str) -> dict[s
 
 async def fulfilment(place: Place, person: Person, order_id: str) -> dict[str, Any]:
     """The work on one order; Problem when there is none, or it is another store's."""
-    answer = await place.services.get("logistics", f"/fulfilments/{words.segment(order_id)}", person.token)
-    if answer.problem is not None:
-        raise Problem(answer.status, answer.code, answer.problem.get("detail"), title=answer.problem["title"])
-    found: dict[str, Any] = answer.body
-    return found
+    work: dict[str, Any] = found(
+        await place.services.get("logistics", f"/fulfilments/{words.segment(order_id)}", person.token)
+    )
+    return work
 
 
 async def act(
@@ -53,30 +50,22 @@ async def act(
 ) -> Response:
     """A step of the work on an order, if it is still as the person saw it."""
     person, form = await place.form(request, room)
+    at = words.segment(order_id)
 
     async def again(notice: Notice, typed: Form, status: int) -> Response:
         shown: Response = await show(request, person, order_id, notice, typed, status)
         return shown
 
-    now = await place.services.get("logistics", f"/fulfilments/{words.segment(order_id)}", person.token)
-    if now.problem is not None:
-        raise Problem(now.status, now.code, now.problem.get("detail"), title=now.problem["title"])
-    if form.get("seen") != now.body["phase"] and not place.was_sent(form):
-        return await again(changed(form.get("seen", ""), now.body["phase"]), form, 409)
-    try:
-        body = make(form)
-    except ValueError as error:
-        return await again(Notice("problem", str(error), "Put it right, and send it again."), form, 422)
-    path = f"/fulfilments/{words.segment(order_id)}/{action}"
-    answer = await place.act(person, form, "logistics", path, body)
-    return await finish(answer, done, f"{room}/{words.segment(order_id)}", form, again)
+    about = f"/fulfilments/{at}"
+    deed = Deed("logistics", f"{about}/{action}", make, done, f"{room}/{at}", about=("logistics", about))
+    return await do(place, person, form, deed, again)
 
 
 def lists(answers: Mapping[str, Answer]) -> dict[str, Any]:
     """What the templates take: rows of each phase, and the first problem there was."""
     problems = [answer.problem for answer in answers.values() if answer.problem]
     return {
-        "rows": {phase: [] if answer.problem else answer.body["items"] for phase, answer in answers.items()},
+        "rows": {phase: items(answer) for phase, answer in answers.items()},
         "more": {phase: bool(answer.problem is None and answer.body["next"]) for phase, answer in answers.items()},
         "notice": notice_of(problems[0]) if problems else None,
     }

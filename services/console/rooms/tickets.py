@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from services.console import words
-from services.console.place import NOTHING, Notice, Place, changed, finish, notice_of
+from services.console.place import NOTHING, Deed, Notice, Place, do, following, found, items, notice_of
 from services.console.rooms.orders import KINDS, goods
 from services.console.session import Form, Person
 from shared.http.problems import Problem
@@ -53,19 +53,18 @@ def routes(place: Place) -> APIRouter:
             place.services.get("aftersales", "/tickets", person.token, phase="open", kind=CALLS, limit=LISTED),
         )
         problem = tickets.problem
-        following = None if problem else tickets.body["next"]
         return place.page(
             request,
             person,
             "tickets.html",
             status=tickets.status if problem else 200,
             notice=notice_of(problem) if problem else None,
-            tickets=[] if problem else tickets.body["items"],
-            calls=[] if calls.problem else calls.body["items"],
+            tickets=items(tickets),
+            calls=items(calls),
             asked=asked,
             views=[(title, urlencode(query)) for title, query in VIEWS],
             phases=PHASES,
-            more=urlencode({**{k: v for k, v in asked.items() if v}, "cursor": following}) if following else "",
+            more=following(tickets, asked),
         )
 
     async def show(
@@ -76,16 +75,10 @@ def routes(place: Place) -> APIRouter:
         typed: Form = NOTHING,
         status: int = 200,
     ) -> Response:
-        answer = await place.services.get("aftersales", f"/tickets/{words.segment(ticket_id)}", person.token)
-        if answer.problem is not None:
-            raise Problem(answer.status, answer.code, answer.problem.get("detail"), title=answer.problem["title"])
-        ticket = answer.body
+        ticket = found(await place.services.get("aftersales", f"/tickets/{words.segment(ticket_id)}", person.token))
         order, events = await asyncio.gather(
             place.services.get("order", f"/orders/{words.segment(ticket['order_id'])}", person.token),
             place.services.get("aftersales", "/tickets", person.token, phase="open", limit=1),
-        )
-        following = (
-            None if events.problem else next((t for t in events.body["items"] if t["ticket_id"] != ticket_id), None)
         )
         return place.page(
             request,
@@ -97,7 +90,7 @@ def routes(place: Place) -> APIRouter:
             ticket=ticket,
             order=order,
             kinds=KINDS,
-            following=following,
+            following=next((t for t in items(events) if t["ticket_id"] != ticket_id), None),
             is_mine=ticket["claimed_by"] == person.caller.actor,
         )
 
@@ -108,24 +101,18 @@ def routes(place: Place) -> APIRouter:
     @router.post("/tickets/{ticket_id}/{action}")
     async def act(request: Request, ticket_id: str, action: str) -> Response:
         person, form = await place.form(request, "/tickets")
-        at = words.segment(ticket_id)
+        at = f"/tickets/{words.segment(ticket_id)}"
 
         async def again(notice: Notice, typed: Form, status: int) -> Response:
             return await show(request, person, ticket_id, notice, typed, status)
 
         if action not in ACTIONS:
             raise Problem(404, "no_such_route", "there is no such thing to do with a ticket")
-        now = await place.services.get("aftersales", f"/tickets/{at}", person.token)
-        if now.problem is not None:
-            return await again(notice_of(now.problem), form, now.status)
-        if form.get("seen") != now.body["phase"] and not place.was_sent(form):
-            return await again(changed(form.get("seen", ""), now.body["phase"]), form, 409)
-        try:
-            body = ACTIONS[action](form, place)
-        except ValueError as error:
-            return await again(Notice("problem", str(error), "Put it right, and send it again."), form, 422)
-        answer = await place.act(person, form, "aftersales", f"/tickets/{at}/{action}", body)
-        return await finish(answer, DONE[action], f"/tickets/{at}", form, again)
+        deed = Deed(
+            *("aftersales", f"{at}/{action}", lambda form: ACTIONS[action](form, place), DONE[action], at),
+            about=("aftersales", at),
+        )
+        return await do(place, person, form, deed, again)
 
     return router
 
