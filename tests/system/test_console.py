@@ -79,6 +79,8 @@ async def test_an_order_is_picked_and_delivered_on_phones(browser: Browser, stac
         await page.goto(home(stack, "/pick"))
         await page.get_by_text(order_id).click()
         await press(page, "Begin to pick")
+        await expect(page.get_by_role("button", name="Picked")).to_be_visible()
+        await page.wait_for_load_state()
         for code, told in (
             (shop.apple, "1 of 2"),
             (shop.apple, "2 of 2"),
@@ -205,7 +207,8 @@ async def test_pages_are_for_everybody(browser: Browser, stack: Stack, shop: Sho
     paths = (
         *("/", "/orders", f"/orders/{order_id}", "/orders/nobody", "/find?q=nothing", "/tickets", "/ops"),
         *(f"/pick?store={shop.store}", f"/pick/{order_id}", f"/print/pick/{order_id}"),
-        *(f"/courier?store={shop.store}", f"/courier/{order_id}", "/sign-in"),
+        *(f"/courier?store={shop.store}", f"/courier/{order_id}", "/sign-in", "/ops/parked/order"),
+        *(f"/store?store={shop.store}", "/risk", "/risk/blocklist", "/risk/rules", "/marketing"),
     )
     async with at_work(browser, stack, "admin:jo", viewport={"width": width, "height": 900}, theme=theme) as page:
         for path in paths:
