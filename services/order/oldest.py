@@ -6,7 +6,7 @@ import logging
 
 import asyncpg
 
-from services.order.phases import by_phase, open_orders
+from services.order.phases import ages
 from services.order.state import ENDS, RESTING, Phase
 from shared.runtime.metrics import OLDEST_SECONDS
 from shared.watch import watching
@@ -21,10 +21,10 @@ _WATCHED = [phase for phase in Phase if phase not in ENDS and phase is not Phase
 
 async def look(pool: asyncpg.Pool) -> None:
     """Looks once."""
-    ages = {phase: some[0].seconds for phase, some in by_phase(await open_orders(pool)).items()}
+    found = await ages(pool)
     for phase in _WATCHED:
-        OLDEST_SECONDS.labels(phase).set(ages.get(phase, 0))
-    for late, seconds in ages.items():
+        OLDEST_SECONDS.labels(phase).set(found.get(phase, 0))
+    for late, seconds in found.items():
         if seconds > DEADLINE_S and late not in RESTING:
             log.error("alarm: an order waits in %s for %.0f s", late, seconds)
 

@@ -134,23 +134,23 @@ def routes(pool: asyncpg.Pool) -> APIRouter:
         rows = await Filter(state, code, type_, subject).page(pool, paging.after(int), paging.fetch)
         return paging.page(rows, last=lambda r: (r["id"],), item=lambda r: ParkedRow(**_told(r)))
 
-    @router.get("/parked/{number}")
-    async def read(number: ParkedNumber, caller: Operator) -> ParkedPage:
-        return await page(number)
+    @router.get("/parked/{parked_number}")
+    async def read(parked_number: ParkedNumber, caller: Operator) -> ParkedPage:
+        return await page(parked_number)
 
-    @router.post("/parked/{number}/replay", status_code=202)
+    @router.post("/parked/{parked_number}/replay", status_code=202)
     async def replay(
-        number: ParkedNumber, caller: Operator, response: Response, body: ReplayIn | None = None
+        parked_number: ParkedNumber, caller: Operator, response: Response, body: ReplayIn | None = None
     ) -> ParkedPage:
         """Has it handled again, and what waits behind it: the worker of its shard does it within about a second. When
         it fails again, all of it stays parked."""
         because = body.reason if body else ""
-        return await ask(number, Wish("replay", caller.actor, because or None), response)
+        return await ask(parked_number, Wish("replay", caller.actor, because or None), response)
 
-    @router.post("/parked/{number}/drop", status_code=202)
-    async def drop(number: ParkedNumber, body: DropIn, caller: Operator, response: Response) -> ParkedPage:
+    @router.post("/parked/{parked_number}/drop", status_code=202)
+    async def drop(parked_number: ParkedNumber, body: DropIn, caller: Operator, response: Response) -> ParkedPage:
         """Gives it up; what waits behind it can be replayed then."""
-        return await ask(number, Wish("drop", caller.actor, body.reason), response)
+        return await ask(parked_number, Wish("drop", caller.actor, body.reason), response)
 
     return router
 

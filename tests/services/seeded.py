@@ -34,7 +34,7 @@ KNOWN: dict[str, Any] = {
     "promotion": "p-1",
     "promotion_id": "p-1",
     "rush_id": "r-1",
-    "number": 1,
+    "parked_number": 1,
 }
 """Names of parameters, and a value of each that means something to the services."""
 AREA = {"type": "Polygon", "coordinates": [[[13.3, 52.4], [13.5, 52.4], [13.5, 52.6], [13.3, 52.6], [13.3, 52.4]]]}

@@ -1,4 +1,4 @@
-"""Where open orders are, over HTTP and as a figure, from one look at real tables."""
+"""Where open orders are, over HTTP and as a figure."""
 
 from __future__ import annotations
 

@@ -272,6 +272,31 @@ async def test_an_operator_replays_what_can_be_handled_by_now(shop: Shop) -> Non
     assert [(row["code"], row["message_type"]) for row in late] == [("no_cell", "FulfilmentPacked")]
 
 
+async def test_admin_gives_up_over_http_what_cannot_be_handled(shop: Shop) -> None:
+    """Without the command line: the service says what it parked, the worker drops it, and for whom and why is kept."""
+    stack = shop.stack
+    row = await parks(stack, "payment.commands", b"garbage", envelope("TakePayment"), "malformed")
+    address = f"/parked/{row['id'].removeprefix('payment:')}"
+
+    async def told() -> bool | None:
+        operations = await stack.get("payment", "/operations")
+        kinds = {(kind["code"], kind["message_type"]) for kind in operations["parked_kinds"]}
+        owned = [shard["shard"] for shard in operations["shards"]]
+        return True if ("malformed", "TakePayment") in kinds and owned == [0] else None
+
+    await until(told, "/operations to tell of it, and of the shard")
+    page = await stack.get("payment", address)
+    assert (page["body"]["text"], page["headers"][0]["name"], page["asked"]) == ("garbage", "ce_specversion", None)
+    good(await stack.post("payment", f"{address}/drop", {"reason": "a test's own"}, by="admin:jo"))
+
+    async def dropped() -> dict[str, Any] | None:
+        page: dict[str, Any] = await stack.get("payment", address)
+        return page if page["state"] == "dropped" else None
+
+    page = await until(dropped, "the worker to drop it")
+    assert (page["closed_by"], page["closed_because"], page["asked"]) == ("admin:jo", "a test's own", None)
+
+
 async def test_a_decider_that_raises_holds_back_one_order_only(shop: Shop) -> None:
     """What comes later about the same order parks behind it, everybody else goes on; an operator lets the rest go."""
     stack = shop.stack
