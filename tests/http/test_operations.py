@@ -34,6 +34,7 @@ UNTOLD = {
     "token_secret_file",
     "signals_store",
     "signals_nice",
+    "services_at",
     *(name for name in Settings.model_fields if name.endswith("_port")),
 }
 """Where something is, secrets, and what is another process's."""
