@@ -165,7 +165,8 @@ async def _told(place: Place, request: Request, error: Exception) -> Response:
             form = request.scope.get(FORM)
             kept = tuple((name, value) for name, value in (form.pairs if form else ()) if name != "token")
             return _sign_in(place, error.why, request.url.path, 401, kept)
-        return _sign_in(place, error.why, "/sign-in", 401)
+        # Whoever just comes along is at the right door; whose sign-in is over, or forged, is told so.
+        return _sign_in(place, error.why, "/sign-in", 401 if error.why else 200)
     problem = problem_of(error)
     if problem is None:
         log.error("a page cannot be made: %s %s", request.method, request.url.path, exc_info=error)

@@ -79,9 +79,11 @@ LINGER_S = 0.05
 time."""
 PAUSE_S = 0.001
 """Between two looks at the queue of the changelogs."""
-STUCK_S = 20.0
-"""What has not come for so long will not come: a share, an entry of a changelog, a record that was fetched. Once in a
-dozen rebalances Faust waits for a changelog that nobody reads, or drops what it fetched in between."""
+NO_SHARE_S = 60.0
+"""When no share, and no entry of a changelog, has come for so long, none will: once in a dozen rebalances Faust waits
+for a changelog that nobody reads. A busy machine takes half of it to start."""
+DROPPED_S = 20.0
+"""A record that was fetched so long ago was dropped on its way here, as happens in a rebalance."""
 SILENT_S = 30.0
 """A broker that has not answered for so long is away: its answers, though empty, come all the time."""
 SKIPPED_LOG_S = 10.0
@@ -299,8 +301,8 @@ class Signals:
         now, read = time.monotonic(), sum(self.app.tables.recovery.active_offsets.values())
         if self._has_share() or read != self._read:
             self._shared_at, self._read = now, read
-        elif now - self._shared_at > STUCK_S:
-            raise NoShare(f"no share of {NAME}, and nothing of its changelogs, has come for {STUCK_S:g} s")
+        elif now - self._shared_at > NO_SHARE_S:
+            raise NoShare(f"no share of {NAME}, and nothing of its changelogs, has come for {NO_SHARE_S:g} s")
         for partition, shard in list(self._shards.items()):
             try:
                 position = await self.app.consumer.position(TopicPartition(self._source, partition))
@@ -308,7 +310,7 @@ class Signals:
                 continue
             if position is None or shard.next_offset is None or position <= shard.next_offset:
                 shard.came_at = now
-            elif now - shard.came_at > STUCK_S:
+            elif now - shard.came_at > DROPPED_S:
                 raise Dropped(f"record {shard.next_offset} on {self._source}/{partition} was fetched, and never came")
 
     # Counting. -------------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from shared.runtime.worker import NoShare
 from shared.settings import Settings
 from tests.parts import RealParts
 
-PATIENCE_S = 90
+PATIENCE_S = 150
 NOW = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10)
 _numbers = itertools.count(1)
 
@@ -312,7 +312,7 @@ def count_until_told(settings: str, group: str, source: str, target: str) -> Non
 
 async def test_who_gets_no_share_ends(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tables never come to an end, and nobody knows why: the next start joins anew."""
-    monkeypatch.setattr(signals_module, "STUCK_S", 0.5)
+    monkeypatch.setattr(signals_module, "NO_SHARE_S", 0.5)
     monkeypatch.setattr(signals_module, "BEAT_S", 0.2)
     async with stand.counting() as signals:
         monkeypatch.setattr(signals, "_has_share", lambda: False)
@@ -325,7 +325,7 @@ async def test_a_record_that_was_dropped_is_counted_by_the_next_start(
     stand: Stand, monkeypatch: pytest.MonkeyPatch, more_comes: bool
 ) -> None:
     """Faust fetched it, and did not hand it out, as it does in some rebalances. It is missed, whatever follows."""
-    monkeypatch.setattr(signals_module, "STUCK_S", 60.0 if more_comes else 1.0)
+    monkeypatch.setattr(signals_module, "DROPPED_S", 60.0 if more_comes else 1.0)
     with monkeypatch.context() as patch:
         patch.setattr(Signals, "_tell", AsyncMock())
         async with stand.counting() as signals:
