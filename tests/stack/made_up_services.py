@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from larder.stack.home import Home
-from shared.settings import PROCESSES, SIGNALS
+from shared.settings import PROCESSES, SERVICES
 
 SERVICE = """
 import http.server, os, pathlib, sys
@@ -49,7 +49,7 @@ class Larder:
         code.mkdir()
         (code / "sitecustomize.py").write_text(INSTEAD)
         for name in PROCESSES:
-            needs = "" if name == SIGNALS else f'settings.dsn("{name}"), '
+            needs = f'settings.dsn("{name}"), ' if name in SERVICES else ""
             (code / f"made_up_{name}.py").write_text(SERVICE.format(name=name, needs=needs))
         ports = {f"LARDER_{name.upper()}_PORT": str(self.home.port(f"test-{name}")) for name in PROCESSES}
         paths = {"PYTHONPATH": str(code), "LARDER_HOME": str(self.home.root)}

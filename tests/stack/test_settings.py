@@ -42,8 +42,8 @@ def test_a_supervisor_does_not_believe_an_older_stack(stack_home: Path) -> None:
 
 
 def test_the_six_services_have_the_promised_ports(tmp_path: Path) -> None:
-    """Ports 8101 to 8106 are a promise."""
-    assert [Settings(home=tmp_path).port(name) for name in PROCESSES] == [*range(8101, 8108)]
+    """Ports 8101 to 8106 are a promise, and 8100, where people go in."""
+    assert [Settings(home=tmp_path).port(name) for name in PROCESSES] == [*range(8101, 8108), 8100]
 
 
 def test_a_missing_broker_or_database_is_told_with_the_way_out(tmp_path: Path) -> None:
