@@ -172,6 +172,7 @@ async def test_what_comes_is_counted_and_told(stand: Stand) -> None:
         await stand.say(acted(("ann", "o-1", "delivered"), ("bob", "o-2", "cancelled"), ("bob", "o-3", "ended")))
         await stand.say(seen)
         await stand.until(lambda: counts(stand.known().get("ann")) == {"orders": 1, "deliveries": 1}, "ann's conduct")
+        await stand.until(lambda: {"bob", device, address} <= set(stand.known()), "everybody's conduct")
         known = stand.known()
         assert counts(known["bob"]) == {"cancels": 1}
         assert counts(known[device]) == {"device_orders": 1, "device_accounts": 1}
@@ -207,7 +208,9 @@ async def test_what_cannot_be_counted_is_skipped(stand: Stand) -> None:
         await stand.say(acted(("eve", "o-4", "cancelled"), at=now + timedelta(seconds=20)))
         await stand.until(lambda: "eve" in stand.known(), "eve's conduct")
     assert counts(stand.known()["eve"]) == {"cancels": 1}
-    assert {code: skipped(code) - before[code] for code in SKIPPED_CODES} == {
+    lives = skipped("tombstone") - before["tombstone"]
+    assert lives >= 1, "what a busy machine's group takes from it in between is read once more, all of it"
+    assert {code: (skipped(code) - before[code]) / lives for code in SKIPPED_CODES} == {
         "tombstone": 1,
         "unknown_type": 2,
         "malformed": 6,
